@@ -1,0 +1,53 @@
+"""Send email from Flask without making anyone wait, and without losing any."""
+
+from .delivery import Outcome, Reply, Report, State
+from .errors import (
+    AddressError,
+    AttachmentError,
+    ConfigError,
+    DeliveryError,
+    HeaderError,
+    LeaseLost,
+    MessageError,
+    MessageNotFound,
+    OutboxError,
+    OutboxUnavailable,
+    SchemaError,
+    StoreError,
+    TransitionRefused,
+    TransportDown,
+    TransportError,
+)
+from .events import email_dispatched
+from .extension import Mail
+from .message import Address, Attachment, Message
+from .outbox.records import MessageRecord, Receipt
+
+__all__ = [
+    "Address",
+    "AddressError",
+    "Attachment",
+    "AttachmentError",
+    "ConfigError",
+    "DeliveryError",
+    "HeaderError",
+    "LeaseLost",
+    "Mail",
+    "Message",
+    "MessageError",
+    "MessageNotFound",
+    "MessageRecord",
+    "Outcome",
+    "OutboxError",
+    "OutboxUnavailable",
+    "Receipt",
+    "Reply",
+    "Report",
+    "SchemaError",
+    "State",
+    "StoreError",
+    "TransitionRefused",
+    "TransportDown",
+    "TransportError",
+    "email_dispatched",
+]

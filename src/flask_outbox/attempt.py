@@ -1,0 +1,162 @@
+"""One attempt at one message: deliver → classify → what is to be recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .backoff import backoff
+from .delivery import Outcome, Progress, Reply, Report, State, Verdict
+from .errors import TransportDown
+from .lane import Lane
+from .outbox.leases import Record
+from .outbox.records import Claim
+
+_log = logging.getLogger("flask_outbox")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How long to wait for what."""
+
+    backoff_base_seconds: float
+    backoff_cap_seconds: float
+    unknown_wait_seconds: float | None
+    """How long an *unknown* message waits to be sent again; None holds it."""
+
+
+async def attempt(
+    held: Claim, lane: Lane, policy: Policy, clock: Callable[[], float]
+) -> Record:
+    """Try ``held`` once through ``lane`` and answer what to record. Never raises.
+
+    Trouble of the transport pauses the lane and gives the message back untried; so does
+    a courier that stops, unless the final dot was out already.
+    """
+    progress = Progress()
+    began_at = clock()
+    try:
+        report = await lane.transport.deliver(held.envelope, held.content, progress)
+        verdict = classify(held, report, policy, clock())
+    except TransportDown as down:
+        lane.pause(down)
+        verdict = _untried(str(down))
+    except asyncio.CancelledError:
+        verdict = _interrupted(held, progress, policy, clock())
+    except Exception as error:
+        _log.exception("The transport of lane %s raised on %s.", lane.name, held.id)
+        verdict = _deferred_for_all(held, error, policy, clock())
+    return _record(held, verdict, progress, began_at, clock())
+
+
+def untried(held: Claim, reason: str, now: float) -> Record:
+    """What to record for a message that is given back before any attempt."""
+    return _record(held, _untried(reason), Progress(), now, now)
+
+
+_NEXT = {
+    Outcome.ACCEPTED: State.SENT,
+    Outcome.DEFERRED: State.PENDING,
+    Outcome.REFUSED: State.FAILED,
+    Outcome.UNKNOWN: State.UNKNOWN,
+}
+
+_PRECEDENCE = (State.PENDING, State.UNKNOWN, State.FAILED, State.SENT)
+"""A message is in the first of these states that one of its recipients is in."""
+
+
+def classify(held: Claim, report: Report, policy: Policy, now: float) -> Verdict:
+    """Turn what the transport reported into what becomes of message and recipients."""
+    given_up = now >= held.give_up_at
+    recipients = {
+        address: (_next_state(one.outcome, given_up), one.reply)
+        for address, one in report.recipients.items()
+    }
+    states = {state for state, _ in recipients.values()} | held.settled
+    state = next((one for one in _PRECEDENCE if one in states), State.FAILED)
+    deferred = any(
+        one.outcome is Outcome.DEFERRED for one in report.recipients.values()
+    )
+    return Verdict(
+        state,
+        recipients,
+        due_at=_due_at(state, held, policy, now),
+        reason="it was deferred for too long (OUTBOX_GIVE_UP_AFTER)"
+        if given_up and deferred
+        else None,
+    )
+
+
+def _next_state(outcome: Outcome, given_up: bool) -> State:
+    state = _NEXT[outcome]
+    return State.FAILED if state is State.PENDING and given_up else state
+
+
+def _due_at(state: State, held: Claim, policy: Policy, now: float) -> float | None:
+    """When to look at the message again; its last attempt is where giving up is due."""
+    if state is State.PENDING:
+        wait = backoff(
+            held.attempt,
+            base_seconds=policy.backoff_base_seconds,
+            cap_seconds=policy.backoff_cap_seconds,
+        )
+        return min(now + wait, held.give_up_at)
+    if state is State.UNKNOWN and policy.unknown_wait_seconds is not None:
+        return now + policy.unknown_wait_seconds
+    return None
+
+
+def _untried(reason: str) -> Verdict:
+    return Verdict(State.PENDING, {}, attempted=False, reason=reason)
+
+
+def _interrupted(
+    held: Claim, progress: Progress, policy: Policy, now: float
+) -> Verdict:
+    """A courier that stops gives back what it may, and says where nobody can know."""
+    if not progress.final_dot_sent:
+        return _untried("its courier stopped before the mail was through")
+    reply = Reply.observed("the courier stopped after the final dot, before the reply")
+    report = Report.same(held.envelope.recipients, Outcome.UNKNOWN, reply)
+    return classify(held, report, policy, now)
+
+
+def _deferred_for_all(
+    held: Claim, error: Exception, policy: Policy, now: float
+) -> Verdict:
+    reply = Reply.observed(f"the transport raised {error!r}")
+    report = Report.same(held.envelope.recipients, Outcome.DEFERRED, reply)
+    return classify(held, report, policy, now)
+
+
+_KINDS = {
+    State.SENT: "sent",
+    State.PENDING: "deferred",
+    State.FAILED: "failed",
+    State.UNKNOWN: "unknown",
+}
+
+
+def _record(
+    held: Claim, verdict: Verdict, progress: Progress, began_at: float, now: float
+) -> Record:
+    kind = _KINDS[verdict.state] if verdict.attempted else "released"
+    detail: dict[str, Any] = {
+        "attempt": held.attempt,
+        "seconds": now - began_at,
+        "replies": _replies(verdict),
+    }
+    if verdict.due_at is not None:
+        detail["due_at"] = verdict.due_at
+    if verdict.reason is not None:
+        detail["reason"] = verdict.reason
+    if progress.lines:
+        detail["dialogue"] = [f"{one.speaker}: {one.text}" for one in progress.lines]
+    return Record(held, verdict, now, kind, detail)
+
+
+def _replies(verdict: Verdict) -> Mapping[str, str]:
+    return {address: str(reply) for address, (_, reply) in verdict.recipients.items()}

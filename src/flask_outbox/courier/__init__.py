@@ -1,0 +1,7 @@
+"""The courier: the loop that claims and delivers, and the thread it may run in."""
+
+from .courier import Courier
+from .crew import Crew
+from .thread import CourierThread
+
+__all__ = ["Courier", "CourierThread", "Crew"]

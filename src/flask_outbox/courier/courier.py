@@ -1,0 +1,316 @@
+"""Courier: claim, run attempts concurrently, wake up, wind down."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from blinker import NamedSignal
+
+from .. import events
+from ..attempt import attempt, untried
+from ..delivery import State
+from ..errors import OutboxError, StoreError
+from ..lane import Lane
+from ..outbox.enqueue import Row, event_row
+from ..outbox.ids import new_id
+from ..outbox.leases import Record
+from ..outbox.records import Claim
+from .crew import Crew
+from .daemon_pool import DaemonPool
+from .duties import Duties
+from .holding import Holding
+from .recorder import Recorder
+
+FLUSH_SECONDS = 3.0
+"""How long a stopping courier tries to write down what it knows. What it cannot, its
+lease gives to another."""
+
+CLOSE_SECONDS = 1.0
+"""How long it then tries to say goodbye to its servers."""
+
+STORE_THREADS = 2
+"""One for claims and records, one so that renewing a lease never waits behind them."""
+
+REST_SECONDS = 0.05
+"""The shortest rest: what is due may be in another courier's hands at this moment."""
+
+_log = logging.getLogger("flask_outbox")
+
+
+class Courier:
+    """Claims due messages and delivers them, until it is stopped.
+
+    `offer`, `take`, `withdraw`, `note`, `wake` and `stop` may be called from any
+    thread; the rest happens in the event loop of `run`.
+    """
+
+    def __init__(self, crew: Crew) -> None:
+        self.id = new_id()
+        self._crew = crew
+        self._outbox = crew.outbox
+        self._holding = Holding()
+        self._lanes: Mapping[str, Lane] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._attempts: set[asyncio.Task[None]] = set()
+        self._suspects = 0
+        self._more = False
+        self._asked_to_stop = False
+
+    # From any thread
+
+    def offer(self, lane: str, message_id: str) -> bool:
+        """Whether this courier would deliver a new message at once.
+
+        If True, the message counts as in hand, and `take` or `withdraw` must follow.
+        """
+        usable = lane in self._lanes and self._lanes[lane].open
+        return (
+            usable
+            and self._duties.lease_holds()
+            and self._holding.offer(message_id, self._crew.concurrency)
+        )
+
+    def withdraw(self, message_id: str) -> None:
+        """Take an offered message back."""
+        self._holding.remove(message_id)
+
+    def take(self, held: Claim) -> None:
+        """Deliver a message that was offered and is now kept under our lease."""
+        self._call(self._start, held)
+
+    def note(self, row: Row) -> None:
+        """Add an event to a message's story soon."""
+        self._call(self._take_note, row)
+
+    def wake(self) -> None:
+        """Look for due messages now."""
+        self._call(self._wake)
+
+    def stop(self) -> None:
+        """Begin to wind down: finish what was begun, give the rest back."""
+        self._asked_to_stop = True
+        self._call(self._stop)
+
+    def _call(self, callback: Callable[..., object], *args: Any) -> None:
+        loop = self._loop
+        if loop is not None:
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(callback, *args)
+
+    # In the loop
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Work until `stop`, then wind down within the grace time and return.
+
+        ``ready`` is called once the courier can be offered messages.
+        """
+        self._news = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._claiming = asyncio.Lock()
+        self._one_suspect = asyncio.Lock()
+        self._store = DaemonPool(STORE_THREADS, "outbox-store")
+        self._recorder = Recorder(
+            self._outbox, self.in_thread, self._recorded, self.emit
+        )
+        self._duties = Duties(
+            self.id, self._crew, self._holding, self._claiming, self
+        )
+        self._loop = asyncio.get_running_loop()
+        if self._asked_to_stop:
+            self._stop()
+        recording = asyncio.create_task(self._recorder.run())
+        working = asyncio.create_task(self._work(ready))
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await self._wind_down(working)
+        recording.cancel()
+        stopping.cancel()
+        self._store.close()
+        if not working.cancelled():
+            working.result()
+
+    async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call the outbox without holding up the loop."""
+        return await self._store.run(function, *args)
+
+    def emit(self, signal: NamedSignal, **payload: Any) -> None:
+        """Tell the app's listeners what happened."""
+        events.emit(signal, self._crew.sender, courier=self.id, **payload)
+
+    async def _work(self, ready: Callable[[], None]) -> None:
+        await self._duties.enroll()
+        self._lanes = self._crew.make_lanes()
+        self.emit(events.courier_started, engine=self._crew.engine)
+        ready()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._duties.run())
+            group.create_task(self._deliver_what_is_due())
+            for lane in self._lanes.values():
+                group.create_task(self._duties.keep_open(lane))
+
+    async def _deliver_what_is_due(self) -> None:
+        while True:
+            self._news.clear()
+            seconds = self._crew.poll_seconds
+            try:
+                await self._claim()
+                seconds = await self._seconds_to_next()
+            except StoreError as error:
+                self.emit(events.courier_stalled, error=error)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(seconds, REST_SECONDS)):
+                    await self._news.wait()
+
+    async def _claim(self) -> None:
+        """Take due messages in hand, as many as there are places."""
+        self._more = False
+        for lane in self._lanes.values():
+            wanted = self._free()
+            if not lane.open or not wanted:
+                continue
+            async with self._claiming:
+                claims: list[Claim] = await self.in_thread(
+                    self._claim_and_hold, lane.name, wanted
+                )
+            self._more = self._more or len(claims) == wanted
+            for held in claims:
+                self._start(held)
+
+    def _claim_and_hold(self, lane: str, wanted: int) -> list[Claim]:
+        claims = self._outbox.claim(self.id, lane, wanted)
+        for held in claims:
+            self._holding.add(held.id)
+        return claims
+
+    def _free(self) -> int:
+        """Places for claims: suspects that wait for their turn do not take any."""
+        active = len(self._holding) - self._suspects
+        spare = 2 * self._crew.concurrency - len(self._holding)
+        return max(0, min(self._crew.concurrency - active, spare))
+
+    async def _seconds_to_next(self) -> float:
+        """How long to rest, if nobody wakes us: until the next message comes due."""
+        seconds = self._crew.poll_seconds
+        if self._free():
+            for lane in self._lanes.values():
+                if lane.open:
+                    due_at = await self.in_thread(
+                        self._outbox.next_due_at, lane.name
+                    )
+                    if due_at is not None:
+                        seconds = min(seconds, due_at - self._outbox.clock())
+        return seconds
+
+    def _start(self, held: Claim) -> None:
+        task = asyncio.create_task(self._deliver(held))
+        self._attempts.add(task)
+        task.add_done_callback(self._attempts.discard)
+
+    async def _deliver(self, held: Claim) -> None:
+        if held.crashes:
+            await self._deliver_suspect(held)
+        else:
+            await self._attempt(held)
+
+    async def _deliver_suspect(self, held: Claim) -> None:
+        """One suspect at a time, so that the next crash has one explanation."""
+        self._suspects += 1
+        try:
+            async with self._one_suspect:
+                await self._attempt(held)
+        except asyncio.CancelledError:
+            self._give_back(held, "its courier stopped before its turn")
+        finally:
+            self._suspects -= 1
+
+    async def _attempt(self, held: Claim) -> None:
+        lane = self._lanes[held.lane]
+        if not lane.open:
+            self._give_back(held, f"lane {lane.name} is paused: {lane.reason}")
+        elif not self._duties.lease_holds() or not await self._begin(held):
+            self.emit(events.lease_lost, message_id=held.id)
+            self._holding.remove(held.id)
+        else:
+            self._tell_that_it_began(held)
+            record = await attempt(
+                held, lane, self._crew.policy, self._outbox.clock
+            )
+            self._recorder.add(record)
+
+    async def _begin(self, held: Claim) -> bool:
+        """Write the beginning down where a crash must be explained, and only there."""
+        careful = held.crashes or self._crew.policy.unknown_wait_seconds is None
+        if not careful:
+            return True
+        return bool(await self.in_thread(self._outbox.begin, held))
+
+    def _tell_that_it_began(self, held: Claim) -> None:
+        self.emit(
+            events.message_began,
+            message_id=held.id,
+            attempt=held.attempt,
+            lane=held.lane,
+        )
+        self._recorder.note(
+            event_row(
+                held.id,
+                self._outbox.clock(),
+                "began",
+                attempt=held.attempt,
+                courier=self.id,
+                lane=held.lane,
+            )
+        )
+
+    def _give_back(self, held: Claim, reason: str) -> None:
+        self._recorder.add(untried(held, reason, self._outbox.clock()))
+
+    def _recorded(self, record: Record) -> None:
+        """Let go of a message whose attempt is written down."""
+        self._holding.remove(record.claim.id)
+        if self._more or record.verdict.state is State.PENDING:
+            self._wake()
+
+    def _take_note(self, row: Row) -> None:
+        self._recorder.note(row)
+
+    def _wake(self) -> None:
+        self._news.set()
+
+    def _stop(self) -> None:
+        self._stopping.set()
+
+    # The end
+
+    async def _wind_down(self, working: asyncio.Task[None]) -> None:
+        self._holding.close()
+        working.cancel()
+        await asyncio.wait([working])
+        await self._finish_attempts()
+        await _within(FLUSH_SECONDS, self._sign_off())
+        for lane in self._lanes.values():
+            await _within(CLOSE_SECONDS, lane.transport.close())
+        self.emit(events.courier_stopped)
+
+    async def _finish_attempts(self) -> None:
+        if self._attempts:
+            await asyncio.wait(self._attempts, timeout=self._crew.grace_seconds)
+        for task in self._attempts:
+            task.cancel()
+        await asyncio.gather(*self._attempts, return_exceptions=True)
+
+    async def _sign_off(self) -> None:
+        await self._recorder.flush()
+        await self.in_thread(self._outbox.resign, self.id)
+
+
+async def _within(seconds: float, step: Awaitable[None]) -> None:
+    """Take a last step, but not for longer than ``seconds``."""
+    try:
+        await asyncio.wait_for(step, seconds)
+    except (TimeoutError, OutboxError) as error:
+        _log.warning("The courier could not end tidily: %r", error)

@@ -1,0 +1,29 @@
+"""Crew: what all couriers of one app have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ..attempt import Policy
+from ..lane import Lane
+from ..outbox.store import Outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The outbox that couriers work on, and how they work."""
+
+    outbox: Outbox
+    make_lanes: Callable[[], Mapping[str, Lane]]
+    """Makes the lanes of one courier, inside its loop."""
+    policy: Policy
+    engine: str
+    concurrency: int
+    lease_seconds: float
+    poll_seconds: float
+    grace_seconds: float
+    keep_bodies_seconds: float
+    keep_rows_seconds: float
+    sender: object
+    """Whose signals its signals are: the Flask app."""

@@ -1,0 +1,179 @@
+"""A courier's duties beside delivering: renew, rescue, keep lanes, prune."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from blinker import NamedSignal
+
+from .. import events
+from ..errors import StoreError
+from ..lane import Lane
+from .crew import Crew
+from .holding import Holding
+from .recorder import RETRY_WAIT_SECONDS
+
+RENEWALS_PER_LEASE = 4
+"""Three renewals in a row may fail before a lease is lost."""
+
+PRUNE_EVERY_SECONDS = 3_600.0
+"""Retention is counted in days; an hour is often enough."""
+
+_log = logging.getLogger("flask_outbox")
+
+
+class Colleague(Protocol):
+    """What the duties ask of the courier that they belong to."""
+
+    async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call the outbox without holding up the loop."""
+
+    def emit(self, signal: NamedSignal, **payload: Any) -> None:
+        """Tell the app's listeners what happened."""
+
+    def wake(self) -> None:
+        """Look for due messages now."""
+
+
+class Duties:
+    """What a courier does so that nothing is lost when it, or another, dies.
+
+    ``claiming`` is held while leases are taken, so that none of them looks like a stray.
+    """
+
+    def __init__(
+        self,
+        courier_id: str,
+        crew: Crew,
+        holding: Holding,
+        claiming: asyncio.Lock,
+        courier: Colleague,
+    ) -> None:
+        self._id = courier_id
+        self._crew = crew
+        self._outbox = crew.outbox
+        self._holding = holding
+        self._claiming = claiming
+        self._courier = courier
+        self._lease_until = 0.0
+
+    def lease_holds(self) -> bool:
+        """Whether the courier's leases surely hold at this moment."""
+        return time.monotonic() < self._lease_until
+
+    async def enroll(self) -> None:
+        """Announce the courier, however long the outbox is out of reach."""
+        while True:
+            try:
+                await self._register()
+            except StoreError as error:
+                self._courier.emit(events.courier_stalled, error=error)
+                await asyncio.sleep(RETRY_WAIT_SECONDS)
+            else:
+                return
+
+    async def run(self) -> None:
+        """Do each duty at its interval until cancelled."""
+        often = self._crew.lease_seconds / RENEWALS_PER_LEASE
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._every(often, self._renew))
+            group.create_task(self._every(often, self._sweep))
+            group.create_task(self._every(PRUNE_EVERY_SECONDS, self._prune))
+
+    async def keep_open(self, lane: Lane) -> None:
+        """Probe ``lane`` whenever it is paused, until it is open again."""
+        while True:
+            await lane.went_down.wait()
+            seconds = lane.wait_seconds()
+            await self._attempt(lambda: self._write_pause(lane, seconds))
+            await asyncio.sleep(seconds)
+            if await lane.probe():
+                await self._attempt(lambda: self._write_resumption(lane))
+
+    async def _every(self, seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await self._attempt(duty)
+            await asyncio.sleep(seconds)
+
+    async def _attempt(self, duty: Callable[[], Awaitable[None]]) -> None:
+        """Do a duty; what goes wrong is told, and the next time may go better."""
+        try:
+            await duty()
+        except StoreError as error:
+            self._courier.emit(events.courier_stalled, error=error)
+        except Exception:
+            _log.exception("A duty of courier %s failed.", self._id)
+
+    async def _register(self) -> None:
+        until = time.monotonic() + self._crew.lease_seconds
+        await self._courier.in_thread(
+            self._outbox.register,
+            self._id,
+            self._crew.engine,
+            self._crew.lease_seconds,
+        )
+        self._lease_until = until
+
+    async def _renew(self) -> None:
+        until = time.monotonic() + self._crew.lease_seconds
+        if await self._courier.in_thread(
+            self._outbox.renew, self._id, self._crew.lease_seconds
+        ):
+            self._lease_until = until
+        else:
+            await self._register()
+
+    async def _sweep(self) -> None:
+        """Take up what dead couriers, lost answers and lost links left behind."""
+        hold = self._crew.policy.unknown_wait_seconds is None
+        for message_id, courier, state in await self._courier.in_thread(
+            lambda: self._outbox.rescue(hold=hold)
+        ):
+            self._courier.emit(
+                events.message_rescued, message_id=message_id, dead=courier, state=state
+            )
+            self._courier.wake()
+        await self._give_back_strays()
+        if not hold and await self._courier.in_thread(self._outbox.resend_unknown):
+            self._courier.wake()
+
+    async def _give_back_strays(self) -> None:
+        async with self._claiming:
+            leased: list[str] = await self._courier.in_thread(
+                self._outbox.leased_to, self._id
+            )
+            strays = [one for one in leased if one not in self._holding]
+            if strays:
+                await self._courier.in_thread(
+                    self._outbox.give_back,
+                    self._id,
+                    strays,
+                    "its lease was a stray",
+                )
+                self._courier.wake()
+
+    async def _write_pause(self, lane: Lane, seconds: float) -> None:
+        reason = lane.reason or ""
+        self._courier.emit(
+            events.lane_paused, lane=lane.name, reason=reason, seconds=seconds
+        )
+        until = self._outbox.clock() + seconds
+        await self._courier.in_thread(
+            self._outbox.pause_lane, lane.name, until, reason
+        )
+
+    async def _write_resumption(self, lane: Lane) -> None:
+        self._courier.emit(events.lane_resumed, lane=lane.name)
+        self._courier.wake()
+        await self._courier.in_thread(self._outbox.resume_lane, lane.name)
+
+    async def _prune(self) -> None:
+        await self._courier.in_thread(
+            self._outbox.prune,
+            self._crew.keep_bodies_seconds,
+            self._crew.keep_rows_seconds,
+        )

@@ -1,0 +1,128 @@
+"""Recorder: what couriers find out, written to the outbox in batches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from .. import events
+from ..errors import StoreError
+from ..outbox.enqueue import Row
+from ..outbox.leases import Record
+from ..outbox.records import Claim
+from ..outbox.store import Outbox
+
+NOTE_WAIT_SECONDS = 0.05
+"""How long a note waits for company: shown soon enough for people, and most attempts
+end within it, so that their two events share a commit."""
+
+RETRY_WAIT_SECONDS = 1.0
+"""How often an outbox that is out of reach is tried again."""
+
+_SIGNALS = {
+    "sent": events.message_sent,
+    "deferred": events.message_deferred,
+    "failed": events.message_failed,
+    "unknown": events.message_unknown,
+    "released": events.message_released,
+}
+
+
+class Recorder:
+    """Collects records and notes while the previous batch is being written.
+
+    Nothing is dropped while the outbox is out of reach: the batch is tried again until
+    it is written. ``done`` is called for each record that is settled.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        in_thread: Callable[..., Awaitable[Any]],
+        done: Callable[[Record], None],
+        emit: Callable[..., None],
+    ) -> None:
+        self._outbox = outbox
+        self._in_thread = in_thread
+        self._done = done
+        self._emit = emit
+        self._records: list[Record] = []
+        self._notes: list[Row] = []
+        self._news = asyncio.Event()
+        self._pressing = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def add(self, record: Record) -> None:
+        """Take an attempt's end, to be written at once."""
+        self._records.append(record)
+        self._idle.clear()
+        self._pressing.set()
+        self._news.set()
+
+    def note(self, row: Row) -> None:
+        """Take an event that changes no state, to be written soon."""
+        self._notes.append(row)
+        self._idle.clear()
+        self._news.set()
+
+    async def flush(self) -> None:
+        """Return once all that was taken is written."""
+        self._pressing.set()
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            await self._news.wait()
+            await self._wait_for_company()
+            await self._write()
+
+    async def _wait_for_company(self) -> None:
+        try:
+            async with asyncio.timeout(NOTE_WAIT_SECONDS):
+                await self._pressing.wait()
+        except TimeoutError:
+            pass
+
+    async def _write(self) -> None:
+        records, self._records = self._records, []
+        notes, self._notes = self._notes, []
+        self._news.clear()
+        self._pressing.clear()
+        lost = await self._until_written(records, notes)
+        for record in records:
+            self._done(record)
+            self._tell(record, record.claim in lost)
+        if not self._news.is_set():
+            self._idle.set()
+
+    async def _until_written(
+        self, records: list[Record], notes: list[Row]
+    ) -> list[Claim]:
+        while True:
+            try:
+                lost: list[Claim] = await self._in_thread(
+                    self._outbox.record, records, notes
+                )
+            except StoreError as error:
+                self._emit(events.courier_stalled, error=error)
+                await asyncio.sleep(RETRY_WAIT_SECONDS)
+            else:
+                return lost
+
+    def _tell(self, record: Record, lost: bool) -> None:
+        held = record.claim
+        if lost:
+            self._emit(events.lease_lost, message_id=held.id)
+            return
+        payload = {
+            "message_id": held.id,
+            "attempt": held.attempt,
+            "lane": held.lane,
+            "replies": record.detail["replies"],
+            "due_at": record.verdict.due_at,
+            "reason": record.verdict.reason,
+        }
+        self._emit(_SIGNALS[record.kind], **payload)

@@ -1,0 +1,60 @@
+"""A courier in a background thread of the process that sends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+
+from .courier import CLOSE_SECONDS, FLUSH_SECONDS, Courier
+from .crew import Crew
+
+RESTART_SECONDS = 1.0
+"""How soon a courier that broke is replaced."""
+
+_log = logging.getLogger("flask_outbox")
+
+
+class CourierThread:
+    """Runs one courier after another in a daemon thread, until it is stopped."""
+
+    def __init__(self, crew: Crew) -> None:
+        self.courier = Courier(crew)
+        self._crew = crew
+        self._stopped = threading.Event()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, name="outbox-courier", daemon=True
+        )
+
+    def start(self) -> None:
+        """Begin; returns at once, before the courier is ready."""
+        self._thread.start()
+
+    def wait_until_ready(self, timeout_seconds: float) -> bool:
+        """Whether the courier could be offered messages within the time."""
+        return self._ready.wait(timeout_seconds)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs, and in this process."""
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """End within the grace time and the few seconds that tidying may take."""
+        self._stopped.set()
+        self.courier.stop()
+        tidying = FLUSH_SECONDS + CLOSE_SECONDS
+        self._thread.join(self._crew.grace_seconds + tidying)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            loop = asyncio.new_event_loop()
+            try:
+                loop.run_until_complete(self.courier.run(self._ready.set))
+            except Exception:
+                _log.exception("The courier broke; another takes its place.")
+                self._stopped.wait(RESTART_SECONDS)
+                self.courier = Courier(self._crew)
+            finally:
+                loop.close()

@@ -1,0 +1,113 @@
+"""Every error that Flask-Outbox raises, as one tree.
+
+::
+
+    OutboxError
+    ├── ConfigError              a setting is missing, unknown or impossible
+    ├── MessageError             a message that could never be sent; names the field
+    │   ├── AddressError         … because of an address
+    │   ├── HeaderError          … because of a header's name or value
+    │   └── AttachmentError      … because of an attachment
+    ├── StoreError               the outbox could not do what was asked
+    │   ├── OutboxUnavailable    its database did not answer, is full or read-only
+    │   ├── SchemaError          its tables are missing or of another version
+    │   ├── LeaseLost            a courier came back after its lease had passed on
+    │   ├── MessageNotFound      no message has that id
+    │   └── TransitionRefused    the message's state does not allow it
+    ├── TransportError           mail could not leave
+    │   └── TransportDown        the transport itself is in trouble: pauses its lane
+    └── DeliveryError            send_now(): not every recipient was accepted
+
+Whatever another library raises is turned into one of these at the border, with the
+original as ``__cause__``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .delivery import Report
+
+
+class OutboxError(Exception):
+    """Base of everything that this package raises on purpose."""
+
+
+class ConfigError(OutboxError):
+    """A setting is missing, unknown or impossible; the text says what to set."""
+
+
+class MessageError(OutboxError, ValueError):
+    """A message that could never be sent, refused before anything was stored.
+
+    ``field`` names the argument or header at fault, ``problem`` what is wrong with it
+    and what to do.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class AddressError(MessageError):
+    """An address that is missing, broken, or several where one is wanted."""
+
+
+class HeaderError(MessageError):
+    """A header name or value that cannot stand in a message."""
+
+
+class AttachmentError(MessageError):
+    """An attachment that cannot be read or described."""
+
+
+class StoreError(OutboxError):
+    """The outbox could not do what was asked of it."""
+
+
+class OutboxUnavailable(StoreError):
+    """The outbox's database did not answer, is full, locked or read-only.
+
+    Raised by ``send()`` this means that the message was **not** accepted.
+    """
+
+
+class SchemaError(StoreError):
+    """The outbox's tables are missing or belong to another version."""
+
+
+class LeaseLost(StoreError):
+    """The lease had passed to another courier, so nothing was recorded."""
+
+
+class MessageNotFound(StoreError, LookupError):
+    """No message in the outbox has this id."""
+
+
+class TransitionRefused(StoreError):
+    """The message's present state does not allow the step that was asked for."""
+
+
+class TransportError(OutboxError):
+    """Mail could not leave through a transport."""
+
+
+class TransportDown(TransportError):
+    """The transport itself is in trouble, whatever the message.
+
+    Refused connections, DNS, TLS, rejected credentials and reply 421 are such: they
+    pause the lane, and no message spends an attempt on them.
+    """
+
+
+class DeliveryError(TransportError):
+    """``send_now()`` could not hand the message to every recipient's next hop.
+
+    ``report`` says for each recipient what the server replied.
+    """
+
+    def __init__(self, message: str, report: Report) -> None:
+        super().__init__(message)
+        self.report = report

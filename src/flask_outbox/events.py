@@ -1,0 +1,87 @@
+"""Signals: the code says what happens, and whoever wants to know listens.
+
+Every signal's sender is the Flask app. Listeners run in the thread where it happened,
+which for all that couriers do is the courier's own, outside any application context;
+one that raises is logged and never disturbs a delivery. Payloads are keyword arguments.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from blinker import NamedSignal, Namespace
+
+_signals = Namespace()
+
+message_enqueued = _signals.signal(
+    "message-enqueued",
+    doc="A message is durably in the outbox. ``message_id``, ``seconds``.",
+)
+message_began = _signals.signal(
+    "message-began",
+    doc="An attempt begins. ``message_id``, ``attempt``, ``courier``, ``lane``.",
+)
+message_sent = _signals.signal(
+    "message-sent",
+    doc="The next hop accepted it for everyone still open. ``message_id``, ``replies``.",
+)
+message_deferred = _signals.signal(
+    "message-deferred",
+    doc="It will be tried again. ``message_id``, ``attempt``, ``due_at``, ``replies``.",
+)
+message_failed = _signals.signal(
+    "message-failed",
+    doc="It was given up for at least one recipient. ``message_id``, ``replies``.",
+)
+message_unknown = _signals.signal(
+    "message-unknown",
+    doc="The link was lost after the final dot. ``message_id``, ``replies``.",
+)
+message_released = _signals.signal(
+    "message-released",
+    doc="A courier gave it back untried. ``message_id``, ``reason``.",
+)
+message_rescued = _signals.signal(
+    "message-rescued",
+    doc="It was taken from a courier that died. ``message_id``, ``courier``.",
+)
+message_cancelled = _signals.signal(
+    "message-cancelled", doc="A person cancelled it. ``message_id``."
+)
+message_retried = _signals.signal(
+    "message-retried", doc="A person asked for it again. ``message_id``."
+)
+lease_lost = _signals.signal(
+    "lease-lost",
+    doc="A courier came too late to record. ``message_id``, ``courier``.",
+)
+lane_paused = _signals.signal(
+    "lane-paused", doc="A transport is down. ``lane``, ``reason``, ``seconds``."
+)
+lane_resumed = _signals.signal("lane-resumed", doc="A transport is back. ``lane``.")
+courier_started = _signals.signal(
+    "courier-started", doc="A courier began to work. ``courier``, ``engine``."
+)
+courier_stopped = _signals.signal(
+    "courier-stopped", doc="A courier ended. ``courier``, ``released``."
+)
+courier_stalled = _signals.signal(
+    "courier-stalled",
+    doc="A courier cannot reach the outbox and tries again. ``courier``, ``error``.",
+)
+email_dispatched = _signals.signal(
+    "email-dispatched",
+    doc="Flask-Mail's signal, sent at hand-over. ``message``: what was handed over.",
+)
+
+_log = logging.getLogger("flask_outbox")
+
+
+def emit(signal: NamedSignal, sender: object, **payload: Any) -> None:
+    """Send ``signal`` to each listener; one that raises is logged and passed over."""
+    for receiver in signal.receivers_for(sender):
+        try:
+            receiver(sender, **payload)
+        except Exception:
+            _log.exception("A listener of %s raised; the mail goes on.", signal.name)

@@ -1,0 +1,293 @@
+"""`Mail`: what a Flask app sees of all this."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from email.message import Message as StandardMessage
+from pathlib import Path
+from typing import Any
+
+from flask import (
+    Flask,
+    Response,
+    after_this_request,
+    current_app,
+    g,
+    has_app_context,
+    has_request_context,
+    request,
+)
+
+from . import events, logs
+from .cli import outbox_commands
+from .config import Settings
+from .delivery import Report
+from .errors import ConfigError
+from .handover import Wishes
+from .message import Message
+from .outbox.records import MessageRecord, Receipt
+from .runtime import Runtime
+
+EXTENSION = "outbox"
+"""The name under which an app keeps its part in ``app.extensions``."""
+
+
+class Installed:
+    """One app's part: its settings, checked at once, and its runtime, made when used.
+
+    The config is read again when the runtime is made, so that ``TESTING`` counts even
+    when it is set after `init_app`.
+    """
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        self._making = threading.Lock()
+        self._runtime: Runtime | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._settings(app.instance_path)
+
+    @property
+    def runtime(self) -> Runtime:
+        """The app's runtime, made at the first call."""
+        if self._runtime is None:
+            with self._making:
+                if self._runtime is None:
+                    self._runtime = self._make()
+        return self._runtime
+
+    def _make(self) -> Runtime:
+        settings = self._settings(self._default_folder())
+        if settings.smtp is None:
+            logs.say_where_mail_stays(settings.url, testing=self._app.testing)
+        return Runtime(settings, self._app, idle=self._app.testing)
+
+    def _settings(self, folder: str) -> Settings:
+        return Settings.read(
+            self._app.config,
+            default_url=f"sqlite:///{Path(folder) / 'outbox.db'}",
+            debug=self._app.debug,
+            testing=self._app.testing,
+        )
+
+    def _default_folder(self) -> str:
+        """The instance folder; under TESTING one that goes when the app does."""
+        if not self._app.testing:
+            return self._app.instance_path
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="flask-outbox-", ignore_cleanup_errors=True
+        )
+        return self._folder.name
+
+
+class Mail:
+    """Sends an app's email in the background, and never loses any.
+
+    ::
+
+        mail = Mail(app)            # or Mail(), and mail.init_app(app) later
+
+        @app.post("/send-email")
+        def send_email():
+            receipt = mail.send(Message("Hello", recipients=["ada@example.org"]))
+            return {"id": receipt.id}, 202
+
+    One `Mail` may serve several apps: inside an app's context it works for that app,
+    elsewhere for the one app that it was initialised with.
+    """
+
+    def __init__(self, app: Flask | None = None) -> None:
+        self._apps: list[Flask] = []
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Check the app's settings and put the outbox in place; start nothing.
+
+        Reads every key that :doc:`/configuration` lists: ``MAIL_*`` says how mail
+        leaves, ``OUTBOX_*`` how it is kept and worked. Raises `ConfigError`.
+
+        - ``app.extensions["outbox"]`` holds the app's runtime, made at its first use
+        - each request is timed, for the story of what it sends; the first one starts
+          the courier, so that mail left by the last process goes out
+        - ``flask outbox`` has the commands
+        """
+        app.extensions[EXTENSION] = Installed(app)
+        app.before_request(_begin_request)
+        app.cli.add_command(outbox_commands)
+        logs.listen()
+        self._apps.append(app)
+
+    def send(
+        self,
+        message: Message | StandardMessage,
+        *,
+        at: datetime | None = None,
+        delay: float | timedelta | None = None,
+        priority: int = 0,
+        key: str | None = None,
+        tag: str | None = None,
+        metadata: Any = None,
+    ) -> Receipt:
+        """Return once ``message`` is durably in the outbox; it leaves in the background.
+
+        :param message: a `Message`, or a standard library ``EmailMessage``
+        :param at: not before this time, an aware datetime
+        :param delay: not before so many seconds, or a timedelta, from now
+        :param priority: from -1000 to 1000; what is higher overtakes
+        :param key: makes it idempotent: the same key again gives the receipt of the
+            first, with ``duplicate`` true, and sends nothing
+        :param tag: a label for people
+        :param metadata: anything JSON, kept beside the message
+
+        Raises `MessageError` for a message that could never be sent, and
+        `OutboxUnavailable` when it could not be kept; either way nothing was accepted.
+        """
+        began = time.perf_counter()
+        receipt = self._runtime.send(
+            message, Wishes(at, delay, priority, key, tag, metadata), _origin()
+        )
+        if has_request_context() and not receipt.duplicate:
+            _tell_of_the_response(self._runtime, receipt, time.perf_counter() - began)
+        return receipt
+
+    def send_message(self, *args: Any, **kwargs: Any) -> Receipt:
+        """Short for ``send(Message(...))``, with `Message`'s arguments."""
+        return self.send(Message(*args, **kwargs))
+
+    def send_now(self, message: Message | StandardMessage) -> Report:
+        """Deliver ``message`` before returning, outside the outbox.
+
+        Returns what the server replied for each recipient. Raises `DeliveryError`,
+        whose ``report`` says the same, unless everyone was accepted, and
+        `TransportDown` when the server is out of reach. Nothing is retried.
+        """
+        return self._runtime.send_now(message)
+
+    def get(self, id: str) -> MessageRecord:
+        """What became of a message, with its whole story. Raises `MessageNotFound`."""
+        return self._runtime.outbox.get(id)
+
+    def cancel(self, id: str) -> MessageRecord:
+        """Take a message out before it is delivered.
+
+        Raises `TransitionRefused` when that is too late, and `MessageNotFound`.
+        """
+        self._runtime.outbox.cancel(id)
+        return self.get(id)
+
+    def retry(self, id: str) -> MessageRecord:
+        """Try a message again now, for every recipient who has not got it.
+
+        Raises `TransitionRefused` when everyone has, and `MessageNotFound`.
+        """
+        self._runtime.retry(id)
+        return self.get(id)
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Wait until nothing is due or being delivered: for scripts and tests.
+
+        False when ``timeout`` seconds have passed. Under TESTING, where no courier
+        works by itself, one works for as long as this takes.
+        """
+        return self._runtime.drain(timeout)
+
+    def start(self) -> None:
+        """Start this process's courier now, instead of at its first request or send.
+
+        For server hooks that run after a fork, such as gunicorn's ``post_worker_init``.
+        """
+        self._runtime.start_if_wanted()
+
+    def stop(self) -> None:
+        """Stop this process's courier: what it has begun is finished within the grace
+        time, the rest is given back. Happens by itself when the process ends."""
+        self._runtime.stop()
+
+    @contextmanager
+    def record_messages(self) -> Iterator[list[Message | StandardMessage]]:
+        """Collect what is handed over inside the ``with`` block, in a list."""
+        messages: list[Message | StandardMessage] = []
+
+        def collect(_app: Flask, message: Message | StandardMessage) -> None:
+            messages.append(message)
+
+        with events.email_dispatched.connected_to(collect):
+            yield messages
+
+    @property
+    def _runtime(self) -> Runtime:
+        installed: Installed | None = self._app.extensions.get(EXTENSION)
+        if installed is None:
+            raise ConfigError(
+                f"The app {self._app.name!r} has no outbox: call mail.init_app(app)."
+            )
+        return installed.runtime
+
+    @property
+    def _app(self) -> Flask:
+        if has_app_context():
+            return current_app._get_current_object()  # type: ignore[attr-defined,no-any-return]
+        if len(self._apps) == 1:
+            return self._apps[0]
+        raise ConfigError(
+            "Which app's mail is this? This Mail serves "
+            f"{len(self._apps)} apps: use it inside 'with app.app_context():'."
+            if self._apps
+            else "This Mail serves no app yet: call mail.init_app(app)."
+        )
+
+
+def _begin_request() -> None:
+    """Note when the request came, and see that what the last process left goes out."""
+    g.outbox_request_began = time.perf_counter()
+    current_app.extensions[EXTENSION].runtime.start_if_wanted()
+
+
+def _origin() -> Mapping[str, Any] | None:
+    """Which request hands the message over; its rule, so that no secret in a URL is kept."""
+    if not has_request_context():
+        return None
+    route = request.url_rule.rule if request.url_rule else request.path
+    return {
+        "method": request.method,
+        "route": route,
+        "endpoint": request.endpoint,
+        "request_id": _request_id(),
+    }
+
+
+def _request_id() -> str:
+    """The server's id for this request, or one of our own."""
+    given = request.headers.get("X-Request-ID", "")
+    if given.isascii() and given.isprintable() and 0 < len(given) <= 128:
+        return given
+    if "outbox_request_id" not in g:
+        g.outbox_request_id = secrets.token_hex(4)
+    return str(g.outbox_request_id)
+
+
+def _tell_of_the_response(
+    runtime: Runtime, receipt: Receipt, handover_seconds: float
+) -> None:
+    """Add to the story when the response went out, once it has."""
+    request_began = g.get("outbox_request_began", time.perf_counter() - handover_seconds)
+
+    def went_out(status: int) -> None:
+        runtime.note(
+            receipt.id,
+            "responded",
+            status=status,
+            handover_seconds=handover_seconds,
+            response_seconds=time.perf_counter() - request_began,
+        )
+
+    @after_this_request
+    def watch(response: Response) -> Response:
+        response.call_on_close(lambda: went_out(response.status_code))
+        return response

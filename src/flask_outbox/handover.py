@@ -1,0 +1,153 @@
+"""Hand-over: whatever a view passes to ``send()``, checked and made ready to be kept."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.message import Message as StandardMessage
+from typing import Any
+
+from .config import Settings
+from .errors import MessageError
+from .message import Message
+from .mime import compose
+from .outbox.ids import new_id
+from .outbox.records import Claim, NewMessage
+
+PRIORITIES = range(-1_000, 1_001)
+"""Wide enough for every scheme, narrow enough that a typing error shows."""
+
+KEY_LENGTH = 255
+"""The longest key and tag: what every database indexes whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """When and how a message should go: the keyword arguments of ``send()``."""
+
+    at: datetime | None = None
+    delay: float | timedelta | None = None
+    priority: int = 0
+    key: str | None = None
+    tag: str | None = None
+    metadata: Any = None
+
+
+def prepare(
+    message: Message | StandardMessage,
+    wishes: Wishes,
+    settings: Settings,
+    origin: Mapping[str, Any] | None = None,
+) -> NewMessage:
+    """Check and compose ``message``. Raises `MessageError` for what can never be sent."""
+    now = time.time()
+    message_id = new_id()
+    due_at = _due_at(wishes, now)
+    metadata = _as_json(wishes.metadata)
+    _check_label("key", wishes.key)
+    _check_label("tag", wishes.tag)
+    composed = compose(
+        message,
+        default_sender=settings.default_sender,
+        ascii_attachments=settings.ascii_attachments,
+        now=now,
+        unique=message_id,
+    )
+    return NewMessage(
+        id=message_id,
+        envelope=composed.envelope,
+        message_id=composed.message_id,
+        subject=composed.subject,
+        content=composed.content,
+        enqueued_at=now,
+        due_at=due_at,
+        give_up_at=due_at + settings.give_up_after,
+        priority=_priority(wishes.priority),
+        key=wishes.key,
+        tag=wishes.tag,
+        metadata=metadata,
+        origin=origin,
+    )
+
+
+def leased(new: NewMessage, owner: str) -> Claim:
+    """The claim under which ``owner`` delivers what it has just kept."""
+    return Claim(
+        id=new.id,
+        owner=owner,
+        token=1,
+        attempt=1,
+        crashes=0,
+        lane=new.lane,
+        envelope=new.envelope,
+        content=new.content,
+        give_up_at=new.give_up_at,
+    )
+
+
+def _due_at(wishes: Wishes, now: float) -> float:
+    if wishes.at is not None and wishes.delay is not None:
+        raise MessageError("at", "given together with delay: say one of the two.")
+    if wishes.at is not None:
+        return max(now, _moment(wishes.at))
+    return now + _delay_seconds(wishes.delay)
+
+
+def _moment(at: datetime) -> float:
+    if not isinstance(at, datetime):
+        raise MessageError("at", f"it is {at!r}: pass an aware datetime.")
+    if at.utcoffset() is None:
+        raise MessageError(
+            "at",
+            f"{at!r} has no time zone, so nobody can know when that is. Pass an aware "
+            "datetime, for example datetime.now(UTC) + timedelta(hours=1).",
+        )
+    return at.timestamp()
+
+
+def _delay_seconds(delay: float | timedelta | None) -> float:
+    if delay is None:
+        return 0.0
+    seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+    if not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
+        raise MessageError("delay", f"{delay!r} is not a number of seconds from 0 up.")
+    return float(seconds)
+
+
+def _priority(priority: int) -> int:
+    if not isinstance(priority, int) or priority not in PRIORITIES:
+        raise MessageError(
+            "priority",
+            f"{priority!r} is not a whole number from {PRIORITIES[0]} to "
+            f"{PRIORITIES[-1]}; higher goes first.",
+        )
+    return priority
+
+
+def _check_label(field: str, label: str | None) -> None:
+    if label is None:
+        return
+    if not isinstance(label, str) or not 0 < len(label) <= KEY_LENGTH:
+        raise MessageError(
+            field, f"{label!r} is not a string of 1 to {KEY_LENGTH} characters."
+        )
+    if not label.isprintable():
+        raise MessageError(field, f"{label!r} has characters that cannot be printed.")
+
+
+def _as_json(metadata: Any) -> str | None:
+    if metadata is None:
+        return None
+    try:
+        text = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise MessageError(
+            "metadata",
+            f"it cannot be kept as JSON: {error}. Use dicts, lists, strings, numbers, "
+            "booleans and None.",
+        ) from error
+    return text

@@ -1,0 +1,150 @@
+"""The words of the log: listens to the signals and says what happened, in one place."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from . import events
+from .outbox.database import shown_url
+
+log = logging.getLogger("flask_outbox")
+
+
+def listen() -> None:
+    """Log what the signals say; calling it again changes nothing."""
+    events.message_enqueued.connect(_enqueued)
+    events.message_began.connect(_began)
+    events.message_sent.connect(_sent)
+    events.message_deferred.connect(_deferred)
+    events.message_failed.connect(_failed)
+    events.message_unknown.connect(_unknown)
+    events.message_released.connect(_released)
+    events.message_rescued.connect(_rescued)
+    events.lease_lost.connect(_lease_lost)
+    events.lane_paused.connect(_lane_paused)
+    events.lane_resumed.connect(_lane_resumed)
+    events.courier_started.connect(_courier_started)
+    events.courier_stopped.connect(_courier_stopped)
+    events.courier_stalled.connect(_courier_stalled)
+
+
+def say_where_mail_stays(url: str, *, testing: bool) -> None:
+    """Say that nothing leaves this app, so that nobody waits for mail."""
+    log.log(
+        logging.INFO if testing else logging.WARNING,
+        "No mail leaves this app: all of it is kept in the dev inbox, %s. Set MAIL_URL "
+        "to send it.",
+        shown_url(url),
+    )
+
+
+def _replies(replies: Mapping[str, str]) -> str:
+    return "; ".join(f"{address}: {reply}" for address, reply in replies.items())
+
+
+def _enqueued(
+    _app: object, message_id: str, duplicate: bool, seconds: float, **_: Any
+) -> None:
+    if duplicate:
+        log.info("Message %s was handed over before under the same key.", message_id)
+    else:
+        log.debug("Message %s kept in %.1f ms.", message_id, seconds * 1000)
+
+
+def _began(_app: object, message_id: str, attempt: int, lane: str, **_: Any) -> None:
+    log.debug("Message %s: attempt %d begins on lane %s.", message_id, attempt, lane)
+
+
+def _sent(
+    _app: object, message_id: str, attempt: int, replies: Mapping[str, str], **_: Any
+) -> None:
+    log.info(
+        "Message %s sent on attempt %d. %s", message_id, attempt, _replies(replies)
+    )
+
+
+def _deferred(
+    _app: object, message_id: str, attempt: int, replies: Mapping[str, str], **_: Any
+) -> None:
+    log.warning(
+        "Message %s: attempt %d put off, it will be tried again. %s",
+        message_id,
+        attempt,
+        _replies(replies),
+    )
+
+
+def _failed(
+    _app: object,
+    message_id: str,
+    replies: Mapping[str, str],
+    reason: str | None,
+    **_: Any,
+) -> None:
+    log.error(
+        "Message %s failed%s. %s Retry it with: flask outbox retry %s",
+        message_id,
+        f": {reason}" if reason else "",
+        _replies(replies),
+        message_id,
+    )
+
+
+def _unknown(
+    _app: object, message_id: str, replies: Mapping[str, str], **_: Any
+) -> None:
+    log.warning(
+        "Message %s: the link was lost after the final dot, nobody can know whether it "
+        "arrived (OUTBOX_ON_UNKNOWN). %s",
+        message_id,
+        _replies(replies),
+    )
+
+
+def _released(_app: object, message_id: str, reason: str, **_: Any) -> None:
+    log.info("Message %s given back untried: %s", message_id, reason)
+
+
+def _rescued(_app: object, message_id: str, dead: str, state: str, **_: Any) -> None:
+    log.warning(
+        "Message %s rescued from the dead courier %s: now %s.", message_id, dead, state
+    )
+
+
+def _lease_lost(_app: object, message_id: str, courier: str, **_: Any) -> None:
+    log.warning(
+        "Courier %s lost its lease on message %s: another delivers it.",
+        courier,
+        message_id,
+    )
+
+
+def _lane_paused(
+    _app: object, lane: str, reason: str, seconds: float, **_: Any
+) -> None:
+    log.error(
+        "Lane %s is paused, no message is lost: %s Next probe in %.1f s.",
+        lane,
+        reason,
+        seconds,
+    )
+
+
+def _lane_resumed(_app: object, lane: str, **_: Any) -> None:
+    log.warning("Lane %s is open again.", lane)
+
+
+def _courier_started(_app: object, courier: str, engine: str, **_: Any) -> None:
+    log.info("Courier %s works (engine %s).", courier, engine)
+
+
+def _courier_stopped(_app: object, courier: str, **_: Any) -> None:
+    log.info("Courier %s stopped.", courier)
+
+
+def _courier_stalled(
+    _app: object, courier: str, error: Exception, **_: Any
+) -> None:
+    log.error("Courier %s cannot go on and tries again: %s", courier, error)

@@ -1,0 +1,275 @@
+"""Email addresses: read strictly, kept in the one form that goes on the wire."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+
+import idna
+
+from ..characters import barred, located, shown
+from ..errors import AddressError
+
+LOCAL_OCTETS = 64
+DOMAIN_OCTETS = 255
+ADDRESS_OCTETS = 254
+
+ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+DOT_ATOM = rf"{ATEXT}+(?:\.{ATEXT}+)*"
+_HOST = rf"{_LABEL}(?:\.{_LABEL})*"
+
+_is_dot_atom = re.compile(DOT_ATOM).fullmatch
+_is_host = re.compile(_HOST).fullmatch
+_is_usual = re.compile(f"({DOT_ATOM})@({_HOST})").fullmatch
+_quoted_string = re.compile(r'"((?:[^"\\]|\\.)*)"').match
+_escaped = re.compile(r"\\(.)")
+_non_ascii = re.compile(r"[^\x00-\x7f]")
+_bad_space = re.compile(r"[^\S ]").search
+_bad_in_atom = re.compile(rf"(?!{ATEXT}|[.\u0080-\U0010ffff]).", re.DOTALL).search
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One mailbox (RFC 5321, RFC 5322): a name to show, a local part, a domain.
+
+    As `parse` returns it, ``local`` is in wire form (quoted only where it must be, NFC
+    if it is not ASCII, otherwise untouched) and ``domain`` is lower-case ASCII (IDNA
+    2008) or an address literal such as ``[127.0.0.1]``.
+    """
+
+    display_name: str
+    local: str
+    domain: str
+
+    @classmethod
+    def parse(cls, value: AddressLike, field: str) -> Address:
+        """Read ``ada@example.org``, ``Ada <ada@example.org>`` or ``(name, address)``.
+
+        Whatever comes back is legal and safe in a header and in an SMTP command.
+        Raises `AddressError` with ``field`` for everything else.
+        """
+        try:
+            if isinstance(value, str):
+                return cls(*_read_mailbox(str(value)))
+            if isinstance(value, tuple) and len(value) == 2:
+                name, address = value
+                return cls(_read_name(name), *_read_address(address))
+            if isinstance(value, Address):
+                return cls(_read_name(value.display_name), *_read_address(value.spec))
+        except _Refusal as refusal:
+            problem = f"{shown(value)} {refusal}"
+            raise AddressError(field, problem) from refusal.__cause__
+        raise AddressError(
+            field,
+            f"{shown(value)} is no address; pass 'ada@example.org' or a pair"
+            " ('Ada', 'ada@example.org')",
+        )
+
+    @classmethod
+    def parse_all(
+        cls, values: Iterable[AddressLike] | None, field: str
+    ) -> list[Address]:
+        """Read every address of a list, naming the one at fault as ``field[2]``."""
+        if not values:
+            return []
+        return [
+            cls.parse(value, f"{field}[{index}]")
+            for index, value in enumerate(listed(values, field))
+        ]
+
+    @property
+    def spec(self) -> str:
+        """The bare address, ``local@domain``."""
+        return f"{self.local}@{self.domain}"
+
+    def __str__(self) -> str:
+        return f"{self.display_name} <{self.spec}>" if self.display_name else self.spec
+
+
+AddressLike = str | tuple[str, str] | Address
+"""What a person may write where an address goes."""
+
+
+def listed(values: Iterable[AddressLike] | None, field: str) -> list[AddressLike]:
+    """The addresses as a new list; a bare string is refused, never taken apart."""
+    if not values:
+        return []
+    if isinstance(values, (str, bytes, Address)) or not isinstance(values, Iterable):
+        raise AddressError(
+            field, f"{shown(values)} is not a list; pass a list of addresses"
+        )
+    return list(values)
+
+
+class _Refusal(Exception):
+    """Why a text is no address: the rest of a sentence that begins with the text."""
+
+
+def _read_mailbox(text: str) -> tuple[str, str, str]:
+    if usual := _is_usual(text):
+        return "", *_within_limits(usual[1], usual[2].lower())
+    _refuse_barred(text)
+    name, address = _split_mailbox(text)
+    return _read_name(name), *_read_address(address)
+
+
+def _split_mailbox(text: str) -> tuple[str, str]:
+    """Part ``Ada <ada@example.org>`` into its name and its address."""
+    if not text.endswith(">"):
+        return "", text
+    if text.startswith('"'):
+        name, end = _read_quoted(text)
+        between, bracket, address = text[end:].partition("<")
+        if between.strip(" ") or not bracket:
+            raise _Refusal("has something between its name and its '<'; remove it")
+    else:
+        name, bracket, address = text.partition("<")
+        if not bracket:
+            raise _Refusal("has a '>' without a '<'; remove it")
+        _refuse_ambiguous(name)
+    return name, address[:-1]
+
+
+def _refuse_ambiguous(name: str) -> None:
+    if "@" in name and ("," in name or ";" in name):
+        raise _Refusal(_SEVERAL)
+    for character in name:
+        if character in '",;@>':
+            raise _Refusal(
+                f"has {character!r} in a name without quotes; pass a pair"
+                " (name, address)"
+            )
+
+
+def _read_name(name: object) -> str:
+    if not isinstance(name, str):
+        raise _Refusal(f"has {shown(name)} for a name; pass a string")
+    _refuse_barred(name)
+    return str(name).strip(" ")
+
+
+def _read_address(address: object) -> tuple[str, str]:
+    if not isinstance(address, str):
+        raise _Refusal(f"has {shown(address)} for an address; pass a string")
+    if usual := _is_usual(address):
+        return _within_limits(usual[1], usual[2].lower())
+    _refuse_barred(address)
+    if not address:
+        raise _Refusal("is empty; pass an address such as 'ada@example.org'")
+    if address.startswith('"'):
+        local, end = _read_quoted(address)
+        at, domain = address[end : end + 1], address[end + 1 :]
+    else:
+        _refuse_several(address)
+        local, at, domain = address.partition("@")
+        if at:
+            _check_atom(local)
+    if at != "@":
+        raise _Refusal("has no '@'; pass an address such as 'ada@example.org'")
+    return _within_limits(_wire_local(local), _wire_domain(domain))
+
+
+_SEVERAL = "holds several addresses; pass a list with one address in each string"
+
+
+def _refuse_several(address: str) -> None:
+    if address.count("@") > 1:
+        several = "," in address or ";" in address
+        raise _Refusal(_SEVERAL if several else "has more than one '@'; remove one")
+
+
+def _check_atom(local: str) -> None:
+    if not local:
+        raise _Refusal("has nothing before its '@'; write the mailbox there")
+    if bad := _bad_in_atom(unicodedata.normalize("NFC", local)):
+        raise _Refusal(
+            f"has {bad[0]!r} before its '@'; remove it, or quote that part as in"
+            " '\"ada king\"@example.org'"
+        )
+    if local.startswith(".") or local.endswith(".") or ".." in local:
+        raise _Refusal("has a misplaced dot before its '@'; remove it")
+
+
+def _wire_local(local: str) -> str:
+    """The local part as RFC 5321 writes it: quoted only where it must be."""
+    if not local.isascii():
+        local = unicodedata.normalize("NFC", local)
+    if stray := _bad_space(local):
+        raise _Refusal(f"has {located(stray[0], stray.start())}; remove that space")
+    if _is_dot_atom(_non_ascii.sub("x", local)):
+        return local
+    escaped = local.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _wire_domain(domain: str) -> str:
+    if not domain:
+        raise _Refusal("has nothing after its '@'; write the domain there")
+    if domain.startswith("["):
+        return _wire_literal(domain)
+    if " " in domain:
+        raise _Refusal("has a space in its domain; remove it")
+    return _ascii_domain(domain)
+
+
+@lru_cache(maxsize=1024)
+def _ascii_domain(domain: str) -> str:
+    """The domain by IDNA 2008, after the mapping of UTS 46."""
+    if len(domain) > DOMAIN_OCTETS:
+        raise _Refusal(f"has a domain of more than {DOMAIN_OCTETS} octets; shorten it")
+    encoded = domain
+    if not domain.isascii():
+        try:
+            encoded = idna.encode(domain, uts46=True).decode("ascii")
+        except (idna.IDNAError, UnicodeError) as error:
+            raise _Refusal(f"has a domain that IDNA refuses: {error}") from error
+    if not _is_host(encoded):
+        raise _Refusal("has a domain that is no host name; correct it")
+    return encoded.lower()
+
+
+def _wire_literal(domain: str) -> str:
+    """An address literal (RFC 5321 section 4.1.3) in the form of `ipaddress`."""
+    if not domain.endswith("]"):
+        raise _Refusal("has a '[' without a ']' at its end; add it")
+    inner = domain[1:-1]
+    try:
+        if inner[:5].lower() == "ipv6:":
+            return f"[IPv6:{IPv6Address(inner[5:])}]"
+        return f"[{IPv4Address(inner)}]"
+    except AddressValueError as error:
+        raise _Refusal(
+            "has brackets around what is no IP address; write [192.0.2.1] or"
+            " [IPv6:2001:db8::1]"
+        ) from error
+
+
+def _within_limits(local: str, domain: str) -> tuple[str, str]:
+    octets = len(local) if local.isascii() else len(local.encode())
+    if octets > LOCAL_OCTETS:
+        raise _Refusal(
+            f"has {octets} octets before its '@'; at most {LOCAL_OCTETS} are allowed"
+        )
+    if len(domain) > DOMAIN_OCTETS:
+        raise _Refusal(f"has a domain of more than {DOMAIN_OCTETS} octets; shorten it")
+    if octets + 1 + len(domain) > ADDRESS_OCTETS:
+        raise _Refusal(f"is longer than {ADDRESS_OCTETS} octets; shorten it")
+    return local, domain
+
+
+def _read_quoted(text: str) -> tuple[str, int]:
+    """Read the quoted string that ``text`` begins with: its content and its end."""
+    quoted = _quoted_string(text)
+    if not quoted:
+        raise _Refusal("has a quote that never ends; close it")
+    return _escaped.sub(r"\1", quoted[1]), quoted.end()
+
+
+def _refuse_barred(text: str) -> None:
+    if place := barred(text):
+        raise _Refusal(f"has {place}; remove that character")

@@ -1,0 +1,113 @@
+"""`Message`: a mail as a person composes it, with Flask-Mail's arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from ..characters import shown
+from ..errors import MessageError
+from .addresses import AddressLike, listed
+from .attachment import Attachment
+
+
+class Message:
+    """A mail to be sent, mutable until it is.
+
+    The arguments are Flask-Mail's. An address is ``"ada@example.org"``,
+    ``"Ada <ada@example.org>"`` or ``("Ada", "ada@example.org")``; ``sender`` may be
+    left to ``MAIL_DEFAULT_SENDER``. ``alts`` maps subtypes of ``text/`` to alternatives
+    of the body, in the order in which they shall stand; ``html`` is one of them.
+    ``subject``, ``body`` and the alternatives may be lazy strings. ``date`` is an aware
+    `datetime` or seconds since the epoch.
+
+    Nothing is checked here but what is plainly no list: a message is judged as a whole
+    when it is sent.
+    """
+
+    def __init__(
+        self,
+        subject: str | None = "",
+        recipients: Iterable[AddressLike] | None = None,
+        body: str | None = None,
+        html: str | None = None,
+        alts: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        sender: AddressLike | None = None,
+        cc: Iterable[AddressLike] | None = None,
+        bcc: Iterable[AddressLike] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+        reply_to: AddressLike | None = None,
+        date: float | datetime | None = None,
+        charset: str | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        mail_options: Iterable[str] | None = None,
+        rcpt_options: Iterable[str] | None = None,
+    ) -> None:
+        self.subject = subject
+        self.recipients = listed(recipients, "recipients")
+        self.body = body
+        self.alts: dict[str, str] = dict(alts or ())
+        if html is not None:
+            self.html = html
+        self.sender = sender
+        self.cc = listed(cc, "cc")
+        self.bcc = listed(bcc, "bcc")
+        self.attachments = list(attachments or ())
+        self.reply_to = reply_to
+        self.date = date
+        self.charset = charset
+        self.extra_headers = dict(extra_headers or {})
+        self.mail_options = _options(mail_options, "mail_options")
+        self.rcpt_options = _options(rcpt_options, "rcpt_options")
+
+    @property
+    def html(self) -> str | None:
+        """The HTML alternative, kept as ``alts["html"]``."""
+        return self.alts.get("html")
+
+    @html.setter
+    def html(self, value: str | None) -> None:
+        if value is None:
+            self.alts.pop("html", None)
+        else:
+            self.alts["html"] = value
+
+    @property
+    def send_to(self) -> set[AddressLike]:
+        """Everyone who gets it: recipients, cc and bcc, each once."""
+        return {*self.recipients, *self.cc, *self.bcc}
+
+    def add_recipient(self, recipient: AddressLike) -> None:
+        """Add one more recipient."""
+        self.recipients.append(recipient)
+
+    def attach(
+        self,
+        filename: str | None = None,
+        content_type: str | None = None,
+        data: str | bytes | None = None,
+        disposition: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        content_id: str | None = None,
+    ) -> None:
+        """Add an `Attachment` made of these arguments."""
+        self.attachments.append(
+            Attachment(
+                filename,
+                content_type,
+                data,
+                disposition,
+                headers,
+                content_id=content_id,
+            )
+        )
+
+    def __repr__(self) -> str:
+        return f"<Message {shown(self.subject)}>"
+
+
+def _options(options: Iterable[str] | None, field: str) -> list[str]:
+    if isinstance(options, str):
+        raise MessageError(field, f"{shown(options)} is a string; pass a list of them")
+    return list(options or ())

@@ -1,0 +1,13 @@
+"""Message → Envelope and RFC 5322 bytes: the only place that writes headers.
+
+- `headers`: how one header is written: checked, encoded, folded
+- `heading`: the headers at the top of a message, and the envelope that follows
+- `bodies`: text and bytes in a transfer encoding
+- `parts`: the tree of parts below the heading
+- `adopted`: the same from a standard library message
+- `composer`: `compose`, which puts them together
+"""
+
+from .composer import Composed, compose
+
+__all__ = ["Composed", "compose"]

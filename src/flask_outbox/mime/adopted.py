@@ -1,0 +1,155 @@
+"""Messages of the standard library's `email` package, under the same promises.
+
+The headers at the top are read and then written anew by the same code as every other
+message's; the parts are written by the standard library and checked on the wire.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from datetime import UTC
+from email.errors import NonASCIILocalPartDefect, ObsoleteHeaderDefect
+from email.generator import BytesGenerator
+from email.message import Message as StandardMessage
+from email.policy import SMTP, EmailPolicy, compat32
+from email.utils import parsedate_to_datetime
+from io import BytesIO
+from typing import Any
+
+from ..characters import barred, shown
+from ..errors import AddressError, HeaderError, MessageError
+from ..message import Address, AddressLike
+from .bodies import wire_fault
+from .headers import LINE, has_own_syntax, header_name
+from .heading import Heading, sender_or_default, written_date
+
+_fold = re.compile(r"\r?\n(?=[ \t])")
+
+_HARMLESS = (ObsoleteHeaderDefect, NonASCIILocalPartDefect)
+_READ_HERE = {"from", "to", "cc", "bcc", "reply-to", "subject", "date"}
+_LEFT_OUT = {"mime-version", "resent-bcc"}
+
+
+def adopt(
+    message: StandardMessage, default_sender: AddressLike | None, now: float | None
+) -> tuple[Heading, list[bytes]]:
+    """The heading of ``message`` and what stands below it; it is read, not changed."""
+    try:
+        _check_every_header(message)
+        return _heading(message, default_sender, now), [_written_parts(message)]
+    except MessageError:
+        raise
+    except Exception as error:  # the email package raises whatever its parsers meet
+        raise MessageError("message", f"cannot be read as it is: {error!r}") from error
+
+
+def _check_every_header(message: StandardMessage) -> None:
+    """Refuse what a lax policy let in, in any part: as written, and as decoded."""
+    for number, part in enumerate(message.walk()):
+        for name, value in part.raw_items():
+            field = f"part {number}, {name}" if number else str(name)
+            header_name(name, field)
+            for text in (_unfolded(value), _decoded(name, value)):
+                if place := barred(text.replace("\t", " ")):
+                    raise HeaderError(
+                        field, f"{shown(text)} has {place}; remove that character"
+                    )
+
+
+def _heading(
+    message: StandardMessage, default_sender: AddressLike | None, now: float | None
+) -> Heading:
+    heading = Heading(
+        sender=_sender(message, default_sender),
+        to=_addresses(message, "To"),
+        cc=_addresses(message, "Cc"),
+        bcc=_addresses(message, "Bcc"),
+        reply_to=_addresses(message, "Reply-To"),
+        subject=_decoded("Subject", _only(message, "Subject") or ""),
+        date=_date(message, now),
+    )
+    for name, value in message.raw_items():
+        key = name.lower()
+        if key not in _READ_HERE | _LEFT_OUT and not key.startswith("content-"):
+            text = _unfolded(value) if has_own_syntax(name) else _decoded(name, value)
+            heading.add(name, text, name)
+    return heading
+
+
+def _sender(message: StandardMessage, default_sender: AddressLike | None) -> Address:
+    senders = _addresses(message, "From")
+    if len(senders) > 1:
+        raise AddressError("From", "holds several addresses; leave one")
+    return senders[0] if senders else sender_or_default(None, default_sender)
+
+
+def _date(message: StandardMessage, now: float | None) -> str:
+    text = _unfolded(_only(message, "Date") or "")
+    if not text:
+        return written_date(None, now)
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError as error:
+        raise HeaderError(
+            "Date", f"{shown(text)} is no date; use email.utils.format_datetime()"
+        ) from error
+    return written_date(date if date.tzinfo else date.replace(tzinfo=UTC), now)
+
+
+def _addresses(message: StandardMessage, name: str) -> list[Address]:
+    value = _only(message, name)
+    if value is None:
+        return []
+    header = _parsed(name, value)
+    for defect in header.defects:
+        if not isinstance(defect, _HARMLESS):
+            raise AddressError(name, f"{shown(_unfolded(value))} is broken: {defect}")
+    return [
+        Address.parse((one.display_name, one.addr_spec), f"{name}[{index}]")
+        for index, one in enumerate(header.addresses)
+    ]
+
+
+def _only(message: StandardMessage, name: str) -> Any:
+    """The value of a header that may stand only once."""
+    wanted = name.lower()
+    values = [value for key, value in message.raw_items() if key.lower() == wanted]
+    if len(values) > 1:
+        raise HeaderError(name, "may stand only once; put everything into one")
+    return values[0] if values else None
+
+
+def _parsed(name: str, value: Any) -> Any:
+    """The email package's header object, made of the source where there is none."""
+    is_parsed = hasattr(value, "defects")
+    return value if is_parsed else SMTP.header_factory(name, _unfolded(value))
+
+
+def _decoded(name: str, value: Any) -> str:
+    return str(_parsed(name, value))
+
+
+def _unfolded(value: Any) -> str:
+    return _fold.sub("", str(value))
+
+
+def _written_parts(message: StandardMessage) -> bytes:
+    """Content headers and parts as the standard library writes them, then checked."""
+    bare = copy.deepcopy(message)
+    for name in {name for name in bare if not name.lower().startswith("content-")}:
+        del bare[name]
+    modern = isinstance(message.policy, EmailPolicy)
+    policy = (SMTP if modern else compat32).clone(
+        linesep="\r\n", cte_type="7bit", max_line_length=LINE
+    )
+    buffer = BytesIO()
+    BytesGenerator(buffer, mangle_from_=False, policy=policy).flatten(bare)
+    written = buffer.getvalue()
+    if fault := wire_fault(written):
+        raise MessageError(
+            "message",
+            f"its parts have {fault}; build them with EmailMessage.set_content() and"
+            " add_attachment()",
+        )
+    return written

@@ -1,0 +1,167 @@
+"""Text and bytes in a transfer encoding: 7bit, quoted-printable or base64.
+
+Whatever goes in, what comes out is ASCII in lines of at most 998 octets, ended by CRLF,
+with no bare CR or LF and no NUL (RFC 5321 section 2.3.8, RFC 2045 section 6).
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from binascii import b2a_base64, b2a_qp
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ..characters import located, shown
+from ..errors import MessageError
+from .headers import LONGEST_LINE
+
+_BASE64_LINE = 76
+
+_is_token = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]{1,40}").fullmatch
+
+_MIME_NAMES = {
+    "ascii": "us-ascii",
+    "euc_jp": "euc-jp",
+    "euc_kr": "euc-kr",
+    "iso2022_jp": "iso-2022-jp",
+    "iso2022_kr": "iso-2022-kr",
+    "utf-8": "utf-8",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Charset:
+    """A character set: the name that MIME knows, and Python's codec."""
+
+    name: str
+    codec: str
+    keeps_lines: bool
+    """Whether CR and LF are written as in ASCII; if not, only base64 is legal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A body on its way into a part: the transfer encoding, and the octets."""
+
+    encoding: str
+    octets: bytes
+
+
+def charset(
+    name: object, field: str, error: type[MessageError] = MessageError
+) -> Charset:
+    """The character set of that name; raises ``error`` where Python knows none."""
+    found = _charset(name) if isinstance(name, str) else None
+    if found is None:
+        raise error(
+            field, f"{shown(name)} is no known character set; leave it out for utf-8"
+        )
+    return found
+
+
+@lru_cache(maxsize=64)
+def _charset(name: str) -> Charset | None:
+    if not _is_token(name):
+        return None
+    try:
+        line_end = "\r\n".encode(name)
+        codec = codecs.lookup(name).name
+    except (LookupError, UnicodeError):
+        return None
+    return Charset(_mime_name(codec, name), codec, line_end == b"\r\n")
+
+
+def _mime_name(codec: str, name: str) -> str:
+    """The name that mail knows, where Python's is another (RFC 2978)."""
+    if codec.startswith("iso8859-"):
+        return codec.replace("iso", "iso-", 1)
+    if codec.startswith("cp125"):
+        return codec.replace("cp", "windows-", 1)
+    return _MIME_NAMES.get(codec, name)
+
+
+def encode_text(text: str, into: Charset, field: str) -> Encoded:
+    """``text`` with CRLF for every line end, in the smallest legal encoding.
+
+    Plain ASCII in short lines stays readable as 7bit. A NUL asks for base64, the one
+    encoding that every reader decodes to the same octets.
+    """
+    octets = encode_in(into, with_crlf(text), field)
+    if b"\0" in octets or not into.keeps_lines:
+        return Encoded("base64", base64_lines(octets))
+    if octets.isascii() and _has_legal_lines(octets):
+        return Encoded("7bit", octets)
+    quoted = quoted_printable(octets)
+    if len(quoted) <= _base64_length(octets):
+        return Encoded("quoted-printable", quoted)
+    return Encoded("base64", base64_lines(octets))
+
+
+def with_crlf(text: str) -> str:
+    """``text`` with CRLF in place of every CR, LF and CRLF."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\n", "\r\n")
+
+
+def encode_in(
+    into: Charset, text: str, field: str, error: type[MessageError] = MessageError
+) -> bytes:
+    """The octets of ``text``; raises ``error`` with the character that has none."""
+    try:
+        return text.encode(into.codec)
+    except UnicodeEncodeError as failure:
+        character = text[failure.start]
+        if "\ud800" <= character <= "\udfff":
+            problem = "is a lone surrogate, not a character; remove it"
+        else:
+            problem = f"is not in {into.name}; leave the charset out for utf-8"
+        place = located(character, failure.start)
+        raise error(field, f"{place} {problem}") from failure
+
+
+def wire_fault(octets: bytes) -> str | None:
+    """What keeps ``octets`` from being sent as 7bit, if anything does."""
+    if not octets.isascii():
+        return "octets that are not ASCII"
+    if b"\0" in octets:
+        return "a NUL"
+    ends = octets.count(b"\r\n")
+    if octets.count(b"\r") != ends or octets.count(b"\n") != ends:
+        return "a CR or LF that stands alone"
+    if not _has_legal_lines(octets):
+        return f"a line of more than {LONGEST_LINE} octets"
+    return None
+
+
+def _has_legal_lines(octets: bytes) -> bool:
+    return (
+        len(octets) <= LONGEST_LINE
+        or max(map(len, octets.split(b"\r\n"))) <= LONGEST_LINE
+    )
+
+
+def _base64_length(octets: bytes) -> int:
+    return -(-len(octets) // 57) * (_BASE64_LINE + len("\r\n"))
+
+
+def quoted_printable(octets: bytes) -> bytes:
+    """Quoted-printable of text whose lines end in CRLF (RFC 2045 section 6.7)."""
+    quoted = b2a_qp(octets)
+    if b"\n" in octets:
+        return quoted
+    return quoted.replace(b"\n", b"\r\n")
+
+
+def base64_lines(octets: bytes) -> bytes:
+    """Base64 in lines of 76 (RFC 2045 section 6.8), without a final line end."""
+    encoded = b2a_base64(octets, newline=False)
+    if len(encoded) <= _BASE64_LINE:
+        return encoded
+    return b"\r\n".join(
+        [
+            encoded[start : start + _BASE64_LINE]
+            for start in range(0, len(encoded), _BASE64_LINE)
+        ]
+    )

@@ -1,0 +1,65 @@
+"""`compose`: one message as the bytes and the envelope that a transport takes."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from email.message import Message as StandardMessage
+
+from ..characters import shown
+from ..delivery import Envelope
+from ..errors import MessageError
+from ..message import AddressLike, Message
+from .adopted import adopt
+from .heading import esmtp_options, heading_of
+from .parts import parts_of
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A message ready to leave: it is sent, and sent again, as these very bytes."""
+
+    envelope: Envelope
+    message_id: str
+    subject: str
+    content: bytes
+
+
+def compose(
+    message: Message | StandardMessage,
+    *,
+    default_sender: AddressLike | None = None,
+    ascii_attachments: bool = False,
+    now: float | None = None,
+    unique: str | None = None,
+) -> Composed:
+    """Check ``message`` as a whole and write it (RFC 5322, RFC 2045 to 2047, RFC 2231).
+
+    The content is CRLF lines of at most 998 octets without NUL, and ASCII throughout
+    unless a header holds an address that takes SMTPUTF8. It has one From, Date and
+    Message-ID and no Bcc, and no text of anyone's can add a header, a recipient or a
+    part. ``unique`` is what the Message-ID begins with and all boundaries follow from:
+    with it and ``now`` given, the same message gives the same bytes.
+
+    The message is left as it is. Raises a `MessageError` that names the field at fault.
+    """
+    unique = unique or secrets.token_hex(16)
+    mail_options: tuple[str, ...] = ()
+    rcpt_options: tuple[str, ...] = ()
+    if isinstance(message, Message):
+        heading = heading_of(message, default_sender, now)
+        parts = parts_of(message, unique, ascii_attachments)
+        mail_options = esmtp_options(message.mail_options, "mail_options")
+        rcpt_options = esmtp_options(message.rcpt_options, "rcpt_options")
+    elif isinstance(message, StandardMessage):
+        heading, parts = adopt(message, default_sender, now)
+    else:
+        raise MessageError(
+            "message", f"is {shown(message)}; pass a Message or an EmailMessage"
+        )
+    heading.identify(unique)
+    envelope = heading.envelope(mail_options, rcpt_options)
+    head = heading.write().encode("utf-8" if envelope.utf8_headers else "ascii")
+    ending = b"" if parts[-1][-2:] in (b"", b"\r\n") else b"\r\n"
+    content = b"".join([head, *parts, ending])
+    return Composed(envelope, heading.message_id, heading.subject, content)

@@ -1,0 +1,229 @@
+"""The headers at the top of a message, and the envelope that follows from them."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from ..characters import shown
+from ..delivery import Envelope
+from ..errors import AddressError, HeaderError, MessageError
+from ..message import Address, AddressLike, Message
+from ..message.addresses import DOT_ATOM
+from .headers import address_list, extra, free_text, header_name, one_line, unstructured
+
+_is_message_id = re.compile(rf"<{DOT_ATOM}@(?:{DOT_ATOM}|\[[!-Z^-~]*\])>").fullmatch
+_LONGEST_MESSAGE_ID = 900
+_is_option = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(?:=[!-<>-~]+)?").fullmatch
+
+_ASK_INSTEAD = {
+    "from": "pass sender=",
+    "to": "pass recipients=",
+    "cc": "pass cc=",
+    "bcc": "pass bcc=",
+    "reply-to": "pass reply_to=",
+    "subject": "pass subject=",
+    "date": "pass date=",
+    "mime-version": "leave it out",
+    "return-path": "leave it out, bounces go to the sender's address",
+}
+_MAILBOXES = {"sender", "disposition-notification-to", "errors-to"}
+_ONCE = {"message-id", "references", "in-reply-to", "list-unsubscribe", *_MAILBOXES}
+
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = (
+    *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
+    *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+)
+
+
+@dataclass(slots=True)
+class Heading:
+    """Who, to whom, about what and when: all of it checked before it gets here."""
+
+    sender: Address
+    to: list[Address]
+    cc: list[Address]
+    bcc: list[Address]
+    reply_to: list[Address]
+    subject: str
+    date: str
+    message_id: str = ""
+    extra_lines: list[str] = field(default_factory=list)
+    extra_mailboxes: list[Address] = field(default_factory=list)
+    _seen: set[str] = field(default_factory=set)
+
+    def add(self, name: object, value: object, field: str) -> None:
+        """Take one more header, or refuse it with the reason."""
+        name = header_name(name, field)
+        key = name.lower()
+        if key in _ASK_INSTEAD or key.startswith("content-"):
+            advice = _ASK_INSTEAD.get(key, "leave it out")
+            raise HeaderError(field, f"{name} is written by Flask-Outbox; {advice}")
+        if key in _ONCE and key in self._seen:
+            raise HeaderError(field, f"{name} may stand only once; remove the other")
+        self._seen.add(key)
+        if key == "message-id":
+            self.message_id = message_id(value, field)
+        elif key in _MAILBOXES:
+            mailbox = Address.parse(one_line(value, field), field)
+            self.extra_mailboxes.append(mailbox)
+            self.extra_lines.append(address_list(name, [mailbox]))
+        else:
+            self.extra_lines.append(extra(name, value, field))
+
+    def identify(self, unique: str) -> None:
+        """Have a Message-ID: the given one, or ``unique`` on the sender's domain."""
+        if not self.message_id:
+            self.message_id = message_id(f"<{unique}@{self.sender.domain}>", "unique")
+
+    @property
+    def has_utf8_local_part(self) -> bool:
+        """Whether an address in the headers needs SMTPUTF8; a Bcc is not in them."""
+        visible = (self.to, self.cc, self.reply_to, self.extra_mailboxes)
+        return not self.sender.local.isascii() or any(
+            not one.local.isascii() for some in visible for one in some
+        )
+
+    def write(self) -> str:
+        """The header lines, each once and never a Bcc (RFC 5322 section 3.6)."""
+        lines = [address_list("From", [self.sender])]
+        if self.to:
+            lines.append(address_list("To", self.to))
+        if self.cc:
+            lines.append(address_list("Cc", self.cc))
+        if not self.to and not self.cc:
+            lines.append("To: undisclosed-recipients:;\r\n")
+        if self.reply_to:
+            lines.append(address_list("Reply-To", self.reply_to))
+        if self.subject:
+            lines.append(unstructured("Subject", self.subject))
+        lines.append(f"Date: {self.date}\r\nMessage-ID: {self.message_id}\r\n")
+        lines += self.extra_lines
+        lines.append("MIME-Version: 1.0\r\n")
+        return "".join(lines)
+
+    def envelope(
+        self, mail_options: tuple[str, ...] = (), rcpt_options: tuple[str, ...] = ()
+    ) -> Envelope:
+        """Everyone once, in the order to, cc, bcc; somebody there must be."""
+        everyone = dict.fromkeys(
+            [one.spec for some in (self.to, self.cc, self.bcc) for one in some]
+        )
+        if not everyone:
+            raise AddressError(
+                "recipients", "the message has none; pass recipients=, cc= or bcc="
+            )
+        return Envelope(
+            self.sender.spec,
+            tuple(everyone),
+            self.has_utf8_local_part,
+            mail_options,
+            rcpt_options,
+        )
+
+
+def heading_of(
+    message: Message, default_sender: AddressLike | None, now: float | None
+) -> Heading:
+    """Read and check everything of ``message`` that stands above its parts."""
+    heading = Heading(
+        sender=sender_or_default(message.sender, default_sender),
+        to=Address.parse_all(message.recipients, "recipients"),
+        cc=Address.parse_all(message.cc, "cc"),
+        bcc=Address.parse_all(message.bcc, "bcc"),
+        reply_to=_reply_to(message),
+        subject=_subject(message),
+        date=written_date(message.date, now),
+    )
+    for name, value in (message.extra_headers or {}).items():
+        heading.add(name, value, f"extra_headers[{shown(name)}]")
+    return heading
+
+
+def sender_or_default(
+    sender: AddressLike | None, default_sender: AddressLike | None
+) -> Address:
+    """The message's own sender, else the configured one."""
+    if sender:
+        return Address.parse(sender, "sender")
+    if default_sender:
+        return Address.parse(default_sender, "MAIL_DEFAULT_SENDER")
+    raise AddressError("sender", "is missing; pass sender= or set MAIL_DEFAULT_SENDER")
+
+
+def _subject(message: Message) -> str:
+    return "" if message.subject is None else free_text(message.subject, "subject")
+
+
+def _reply_to(message: Message) -> list[Address]:
+    return [Address.parse(message.reply_to, "reply_to")] if message.reply_to else []
+
+
+def message_id(value: object, field: str) -> str:
+    """``value``, with the promise that it is a msg-id (RFC 5322 section 3.6.4)."""
+    text = one_line(value, field).strip(" ")
+    if not _is_message_id(text) or len(text) > _LONGEST_MESSAGE_ID:
+        raise HeaderError(
+            field,
+            f"{shown(text)} is no message id; write '<unique@example.org>', with the"
+            " angle brackets",
+        )
+    return text
+
+
+def esmtp_options(options: object, field: str) -> tuple[str, ...]:
+    """``options``, each of them KEYWORD or KEYWORD=value (RFC 5321 section 4.1.2)."""
+    if not options:
+        return ()
+    if not isinstance(options, list | tuple):
+        raise MessageError(
+            field, f"{shown(options)} is no list; pass a list of strings"
+        )
+    checked = tuple(options)
+    for index, option in enumerate(checked):
+        if not isinstance(option, str) or not _is_option(option):
+            raise MessageError(
+                f"{field}[{index}]",
+                f"{shown(option)} is no ESMTP parameter; write it as 'KEYWORD' or"
+                " 'KEYWORD=value'",
+            )
+    return checked
+
+
+def written_date(date: float | datetime | None, now: float | None) -> str:
+    """The date as RFC 5322 section 3.3 writes it, in UTC unless ``date`` has a zone."""
+    if date is None:
+        date = time.time() if now is None else now
+    if isinstance(date, datetime) and date.utcoffset() is None:
+        raise MessageError(
+            "date", f"{shown(date)} has no time zone; use datetime.now(UTC), for one"
+        )
+    try:
+        if isinstance(date, datetime):
+            date = _in_whole_minutes(date)
+            return _written(date.timetuple(), f"{date:%z}")
+        return _written(time.gmtime(date), "+0000")
+    except (OverflowError, OSError, TypeError, ValueError) as error:
+        raise MessageError(
+            "date",
+            f"{shown(date)} cannot be written; pass seconds since the epoch or an aware"
+            " datetime of the years 1900 to 9999",
+        ) from error
+
+
+def _in_whole_minutes(date: datetime) -> datetime:
+    """The same instant with an offset that mail can say."""
+    return date.astimezone(UTC) if len(f"{date:%z}") > len("+0000") else date
+
+
+def _written(at: time.struct_time, zone: str) -> str:
+    if not 1900 <= at.tm_year <= 9999:
+        raise ValueError(f"year {at.tm_year}")
+    weekday, month = _WEEKDAYS[at.tm_wday], _MONTHS[at.tm_mon - 1]
+    return (
+        f"{weekday}, {at.tm_mday:02} {month} {at.tm_year}"
+        f" {at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} {zone}"
+    )

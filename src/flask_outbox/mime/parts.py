@@ -1,0 +1,116 @@
+"""The tree of parts below the heading (RFC 2046).
+
+From the outside in, and only where there is more than one thing to hold together::
+
+    multipart/mixed
+    ├── multipart/alternative
+    │   ├── text/plain
+    │   └── multipart/related
+    │       ├── text/html
+    │       └── image/png           inline, shown by the HTML as cid:…
+    └── application/pdf             attached
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from itertools import count
+
+from ..characters import shown
+from ..errors import MessageError
+from ..message import Message
+from .attachments import attachment_part
+from .bodies import Charset, charset, encode_text
+from .content_types import ContentType, is_token
+from .headers import as_text
+
+Part = list[bytes]
+"""The pieces of a part, joined only once, so that nothing large is copied."""
+
+
+def parts_of(message: Message, unique: str, ascii_attachments: bool) -> Part:
+    """Everything of ``message`` below its own headers; the same for equal arguments."""
+    texts = _texts(message)
+    if len(texts) == 1 and not message.attachments:
+        return next(iter(texts.values()))
+    inline: list[Part] = []
+    attached: list[Part] = []
+    for index, attachment in enumerate(message.attachments or ()):
+        part, inlined = attachment_part(
+            attachment, f"attachments[{index}]", ascii_attachments
+        )
+        (inline if inlined and "html" in texts else attached).append(part)
+    token = _token(unique, [*texts.values(), *inline, *attached])
+    if inline:
+        html = [texts["html"], *inline]
+        texts["html"] = _multipart('related;\r\n type="text/html"', html, f"=_r{token}")
+    whole = _held_together("alternative", list(texts.values()), f"=_a{token}")
+    return _held_together("mixed", [whole, *attached], f"=_m{token}")
+
+
+def _texts(message: Message) -> dict[str, Part]:
+    """The alternatives, plain text first and the others in the order of ``alts``.
+
+    There is always at least one: a message without any text has an empty plain one.
+    """
+    into = charset(message.charset or "utf-8", "charset")
+    texts: dict[str, Part] = {}
+    if message.body or not message.alts:
+        body = "" if message.body is None else message.body
+        texts["plain"] = _text_part("plain", body, into, "body")
+    for kind, text in message.alts.items():
+        field = "html" if kind == "html" else f"alts[{shown(kind)}]"
+        texts[kind] = _text_part(kind, text, into, field)
+    return texts
+
+
+def _text_part(kind: str, text: object, into: Charset, field: str) -> Part:
+    body = encode_text(as_text(text, field, MessageError), into, field)
+    headers = (
+        f"{_text_type(kind, into, field)}"
+        f"Content-Transfer-Encoding: {body.encoding}\r\n\r\n"
+    )
+    return [headers.encode("ascii"), body.octets]
+
+
+def _text_type(kind: str, into: Charset, field: str) -> str:
+    """The Content-Type of ``html``, ``calendar; method=REQUEST`` or ``text/html``."""
+    if is_token(kind):
+        return f"Content-Type: text/{kind}; charset={into.name}\r\n"
+    if "/" not in kind:
+        kind = f"text/{kind}"
+    content_type = ContentType.parse(kind, field, MessageError)
+    if not content_type.essence.startswith("text/"):
+        raise MessageError(field, "is no text; pass it as an attachment")
+    return content_type.having("charset", into.name).write()
+
+
+def _held_together(subtype: str, parts: list[Part], boundary: str) -> Part:
+    """One part that holds all ``parts``: the only one itself, or a multipart."""
+    return parts[0] if len(parts) == 1 else _multipart(subtype, parts, boundary)
+
+
+def _multipart(subtype: str, parts: Iterable[Part], boundary: str) -> Part:
+    header = f'Content-Type: multipart/{subtype};\r\n boundary="{boundary}"\r\n'
+    pieces = [header.encode()]
+    delimiter = f"\r\n--{boundary}\r\n".encode()
+    for part in parts:
+        pieces.append(delimiter)
+        pieces += part
+    pieces.append(f"\r\n--{boundary}--\r\n".encode())
+    return pieces
+
+
+def _token(unique: str, leaves: Iterable[Part]) -> str:
+    """The heart of every boundary: made of ``unique``, and found in none of the parts.
+
+    So nobody who writes a part can end it: a token foreseen becomes another one.
+    """
+    for attempt in count():
+        seed = f"{unique} {attempt}".encode()
+        token = blake2b(seed, digest_size=16).digest().hex()
+        octets = token.encode()
+        if not any(octets in piece for leaf in leaves for piece in leaf):
+            return token
+    raise AssertionError("a text that holds every token there is")

@@ -1,0 +1,1 @@
+"""The outbox: the durable store of messages, and everything that knows its database."""

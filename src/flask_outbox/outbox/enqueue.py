@@ -1,0 +1,132 @@
+"""Enqueue: a composed message into the outbox, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, Table, bindparam, select
+
+from ..delivery import State
+from .hot import Hot, Row
+from .records import NewMessage, Receipt
+from .schema import content, event, message, recipient
+
+
+def _insert(table: Table, *columns: str) -> Hot:
+    return Hot(table.insert(), columns or tuple(table.c.keys()))
+
+
+_add_message = _insert(message)
+_add_content = _insert(content)
+_add_recipients = _insert(recipient, "message_id", "position", "address", "state")
+add_events = _insert(event, "message_id", "at", "kind", "detail")
+
+
+def as_json(value: Any) -> str:
+    """Compact JSON, readable in the database for every language."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def event_row(message_id: str, at: float, kind: str, **detail: Any) -> Row:
+    """One event, ready to be added."""
+    return {
+        "message_id": message_id,
+        "at": at,
+        "kind": kind,
+        "detail": as_json(detail) if detail else None,
+    }
+
+
+def enqueue(
+    connection: Connection, messages: Iterable[NewMessage], owner: str | None
+) -> list[Receipt]:
+    """Add ``messages``, leased to the courier ``owner`` where there is one."""
+    return [_enqueue_one(connection, new, owner) for new in messages]
+
+
+def _enqueue_one(
+    connection: Connection, new: NewMessage, owner: str | None
+) -> Receipt:
+    if new.key is not None:
+        present = _with_key(connection, new.key)
+        if present:
+            return present
+    _add_message.run(connection, _message_row(new, owner))
+    _add_content.run(connection, _content_row(new))
+    _add_recipients.run_many(connection, _recipient_rows(new))
+    add_events.run(connection, _enqueued(new, owner))
+    return Receipt(new.id, new.message_id)
+
+
+_SAME_KEY = select(message.c.id, message.c.message_id).where(
+    message.c.key == bindparam("key")
+)
+
+
+def _with_key(connection: Connection, key: str) -> Receipt | None:
+    row = connection.execute(_SAME_KEY, {"key": key}).first()
+    return Receipt(row.id, row.message_id, duplicate=True) if row else None
+
+
+def _message_row(new: NewMessage, owner: str | None) -> Row:
+    return {
+        "id": new.id,
+        "state": State.LEASED if owner else State.PENDING,
+        "due_at": new.due_at,
+        "priority": new.priority,
+        "lane": new.lane,
+        "attempts": 0,
+        "crashes": 0,
+        "lease_owner": owner,
+        "lease_token": 1 if owner else 0,
+        "begun": 0,
+        "key": new.key,
+        "tag": new.tag,
+        "message_id": new.message_id,
+        "return_path": new.envelope.return_path,
+        "subject": new.subject,
+        "size_bytes": len(new.content),
+        "enqueued_at": new.enqueued_at,
+        "give_up_at": new.give_up_at,
+        "finished_at": None,
+        "origin": as_json(new.origin) if new.origin else None,
+    }
+
+
+def _content_row(new: NewMessage) -> Row:
+    """The bytes, and of the envelope what the other tables do not hold."""
+    rest = {
+        name: value
+        for name, value in asdict(new.envelope).items()
+        if value and name not in ("return_path", "recipients")
+    }
+    return {
+        "message_id": new.id,
+        "body": new.content,
+        "envelope": as_json(rest) if rest else None,
+        "metadata": new.metadata,
+    }
+
+
+def _recipient_rows(new: NewMessage) -> list[Row]:
+    return [
+        {
+            "message_id": new.id,
+            "position": position,
+            "address": address,
+            "state": State.PENDING,
+        }
+        for position, address in enumerate(new.envelope.recipients)
+    ]
+
+
+def _enqueued(new: NewMessage, owner: str | None) -> Row:
+    detail: dict[str, Any] = {"recipients": len(new.envelope.recipients)}
+    if owner:
+        detail["courier"] = owner
+    if new.due_at > new.enqueued_at:
+        detail["due_at"] = new.due_at
+    return event_row(new.id, new.enqueued_at, "enqueued", **detail)

@@ -1,0 +1,263 @@
+"""Leases: who may deliver what, and recording it only while the lease holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, func, null, select, update
+from sqlalchemy.engine import Row as ResultRow
+
+from ..delivery import Envelope, Reply, State, Verdict
+from .enqueue import add_events, event_row
+from .hot import Hot, Row
+from .records import Claim
+from .schema import LEASED, ONE, PENDING, ZERO, content, message, recipient
+
+ABOVE_ALL = 32_767
+"""Above every priority: the end of SMALLINT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One attempt's end, to be recorded under the lease that it was made with."""
+
+    claim: Claim
+    verdict: Verdict
+    at: float
+    kind: str
+    detail: Mapping[str, Any]
+
+
+def claim(
+    connection: Connection, owner: str, lane: str, limit: int, now: float
+) -> list[Claim]:
+    """Lease up to ``limit`` due messages of ``lane``: highest priority, then oldest."""
+    ids = _due_ids(connection, lane, limit, now)
+    if not ids:
+        return []
+    _lease.run_many(connection, [{"b_id": one, "b_owner": owner} for one in ids])
+    return _claims(connection, ids)
+
+
+_lease = Hot(
+    update(message)
+    .where(message.c.id == bindparam("b_id"))
+    .values(
+        state=LEASED,
+        lease_owner=bindparam("b_owner"),
+        lease_token=message.c.lease_token + ONE,
+    )
+)
+
+_NEXT_PRIORITY = select(func.max(message.c.priority)).where(
+    message.c.state == PENDING,
+    message.c.lane == bindparam("lane"),
+    message.c.priority < bindparam("below"),
+)
+
+_DUE = (
+    select(message.c.id)
+    .where(
+        message.c.state == PENDING,
+        message.c.lane == bindparam("lane"),
+        message.c.priority == bindparam("priority"),
+        message.c.due_at <= bindparam("now"),
+    )
+    .order_by(message.c.due_at)
+    .limit(bindparam("wanted"))
+    .with_for_update(skip_locked=True)
+)
+
+
+_NEXT_DUE = select(func.min(message.c.due_at)).where(
+    message.c.state == PENDING,
+    message.c.lane == bindparam("lane"),
+    message.c.priority == bindparam("priority"),
+)
+
+
+def _priorities(connection: Connection, lane: str) -> Iterator[int]:
+    """The priorities that pending messages have, from the top: one index seek each."""
+    below = ABOVE_ALL
+    while True:
+        found = connection.scalar(_NEXT_PRIORITY, {"lane": lane, "below": below})
+        if found is None:
+            return
+        yield found
+        below = found
+
+
+def _due_ids(connection: Connection, lane: str, limit: int, now: float) -> list[str]:
+    ids: list[str] = []
+    for priority in _priorities(connection, lane):
+        wanted = {"lane": lane, "priority": priority, "now": now}
+        ids += connection.scalars(_DUE, {**wanted, "wanted": limit - len(ids)})
+        if len(ids) >= limit:
+            break
+    return ids
+
+
+def next_due_at(connection: Connection, lane: str) -> float | None:
+    """When the next pending message of ``lane`` comes due; None without any."""
+    times = [
+        connection.scalar(_NEXT_DUE, {"lane": lane, "priority": priority})
+        for priority in _priorities(connection, lane)
+    ]
+    return min((at for at in times if at is not None), default=None)
+
+
+_CLAIMED = (
+    select(
+        message.c["id", "lease_owner", "lease_token", "attempts", "crashes", "lane"],
+        message.c["return_path", "give_up_at"],
+        content.c["body", "envelope"],
+    )
+    .join(content, content.c.message_id == message.c.id)
+    .where(message.c.id.in_(bindparam("ids", expanding=True)))
+)
+
+_RECIPIENTS = (
+    select(recipient.c["message_id", "address", "state"])
+    .where(recipient.c.message_id.in_(bindparam("ids", expanding=True)))
+    .order_by(recipient.c.message_id, recipient.c.position)
+)
+
+
+def _claims(connection: Connection, ids: Sequence[str]) -> list[Claim]:
+    states: dict[str, dict[str, State]] = {one: {} for one in ids}
+    for row in connection.execute(_RECIPIENTS, {"ids": ids}):
+        states[row.message_id][row.address] = State(row.state)
+    found = {row.id: row for row in connection.execute(_CLAIMED, {"ids": ids})}
+    return [_as_claim(found[one], states[one]) for one in ids]
+
+
+def _as_claim(row: ResultRow[Any], states: Mapping[str, State]) -> Claim:
+    options = json.loads(row.envelope) if row.envelope else {}
+    waiting = (one for one, state in states.items() if state is State.PENDING)
+    return Claim(
+        id=row.id,
+        owner=row.lease_owner,
+        token=row.lease_token,
+        attempt=row.attempts + 1,
+        crashes=row.crashes,
+        lane=row.lane,
+        envelope=Envelope(
+            return_path=row.return_path,
+            recipients=tuple(waiting),
+            utf8_headers=options.get("utf8_headers", False),
+            mail_options=tuple(options.get("mail_options", ())),
+            rcpt_options=tuple(options.get("rcpt_options", ())),
+        ),
+        content=row.body,
+        give_up_at=row.give_up_at,
+        settled=frozenset(states.values()) - {State.PENDING},
+    )
+
+
+_HELD = and_(
+    message.c.id == bindparam("b_id"),
+    message.c.lease_owner == bindparam("b_owner"),
+    message.c.lease_token == bindparam("b_token"),
+    message.c.state == LEASED,
+)
+
+_begin = Hot(update(message).where(_HELD).values(begun=ONE))
+
+_end = Hot(
+    update(message)
+    .where(_HELD)
+    .values(
+        state=bindparam("b_state"),
+        due_at=func.coalesce(bindparam("b_due_at"), message.c.due_at),
+        attempts=bindparam("b_attempts"),
+        crashes=bindparam("b_crashes"),
+        finished_at=bindparam("b_finished_at"),
+        lease_owner=null(),
+        begun=ZERO,
+    )
+)
+
+_answer = Hot(
+    update(recipient)
+    .where(
+        recipient.c.message_id == bindparam("b_id"),
+        recipient.c.address == bindparam("b_address"),
+    )
+    .values(
+        state=bindparam("b_state"),
+        reply_code=bindparam("b_code"),
+        reply_enhanced=bindparam("b_enhanced"),
+        reply_text=bindparam("b_text"),
+        replied_at=bindparam("b_at"),
+    )
+)
+
+
+def begin(connection: Connection, held: Claim) -> bool:
+    """Write down that an attempt begins; False when the lease was lost.
+
+    Only careful attempts are: a message that may have killed a courier, and every
+    message where *unknown* must be held.
+    """
+    return _begin.run(connection, _fence(held)) == 1
+
+
+def record(
+    connection: Connection, records: Iterable[Record], notes: Sequence[Row] = ()
+) -> list[Claim]:
+    """Record each attempt whose lease still holds; return the claims that were lost.
+
+    ``notes`` are events that change no state.
+    """
+    lost = []
+    answers: list[Row] = []
+    told = list(notes)
+    for one in records:
+        if _end.run(connection, _ended(one)) == 1:
+            answers += _answers(one)
+            told.append(event_row(one.claim.id, one.at, one.kind, **one.detail))
+        else:
+            lost.append(one.claim)
+    _answer.run_many(connection, answers)
+    add_events.run_many(connection, told)
+    return lost
+
+
+def _fence(held: Claim) -> dict[str, Any]:
+    return {"b_id": held.id, "b_owner": held.owner, "b_token": held.token}
+
+
+def _ended(one: Record) -> Row:
+    attempted = one.verdict.attempted
+    return {
+        **_fence(one.claim),
+        "b_state": one.verdict.state.value,
+        "b_due_at": one.verdict.due_at,
+        "b_attempts": one.claim.attempt if attempted else one.claim.attempt - 1,
+        "b_crashes": 0 if attempted else one.claim.crashes,
+        "b_finished_at": one.at if one.verdict.state.final else None,
+    }
+
+
+def _answers(one: Record) -> list[Row]:
+    return [
+        _answer_row(one.claim.id, address, state, reply, one.at)
+        for address, (state, reply) in one.verdict.recipients.items()
+    ]
+
+
+def _answer_row(
+    message_id: str, address: str, state: State, reply: Reply, at: float
+) -> Row:
+    return {
+        "b_id": message_id,
+        "b_address": address,
+        "b_state": state.value,
+        "b_code": reply.code,
+        "b_enhanced": reply.enhanced,
+        "b_text": reply.text,
+        "b_at": at,
+    }

@@ -1,0 +1,141 @@
+"""The first tables."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import mysql
+
+from flask_outbox.outbox.schema import OPTIONS
+
+revision = "0001"
+down_revision = None
+
+Json = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+Bytes = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+Serial = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    """Make them."""
+    op.create_table(
+        "outbox_courier",
+        sa.Column("id", sa.String(length=26), nullable=False),
+        sa.Column("engine", sa.String(length=16), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("process", sa.Text(), nullable=False),
+        sa.Column("started_at", sa.Double(), nullable=False),
+        sa.Column("seen_at", sa.Double(), nullable=False),
+        sa.Column("lease_until", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        **OPTIONS,
+    )
+    op.create_table(
+        "outbox_lane",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("paused_until", sa.Double(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("paused_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+        **OPTIONS,
+    )
+    op.create_table(
+        "outbox_message",
+        sa.Column("id", sa.String(length=26), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("due_at", sa.Double(), nullable=False),
+        sa.Column("priority", sa.SmallInteger(), nullable=False),
+        sa.Column("lane", sa.String(length=64), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("crashes", sa.Integer(), nullable=False),
+        sa.Column("lease_owner", sa.String(length=26), nullable=True),
+        sa.Column("lease_token", sa.Integer(), nullable=False),
+        sa.Column("begun", sa.SmallInteger(), nullable=False),
+        sa.Column("key", sa.String(length=255), nullable=True),
+        sa.Column("tag", sa.String(length=255), nullable=True),
+        sa.Column("message_id", sa.String(length=998), nullable=False),
+        sa.Column("return_path", sa.String(length=255), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("size_bytes", sa.Integer(), nullable=False),
+        sa.Column("enqueued_at", sa.Double(), nullable=False),
+        sa.Column("give_up_at", sa.Double(), nullable=False),
+        sa.Column("finished_at", sa.Double(), nullable=True),
+        sa.Column("origin", Json, nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("key"),
+        **OPTIONS,
+    )
+    op.create_index(
+        "outbox_message_due",
+        "outbox_message",
+        ["state", "lane", "priority", "due_at"],
+        unique=False,
+        sqlite_where=sa.text("state = 'pending'"),
+        postgresql_where=sa.text("state = 'pending'"),
+    )
+    op.create_index(
+        "outbox_message_finished", "outbox_message", ["finished_at"], unique=False
+    )
+    op.create_index(
+        "outbox_message_leased",
+        "outbox_message",
+        ["lease_owner"],
+        unique=False,
+        sqlite_where=sa.text("state = 'leased'"),
+        postgresql_where=sa.text("state = 'leased'"),
+    )
+    op.create_index(
+        "outbox_message_state", "outbox_message", ["state", "id"], unique=False
+    )
+    op.create_table(
+        "outbox_content",
+        sa.Column("message_id", sa.String(length=26), nullable=False),
+        sa.Column("body", Bytes, nullable=False),
+        sa.Column("envelope", Json, nullable=True),
+        sa.Column("metadata", Json, nullable=True),
+        sa.ForeignKeyConstraint(
+            ["message_id"], ["outbox_message.id"], ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("message_id"),
+        **OPTIONS,
+    )
+    op.create_table(
+        "outbox_event",
+        sa.Column("id", Serial, autoincrement=True, nullable=False),
+        sa.Column("message_id", sa.String(length=26), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("detail", Json, nullable=True),
+        sa.ForeignKeyConstraint(
+            ["message_id"], ["outbox_message.id"], ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        **OPTIONS,
+    )
+    op.create_index(
+        "outbox_event_message", "outbox_event", ["message_id", "id"], unique=False
+    )
+    op.create_table(
+        "outbox_recipient",
+        sa.Column("message_id", sa.String(length=26), nullable=False),
+        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("address", sa.String(length=255), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("reply_code", sa.SmallInteger(), nullable=True),
+        sa.Column("reply_enhanced", sa.String(length=16), nullable=True),
+        sa.Column("reply_text", sa.Text(), nullable=True),
+        sa.Column("replied_at", sa.Double(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["message_id"], ["outbox_message.id"], ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("message_id", "position"),
+        **OPTIONS,
+    )
+    op.create_index(
+        "outbox_recipient_address", "outbox_recipient", ["address"], unique=False
+    )
+
+
+def downgrade() -> None:
+    """Drop them, and all mail with them."""
+    for table in ("recipient", "event", "content", "message", "lane", "courier"):
+        op.drop_table(f"outbox_{table}")

@@ -1,0 +1,79 @@
+"""What a person may do to a message: cancel it, ask for it again."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.engine import Row
+
+from ..delivery import State
+from ..errors import MessageNotFound, TransitionRefused
+from .enqueue import add_events, event_row
+from .rescue import reopen
+from .schema import content, message, recipient
+
+RETRIED = frozenset({State.FAILED, State.UNKNOWN, State.CANCELLED})
+"""Recipients whom a retry tries again: whoever has not got the message."""
+
+
+def cancel(connection: Connection, message_id: str, now: float) -> None:
+    """Take a pending message, or one on hold as unknown, out of the outbox's work."""
+    row = _locked(connection, message_id)
+    if row.state == State.LEASED:
+        raise TransitionRefused(
+            f"Message {message_id} is being delivered at this moment and cannot be "
+            "cancelled. If the attempt is put off, cancel it then."
+        )
+    if row.state not in (State.PENDING, State.UNKNOWN):
+        raise TransitionRefused(
+            f"Message {message_id} is {row.state}: there is nothing to cancel."
+        )
+    _set(connection, message_id, State.CANCELLED, now)
+    add_events.run(connection, event_row(message_id, now, "cancelled"))
+
+
+def retry(connection: Connection, message_id: str, now: float, patience: float) -> None:
+    """Make a message due now, for everyone who has not got it, for ``patience`` seconds."""
+    row = _locked(connection, message_id)
+    if row.state == State.SENT:
+        raise TransitionRefused(
+            f"Message {message_id} was sent to everyone: there is nobody to retry."
+        )
+    if row.state == State.LEASED:
+        raise TransitionRefused(f"Message {message_id} is being delivered right now.")
+    if row.kept is None:
+        raise TransitionRefused(
+            f"Message {message_id} cannot be retried: its content was pruned "
+            "(OUTBOX_KEEP_BODIES)."
+        )
+    reopen(connection, message_id, now, RETRIED, crashes=0, give_up_at=now + patience)
+    add_events.run(connection, event_row(message_id, now, "retried"))
+
+
+def _locked(connection: Connection, message_id: str) -> Row[tuple[str, str | None]]:
+    row = connection.execute(
+        select(message.c.state, content.c.message_id.label("kept"))
+        .outerjoin(content, content.c.message_id == message.c.id)
+        .where(message.c.id == message_id)
+        .with_for_update(of=message)
+    ).first()
+    if row is None:
+        raise MessageNotFound(
+            f"No message has the id {message_id!r}. 'flask outbox list' shows them."
+        )
+    return row
+
+
+def _set(connection: Connection, message_id: str, state: State, now: float) -> None:
+    connection.execute(
+        update(message)
+        .where(message.c.id == message_id)
+        .values(state=state.value, finished_at=now)
+    )
+    connection.execute(
+        update(recipient)
+        .where(
+            recipient.c.message_id == message_id,
+            recipient.c.state.in_((State.PENDING.value, State.UNKNOWN.value)),
+        )
+        .values(state=state.value)
+    )

@@ -1,0 +1,50 @@
+"""Pruning: finished messages lose their content first and their record later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, select
+
+from ..delivery import State
+from .schema import content, message
+
+PRUNE_LIMIT = 500
+"""Messages pruned in one transaction, so that nobody waits long for the write lock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How much went."""
+
+    bodies: int = 0
+    rows: int = 0
+
+    def __add__(self, other: Pruned) -> Pruned:
+        return Pruned(self.bodies + other.bodies, self.rows + other.rows)
+
+    def __bool__(self) -> bool:
+        return bool(self.bodies or self.rows)
+
+
+def prune(connection: Connection, bodies_before: float, rows_before: float) -> Pruned:
+    """One step: content of messages finished by ``bodies_before``, rows likewise.
+
+    What is *unknown* waits for a person and is never pruned.
+    """
+    bodies = _finished(connection, bodies_before, with_content=True)
+    connection.execute(delete(content).where(content.c.message_id.in_(bodies)))
+    rows = _finished(connection, rows_before, with_content=False)
+    connection.execute(delete(message).where(message.c.id.in_(rows)))
+    return Pruned(len(bodies), len(rows))
+
+
+def _finished(
+    connection: Connection, before: float, *, with_content: bool
+) -> list[str]:
+    wanted = select(message.c.id).where(
+        message.c.finished_at < before, message.c.state != State.UNKNOWN.value
+    )
+    if with_content:
+        wanted = wanted.join(content, content.c.message_id == message.c.id)
+    return list(connection.scalars(wanted.limit(PRUNE_LIMIT)))

@@ -1,0 +1,156 @@
+"""What goes into the outbox and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ..delivery import Envelope, Reply, State
+from ..story import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What ``send()`` answers: the message is in the outbox, under this id."""
+
+    id: str
+    message_id: str
+    """The message's Message-ID header, the same on every attempt."""
+    duplicate: bool = False
+    """Whether a message with the same ``key`` was there before, and is what this names."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A composed message on its way into the outbox."""
+
+    id: str
+    envelope: Envelope
+    message_id: str
+    subject: str
+    content: bytes
+    enqueued_at: float
+    due_at: float
+    give_up_at: float
+    lane: str = "default"
+    priority: int = 0
+    key: str | None = None
+    tag: str | None = None
+    metadata: str | None = None
+    origin: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One leased message, as its courier sees it.
+
+    ``envelope`` names only the recipients who are still open. ``token`` fences: whoever
+    holds an older one records nothing.
+    """
+
+    id: str
+    owner: str
+    token: int
+    attempt: int
+    crashes: int
+    lane: str
+    envelope: Envelope
+    content: bytes
+    give_up_at: float
+    settled: frozenset[State] = frozenset()
+    """States of the recipients that earlier attempts have settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One address of a message, and what its server last said."""
+
+    address: str
+    state: State
+    reply: Reply | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a message, as the story tells it."""
+
+    number: int
+    courier: str
+    began_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    """``sent``, ``deferred``, ``failed``, ``unknown``, ``released`` (given back untried)
+    or ``rescued`` (its courier died); None while it runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRecord:
+    """One message as the outbox knows it at the moment of asking."""
+
+    id: str
+    state: State
+    subject: str
+    return_path: str
+    message_id: str
+    lane: str
+    priority: int
+    key: str | None
+    tag: str | None
+    metadata: Any
+    size_bytes: int
+    enqueued_at: datetime
+    due_at: datetime
+    recipients: tuple[Recipient, ...]
+    attempts: tuple[Attempt, ...]
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One line of a list of messages."""
+
+    id: str
+    state: State
+    subject: str
+    recipients: tuple[str, ...]
+    tag: str | None
+    attempts: int
+    enqueued_at: datetime
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CourierRecord:
+    """One courier's heartbeat."""
+
+    id: str
+    engine: str
+    host: str
+    pid: int
+    started_at: datetime
+    seen_at: datetime
+    alive: bool
+    leased: int
+
+
+@dataclass(frozen=True, slots=True)
+class PausedLane:
+    """A lane that is paused, until when and why."""
+
+    name: str
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The outbox at a glance."""
+
+    counts: Mapping[State, int]
+    due: int
+    """How many pending messages could be delivered now."""
+    oldest_due_at: datetime | None
+    lanes: tuple[PausedLane, ...]
+    couriers: tuple[CourierRecord, ...]

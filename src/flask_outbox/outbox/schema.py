@@ -1,0 +1,176 @@
+"""The outbox's tables. Times are epoch seconds in UTC; structured columns are JSON."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    literal_column,
+)
+from sqlalchemy.dialects import mysql
+
+REVISION = "0001"
+"""The newest migration: what the tables below look like."""
+
+VERSION_TABLE = "outbox_version"
+
+metadata = MetaData()
+
+OPTIONS = {
+    f"{dialect}_{option}": value
+    for dialect in ("mysql", "mariadb")
+    for option, value in (
+        ("engine", "InnoDB"),
+        ("charset", "utf8mb4"),
+        ("collate", "utf8mb4_bin"),
+    )
+}
+"""Text compares byte by byte everywhere, as it does in SQLite and PostgreSQL."""
+
+_Id = String(26)
+_Key = String(255)
+_Json = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+_Bytes = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
+_Serial = BigInteger().with_variant(Integer, "sqlite")
+
+PENDING = literal_column("'pending'")
+LEASED = literal_column("'leased'")
+ZERO = literal_column("0")
+ONE = literal_column("1")
+"""SQL literals: hot statements bind only what varies, and a partial index is only used where
+its value is in the text."""
+
+message = Table(
+    "outbox_message",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("state", String(10), nullable=False),
+    Column("due_at", Double, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("lane", String(64), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("crashes", Integer, nullable=False),
+    Column("lease_owner", _Id),
+    Column("lease_token", Integer, nullable=False),
+    Column("begun", SmallInteger, nullable=False),
+    Column("key", _Key, unique=True),
+    Column("tag", _Key),
+    Column("message_id", String(998), nullable=False),
+    Column("return_path", _Key, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("enqueued_at", Double, nullable=False),
+    Column("give_up_at", Double, nullable=False),
+    Column("finished_at", Double),
+    Column("origin", _Json),
+    **OPTIONS,
+)
+"""One row a message: small, because couriers look here all the time."""
+
+Index(
+    "outbox_message_due",
+    message.c.state,
+    message.c.lane,
+    message.c.priority,
+    message.c.due_at,
+    sqlite_where=message.c.state == PENDING,
+    postgresql_where=message.c.state == PENDING,
+)
+Index(
+    "outbox_message_leased",
+    message.c.lease_owner,
+    sqlite_where=message.c.state == LEASED,
+    postgresql_where=message.c.state == LEASED,
+)
+Index("outbox_message_state", message.c.state, message.c.id)
+Index("outbox_message_finished", message.c.finished_at)
+
+content = Table(
+    "outbox_content",
+    metadata,
+    Column(
+        "message_id",
+        _Id,
+        ForeignKey("outbox_message.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("body", _Bytes, nullable=False),
+    Column("envelope", _Json),
+    Column("metadata", _Json),
+    **OPTIONS,
+)
+"""What is said, apart from the message's row so that claims stay cheap."""
+
+recipient = Table(
+    "outbox_recipient",
+    metadata,
+    Column(
+        "message_id",
+        _Id,
+        ForeignKey("outbox_message.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("address", _Key, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("reply_code", SmallInteger),
+    Column("reply_enhanced", String(16)),
+    Column("reply_text", Text),
+    Column("replied_at", Double),
+    **OPTIONS,
+)
+Index("outbox_recipient_address", recipient.c.address)
+
+event = Table(
+    "outbox_event",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column(
+        "message_id",
+        _Id,
+        ForeignKey("outbox_message.id", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    Column("at", Double, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("detail", _Json),
+    **OPTIONS,
+)
+"""The story of each message, only ever appended to."""
+Index("outbox_event_message", event.c.message_id, event.c.id)
+
+lane = Table(
+    "outbox_lane",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("paused_until", Double, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("paused_at", Double, nullable=False),
+    **OPTIONS,
+)
+"""Lanes that are paused, and why; a lane without a row is open."""
+
+courier = Table(
+    "outbox_courier",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("engine", String(16), nullable=False),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("process", Text, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),
+    Column("lease_until", Double, nullable=False),
+    **OPTIONS,
+)
+"""Heartbeats. A message's lease runs as long as its owner's ``lease_until``."""

@@ -1,0 +1,222 @@
+"""The outbox: what is handed over stays here until its story has ended.
+
+Every call that changes something returns once the change is durable, or raises one of
+our errors with nothing changed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from ..delivery import State
+from ..errors import MessageNotFound
+from . import asking, couriers, enqueue, lanes, leases, people, pruning, rescue
+from .database import Database
+from .leases import Record
+from .pruning import Pruned
+from .records import (
+    Claim,
+    MessageRecord,
+    NewMessage,
+    PausedLane,
+    Receipt,
+    Status,
+    Summary,
+)
+
+T = TypeVar("T")
+
+
+class Outbox:
+    """The durable store of messages. Safe to share between threads.
+
+    ``clock`` answers the epoch in seconds.
+    """
+
+    def __init__(
+        self, database: Database, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.database = database
+        self.clock = clock
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        return self.database.write(work)
+
+    # Handing over
+
+    def enqueue(
+        self, messages: Sequence[NewMessage], owner: str | None = None
+    ) -> list[Receipt]:
+        """Keep ``messages``, all or none; leased to the courier ``owner`` if given.
+
+        A message whose ``key`` is known already is not kept again: its receipt names the
+        one that is there.
+        """
+
+        def work(connection: Connection) -> list[Receipt]:
+            return enqueue.enqueue(connection, messages, owner)
+
+        try:
+            return self._write(work)
+        except IntegrityError:
+            return self._write(work)
+
+    # Delivering
+
+    def claim(self, owner: str, lane: str, limit: int) -> list[Claim]:
+        """Lease up to ``limit`` due messages of ``lane`` to the courier ``owner``."""
+        now = self.clock()
+        return self._write(lambda conn: leases.claim(conn, owner, lane, limit, now))
+
+    def begin(self, held: Claim) -> bool:
+        """Write down that an attempt begins; False when its lease was lost."""
+        return self._write(lambda conn: leases.begin(conn, held))
+
+    def record(
+        self, records: Sequence[Record], notes: Sequence[enqueue.Row] = ()
+    ) -> list[Claim]:
+        """Record the ends of attempts; return the claims whose lease was lost.
+
+        ``notes`` are events (`event_row`) that change no state.
+        """
+        return self._write(lambda conn: leases.record(conn, records, notes))
+
+    def next_due_at(self, lane: str) -> float | None:
+        """When the next pending message of ``lane`` comes due; None without any."""
+        with self.database.reading() as connection:
+            return leases.next_due_at(connection, lane)
+
+    def anything_due(self) -> bool:
+        """Whether any message is due or being delivered."""
+        with self.database.reading() as connection:
+            return asking.anything_due(connection, self.clock())
+
+    # Couriers and their leases
+
+    def register(self, courier: str, engine: str, lease_seconds: float) -> None:
+        """Announce a courier, whose leases run for ``lease_seconds``."""
+        now = self.clock()
+        until = now + lease_seconds
+        self._write(
+            lambda conn: couriers.register(conn, courier, engine, now, until)
+        )
+
+    def renew(self, courier: str, lease_seconds: float) -> bool:
+        """Extend all of a courier's leases; False when it was taken for dead."""
+        now = self.clock()
+        return self._write(
+            lambda conn: couriers.renew(conn, courier, now, now + lease_seconds)
+        )
+
+    def resign(self, courier: str) -> None:
+        """Strike a courier off; what is still leased to it is given back."""
+        now = self.clock()
+
+        def work(connection: Connection) -> None:
+            leased = rescue.leased_to(connection, courier)
+            rescue.give_back(connection, courier, leased, "its courier stopped", now)
+            couriers.unregister(connection, courier)
+
+        self._write(work)
+
+    def rescue(self, *, hold: bool) -> list[tuple[str, str, State]]:
+        """Take over what dead couriers left: message, courier, and the state it got."""
+        now = self.clock()
+
+        def work(connection: Connection) -> list[tuple[str, str, State]]:
+            return [
+                (message_id, courier, state)
+                for courier in couriers.dead_couriers(connection, now)
+                for message_id, state in rescue.rescue(
+                    connection, courier, now, hold=hold
+                )
+            ]
+
+        return self._write(work)
+
+    def leased_to(self, courier: str) -> list[str]:
+        """Every message that the outbox believes to be leased to ``courier``."""
+        with self.database.reading() as connection:
+            return rescue.leased_to(connection, courier)
+
+    def give_back(self, courier: str, ids: Collection[str], reason: str) -> None:
+        """Make pending again, untried, what is leased to ``courier`` among ``ids``."""
+        now = self.clock()
+        self._write(lambda conn: rescue.give_back(conn, courier, ids, reason, now))
+
+    def resend_unknown(self) -> list[str]:
+        """Make pending again what has been *unknown* for its whole wait."""
+        now = self.clock()
+        return self._write(lambda conn: rescue.resend_unknown(conn, now))
+
+    # Lanes
+
+    def pause_lane(self, name: str, until: float, reason: str) -> None:
+        """Write down that no courier should use the lane ``name`` before ``until``."""
+        now = self.clock()
+        self._write(lambda conn: lanes.pause(conn, name, until, reason, now))
+
+    def resume_lane(self, name: str) -> None:
+        """Open the lane ``name`` again."""
+        self._write(lambda conn: lanes.resume(conn, name))
+
+    def paused_lanes(self) -> list[PausedLane]:
+        """Every paused lane, until when and why."""
+        with self.database.reading() as connection:
+            return asking.paused_lanes(connection)
+
+    # What a person may do
+
+    def cancel(self, message_id: str) -> None:
+        """Cancel a pending message; raises `TransitionRefused` where it is too late."""
+        now = self.clock()
+        self._write(lambda conn: people.cancel(conn, message_id, now))
+
+    def retry(self, message_id: str, patience_seconds: float) -> None:
+        """Make a message due now, for everyone who has not got it."""
+        now = self.clock()
+        self._write(lambda conn: people.retry(conn, message_id, now, patience_seconds))
+
+    # Asking
+
+    def get(self, message_id: str) -> MessageRecord:
+        """Everything about one message but its content. Raises `MessageNotFound`."""
+        with self.database.reading() as connection:
+            found = asking.get(connection, message_id)
+        if found is None:
+            raise MessageNotFound(f"No message has the id {message_id!r}.")
+        return found
+
+    def content(self, message_id: str) -> bytes | None:
+        """What is said, as RFC 5322 bytes; None once it was pruned."""
+        with self.database.reading() as connection:
+            return asking.body(connection, message_id)
+
+    def list(
+        self, state: State | None = None, limit: int = 50, before: str | None = None
+    ) -> list[Summary]:
+        """The newest messages first, of one state or all, older than id ``before``."""
+        with self.database.reading() as connection:
+            return asking.summaries(connection, state, limit, before)
+
+    def status(self) -> Status:
+        """The outbox at a glance."""
+        with self.database.reading() as connection:
+            return asking.status(connection, self.clock())
+
+    # Keeping house
+
+    def prune(self, bodies_seconds: float, rows_seconds: float) -> Pruned:
+        """Prune in small steps until nothing is left to prune."""
+        now = self.clock()
+        total = Pruned()
+        while step := self._write(
+            lambda conn: pruning.prune(conn, now - bodies_seconds, now - rows_seconds)
+        ):
+            total += step
+        return total

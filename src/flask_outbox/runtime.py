@@ -1,0 +1,262 @@
+"""Runtime: everything one app's mail needs, put together from its settings."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from email.message import Message as StandardMessage
+from typing import Any
+
+from . import events
+from .attempt import Policy
+from .config import Settings
+from .courier import Courier, CourierThread, Crew
+from .delivery import Envelope, Progress, Report
+from .errors import DeliveryError
+from .handover import Wishes, leased, prepare
+from .lane import Lane
+from .message import Message
+from .mime import compose
+from .outbox.database import Database
+from .outbox.enqueue import event_row
+from .outbox.records import NewMessage, Receipt
+from .outbox.store import Outbox
+from .transports.base import Transport
+from .transports.inbox import InboxTransport
+from .transports.smtp import SmtpTransport
+
+DRAIN_POLL_SECONDS = 0.02
+"""How often `drain` looks: other processes deliver too, so there is no one to tell it."""
+
+_runtimes: weakref.WeakSet[Runtime] = weakref.WeakSet()
+
+
+class Runtime:
+    """The outbox, the lanes and the courier of one app.
+
+    Nothing is opened or started before it is needed. ``sender`` is whose signals the
+    signals are. With ``idle`` no courier starts by itself, as under TESTING.
+    """
+
+    def __init__(self, settings: Settings, sender: object, *, idle: bool) -> None:
+        self.settings = settings
+        self.outbox = Outbox(Database(settings.url, settings.durability))
+        self.crew = self._make_crew(sender)
+        self._sender = sender
+        self._works_here = settings.engine == "thread" and not idle
+        self._starting = threading.Lock()
+        self._thread: CourierThread | None = None
+        self._ends_at_exit = False
+        _runtimes.add(self)
+
+    # Sending
+
+    def send(
+        self,
+        message: Message | StandardMessage,
+        wishes: Wishes,
+        origin: Mapping[str, Any] | None = None,
+    ) -> Receipt:
+        """Keep ``message`` durably and return; its courier has it already."""
+        began = time.perf_counter()
+        new = prepare(message, wishes, self.settings, origin)
+        receipt = self._keep(new)
+        self._tell(events.email_dispatched, message=message)
+        self._tell(
+            events.message_enqueued,
+            message_id=receipt.id,
+            duplicate=receipt.duplicate,
+            seconds=time.perf_counter() - began,
+        )
+        return receipt
+
+    def send_now(self, message: Message | StandardMessage) -> Report:
+        """Deliver ``message`` in this thread, outside the outbox."""
+        composed = compose(
+            message,
+            default_sender=self.settings.default_sender,
+            ascii_attachments=self.settings.ascii_attachments,
+        )
+        report = _run(self._deliver(composed.envelope, composed.content))
+        self._tell(events.email_dispatched, message=message)
+        if not report.accepted:
+            raise DeliveryError(_refusals(report), report)
+        return report
+
+    def retry(self, message_id: str) -> None:
+        """Make a message due now and have it looked at."""
+        self.outbox.retry(message_id, self.settings.give_up_after)
+        courier = self._courier()
+        if courier is not None:
+            courier.wake()
+
+    def note(self, message_id: str, kind: str, **detail: Any) -> None:
+        """Add an event to a message's story: soon where a courier works, else now."""
+        row = event_row(message_id, self.outbox.clock(), kind, **detail)
+        courier = self._courier()
+        if courier is None:
+            self.outbox.record([], [row])
+        else:
+            courier.note(row)
+
+    def drain(self, timeout_seconds: float | None = None) -> bool:
+        """Wait until nothing is due or being delivered; False when time ran out.
+
+        Where no courier works by itself, one works for as long as this takes.
+        """
+        if self._thread is not None or self.settings.engine == "external":
+            return self._wait_until_drained(timeout_seconds)
+        self.start()
+        try:
+            return self._wait_until_drained(timeout_seconds)
+        finally:
+            self.stop()
+
+    # The courier
+
+    def start(self) -> None:
+        """Start this process's courier, unless it works already."""
+        with self._starting:
+            if self._thread is None or not self._thread.alive:
+                self._thread = CourierThread(self.crew)
+                self._thread.start()
+                self._end_at_exit()
+
+    def start_if_wanted(self) -> None:
+        """Start the courier where the settings want one in each sending process."""
+        if self._works_here and (self._thread is None or not self._thread.alive):
+            self.start()
+
+    def stop(self) -> None:
+        """Stop this process's courier: finish what was begun, give the rest back."""
+        with self._starting:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.stop()
+
+    def forked(self) -> None:
+        """Begin anew in a child process: nothing of the parent's may be touched."""
+        self.outbox.database.abandon()
+        self._starting = threading.Lock()
+        self._thread = None
+
+    # Inside
+
+    def _keep(self, new: NewMessage) -> Receipt:
+        """Enqueue, under a lease of this process's courier where it has a place."""
+        self.start_if_wanted()
+        courier = self._courier()
+        if courier is None:
+            return self.outbox.enqueue([new])[0]
+        due = new.due_at <= new.enqueued_at
+        if not (due and courier.offer(new.lane, new.id)):
+            receipt = self.outbox.enqueue([new])[0]
+            courier.wake()
+            return receipt
+        return self._keep_leased(new, courier)
+
+    def _keep_leased(self, new: NewMessage, courier: Courier) -> Receipt:
+        try:
+            receipt = self.outbox.enqueue([new], courier.id)[0]
+        except BaseException:
+            courier.withdraw(new.id)
+            raise
+        if receipt.duplicate:
+            courier.withdraw(new.id)
+        else:
+            courier.take(leased(new, courier.id))
+        return receipt
+
+    def _courier(self) -> Courier | None:
+        return self._thread.courier if self._thread is not None else None
+
+    def _wait_until_drained(self, timeout_seconds: float | None) -> bool:
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        while self.outbox.anything_due():
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+            time.sleep(DRAIN_POLL_SECONDS)
+        return True
+
+    def _make_crew(self, sender: object) -> Crew:
+        settings = self.settings
+        resends = settings.on_unknown == "resend"
+        return Crew(
+            outbox=self.outbox,
+            make_lanes=self._make_lanes,
+            policy=Policy(
+                settings.backoff_base_seconds,
+                settings.backoff_cap_seconds,
+                settings.unknown_wait_seconds if resends else None,
+            ),
+            engine=settings.engine,
+            concurrency=settings.concurrency,
+            lease_seconds=settings.lease_seconds,
+            poll_seconds=settings.poll_seconds,
+            grace_seconds=settings.grace_seconds,
+            keep_bodies_seconds=settings.keep_bodies,
+            keep_rows_seconds=settings.keep_rows,
+            sender=sender,
+        )
+
+    def _make_lanes(self) -> Mapping[str, Lane]:
+        cap = self.settings.lane_pause_cap_seconds
+        return {"default": Lane("default", self._make_transport(), cap)}
+
+    def _make_transport(self) -> Transport:
+        smtp = self.settings.smtp
+        return InboxTransport() if smtp is None else SmtpTransport(smtp)
+
+    async def _deliver(self, envelope: Envelope, content: bytes) -> Report:
+        transport = self._make_transport()
+        try:
+            return await transport.deliver(envelope, content, Progress())
+        finally:
+            await transport.close()
+
+    def _tell(self, signal: Any, **payload: Any) -> None:
+        events.emit(signal, self._sender, **payload)
+
+    def _end_at_exit(self) -> None:
+        """Have `stop` called while threads may still work.
+
+        ``atexit`` would be too late: by then asyncio can no longer look up a host,
+        because the standard executors have shut down. There is no public way to come
+        before them.
+        """
+        if not self._ends_at_exit:
+            self._ends_at_exit = True
+            threading._register_atexit(self.stop)  # type: ignore[attr-defined]
+
+
+def _run(delivery: Any) -> Report:
+    """Run a coroutine to its end, in a thread of its own inside a running loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(delivery)  # type: ignore[no-any-return]
+    with ThreadPoolExecutor(1) as alone:
+        return alone.submit(asyncio.run, delivery).result()
+
+
+def _refusals(report: Report) -> str:
+    refused = [
+        f"{address}: {one.outcome}, {one.reply}"
+        for address, one in report.recipients.items()
+        if one.outcome != "accepted"
+    ]
+    return "Not everyone's mail server accepted the message. " + "; ".join(refused)
+
+
+def _forked() -> None:
+    for runtime in _runtimes:
+        runtime.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,184 @@
+"""The story of a message as an execution table: what happened, step by step.
+
+Each row says what happened, where the background work and the web request then stood,
+and what came out. The same rows are shown by `mail.get(id).events`, by
+``flask outbox show`` and by every page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One row of a message's story."""
+
+    step: int
+    at: datetime
+    kind: str
+    what: str
+    """What happened."""
+    background: str
+    """The state of the background work after it."""
+    request: str
+    """The state of the web request after it."""
+    output: str
+    """What came out: an id, a status, a server's reply."""
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An event as the outbox keeps it."""
+
+    at: float
+    kind: str
+    detail: Mapping[str, Any]
+
+
+Telling = tuple[str, str, str]
+"""What happened, the background work, the output."""
+
+
+def tell(
+    message_id: str, origin: Mapping[str, Any] | None, events: Iterable[Stored]
+) -> tuple[Event, ...]:
+    """Tell the story of a message from its events, in the order in which they happened."""
+    rows: list[Event] = []
+    request = "running" if origin else "none: handed over by a script"
+    background = "not started"
+    for event in sorted(events, key=lambda one: one.at):
+        if event.kind == "enqueued":
+            what, background, output = _enqueued(message_id, origin, event.detail)
+        else:
+            what, changed, output = _TELLINGS[event.kind](event.detail)
+            background = changed or background
+        if event.kind == "responded":
+            request = "finished: free for other requests"
+        rows.append(
+            Event(
+                step=len(rows) + 1,
+                at=datetime.fromtimestamp(event.at, UTC),
+                kind=event.kind,
+                what=what,
+                background=background,
+                request=request,
+                output=output,
+                detail=event.detail,
+            )
+        )
+    return tuple(rows)
+
+
+def _enqueued(
+    message_id: str, origin: Mapping[str, Any] | None, detail: Mapping[str, Any]
+) -> Telling:
+    who = "A script"
+    if origin:
+        who = f"{origin['method']} {origin['route']} (request {origin['request_id']})"
+    background = "started: a courier has it" if detail.get("courier") else "waiting"
+    if "due_at" in detail:
+        background = f"waiting until {_clock(detail['due_at'])}"
+    return f"{who} handed the message over", background, f"id {message_id}"
+
+
+def _responded(detail: Mapping[str, Any]) -> Telling:
+    return (
+        f"The response went out, {_ms(detail['response_seconds'])} after the request "
+        f"came; {_ms(detail['handover_seconds'])} of it the hand-over",
+        "",
+        f"status {detail['status']}",
+    )
+
+
+def _began(detail: Mapping[str, Any]) -> Telling:
+    what = f"Attempt {detail['attempt']} began on lane {detail['lane']}"
+    return what, "running: talking to the server", ""
+
+
+def _sent(detail: Mapping[str, Any]) -> Telling:
+    return (
+        f"The next hop accepted the mail, {_ms(detail['seconds'])} after attempt "
+        f"{detail['attempt']} began",
+        "finished",
+        f"Email sent! {_replies(detail)}",
+    )
+
+
+def _deferred(detail: Mapping[str, Any]) -> Telling:
+    return (
+        f"Attempt {detail['attempt']} was put off",
+        f"waiting until {_clock(detail['due_at'])}",
+        _replies(detail),
+    )
+
+
+def _failed(detail: Mapping[str, Any]) -> Telling:
+    reason = detail.get("reason")
+    what = f"Given up: {reason}" if reason else "The next hop refused the mail for good"
+    return what, "finished", _replies(detail)
+
+
+def _unknown(detail: Mapping[str, Any]) -> Telling:
+    due_at = detail.get("due_at")
+    return (
+        "The link was lost after the final dot: the mail may have arrived",
+        f"waiting until {_clock(due_at)}" if due_at else "on hold for a person",
+        _replies(detail),
+    )
+
+
+def _released(detail: Mapping[str, Any]) -> Telling:
+    return "The courier gave it back untried", "waiting", detail["reason"]
+
+
+def _rescued(detail: Mapping[str, Any]) -> Telling:
+    afterwards = {
+        "pending": "waiting",
+        "failed": "finished",
+        "unknown": "on hold for a person",
+    }
+    what = "It was rescued from a courier that died"
+    if detail["state"] == "failed":
+        what = f"Given up as poison: {detail['crashes']} couriers died delivering it"
+    return what, afterwards[detail["state"]], ""
+
+
+def _plain(what: str, background: str) -> Callable[[Mapping[str, Any]], Telling]:
+    return lambda detail: (what, background, "")
+
+
+_TELLINGS: Mapping[str, Callable[[Mapping[str, Any]], Telling]] = {
+    "responded": _responded,
+    "began": _began,
+    "sent": _sent,
+    "deferred": _deferred,
+    "failed": _failed,
+    "unknown": _unknown,
+    "released": _released,
+    "rescued": _rescued,
+    "resent": _plain("Its wait as unknown is over: it is sent once more", "waiting"),
+    "cancelled": _plain("A person cancelled it", "finished"),
+    "retried": _plain("A person asked for it again", "waiting"),
+}
+
+
+def _replies(detail: Mapping[str, Any]) -> str:
+    """The replies, one for all where they are equal."""
+    replies: Mapping[str, str] = detail.get("replies", {})
+    different = set(replies.values())
+    if len(different) == 1:
+        return different.pop()
+    return "; ".join(f"{address}: {reply}" for address, reply in replies.items())
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,1 @@
+"""How mail leaves: one adapter a file, all under one contract."""

@@ -1,0 +1,54 @@
+"""Mail leaves by SMTP (RFC 5321): the adapter, over a pool of kept-open connections."""
+
+from __future__ import annotations
+
+from ..config import SmtpSettings
+from ..delivery import Envelope, Progress, Report
+from .base import Transport
+from .smtp_connect import SmtpConnector
+from .smtp_pool import SmtpPool
+from .smtp_session import StaleConnection
+
+
+class SmtpTransport(Transport):
+    """One SMTP server, as the settings describe it.
+
+    Each connection carries one message at a time. `deliver` holds to the contract: a
+    server's no is an outcome, trouble with the server itself is `TransportDown`.
+    """
+
+    def __init__(self, settings: SmtpSettings) -> None:
+        self._settings = settings
+        self._pool = SmtpPool(
+            SmtpConnector(settings).connect,
+            max_connections=settings.max_connections,
+            max_messages=settings.max_messages_per_connection,
+        )
+
+    async def deliver(
+        self, envelope: Envelope, content: bytes, progress: Progress
+    ) -> Report:
+        """Hand the message to the server and answer for each recipient.
+
+        A kept-open connection that turns out to have ended is replaced unseen.
+        """
+        while True:  # ends: only an idle connection is stale, and each is one fewer
+            async with self._pool.lend(progress) as session:
+                if session.kept_open:
+                    place = self._settings.place
+                    progress.note("us", f"on an open connection to {place}")
+                try:
+                    return await session.deliver(envelope, content, progress)
+                except StaleConnection as stale:
+                    progress.note("them", f"({stale.__cause__})")
+
+    async def probe(self) -> None:
+        """Return if the server would take mail now, else raise `TransportDown`."""
+        while True:  # ends: a fresh connection has just shown that it answers
+            async with self._pool.lend(Progress()) as session:
+                if not session.kept_open or await session.answers():
+                    return
+
+    async def close(self) -> None:
+        """End all connections; after this the transport takes no more mail."""
+        await self._pool.close()

@@ -1,0 +1,128 @@
+"""Reads SMTP replies from a stream of bytes: strict, bounded, and never surprised."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..delivery import Reply
+
+MAX_LINE_BYTES = 8 * 1024
+"""Longest line we read. RFC 5321 section 4.5.3.1.5 allows 512; some say far more."""
+
+MAX_REPLY_BYTES = 64 * 1024
+"""Longest reply we read, so that endless continuation lines cannot fill memory."""
+
+MAX_REPLY_LINES = 512
+"""Most lines of one reply: no real one, however chatty its EHLO, comes near."""
+
+KEPT_CHARACTERS = 2_000
+"""How much of a reply's text is kept: it goes into the outbox for each recipient."""
+
+SHOWN_BYTES = 80
+"""How much of a line that is no reply is quoted in the error."""
+
+# RFC 5321 section 4.2, with the second digit left open: "571" and the like are said
+# by real servers, and the first digit decides.
+_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
+
+
+class MalformedReply(Exception):
+    """The server said something that is no reply; the text quotes it."""
+
+
+class ReplyParser:
+    """Turns bytes into replies, whatever pieces the bytes come in.
+
+    Guarantees: nothing but `MalformedReply` is ever raised; at most `MAX_REPLY_BYTES`
+    are held; the same bytes give the same replies and the same error for any
+    chunking. After an error the parser is of no further use, like the connection.
+    """
+
+    def __init__(self) -> None:
+        self._unread = bytearray()
+        self._code = b""
+        self._texts: list[str] = []
+        self._size_bytes = 0
+
+    @property
+    def midway(self) -> bool:
+        """Whether the server has begun a reply and not ended it."""
+        return bool(self._unread or self._texts)
+
+    def feed(self, data: bytes) -> Iterator[Reply]:
+        """Yield each reply that ``data`` completes.
+
+        Raises `MalformedReply` when it comes to bytes that RFC 5321 section 4.2 does
+        not allow, after the good replies before them.
+        """
+        searched = len(self._unread)
+        self._unread += data
+        start = 0
+        while (end := self._unread.find(b"\n", max(start, searched))) >= 0:
+            line = bytes(self._unread[start:end])
+            start = end + 1
+            self._check_room(len(line) + 1)
+            reply = self._take(line.removesuffix(b"\r"))
+            if reply is not None:
+                yield reply
+        del self._unread[:start]
+        self._check_room(len(self._unread))
+
+    def _check_room(self, line_bytes: int) -> None:
+        if line_bytes > min(MAX_LINE_BYTES, MAX_REPLY_BYTES - self._size_bytes):
+            raise MalformedReply("a reply without end")
+
+    def _take(self, line: bytes) -> Reply | None:
+        """Add one line to the reply at hand, and return it if that was its last."""
+        found = _LINE.fullmatch(line)
+        if not found:
+            raise MalformedReply(f"not a reply: {_quoted(line)}")
+        code, separator, text = found.groups()
+        if self._texts and code != self._code:
+            raise MalformedReply(f"two codes in one reply: {_quoted(line)}")
+        if len(self._texts) == MAX_REPLY_LINES:
+            raise MalformedReply("a reply without end")
+        self._code = code
+        self._texts.append(presentable(text or b""))
+        self._size_bytes += len(line)
+        return None if separator == b"-" else self._finish()
+
+    def _finish(self) -> Reply:
+        reply = compose(int(self._code), self._texts)
+        self._texts, self._size_bytes = [], 0
+        return reply
+
+
+def compose(code: int, texts: list[str]) -> Reply:
+    """The reply made of these lines, as one line that reads on.
+
+    An enhanced status code (RFC 2034) that is repeated on each line is kept once.
+    """
+    first = Reply.parse(code, texts[0])
+    if first.enhanced:
+        texts = [text.removeprefix(first.enhanced).lstrip() for text in texts]
+    text = " ".join(text for text in texts if text)
+    if len(text) > KEPT_CHARACTERS:
+        text = text[:KEPT_CHARACTERS] + "…"
+    return Reply(code, first.enhanced, text)
+
+
+def presentable(text: bytes) -> str:
+    """What a server said, safe to store and to print.
+
+    Undecodable bytes and whatever does not print (controls, escape sequences, changes
+    of direction) are shown escaped.
+    """
+    said = text.decode("utf-8", "backslashreplace").replace("\t", " ").strip()
+    if said.isprintable():
+        return said
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode("ascii")
+        for one in said
+    )
+
+
+def _quoted(line: bytes) -> str:
+    shown = presentable(line[:SHOWN_BYTES])
+    return f'"{shown}…"' if len(line) > SHOWN_BYTES else f'"{shown}"'

@@ -1,0 +1,297 @@
+"""What went wrong before a server took mail, in sentences for people at 2 a.m.
+
+The one place that knows what aiosmtplib, ssl and the operating system raise while a
+connection is made: `explain` turns any of it into `TransportDown`.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+
+import aiosmtplib
+
+from ..config import SmtpSettings
+from ..delivery import Reply
+from ..errors import TransportDown
+from .smtp_replies import compose, presentable
+
+
+class Step(StrEnum):
+    """How far a connection had come."""
+
+    REACH = "while connecting"
+    GREETING = "before its greeting"
+    EHLO = "after EHLO"
+    STARTTLS = "after STARTTLS"
+    AUTH = "while logging in"
+    READY = "after logging in"
+
+
+EXPECTED = (aiosmtplib.SMTPException, OSError, ValueError)
+"""The bases of everything that a connection in the making can raise."""
+
+
+def explain(error: BaseException, step: Step, settings: SmtpSettings) -> TransportDown:
+    """The `TransportDown` that says what happened and what to check.
+
+    The innermost cause that is known decides; raise it ``from`` the error.
+    """
+    for cause in reversed(list(_causes(error))):
+        for kind, sentence in _SENTENCES:
+            if isinstance(cause, kind):
+                return TransportDown(sentence(cause, step, settings))
+    return TransportDown(f"{settings.place} cannot be used {step}: {error!r}.")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+# -------------------------------------------------------- seen by us, raised by nobody
+
+
+def bad_ca_file(error: OSError, settings: SmtpSettings) -> TransportDown:
+    """The certificates to trust cannot be loaded."""
+    return TransportDown(
+        f"The certificates in MAIL_TLS_CA_FILE ({settings.ca_file}) cannot be loaded "
+        f"({error.strerror or error}). It must be PEM, and readable by this process."
+    )
+
+
+def no_starttls(settings: SmtpSettings) -> TransportDown:
+    """The server does not offer the STARTTLS that was demanded."""
+    return TransportDown(
+        f"{settings.place} offers no STARTTLS, which MAIL_USE_TLS (or "
+        "smtp+starttls:// in MAIL_URL) demands. No login and no mail was sent. If the "
+        "port speaks TLS from the first byte (usually 465), use MAIL_USE_SSL or "
+        "smtps://. If it offered STARTTLS before, someone on the path may be removing "
+        "the offer."
+    )
+
+
+def no_auth(settings: SmtpSettings) -> TransportDown:
+    """The server does not offer a login, and we have one."""
+    how = "over TLS" if settings.security != "plain" else "without TLS"
+    return TransportDown(
+        f"{settings.place} offers no login {how}, so MAIL_USERNAME cannot be used. "
+        "Many servers offer it only after STARTTLS (MAIL_USE_TLS, usually port 587); "
+        "a server that asks for none wants MAIL_USERNAME and MAIL_PASSWORD removed."
+    )
+
+
+def login_demanded(reply: object, settings: SmtpSettings) -> TransportDown:
+    """The server takes no mail from strangers, or not in the clear (reply 530)."""
+    return TransportDown(
+        f"{settings.place} takes no mail before a login or TLS ({reply}). Check "
+        "MAIL_USERNAME and MAIL_PASSWORD, and MAIL_USE_TLS, or the same in MAIL_URL."
+    )
+
+
+def closing(reply: object, settings: SmtpSettings) -> TransportDown:
+    """The server said 421 to a transaction."""
+    return TransportDown(
+        f"{settings.place} takes no mail at the moment ({reply}). Look at its load, "
+        "its connection limits and its log."
+    )
+
+
+# ------------------------------------------------------------------------ the sentences
+
+
+def _unresolved(error: BaseException, step: Step, settings: SmtpSettings) -> str:
+    assert isinstance(error, OSError)
+    return (
+        f"The name {settings.host} cannot be resolved ({error.strerror or error}). "
+        "Check MAIL_SERVER or MAIL_URL for a typo, and this machine's DNS."
+    )
+
+
+_CERTIFICATE_FAULTS = {
+    9: "it is not valid yet",
+    10: "it has expired",
+    18: "it is self-signed",
+    19: "it is self-signed",
+    20: "its issuer is not known here",
+    21: "its issuer is not known here",
+    62: "it was issued for another name",
+    64: "it was issued for another address",
+}
+"""OpenSSL's verify codes, in words."""
+
+
+def _untrusted(error: BaseException, step: Step, settings: SmtpSettings) -> str:
+    assert isinstance(error, ssl.SSLCertVerificationError)
+    fault = _CERTIFICATE_FAULTS.get(error.verify_code, "it does not verify")
+    return (
+        f"The certificate of {settings.place} cannot be trusted: {fault} "
+        f"({error.verify_message}). No login and no mail was sent. Check that "
+        "MAIL_SERVER is the name in the certificate and this machine's clock is right; "
+        "for an authority of your own set MAIL_TLS_CA_FILE. MAIL_TLS_VERIFY = False "
+        "would end the check, and the protection with it."
+    )
+
+
+def _no_handshake(error: BaseException, step: Step, settings: SmtpSettings) -> str:
+    assert isinstance(error, ssl.SSLError)
+    hint = (
+        "If the port wants STARTTLS (usually 587), use MAIL_USE_TLS or "
+        "smtp+starttls:// in MAIL_URL."
+        if settings.security == "tls"
+        else "The server may know no TLS version from 1.2 on."
+    )
+    return (
+        f"The TLS handshake with {settings.place} failed ({error.reason or error}). "
+        f"{hint}"
+    )
+
+
+def _too_slow(error: BaseException, step: Step, settings: SmtpSettings) -> str:
+    seconds = f"{settings.connect_timeout_seconds:g} s"
+    if step is Step.REACH:
+        return (
+            f"{settings.place} did not answer within {seconds}. Check MAIL_SERVER and "
+            "MAIL_PORT, and whether a firewall swallows the connection: many networks "
+            "block port 25."
+        )
+    if step is Step.GREETING:
+        return (
+            f"{settings.place} took the connection but sent no greeting within "
+            f"{seconds}. It may be overloaded, or speak TLS from the first byte "
+            "(usually port 465: MAIL_USE_SSL or smtps://)."
+        )
+    return (
+        f"{settings.place} was not ready within {seconds}: it fell silent {step}. "
+        "Look at its load; MAIL_CONNECT_TIMEOUT_SECONDS is the bound."
+    )
+
+
+def _refused(error: BaseException, step: Step, settings: SmtpSettings) -> str:
+    return (
+        f"{settings.place} refused the connection: nothing listens there, or a "
+        "firewall turns us away. Check that the mail server runs, and MAIL_SERVER and "
+        "MAIL_PORT or MAIL_URL."
+    )
+
+
+def _login_rejected(error: BaseException, step: Step, settings: SmtpSettings) -> str:
+    assert isinstance(error, aiosmtplib.SMTPAuthenticationError)
+    if 400 <= error.code < 500:
+        return (
+            f"{settings.place} cannot check the login of {settings.username!r} at the "
+            f"moment ({_said(error)}). Look at the server's log."
+        )
+    return (
+        f"{settings.place} rejected the login of {settings.username!r} "
+        f"({_said(error)}). Check MAIL_USERNAME and MAIL_PASSWORD, or the same in "
+        "MAIL_URL (percent-encoded there)."
+    )
+
+
+def _turned_away(error: BaseException, step: Step, settings: SmtpSettings) -> str:
+    assert isinstance(error, aiosmtplib.SMTPResponseException)
+    return (
+        f"{settings.place} turned us away with its greeting ({_said(error)}). It may "
+        "be overloaded or shut for maintenance, limit connections, or block this "
+        "machine's address."
+    )
+
+
+def _ehlo_refused(error: BaseException, step: Step, settings: SmtpSettings) -> str:
+    assert isinstance(error, aiosmtplib.SMTPResponseException)
+    return (
+        f"{settings.place} refused our EHLO ({_said(error)}). Check "
+        "MAIL_LOCAL_HOSTNAME: some servers want a name there that resolves."
+    )
+
+
+def _bad_reply(error: BaseException, step: Step, settings: SmtpSettings) -> str:
+    assert isinstance(error, aiosmtplib.SMTPResponseException)
+    if error.code < 0:
+        return (
+            f"{settings.place} does not speak SMTP {step} ({_text(error)}). Check "
+            "that MAIL_SERVER and MAIL_PORT are those of a mail server."
+        )
+    return f"{settings.place} did not go on {step} ({_said(error)})."
+
+
+def _hung_up(error: BaseException, step: Step, settings: SmtpSettings) -> str:
+    return (
+        f"{settings.place} closed the connection {step}. It may be restarting, limit "
+        "connections, or not be a mail server of this kind: check MAIL_PORT and the "
+        "server's log."
+    )
+
+
+def _no_common_ground(error: BaseException, step: Step, settings: SmtpSettings) -> str:
+    return (
+        f"{settings.place} cannot be used {step}: {error} Ways to log in that we know "
+        "are CRAM-MD5, PLAIN and LOGIN."
+    )
+
+
+_ERRNO_IN_TEXT = re.compile(r"\[Errno (\d+)\]")
+
+
+def _unreachable(error: BaseException, step: Step, settings: SmtpSettings) -> str:
+    """Any other trouble of the operating system.
+
+    A host with several addresses, each of which fails, gives asyncio's one error with
+    all their texts and no number, so the numbers are looked for in the text as well.
+    """
+    assert isinstance(error, OSError)
+    numbers = {error.errno} | {int(one) for one in _ERRNO_IN_TEXT.findall(str(error))}
+    if errno.ECONNREFUSED in numbers:
+        return _refused(error, step, settings)
+    return (
+        f"{settings.place} cannot be reached ({error.strerror or error}). Check this "
+        "machine's network and routes, and MAIL_SERVER or MAIL_URL."
+    )
+
+
+def _impossible(error: BaseException, step: Step, settings: SmtpSettings) -> str:
+    return (
+        f"{settings.place} cannot be used with these settings ({error}). Check "
+        "MAIL_SERVER, MAIL_LOCAL_HOSTNAME, MAIL_USERNAME and MAIL_PASSWORD for "
+        "characters that cannot stand there."
+    )
+
+
+_SENTENCES: tuple[
+    tuple[type[BaseException], Callable[[BaseException, Step, SmtpSettings], str]], ...
+] = (
+    (socket.gaierror, _unresolved),
+    (ssl.SSLCertVerificationError, _untrusted),
+    (ssl.SSLError, _no_handshake),
+    (TimeoutError, _too_slow),
+    (ConnectionRefusedError, _refused),
+    (aiosmtplib.SMTPAuthenticationError, _login_rejected),
+    (aiosmtplib.SMTPConnectResponseError, _turned_away),
+    (aiosmtplib.SMTPHeloError, _ehlo_refused),
+    (aiosmtplib.SMTPResponseException, _bad_reply),
+    (ConnectionError, _hung_up),
+    (aiosmtplib.SMTPException, _no_common_ground),
+    (OSError, _unreachable),
+    (ValueError, _impossible),
+)
+"""What is raised → what is said; the first row that fits is taken."""
+
+
+def _said(error: aiosmtplib.SMTPResponseException) -> str:
+    return str(said(error.code, error.message))
+
+
+def said(code: int, message: str) -> Reply:
+    """A reply that aiosmtplib has read, as one of ours."""
+    lines = message.encode("utf-8", "surrogateescape").split(b"\n")
+    return compose(code, [presentable(line) for line in lines])
+
+
+def _text(error: aiosmtplib.SMTPResponseException) -> str:
+    return presentable(error.message.encode("utf-8", "surrogateescape"))

@@ -1,0 +1,367 @@
+"""A real SMTP server (aiosmtpd) that journals each mail, synced, before its 250.
+
+In a test::
+
+    with JournalSmtp(tmp_path / "journal") as server:
+        ...send something to server.host, server.port...
+        (mail,) = server.wait_for(1)
+        assert mail.recipients == ("ada@example.org",)
+
+        server.behaviour = Behaviour(at_data="451 4.3.0 try later")   # from now on
+        server.go_down()                                  # refuses connections
+        server.come_back()                                # on the same port
+
+As a process of its own, which survives whatever the test kills::
+
+    python -m tests.servers.journal_smtp --port 2525 --journal PATH
+
+It prints ``listening on 127.0.0.1:2525`` once it does (``--port 0`` takes a free one),
+and takes one `Behaviour` a line on its standard input, as JSON:
+``{"delay_seconds": 10}``; ``{}`` is good behaviour; ``"down"`` and ``"up"`` do as they
+say. It ends on SIGTERM or SIGINT.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import email
+import json
+import os
+import signal
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
+
+WAIT_SECONDS = 10.0
+"""How long `JournalSmtp.wait_for` and the server's own thread wait before they fail."""
+
+HANG_LOOK_SECONDS = 0.01
+"""How often a hanging conversation looks whether it may go on."""
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """How the server treats what comes next; the default is well."""
+
+    delay_seconds: float = 0.0
+    """Wait this long after the final dot, before the journal and the reply."""
+    at_mail: str | None = None
+    """Answer every MAIL with this reply, for example ``"451 4.3.0 later"``."""
+    at_rcpt: str | None = None
+    """Answer every RCPT with this reply."""
+    recipients: Mapping[str, str] = field(default_factory=dict)
+    """Answer the RCPT of these addresses with these replies."""
+    at_data: str | None = None
+    """Answer the final dot with this reply, and journal nothing."""
+    hang: bool = False
+    """After the final dot say nothing, until behaviour changes; journal nothing yet."""
+    drop: str | None = None
+    """After the final dot close the connection without a reply: ``"journaled"`` or
+    ``"unjournaled"`` says whether the mail was kept before."""
+
+
+@dataclass(frozen=True)
+class Mail:
+    """One journaled mail."""
+
+    at: float
+    return_path: str
+    recipients: tuple[str, ...]
+    mail_options: tuple[str, ...]
+    rcpt_options: tuple[str, ...]
+    message_id: str
+    content: bytes
+    login: str | None = None
+
+    def to_json(self) -> str:
+        """One line of the journal."""
+        content = base64.b64encode(self.content).decode("ascii")
+        return json.dumps({**self.__dict__, "content": content})
+
+    @classmethod
+    def from_json(cls, line: str) -> Mail:
+        """Read a line of the journal."""
+        row = json.loads(line)
+        for name in ("recipients", "mail_options", "rcpt_options"):
+            row[name] = tuple(row[name])
+        return cls(**{**row, "content": base64.b64decode(row["content"])})
+
+
+def read_journal(path: Path) -> list[Mail]:
+    """All mails in a journal, also of a server that was killed; [] if there is none."""
+    if not path.exists():
+        return []
+    return [Mail.from_json(line) for line in path.read_text().splitlines()]
+
+
+class JournalSmtp:
+    """The server; a context manager, or `start` and `stop`.
+
+    ``users`` (name → password) makes it demand AUTH. ``tls`` offers STARTTLS with that
+    context, or speaks TLS from the first byte with ``implicit_tls``. ``options`` go to
+    `aiosmtpd.smtp.SMTP` (``data_size_limit``, ``require_starttls``, …). The attributes
+    `behaviour`, `mails` and `connections_made` may be used from any thread.
+    """
+
+    host = "127.0.0.1"
+
+    def __init__(
+        self,
+        journal: Path,
+        *,
+        port: int = 0,
+        users: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
+        implicit_tls: bool = False,
+        **options: Any,
+    ) -> None:
+        self.journal = journal
+        self.port = port
+        self.behaviour = Behaviour()
+        self.mails: list[Mail] = []
+        self.connections_made = 0
+        self._users = users
+        self._implicit = tls if implicit_tls else None
+        self._options = {"hostname": "journal.test", "enable_SMTPUTF8": True, **options}
+        if tls is not None and not implicit_tls:
+            self._options["tls_context"] = tls
+        if users is not None:
+            self._options.update(auth_required=True, authenticator=self._authenticate)
+            self._options.setdefault("auth_require_tls", tls is not None)
+        self._changed = threading.Condition()
+        self._conversations: set[_Conversation] = set()
+        self._loop = asyncio.new_event_loop()
+        self._server: asyncio.Server | None = None
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    # ------------------------------------------------------------------ from outside
+
+    def start(self) -> None:
+        """Return once it listens; `port` then says where."""
+        self._thread.start()
+        self.come_back()
+
+    def stop(self) -> None:
+        """Return once nothing of it is left but the journal."""
+        self.go_down()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(WAIT_SECONDS)
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def come_back(self) -> None:
+        """Listen, on the same port as before."""
+        self._run(self._listen())
+
+    def go_down(self) -> None:
+        """Close the port and cut every connection, as a crashed server would."""
+        self._run(self._close())
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open now."""
+        return len(self._conversations)
+
+    def wait_for(self, count: int, timeout_seconds: float = WAIT_SECONDS) -> list[Mail]:
+        """Return the journaled mails once there are ``count``, or fail."""
+        self.wait_until(lambda: len(self.mails) >= count, timeout_seconds)
+        return list(self.mails)
+
+    def wait_until(self, true: Any, timeout_seconds: float = WAIT_SECONDS) -> None:
+        """Return once ``true()``, looked at when a mail or connection comes or goes."""
+        with self._changed:
+            if not self._changed.wait_for(true, timeout_seconds):
+                raise AssertionError(
+                    f"not within {timeout_seconds} s: {len(self.mails)} mails, "
+                    f"{self.connections} connections open"
+                )
+
+    # ---------------------------------------------------------------- in its own loop
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_SECONDS)
+
+    async def _listen(self) -> None:
+        if self._server is not None:
+            return
+        self._server = await self._loop.create_server(
+            lambda: _Conversation(self, self._options, self._loop),
+            self.host,
+            self.port,
+            ssl=self._implicit,
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        while self._conversations:
+            for conversation in list(self._conversations):
+                conversation.cut()
+            await asyncio.sleep(0)
+        while len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0)
+
+    def _joined(self, conversation: _Conversation) -> None:
+        with self._changed:
+            self._conversations.add(conversation)
+            self.connections_made += 1
+            self._changed.notify_all()
+
+    def _left(self, conversation: _Conversation) -> None:
+        with self._changed:
+            self._conversations.discard(conversation)
+            self._changed.notify_all()
+
+    def _authenticate(self, *arguments: Any) -> AuthResult:
+        login = arguments[-1]
+        assert isinstance(login, LoginPassword)
+        known = (self._users or {}).get(login.login.decode())
+        right = known is not None and known.encode() == login.password
+        return AuthResult(success=right, handled=False, auth_data=login.login.decode())
+
+    async def handle_MAIL(
+        self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        """Answer MAIL FROM (aiosmtpd's hook)."""
+        if self.behaviour.at_mail:
+            return self.behaviour.at_mail
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 2.1.0 sender ok"
+
+    async def handle_RCPT(
+        self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        """Answer RCPT TO (aiosmtpd's hook)."""
+        refusal = self.behaviour.recipients.get(address, self.behaviour.at_rcpt)
+        if refusal:
+            return refusal
+        envelope.rcpt_tos.append(address)
+        envelope.rcpt_options.extend(options)
+        return "250 2.1.5 recipient ok"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        """Answer the final dot (aiosmtpd's hook)."""
+        if self.behaviour.delay_seconds:
+            await asyncio.sleep(self.behaviour.delay_seconds)
+        while self.behaviour.hang:
+            await asyncio.sleep(HANG_LOOK_SECONDS)
+        behaviour = self.behaviour
+        if behaviour.at_data:
+            return behaviour.at_data
+        if behaviour.drop != "unjournaled":
+            self._keep(session, envelope)
+        if behaviour.drop:
+            server.cut()
+        return f"250 2.0.0 journaled as {len(self.mails)}"
+
+    def _keep(self, session: Any, envelope: Any) -> None:
+        content = envelope.content
+        headers = email.message_from_bytes(content.partition(b"\r\n\r\n")[0])
+        mail = Mail(
+            at=time.time(),
+            return_path=envelope.mail_from,
+            recipients=tuple(envelope.rcpt_tos),
+            mail_options=tuple(envelope.mail_options),
+            rcpt_options=tuple(envelope.rcpt_options),
+            message_id=str(headers.get("Message-ID", "")),
+            content=content,
+            login=session.auth_data,
+        )
+        with self.journal.open("a") as journal:
+            journal.write(mail.to_json() + "\n")
+            journal.flush()
+            os.fsync(journal.fileno())
+        with self._changed:
+            self.mails.append(mail)
+            self._changed.notify_all()
+
+
+class _Conversation(SMTP):
+    """One connection. aiosmtpd's class, which also says when it begins and ends."""
+
+    def __init__(
+        self,
+        owner: JournalSmtp,
+        options: dict[str, Any],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        with _no_warning_about_plain_login():
+            super().__init__(owner, loop=loop, **options)
+        self._owner = owner
+        self._begun = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if not self._begun:  # it is called again after STARTTLS
+            self._begun = True
+            self._owner._joined(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self._owner._left(self)
+
+    def cut(self) -> None:
+        """End the connection at once, without a word."""
+        if isinstance(self.transport, asyncio.WriteTransport):
+            self.transport.abort()
+
+
+@contextlib.contextmanager
+def _no_warning_about_plain_login() -> Any:
+    """aiosmtpd warns about AUTH without TLS; here it is what a test asked for."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Requiring AUTH")
+        yield
+
+
+# ------------------------------------------------------------- as a process of its own
+
+
+def _obey(server: JournalSmtp, line: str) -> None:
+    order = json.loads(line)
+    if order == "down":
+        server.go_down()
+    elif order == "up":
+        server.come_back()
+    else:
+        server.behaviour = Behaviour(**order)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--journal", type=Path, required=True)
+    chosen = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    server = JournalSmtp(chosen.journal, port=chosen.port)
+    with contextlib.suppress(KeyboardInterrupt), server:
+        print(f"listening on {server.host}:{server.port}", flush=True)
+        for line in sys.stdin:
+            _obey(server, line)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""What the SMTP tests share: scripts of usual steps, and one attempt at a message."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask_outbox.config import SmtpSettings
+from flask_outbox.delivery import Envelope, Outcome, Progress, Report
+from flask_outbox.errors import TransportDown
+from flask_outbox.transports.smtp import SmtpTransport
+from tests.servers import CLOSE, JournalSmtp, ScriptedSmtp, Step
+from tests.servers.scripted_smtp import CONTENT
+
+SENDER = "ada@example.org"
+ONE, TWO = "one@example.org", "two@example.org"
+CONTENT_BYTES = b"Subject: hello\r\nMessage-ID: <1@example.org>\r\n\r\nHello\r\n"
+
+PATIENT_SECONDS = 10.0
+"""The bound where no bound is to be met: far beyond what a busy machine needs."""
+
+HASTY_SECONDS = 0.3
+"""The bound where the test is that it is met."""
+
+GREETING = Step("", b"220 scripted.test ready\r\n")
+EHLO = Step("EHLO", b"250-scripted.test\r\n250 8BITMIME\r\n")
+MAIL = Step("MAIL", b"250 2.1.0 sender ok\r\n")
+RCPT = Step("RCPT", b"250 2.1.5 recipient ok\r\n")
+DATA = Step("DATA", b"354 go on\r\n")
+DOT = Step(CONTENT, b"250 2.0.0 kept\r\n")
+QUIT = Step("QUIT", b"221 2.0.0 bye\r\n", CLOSE)
+
+HELLO = [GREETING, EHLO]
+ONE_MAIL = [MAIL, RCPT, DATA, DOT]
+
+
+def ehlo(*extensions: str) -> Step:
+    """An answer to EHLO that offers these extensions."""
+    lines = ["scripted.test", *extensions]
+    reply = "".join(f"250-{line}\r\n" for line in lines[:-1]) + f"250 {lines[-1]}\r\n"
+    return Step("EHLO", reply.encode())
+
+
+def settings_for(server: JournalSmtp | ScriptedSmtp, **changes: Any) -> SmtpSettings:
+    """Settings that lead to the server, with patience where not said otherwise."""
+    patient = dict.fromkeys(
+        (
+            "connect_timeout_seconds",
+            "command_timeout_seconds",
+            "data_timeout_seconds",
+            "deadline_seconds",
+        ),
+        PATIENT_SECONDS,
+    )
+    return SmtpSettings(
+        server.host,
+        server.port,
+        **{**patient, "local_hostname": "client.test", **changes},
+    )
+
+
+@dataclass
+class Attempt:
+    """What one call of `deliver` came to."""
+
+    report: Report | None = None
+    down: TransportDown | None = None
+    progress: Progress = field(default_factory=Progress)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """The outcomes in the envelope's order."""
+        assert self.report is not None, self.down
+        return [one.outcome for one in self.report.recipients.values()]
+
+    @property
+    def replies(self) -> list[str]:
+        """The replies in the envelope's order."""
+        assert self.report is not None, self.down
+        return [str(one.reply) for one in self.report.recipients.values()]
+
+    @property
+    def reason(self) -> str:
+        """The sentence of `TransportDown`."""
+        assert self.down is not None, self.report
+        return str(self.down)
+
+    @property
+    def dialogue(self) -> list[str]:
+        """The lines of the progress, as ``"us: …"`` and ``"them: …"``."""
+        return [f"{line.speaker}: {line.text}" for line in self.progress.lines]
+
+
+async def attempt(
+    transport: SmtpTransport,
+    *recipients: str,
+    content: bytes = CONTENT_BYTES,
+    return_path: str = SENDER,
+    **envelope: Any,
+) -> Attempt:
+    """Try to deliver a message, by default to one recipient."""
+    made = Attempt()
+    try:
+        made.report = await transport.deliver(
+            Envelope(return_path, recipients or (ONE,), **envelope),
+            content,
+            made.progress,
+        )
+    except TransportDown as down:
+        made.down = down
+    return made
+
+
+def deliver_once(settings: SmtpSettings, *recipients: str, **message: Any) -> Attempt:
+    """One attempt over a transport of its own, closed afterwards."""
+
+    async def run() -> Attempt:
+        transport = SmtpTransport(settings)
+        try:
+            return await attempt(transport, *recipients, **message)
+        finally:
+            await transport.close()
+
+    return asyncio.run(run())

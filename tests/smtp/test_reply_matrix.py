@@ -1,0 +1,164 @@
+"""Each step of the dialogue × each kind of answer: what becomes of two recipients.
+
+Read the table as: when the server answers the step on the left with what stands above,
+the two recipients end as the two letters say. ``A`` accepted, ``D`` deferred (4xx, or
+trouble before the final dot), ``R`` refused, ``U`` unknown; ``down`` is
+`TransportDown`, with nothing decided for anyone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.servers import CLOSE, RESET, STALL, Authority, ScriptedSmtp, StartTls, Step
+from tests.servers.scripted_smtp import CONTENT, Action
+
+from .talk import (
+    DATA,
+    DOT,
+    GREETING,
+    HASTY_SECONDS,
+    HELLO,
+    MAIL,
+    ONE,
+    QUIT,
+    RCPT,
+    TWO,
+    deliver_once,
+    ehlo,
+    settings_for,
+)
+
+TABLE = """
+step      ok    4xx   5xx   421   nonsense  malformed  closed  reset  stalled
+greeting  AA    down  down  down  down      down       down    down   down
+EHLO      AA    down  down  down  down      down       down    down   down
+STARTTLS  AA    down  down  down  down      down       down    down   down
+AUTH      AA    down  down  down  down      down       down    down   down
+MAIL      AA    DD    RR    down  DD        DD         DD      DD     DD
+RCPT-1    AA    DA    RA    down  DD        DD         DD      DD     DD
+RCPT-2    AA    AD    AR    down  DD        DD         DD      DD     DD
+RCPT-2*   RA    RD    RR    RD    RD        RD         RD      RD     RD
+DATA      AA    DD    RR    down  DD        DD         DD      DD     DD
+DATA*     RA    RD    RR    RD    RD        RD         RD      RD     RD
+dot       AA    DD    RR    DD    UU        UU         UU      UU     UU
+dot*      RA    RD    RR    RD    RU        RU         RU      RU     RU
+RSET      RR    RR    RR    RR    RR        RR         RR      RR     RR
+QUIT      AA    AA    AA    AA    AA        AA         AA      AA     AA
+"""
+"""``*``: the first recipient was refused (550) before. *nonsense*: a good reply, but
+not to this. *malformed*: no reply at all."""
+
+REFUSED = Step("RCPT", b"550 5.1.1 no such user\r\n")
+RSET = Step("RSET", b"250 2.0.0 forgotten\r\n")
+ANSWERS: dict[str, Action] = {
+    "4xx": b"451 4.3.0 not now\r\n",
+    "5xx": b"554 5.7.1 never\r\n",
+    "421": b"421 4.3.2 shutting down\r\n",
+    "nonsense": b"354 go on\r\n",
+    "malformed": b"what?\r\n",
+    "closed": CLOSE,
+    "reset": RESET,
+    "stalled": STALL,
+}
+CONNECTING = ("greeting", "EHLO", "STARTTLS", "AUTH")
+LETTERS = {"accepted": "A", "deferred": "D", "refused": "R", "unknown": "U"}
+
+
+def cells() -> list[tuple[str, str, str]]:
+    head, *rows = (line.split() for line in TABLE.strip().splitlines())
+    return [
+        (step, answer, cell)
+        for step, *row in rows
+        for answer, cell in zip(head[1:], row, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+def usual(step: str, authority: Authority) -> list[Step]:
+    """A dialogue that has this step, and in which all goes well."""
+    hello, rcpts, end = HELLO, [RCPT, RCPT], [DATA, DOT, QUIT]
+    if step == "STARTTLS":
+        tls = StartTls(authority.context("127.0.0.1"))
+        secured = Step("STARTTLS", b"220 go\r\n", tls)
+        hello = [GREETING, ehlo("STARTTLS"), secured, ehlo()]
+    elif step == "AUTH":
+        hello = [GREETING, ehlo("AUTH PLAIN"), Step("AUTH", b"235 welcome\r\n")]
+    elif step == "RSET":
+        rcpts, end = [REFUSED, REFUSED], [RSET, QUIT]
+    elif step.endswith("*"):
+        rcpts = [REFUSED, RCPT]
+    return [*hello, MAIL, *rcpts, *end]
+
+
+def spoiled(step: str, answer: str, steps: list[Step]) -> list[Step]:
+    """The dialogue with that answer at that step, as it then goes on."""
+    at = position(step, steps)
+    said = Step(steps[at].expected, answered(step, answer))
+    if answer not in ("4xx", "5xx", "nonsense"):
+        return [*steps[:at], said]
+    if step == "EHLO":
+        return [*steps[:at], said, Step("HELO", answered(step, answer))]
+    goes_on = step in ("RCPT-1", "RCPT-2")
+    over = [RSET, QUIT] if step.startswith(("DATA", "RCPT-2*")) else [QUIT]
+    return [*steps[:at], said, *(steps[at + 1 :] if goes_on else over)]
+
+
+def position(step: str, steps: list[Step]) -> int:
+    name = step.rstrip("*").removesuffix("-1").removesuffix("-2")
+    expected = {"greeting": "", "dot": CONTENT}.get(name, name)
+    found = [at for at, one in enumerate(steps) if one.expected == expected]
+    return found[step.startswith("RCPT-2")]
+
+
+def answered(step: str, answer: str) -> Action:
+    if answer == "nonsense" and step.startswith("DATA"):
+        return b"250 ok\r\n"
+    return ANSWERS[answer]
+
+
+def settings_changes(step: str, answer: str, authority: Authority) -> dict[str, Any]:
+    """What this cell needs of the settings: little patience, TLS, a login."""
+    changes: dict[str, Any] = {}
+    if answer == "stalled":
+        kind = {"dot": "data", "dot*": "data"}.get(step, "command")
+        kind = "connect" if step in CONNECTING else kind
+        changes[f"{kind}_timeout_seconds"] = HASTY_SECONDS
+    if step == "STARTTLS":
+        changes.update(security="starttls", ca_file=authority.ca_file)
+    if step == "AUTH":
+        changes.update(username="ada", password="secret")
+    return changes
+
+
+@pytest.mark.parametrize(("step", "answer", "cell"), cells())
+def test_what_becomes_of_two_recipients(
+    step: str, answer: str, cell: str, authority: Authority
+) -> None:
+    steps = usual(step, authority)
+    if answer != "ok":
+        steps = spoiled(step, answer, steps)
+    changes = settings_changes(step, answer, authority)
+
+    with ScriptedSmtp(steps) as server:
+        made = deliver_once(settings_for(server, **changes), ONE, TWO)
+        server.wait_for_end()
+
+    if cell == "down":
+        assert f"127.0.0.1:{server.port}" in made.reason
+        assert made.down is not None
+        assert made.down.__cause__ is not None
+    else:
+        assert "".join(LETTERS[one] for one in made.outcomes) == cell
+    got_to_the_dot = step.startswith("dot") or "A" in cell
+    assert made.progress.final_dot_sent == got_to_the_dot
+
+
+def test_the_table_is_whole() -> None:
+    assert len(cells()) == 14 * 9
