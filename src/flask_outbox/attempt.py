@@ -11,9 +11,9 @@ from typing import Any
 from .backoff import backoff
 from .delivery import Outcome, Progress, Reply, Report, State, Verdict
 from .errors import TransportDown
-from .lane import Lane
 from .outbox.leases import Record
 from .outbox.records import Claim
+from .transports.base import Transport
 
 _log = logging.getLogger("flask_outbox")
 
@@ -29,25 +29,24 @@ class Policy:
 
 
 async def attempt(
-    held: Claim, lane: Lane, policy: Policy, clock: Callable[[], float]
+    held: Claim, transport: Transport, policy: Policy, clock: Callable[[], float]
 ) -> Record:
-    """Try ``held`` once through ``lane`` and answer what to record. Never raises.
+    """Try ``held`` once through ``transport`` and answer what to record.
 
-    Trouble of the transport pauses the lane and gives the message back untried; so does
-    a courier that stops, unless the final dot was out already.
+    A courier that stops (the task is cancelled) gives the message back untried, unless
+    the final dot was out already. Raises `TransportDown`, and nothing else.
     """
     progress = Progress()
     began_at = clock()
     try:
-        report = await lane.transport.deliver(held.envelope, held.content, progress)
+        report = await transport.deliver(held.envelope, held.content, progress)
         verdict = classify(held, report, policy, clock())
-    except TransportDown as down:
-        lane.pause(down)
-        verdict = _untried(str(down))
+    except TransportDown:
+        raise
     except asyncio.CancelledError:
         verdict = _interrupted(held, progress, policy, clock())
     except Exception as error:
-        _log.exception("The transport of lane %s raised on %s.", lane.name, held.id)
+        _log.exception("The transport of lane %s raised on %s.", held.lane, held.id)
         verdict = _deferred_for_all(held, error, policy, clock())
     return _record(held, verdict, progress, began_at, clock())
 

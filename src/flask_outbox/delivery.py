@@ -138,16 +138,16 @@ class Report:
     recipients: Mapping[str, RecipientReport]
 
     @classmethod
-    def same(cls, recipients: tuple[str, ...], outcome: Outcome, reply: Reply) -> Report:
+    def same(
+        cls, recipients: tuple[str, ...], outcome: Outcome, reply: Reply
+    ) -> Report:
         """The report of an attempt that ended alike for everyone."""
         return cls(dict.fromkeys(recipients, RecipientReport(outcome, reply)))
 
     @property
     def accepted(self) -> bool:
         """Whether the next hop accepted the message for every recipient."""
-        return all(
-            one.outcome is Outcome.ACCEPTED for one in self.recipients.values()
-        )
+        return all(one.outcome is Outcome.ACCEPTED for one in self.recipients.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +180,9 @@ class Progress:
 class Verdict:
     """What is to be recorded after an attempt: the classified report.
 
-    ``recipients`` holds the next state and last reply of each recipient that the attempt
-    was for. ``due_at`` is when the message is looked at again: the next attempt when
-    *pending*, the resending when *unknown*, else None.
+    ``recipients`` holds the next state and last reply of each recipient that the
+    attempt was for. ``due_at`` is when the message is looked at again: the next attempt
+    when *pending*, the resending when *unknown*, else None.
     """
 
     state: State

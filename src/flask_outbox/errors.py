@@ -24,10 +24,7 @@ original as ``__cause__``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .delivery import Report
+from typing import Any
 
 
 class OutboxError(Exception):
@@ -105,9 +102,9 @@ class TransportDown(TransportError):
 class DeliveryError(TransportError):
     """``send_now()`` could not hand the message to every recipient's next hop.
 
-    ``report`` says for each recipient what the server replied.
+    ``report``, a `Report`, says for each recipient what the server replied.
     """
 
-    def __init__(self, message: str, report: Report) -> None:
+    def __init__(self, message: str, report: Any) -> None:
         super().__init__(message)
         self.report = report

@@ -2,7 +2,12 @@
 
 Every signal's sender is the Flask app. Listeners run in the thread where it happened,
 which for all that couriers do is the courier's own, outside any application context;
-one that raises is logged and never disturbs a delivery. Payloads are keyword arguments.
+one that raises is logged and never disturbs a delivery. Payloads are keyword arguments;
+take ``**_`` beside those that you name.
+
+The signals that end an attempt (sent, deferred, failed, unknown, released) all carry
+``message_id``, ``attempt``, ``lane``, ``courier``, ``replies`` (address → reply),
+``due_at``, ``reason`` and ``dialogue``.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ _signals = Namespace()
 
 message_enqueued = _signals.signal(
     "message-enqueued",
-    doc="A message is durably in the outbox. ``message_id``, ``seconds``.",
+    doc="A message is durably kept. ``message_id``, ``duplicate``, ``seconds``.",
 )
 message_began = _signals.signal(
     "message-began",
@@ -24,27 +29,28 @@ message_began = _signals.signal(
 )
 message_sent = _signals.signal(
     "message-sent",
-    doc="The next hop accepted it for everyone still open. ``message_id``, ``replies``.",
+    doc="The next hop accepted it for everyone who was still open.",
 )
 message_deferred = _signals.signal(
     "message-deferred",
-    doc="It will be tried again. ``message_id``, ``attempt``, ``due_at``, ``replies``.",
+    doc="It will be tried again, at ``due_at``.",
 )
 message_failed = _signals.signal(
     "message-failed",
-    doc="It was given up for at least one recipient. ``message_id``, ``replies``.",
+    doc="It was given up for at least one recipient; see ``reason`` and ``replies``.",
 )
 message_unknown = _signals.signal(
     "message-unknown",
-    doc="The link was lost after the final dot. ``message_id``, ``replies``.",
+    doc="The link was lost after the final dot.",
 )
 message_released = _signals.signal(
     "message-released",
-    doc="A courier gave it back untried. ``message_id``, ``reason``.",
+    doc="A courier gave it back untried; ``reason`` says why.",
 )
 message_rescued = _signals.signal(
     "message-rescued",
-    doc="It was taken from a courier that died. ``message_id``, ``courier``.",
+    doc="It was taken from a courier that died. ``message_id``, ``dead`` (the courier), "
+    "``state`` (what it became).",
 )
 message_cancelled = _signals.signal(
     "message-cancelled", doc="A person cancelled it. ``message_id``."

@@ -65,6 +65,8 @@ class Installed:
         settings = self._settings(self._default_folder())
         if settings.smtp is None:
             logs.say_where_mail_stays(settings.url, testing=self._app.testing)
+        if settings.debug:
+            logs.show_dialogues()
         return Runtime(settings, self._app, idle=self._app.testing)
 
     def _settings(self, folder: str) -> Settings:
@@ -90,7 +92,8 @@ class Mail:
 
     ::
 
-        mail = Mail(app)            # or Mail(), and mail.init_app(app) later
+        mail = Mail(app)  # or Mail(), and mail.init_app(app) later
+
 
         @app.post("/send-email")
         def send_email():
@@ -134,7 +137,7 @@ class Mail:
         tag: str | None = None,
         metadata: Any = None,
     ) -> Receipt:
-        """Return once ``message`` is durably in the outbox; it leaves in the background.
+        """Return once ``message`` is durably kept; it leaves in the background.
 
         :param message: a `Message`, or a standard library ``EmailMessage``
         :param at: not before this time, an aware datetime
@@ -206,7 +209,8 @@ class Mail:
 
     def stop(self) -> None:
         """Stop this process's courier: what it has begun is finished within the grace
-        time, the rest is given back. Happens by itself when the process ends."""
+        time, the rest is given back. Happens by itself when the process ends.
+        """
         self._runtime.stop()
 
     @contextmanager
@@ -250,7 +254,7 @@ def _begin_request() -> None:
 
 
 def _origin() -> Mapping[str, Any] | None:
-    """Which request hands the message over; its rule, so that no secret in a URL is kept."""
+    """Which request hands the message over: its rule, for its URL may hold secrets."""
     if not has_request_context():
         return None
     route = request.url_rule.rule if request.url_rule else request.path
@@ -276,7 +280,9 @@ def _tell_of_the_response(
     runtime: Runtime, receipt: Receipt, handover_seconds: float
 ) -> None:
     """Add to the story when the response went out, once it has."""
-    request_began = g.get("outbox_request_began", time.perf_counter() - handover_seconds)
+    request_began = g.get(
+        "outbox_request_began", time.perf_counter() - handover_seconds
+    )
 
     def went_out(status: int) -> None:
         runtime.note(

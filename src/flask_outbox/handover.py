@@ -1,4 +1,4 @@
-"""Hand-over: whatever a view passes to ``send()``, checked and made ready to be kept."""
+"""Hand-over: what a view passes to ``send()``, checked and made ready to be kept."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def prepare(
     settings: Settings,
     origin: Mapping[str, Any] | None = None,
 ) -> NewMessage:
-    """Check and compose ``message``. Raises `MessageError` for what can never be sent."""
+    """Check and compose ``message``; `MessageError` for what can never be sent."""
     now = time.time()
     message_id = new_id()
     due_at = _due_at(wishes, now)
@@ -96,7 +96,7 @@ def _due_at(wishes: Wishes, now: float) -> float:
     return now + _delay_seconds(wishes.delay)
 
 
-def _moment(at: datetime) -> float:
+def _moment(at: Any) -> float:
     if not isinstance(at, datetime):
         raise MessageError("at", f"it is {at!r}: pass an aware datetime.")
     if at.utcoffset() is None:
@@ -105,10 +105,10 @@ def _moment(at: datetime) -> float:
             f"{at!r} has no time zone, so nobody can know when that is. Pass an aware "
             "datetime, for example datetime.now(UTC) + timedelta(hours=1).",
         )
-    return at.timestamp()
+    return float(at.timestamp())
 
 
-def _delay_seconds(delay: float | timedelta | None) -> float:
+def _delay_seconds(delay: Any) -> float:
     if delay is None:
         return 0.0
     seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
@@ -117,7 +117,7 @@ def _delay_seconds(delay: float | timedelta | None) -> float:
     return float(seconds)
 
 
-def _priority(priority: int) -> int:
+def _priority(priority: Any) -> int:
     if not isinstance(priority, int) or priority not in PRIORITIES:
         raise MessageError(
             "priority",
@@ -127,7 +127,7 @@ def _priority(priority: int) -> int:
     return priority
 
 
-def _check_label(field: str, label: str | None) -> None:
+def _check_label(field: str, label: Any) -> None:
     if label is None:
         return
     if not isinstance(label, str) or not 0 < len(label) <= KEY_LENGTH:

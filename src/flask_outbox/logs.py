@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import events
 from .outbox.database import shown_url
 
 log = logging.getLogger("flask_outbox")
+dialogue_log = logging.getLogger("flask_outbox.dialogue")
 
 
 def listen() -> None:
@@ -22,12 +23,27 @@ def listen() -> None:
     events.message_unknown.connect(_unknown)
     events.message_released.connect(_released)
     events.message_rescued.connect(_rescued)
+    for ended in (
+        events.message_sent,
+        events.message_deferred,
+        events.message_failed,
+        events.message_unknown,
+        events.message_released,
+    ):
+        ended.connect(_dialogue)
     events.lease_lost.connect(_lease_lost)
     events.lane_paused.connect(_lane_paused)
     events.lane_resumed.connect(_lane_resumed)
     events.courier_started.connect(_courier_started)
     events.courier_stopped.connect(_courier_stopped)
     events.courier_stalled.connect(_courier_stalled)
+
+
+def show_dialogues() -> None:
+    """Print each SMTP dialogue, as ``MAIL_DEBUG`` asks."""
+    dialogue_log.setLevel(logging.DEBUG)
+    if not dialogue_log.hasHandlers():
+        dialogue_log.addHandler(logging.StreamHandler())
 
 
 def say_where_mail_stays(url: str, *, testing: bool) -> None:
@@ -113,6 +129,11 @@ def _rescued(_app: object, message_id: str, dead: str, state: str, **_: Any) -> 
     )
 
 
+def _dialogue(_app: object, message_id: str, dialogue: Sequence[str], **_: Any) -> None:
+    for line in dialogue:
+        dialogue_log.debug("%s %s", message_id, line)
+
+
 def _lease_lost(_app: object, message_id: str, courier: str, **_: Any) -> None:
     log.warning(
         "Courier %s lost its lease on message %s: another delivers it.",
@@ -144,7 +165,5 @@ def _courier_stopped(_app: object, courier: str, **_: Any) -> None:
     log.info("Courier %s stopped.", courier)
 
 
-def _courier_stalled(
-    _app: object, courier: str, error: Exception, **_: Any
-) -> None:
+def _courier_stalled(_app: object, courier: str, error: Exception, **_: Any) -> None:
     log.error("Courier %s cannot go on and tries again: %s", courier, error)

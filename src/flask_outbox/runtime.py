@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from email.message import Message as StandardMessage
 from typing import Any
@@ -31,7 +31,7 @@ from .transports.inbox import InboxTransport
 from .transports.smtp import SmtpTransport
 
 DRAIN_POLL_SECONDS = 0.02
-"""How often `drain` looks: other processes deliver too, so there is no one to tell it."""
+"""How often `drain` looks: other processes deliver too, and nobody tells it."""
 
 _runtimes: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
@@ -176,7 +176,9 @@ class Runtime:
         return self._thread.courier if self._thread is not None else None
 
     def _wait_until_drained(self, timeout_seconds: float | None) -> bool:
-        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        deadline = (
+            None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        )
         while self.outbox.anything_due():
             if deadline is not None and time.monotonic() >= deadline:
                 return False
@@ -234,14 +236,14 @@ class Runtime:
             threading._register_atexit(self.stop)  # type: ignore[attr-defined]
 
 
-def _run(delivery: Any) -> Report:
+def _run(delivery: Coroutine[Any, Any, Report]) -> Report:
     """Run a coroutine to its end, in a thread of its own inside a running loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(delivery)  # type: ignore[no-any-return]
+        return asyncio.run(delivery)
     with ThreadPoolExecutor(1) as alone:
-        return alone.submit(asyncio.run, delivery).result()
+        return alone.submit(lambda: asyncio.run(delivery)).result()
 
 
 def _refusals(report: Report) -> str:

@@ -47,7 +47,7 @@ Telling = tuple[str, str, str]
 def tell(
     message_id: str, origin: Mapping[str, Any] | None, events: Iterable[Stored]
 ) -> tuple[Event, ...]:
-    """Tell the story of a message from its events, in the order in which they happened."""
+    """Tell the story of a message from its events, in the order of their times."""
     rows: list[Event] = []
     request = "running" if origin else "none: handed over by a script"
     background = "not started"

@@ -18,7 +18,7 @@ As a process of its own, which survives whatever the test kills::
 It prints ``listening on 127.0.0.1:2525`` once it does (``--port 0`` takes a free one),
 and takes one `Behaviour` a line on its standard input, as JSON:
 ``{"delay_seconds": 10}``; ``{}`` is good behaviour; ``"down"`` and ``"up"`` do as they
-say. It ends on SIGTERM or SIGINT.
+say. It answers each with ``obeyed …``, and ends on SIGTERM or SIGINT.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ class JournalSmtp:
     ``users`` (name → password) makes it demand AUTH. ``tls`` offers STARTTLS with that
     context, or speaks TLS from the first byte with ``implicit_tls``. ``options`` go to
     `aiosmtpd.smtp.SMTP` (``data_size_limit``, ``require_starttls``, …). The attributes
-    `behaviour`, `mails` and `connections_made` may be used from any thread.
+    `behaviour`, `mails` and the counters (`connections_made`, `most_connections` at a
+    time, mails `held` while it hangs) may be used from any thread.
     """
 
     host = "127.0.0.1"
@@ -130,6 +131,8 @@ class JournalSmtp:
         self.behaviour = Behaviour()
         self.mails: list[Mail] = []
         self.connections_made = 0
+        self.most_connections = 0
+        self.held = 0
         self._users = users
         self._implicit = tls if implicit_tls else None
         self._options = {"hostname": "journal.test", "enable_SMTPUTF8": True, **options}
@@ -223,6 +226,7 @@ class JournalSmtp:
         with self._changed:
             self._conversations.add(conversation)
             self.connections_made += 1
+            self.most_connections = max(self.most_connections, self.connections)
             self._changed.notify_all()
 
     def _left(self, conversation: _Conversation) -> None:
@@ -262,8 +266,8 @@ class JournalSmtp:
         """Answer the final dot (aiosmtpd's hook)."""
         if self.behaviour.delay_seconds:
             await asyncio.sleep(self.behaviour.delay_seconds)
-        while self.behaviour.hang:
-            await asyncio.sleep(HANG_LOOK_SECONDS)
+        if self.behaviour.hang:
+            await self._hang()
         behaviour = self.behaviour
         if behaviour.at_data:
             return behaviour.at_data
@@ -272,6 +276,19 @@ class JournalSmtp:
         if behaviour.drop:
             server.cut()
         return f"250 2.0.0 journaled as {len(self.mails)}"
+
+    async def _hang(self) -> None:
+        self._count_held(+1)
+        try:
+            while self.behaviour.hang:
+                await asyncio.sleep(HANG_LOOK_SECONDS)
+        finally:
+            self._count_held(-1)
+
+    def _count_held(self, change: int) -> None:
+        with self._changed:
+            self.held += change
+            self._changed.notify_all()
 
     def _keep(self, session: Any, envelope: Any) -> None:
         content = envelope.content
@@ -360,6 +377,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"listening on {server.host}:{server.port}", flush=True)
         for line in sys.stdin:
             _obey(server, line)
+            print(f"obeyed {line.strip()}", flush=True)
         threading.Event().wait()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -172,7 +174,7 @@ STREAMS = st.one_of(st.binary(), st.lists(LINES, max_size=24).map(b"".join))
 def test_any_bytes_in_any_pieces_mean_the_same(stream: bytes, data: st.DataObject):
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=12).map(sorted))
     edges = [0, *cuts, len(stream)]
-    pieces = [stream[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [stream[a:b] for a, b in pairwise(edges)]
 
     replies, error = parse(stream)
 

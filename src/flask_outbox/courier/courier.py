@@ -13,9 +13,10 @@ from blinker import NamedSignal
 from .. import events
 from ..attempt import attempt, untried
 from ..delivery import State
-from ..errors import OutboxError, StoreError
+from ..errors import OutboxError, StoreError, TransportDown
 from ..lane import Lane
-from ..outbox.enqueue import Row, event_row
+from ..outbox.enqueue import event_row
+from ..outbox.hot import Row
 from ..outbox.ids import new_id
 from ..outbox.leases import Record
 from ..outbox.records import Claim
@@ -54,7 +55,7 @@ class Courier:
         self._outbox = crew.outbox
         self._holding = Holding()
         self._lanes: Mapping[str, Lane] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._store: DaemonPool | None = None
         self._attempts: set[asyncio.Task[None]] = set()
         self._suspects = 0
         self._more = False
@@ -96,10 +97,8 @@ class Courier:
         self._call(self._stop)
 
     def _call(self, callback: Callable[..., object], *args: Any) -> None:
-        loop = self._loop
-        if loop is not None:
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(callback, *args)
+        if self._store is not None:
+            self._store.post(callback, *args)
 
     # In the loop
 
@@ -112,14 +111,11 @@ class Courier:
         self._stopping = asyncio.Event()
         self._claiming = asyncio.Lock()
         self._one_suspect = asyncio.Lock()
-        self._store = DaemonPool(STORE_THREADS, "outbox-store")
         self._recorder = Recorder(
             self._outbox, self.in_thread, self._recorded, self.emit
         )
-        self._duties = Duties(
-            self.id, self._crew, self._holding, self._claiming, self
-        )
-        self._loop = asyncio.get_running_loop()
+        self._duties = Duties(self.id, self._crew, self._holding, self._claiming, self)
+        self._store = DaemonPool(STORE_THREADS, "outbox-store")
         if self._asked_to_stop:
             self._stop()
         recording = asyncio.create_task(self._recorder.run())
@@ -135,6 +131,7 @@ class Courier:
 
     async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call the outbox without holding up the loop."""
+        assert self._store is not None
         return await self._store.run(function, *args)
 
     def emit(self, signal: NamedSignal, **payload: Any) -> None:
@@ -198,9 +195,7 @@ class Courier:
         if self._free():
             for lane in self._lanes.values():
                 if lane.open:
-                    due_at = await self.in_thread(
-                        self._outbox.next_due_at, lane.name
-                    )
+                    due_at = await self.in_thread(self._outbox.next_due_at, lane.name)
                     if due_at is not None:
                         seconds = min(seconds, due_at - self._outbox.clock())
         return seconds
@@ -236,10 +231,15 @@ class Courier:
             self._holding.remove(held.id)
         else:
             self._tell_that_it_began(held)
-            record = await attempt(
-                held, lane, self._crew.policy, self._outbox.clock
-            )
-            self._recorder.add(record)
+            self._recorder.add(await self._try(held, lane))
+
+    async def _try(self, held: Claim, lane: Lane) -> Record:
+        clock = self._outbox.clock
+        try:
+            return await attempt(held, lane.transport, self._crew.policy, clock)
+        except TransportDown as down:
+            lane.pause(down)
+            return untried(held, str(down), clock())
 
     async def _begin(self, held: Claim) -> bool:
         """Write the beginning down where a crash must be explained, and only there."""

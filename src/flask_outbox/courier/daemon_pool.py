@@ -10,7 +10,6 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-Call = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
 
 class DaemonPool:
@@ -22,7 +21,7 @@ class DaemonPool:
 
     def __init__(self, threads: int, name: str) -> None:
         self._loop = asyncio.get_running_loop()
-        self._calls: SimpleQueue[Call | None] = SimpleQueue()
+        self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._threads = threads
         for number in range(threads):
             threading.Thread(
@@ -32,8 +31,16 @@ class DaemonPool:
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """Return what ``function`` returns in one of the threads."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._calls.put((lambda: function(*args), future))
+        self._calls.put(lambda: self._settle(future, function, args))
         return await future
+
+    def post(self, callback: Callable[..., object], *args: Any) -> None:
+        """Have the loop call ``callback`` soon; from any thread, without waiting.
+
+        Waking a loop is a system call, at which the woken thread takes the interpreter
+        from the caller. Here that befalls a thread of ours, and the caller goes on.
+        """
+        self._calls.put(lambda: self._loop.call_soon_threadsafe(callback, *args))
 
     def close(self) -> None:
         """End each thread when it has done what it was given."""
@@ -42,20 +49,21 @@ class DaemonPool:
 
     def _serve(self) -> None:
         while (call := self._calls.get()) is not None:
-            function, future = call
-            try:
-                outcome = function()
-            except Exception as error:
-                self._tell(future, future.set_exception, error)
-            else:
-                self._tell(future, future.set_result, outcome)
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                call()
 
-    def _tell(
-        self, future: asyncio.Future[Any], settle: Callable[[Any], None], value: Any
+    def _settle(
+        self, future: asyncio.Future[T], function: Callable[..., T], args: Any
     ) -> None:
-        def deliver() -> None:
-            if not future.done():
-                settle(value)
+        try:
+            outcome = function(*args)
+        except Exception as error:
+            self._loop.call_soon_threadsafe(_unless_done, future.set_exception, error)
+        else:
+            self._loop.call_soon_threadsafe(_unless_done, future.set_result, outcome)
 
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(deliver)
+
+def _unless_done(settle: Callable[[Any], None], value: Any) -> None:
+    """Settle a future that nobody has cancelled meanwhile."""
+    with suppress(asyncio.InvalidStateError):
+        settle(value)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Protocol
 
 from blinker import NamedSignal
@@ -42,7 +43,7 @@ class Colleague(Protocol):
 class Duties:
     """What a courier does so that nothing is lost when it, or another, dies.
 
-    ``claiming`` is held while leases are taken, so that none of them looks like a stray.
+    ``claiming`` is held while leases are taken, so that none looks like a stray.
     """
 
     def __init__(
@@ -89,10 +90,10 @@ class Duties:
         while True:
             await lane.went_down.wait()
             seconds = lane.wait_seconds()
-            await self._attempt(lambda: self._write_pause(lane, seconds))
+            await self._attempt(partial(self._write_pause, lane, seconds))
             await asyncio.sleep(seconds)
             if await lane.probe():
-                await self._attempt(lambda: self._write_resumption(lane))
+                await self._attempt(partial(self._write_resumption, lane))
 
     async def _every(self, seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -162,9 +163,7 @@ class Duties:
             events.lane_paused, lane=lane.name, reason=reason, seconds=seconds
         )
         until = self._outbox.clock() + seconds
-        await self._courier.in_thread(
-            self._outbox.pause_lane, lane.name, until, reason
-        )
+        await self._courier.in_thread(self._outbox.pause_lane, lane.name, until, reason)
 
     async def _write_resumption(self, lane: Lane) -> None:
         self._courier.emit(events.lane_resumed, lane=lane.name)

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import events
 from ..errors import StoreError
-from ..outbox.enqueue import Row
+from ..outbox.hot import Row
 from ..outbox.leases import Record
 from ..outbox.records import Claim
 from ..outbox.store import Outbox
@@ -124,5 +124,6 @@ class Recorder:
             "replies": record.detail["replies"],
             "due_at": record.verdict.due_at,
             "reason": record.verdict.reason,
+            "dialogue": record.detail.get("dialogue", ()),
         }
         self._emit(_SIGNALS[record.kind], **payload)

@@ -54,33 +54,23 @@ class Address:
         Raises `AddressError` with ``field`` for everything else.
         """
         try:
-            if isinstance(value, str):
-                return cls(*_read_mailbox(str(value)))
-            if isinstance(value, tuple) and len(value) == 2:
-                name, address = value
-                return cls(_read_name(name), *_read_address(address))
-            if isinstance(value, Address):
-                return cls(_read_name(value.display_name), *_read_address(value.spec))
+            return cls(*_read(value))
         except _Refusal as refusal:
-            problem = f"{shown(value)} {refusal}"
-            raise AddressError(field, problem) from refusal.__cause__
-        raise AddressError(
-            field,
-            f"{shown(value)} is no address; pass 'ada@example.org' or a pair"
-            " ('Ada', 'ada@example.org')",
-        )
+            raise refusal.about(value, field) from refusal.__cause__
 
     @classmethod
     def parse_all(
         cls, values: Iterable[AddressLike] | None, field: str
     ) -> list[Address]:
         """Read every address of a list, naming the one at fault as ``field[2]``."""
-        if not values:
-            return []
-        return [
-            cls.parse(value, f"{field}[{index}]")
-            for index, value in enumerate(listed(values, field))
-        ]
+        addresses: list[Address] = []
+        for value in listed(values, field):
+            try:
+                addresses.append(cls(*_read(value)))
+            except _Refusal as refusal:
+                place = f"{field}[{len(addresses)}]"
+                raise refusal.about(value, place) from refusal.__cause__
+        return addresses
 
     @property
     def spec(self) -> str:
@@ -107,7 +97,23 @@ def listed(values: Iterable[AddressLike] | None, field: str) -> list[AddressLike
 
 
 class _Refusal(Exception):
-    """Why a text is no address: the rest of a sentence that begins with the text."""
+    """Why a value is no address: the rest of a sentence that begins with the value."""
+
+    def about(self, value: object, field: str) -> AddressError:
+        return AddressError(field, f"{shown(value)} {self}")
+
+
+def _read(value: AddressLike) -> tuple[str, str, str]:
+    if isinstance(value, str):
+        return _read_mailbox(str(value))
+    if isinstance(value, tuple) and len(value) == 2:
+        name, address = value
+        return _read_name(name), *_read_address(address)
+    if isinstance(value, Address):
+        return _read_name(value.display_name), *_read_address(value.spec)
+    raise _Refusal(
+        "is no address; pass 'ada@example.org' or a pair ('Ada', 'ada@example.org')"
+    )
 
 
 def _read_mailbox(text: str) -> tuple[str, str, str]:

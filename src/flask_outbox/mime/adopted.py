@@ -21,8 +21,9 @@ from ..characters import barred, shown
 from ..errors import AddressError, HeaderError, MessageError
 from ..message import Address, AddressLike
 from .bodies import wire_fault
-from .headers import LINE, has_own_syntax, header_name
+from .headers import LINE, free_text, has_own_syntax, header_name
 from .heading import Heading, sender_or_default, written_date
+from .parts import Part, boundary_token
 
 _fold = re.compile(r"\r?\n(?=[ \t])")
 
@@ -32,12 +33,15 @@ _LEFT_OUT = {"mime-version", "resent-bcc"}
 
 
 def adopt(
-    message: StandardMessage, default_sender: AddressLike | None, now: float | None
-) -> tuple[Heading, list[bytes]]:
+    message: StandardMessage,
+    unique: str,
+    default_sender: AddressLike | None,
+    now: float | None,
+) -> tuple[Heading, Part]:
     """The heading of ``message`` and what stands below it; it is read, not changed."""
     try:
         _check_every_header(message)
-        return _heading(message, default_sender, now), [_written_parts(message)]
+        return _heading(message, default_sender, now), [_parts(message, unique)]
     except MessageError:
         raise
     except Exception as error:  # the email package raises whatever its parsers meet
@@ -66,7 +70,9 @@ def _heading(
         cc=_addresses(message, "Cc"),
         bcc=_addresses(message, "Bcc"),
         reply_to=_addresses(message, "Reply-To"),
-        subject=_decoded("Subject", _only(message, "Subject") or ""),
+        subject=free_text(
+            _decoded("Subject", _only(message, "Subject") or ""), "Subject"
+        ),
         date=_date(message, now),
     )
     for name, value in message.raw_items():
@@ -134,18 +140,13 @@ def _unfolded(value: Any) -> str:
     return _fold.sub("", str(value))
 
 
-def _written_parts(message: StandardMessage) -> bytes:
+def _parts(message: StandardMessage, unique: str) -> bytes:
     """Content headers and parts as the standard library writes them, then checked."""
     bare = copy.deepcopy(message)
     for name in {name for name in bare if not name.lower().startswith("content-")}:
         del bare[name]
-    modern = isinstance(message.policy, EmailPolicy)
-    policy = (SMTP if modern else compat32).clone(
-        linesep="\r\n", cte_type="7bit", max_line_length=LINE
-    )
-    buffer = BytesIO()
-    BytesGenerator(buffer, mangle_from_=False, policy=policy).flatten(bare)
-    written = buffer.getvalue()
+    _set_boundaries(bare, unique)
+    written = _written(bare)
     if fault := wire_fault(written):
         raise MessageError(
             "message",
@@ -153,3 +154,26 @@ def _written_parts(message: StandardMessage) -> bytes:
             " add_attachment()",
         )
     return written
+
+
+def _set_boundaries(message: StandardMessage, unique: str) -> None:
+    """Have no boundary left to chance; one that is there may be part of a signature."""
+    unbounded = [
+        part
+        for part in message.walk()
+        if part.get_content_maintype() == "multipart" and part.get_boundary() is None
+    ]
+    if unbounded:
+        token = boundary_token(unique, [[_written(message)]])
+        for number, part in enumerate(unbounded):
+            part.set_boundary(f"=_{number}.{token}")
+
+
+def _written(message: StandardMessage) -> bytes:
+    modern = isinstance(message.policy, EmailPolicy)
+    policy = (SMTP if modern else compat32).clone(
+        linesep="\r\n", cte_type="7bit", max_line_length=LINE
+    )
+    buffer = BytesIO()
+    BytesGenerator(buffer, mangle_from_=False, policy=policy).flatten(message)
+    return buffer.getvalue()

@@ -29,12 +29,12 @@ def attachment_part(
     """The part, and whether the HTML may show it by its Content-ID."""
     if not isinstance(attachment, Attachment):
         raise AttachmentError(field, f"is {shown(attachment)}; pass an Attachment")
-    content_type, body = _typed_body(attachment, field)
+    content_type, (encoding, octets) = _typed_body(attachment, field)
     disposition = _disposition(attachment, field)
     content_id = _content_id(attachment, field)
     lines = [
         content_type.write(),
-        f"Content-Transfer-Encoding: {body.encoding}\r\n",
+        f"Content-Transfer-Encoding: {encoding}\r\n",
         parameterised(
             "Content-Disposition",
             disposition,
@@ -48,7 +48,7 @@ def attachment_part(
             lines.append(_own_header(name, value, f"{field}.headers[{shown(name)}]"))
     head = "".join(lines) + "\r\n"
     inlined = disposition == "inline" and content_id is not None
-    return [head.encode("ascii"), body.octets], inlined
+    return [head.encode("ascii"), octets], inlined
 
 
 def _typed_body(attachment: Attachment, field: str) -> tuple[ContentType, Encoded]:
@@ -67,7 +67,7 @@ def _typed_body(attachment: Attachment, field: str) -> tuple[ContentType, Encode
         raise AttachmentError(f"{field}.data", f"is {shown(data)}; pass str or bytes")
     if content_type.essence.startswith("message/"):
         return _message_body(content_type, data)
-    return content_type, Encoded("base64", base64_lines(data))
+    return content_type, ("base64", base64_lines(data))
 
 
 def _encoded_text(
@@ -92,9 +92,9 @@ def _message_body(
     """
     lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
     if wire_fault(lines) is None:
-        return content_type, Encoded("7bit", lines)
+        return content_type, ("7bit", lines)
     file_type = ContentType("application/octet-stream")
-    return file_type, Encoded("base64", base64_lines(data))
+    return file_type, ("base64", base64_lines(data))
 
 
 def _disposition(attachment: Attachment, field: str) -> str:

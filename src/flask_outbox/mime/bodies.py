@@ -40,12 +40,8 @@ class Charset:
     """Whether CR and LF are written as in ASCII; if not, only base64 is legal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """A body on its way into a part: the transfer encoding, and the octets."""
-
-    encoding: str
-    octets: bytes
+Encoded = tuple[str, bytes]
+"""A transfer encoding, and the octets of a body in it."""
 
 
 def charset(
@@ -89,13 +85,13 @@ def encode_text(text: str, into: Charset, field: str) -> Encoded:
     """
     octets = encode_in(into, with_crlf(text), field)
     if b"\0" in octets or not into.keeps_lines:
-        return Encoded("base64", base64_lines(octets))
+        return "base64", base64_lines(octets)
     if octets.isascii() and _has_legal_lines(octets):
-        return Encoded("7bit", octets)
+        return "7bit", octets
     quoted = quoted_printable(octets)
     if len(quoted) <= _base64_length(octets):
-        return Encoded("quoted-printable", quoted)
-    return Encoded("base64", base64_lines(octets))
+        return "quoted-printable", quoted
+    return "base64", base64_lines(octets)
 
 
 def with_crlf(text: str) -> str:

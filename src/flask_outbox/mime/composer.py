@@ -52,14 +52,14 @@ def compose(
         mail_options = esmtp_options(message.mail_options, "mail_options")
         rcpt_options = esmtp_options(message.rcpt_options, "rcpt_options")
     elif isinstance(message, StandardMessage):
-        heading, parts = adopt(message, default_sender, now)
+        heading, parts = adopt(message, unique, default_sender, now)
     else:
         raise MessageError(
             "message", f"is {shown(message)}; pass a Message or an EmailMessage"
         )
     heading.identify(unique)
-    envelope = heading.envelope(mail_options, rcpt_options)
-    head = heading.write().encode("utf-8" if envelope.utf8_headers else "ascii")
+    head = heading.write()
+    envelope = heading.envelope(not head.isascii(), mail_options, rcpt_options)
     ending = b"" if parts[-1][-2:] in (b"", b"\r\n") else b"\r\n"
-    content = b"".join([head, *parts, ending])
+    content = b"".join([head.encode(), *parts, ending])
     return Composed(envelope, heading.message_id, heading.subject, content)

@@ -9,7 +9,7 @@ from ..characters import shown
 from ..errors import MessageError
 from .headers import one_line, parameterised
 
-_WORD = r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]{1,60}"
+_WORD = r"[A-Za-z0-9!#$&+.^_`{|}~-]{1,60}"
 _is_essence = re.compile(f"{_WORD}/{_WORD}").fullmatch
 is_token = re.compile(_WORD).fullmatch
 _next_parameter = re.compile(

@@ -147,9 +147,8 @@ def parameterised(name: str, value: str, parameters: Iterable[tuple[str, str]]) 
     """A header such as Content-Type: ``value; name=parameter`` (RFC 2045, RFC 2231)."""
     words = [value]
     for key, parameter in parameters:
-        words[-1] += ";"
         words += _parameter(key, parameter)
-    return fold(name, words)
+    return fold(name, [*(f"{word};" for word in words[:-1]), words[-1]])
 
 
 # -- how they are written ------------------------------------------------------------
@@ -178,8 +177,11 @@ def encoded_words(text: str, room: int = _ENCODED_WORD_LENGTH) -> list[str]:
     """
     first = min(max(room, 24), _ENCODED_WORD_LENGTH) - _ENCODED_WORD_FRAME
     rest = _ENCODED_WORD_LENGTH - _ENCODED_WORD_FRAME
-    data = text.encode()
-    if _q_length(data) <= -(-len(data) // 3) * 4:
+    octets = text.encode()
+    quoted = _q(octets)
+    if len(quoted) <= -(-len(octets) // 3) * 4:
+        if len(quoted) <= first:
+            return [f"=?utf-8?q?{quoted}?="]
         return [f"=?utf-8?q?{_q(run)}?=" for run in _runs(text, _q_length, first, rest)]
     runs = _runs(text, len, first // 4 * 3, rest // 4 * 3)
     return [f"=?utf-8?b?{b2a_base64(run, newline=False).decode()}?=" for run in runs]
@@ -201,14 +203,13 @@ def _runs(
     yield bytes(run)
 
 
-_Q_OCTETS = [f"={octet:02X}" for octet in range(256)]
-for _safe in f"{ascii_letters}{digits}!*+-/":
-    _Q_OCTETS[ord(_safe)] = _safe
+_Q_SAFE = f"{ascii_letters}{digits}!*+-/"
+_Q_OCTETS = {o: f"={o:02X}" for o in range(256) if chr(o) not in _Q_SAFE}
 _Q_OCTETS[ord(" ")] = "_"
 
 
 def _q(octets: bytes) -> str:
-    return "".join([_Q_OCTETS[octet] for octet in octets])
+    return octets.decode("latin-1").translate(_Q_OCTETS)
 
 
 def _q_length(octets: bytes) -> int:

@@ -6,6 +6,8 @@ import re
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
+from math import floor
 
 from ..characters import shown
 from ..delivery import Envelope
@@ -52,7 +54,6 @@ class Heading:
     date: str
     message_id: str = ""
     extra_lines: list[str] = field(default_factory=list)
-    extra_mailboxes: list[Address] = field(default_factory=list)
     _seen: set[str] = field(default_factory=set)
 
     def add(self, name: object, value: object, field: str) -> None:
@@ -61,15 +62,14 @@ class Heading:
         key = name.lower()
         if key in _ASK_INSTEAD or key.startswith("content-"):
             advice = _ASK_INSTEAD.get(key, "leave it out")
-            raise HeaderError(field, f"{name} is written by Flask-Outbox; {advice}")
+            raise HeaderError(field, f"is written by Flask-Outbox; {advice}")
         if key in _ONCE and key in self._seen:
-            raise HeaderError(field, f"{name} may stand only once; remove the other")
+            raise HeaderError(field, "may stand only once; remove the other")
         self._seen.add(key)
         if key == "message-id":
             self.message_id = message_id(value, field)
         elif key in _MAILBOXES:
             mailbox = Address.parse(one_line(value, field), field)
-            self.extra_mailboxes.append(mailbox)
             self.extra_lines.append(address_list(name, [mailbox]))
         else:
             self.extra_lines.append(extra(name, value, field))
@@ -79,17 +79,12 @@ class Heading:
         if not self.message_id:
             self.message_id = message_id(f"<{unique}@{self.sender.domain}>", "unique")
 
-    @property
-    def has_utf8_local_part(self) -> bool:
-        """Whether an address in the headers needs SMTPUTF8; a Bcc is not in them."""
-        visible = (self.to, self.cc, self.reply_to, self.extra_mailboxes)
-        return not self.sender.local.isascii() or any(
-            not one.local.isascii() for some in visible for one in some
-        )
-
     def write(self) -> str:
-        """The header lines, each once and never a Bcc (RFC 5322 section 3.6)."""
-        lines = [address_list("From", [self.sender])]
+        """The header lines, each once and never a Bcc (RFC 5322 section 3.6).
+
+        Nothing in them is beyond ASCII but local parts that are (RFC 6532).
+        """
+        lines = [_from(self.sender)]
         if self.to:
             lines.append(address_list("To", self.to))
         if self.cc:
@@ -106,7 +101,10 @@ class Heading:
         return "".join(lines)
 
     def envelope(
-        self, mail_options: tuple[str, ...] = (), rcpt_options: tuple[str, ...] = ()
+        self,
+        utf8_headers: bool,
+        mail_options: tuple[str, ...],
+        rcpt_options: tuple[str, ...],
     ) -> Envelope:
         """Everyone once, in the order to, cc, bcc; somebody there must be."""
         everyone = dict.fromkeys(
@@ -119,7 +117,7 @@ class Heading:
         return Envelope(
             self.sender.spec,
             tuple(everyone),
-            self.has_utf8_local_part,
+            utf8_headers,
             mail_options,
             rcpt_options,
         )
@@ -152,6 +150,11 @@ def sender_or_default(
     if default_sender:
         return Address.parse(default_sender, "MAIL_DEFAULT_SENDER")
     raise AddressError("sender", "is missing; pass sender= or set MAIL_DEFAULT_SENDER")
+
+
+@lru_cache(maxsize=256)
+def _from(sender: Address) -> str:
+    return address_list("From", [sender])
 
 
 def _subject(message: Message) -> str:
@@ -205,13 +208,18 @@ def written_date(date: float | datetime | None, now: float | None) -> str:
         if isinstance(date, datetime):
             date = _in_whole_minutes(date)
             return _written(date.timetuple(), f"{date:%z}")
-        return _written(time.gmtime(date), "+0000")
+        return _written_in_utc(floor(date))
     except (OverflowError, OSError, TypeError, ValueError) as error:
         raise MessageError(
             "date",
             f"{shown(date)} cannot be written; pass seconds since the epoch or an aware"
             " datetime of the years 1900 to 9999",
         ) from error
+
+
+@lru_cache(maxsize=16)
+def _written_in_utc(second: int) -> str:
+    return _written(time.gmtime(second), "+0000")
 
 
 def _in_whole_minutes(date: datetime) -> datetime:

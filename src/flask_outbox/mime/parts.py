@@ -14,6 +14,7 @@ From the outside in, and only where there is more than one thing to hold togethe
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import count
 
@@ -22,7 +23,7 @@ from ..errors import MessageError
 from ..message import Message
 from .attachments import attachment_part
 from .bodies import Charset, charset, encode_text
-from .content_types import ContentType, is_token
+from .content_types import ContentType
 from .headers import as_text
 
 Part = list[bytes]
@@ -41,7 +42,7 @@ def parts_of(message: Message, unique: str, ascii_attachments: bool) -> Part:
             attachment, f"attachments[{index}]", ascii_attachments
         )
         (inline if inlined and "html" in texts else attached).append(part)
-    token = _token(unique, [*texts.values(), *inline, *attached])
+    token = boundary_token(unique, [*texts.values(), *inline, *attached])
     if inline:
         html = [texts["html"], *inline]
         texts["html"] = _multipart('related;\r\n type="text/html"', html, f"=_r{token}")
@@ -66,24 +67,29 @@ def _texts(message: Message) -> dict[str, Part]:
 
 
 def _text_part(kind: str, text: object, into: Charset, field: str) -> Part:
-    body = encode_text(as_text(text, field, MessageError), into, field)
-    headers = (
-        f"{_text_type(kind, into, field)}"
-        f"Content-Transfer-Encoding: {body.encoding}\r\n\r\n"
+    encoding, octets = encode_text(as_text(text, field, MessageError), into, field)
+    return [_text_headers(kind, into.name, encoding, field), octets]
+
+
+@lru_cache(maxsize=64)
+def _text_headers(kind: str, charset_name: str, encoding: str, field: str) -> bytes:
+    content_type = _text_type(kind, charset_name, field)
+    return f"{content_type}Content-Transfer-Encoding: {encoding}\r\n\r\n".encode(
+        "ascii"
     )
-    return [headers.encode("ascii"), body.octets]
 
 
-def _text_type(kind: str, into: Charset, field: str) -> str:
+def _text_type(kind: str, charset_name: str, field: str) -> str:
     """The Content-Type of ``html``, ``calendar; method=REQUEST`` or ``text/html``."""
+    kind = as_text(kind, field, MessageError)
     if is_token(kind):
-        return f"Content-Type: text/{kind}; charset={into.name}\r\n"
+        return f"Content-Type: text/{kind}; charset={charset_name}\r\n"
     if "/" not in kind:
         kind = f"text/{kind}"
     content_type = ContentType.parse(kind, field, MessageError)
     if not content_type.essence.startswith("text/"):
         raise MessageError(field, "is no text; pass it as an attachment")
-    return content_type.having("charset", into.name).write()
+    return content_type.having("charset", charset_name).write()
 
 
 def _held_together(subtype: str, parts: list[Part], boundary: str) -> Part:
@@ -102,15 +108,22 @@ def _multipart(subtype: str, parts: Iterable[Part], boundary: str) -> Part:
     return pieces
 
 
-def _token(unique: str, leaves: Iterable[Part]) -> str:
+def boundary_token(unique: str, leaves: Iterable[Part]) -> str:
     """The heart of every boundary: made of ``unique``, and found in none of the parts.
 
     So nobody who writes a part can end it: a token foreseen becomes another one.
     """
     for attempt in count():
         seed = f"{unique} {attempt}".encode()
-        token = blake2b(seed, digest_size=16).digest().hex()
-        octets = token.encode()
-        if not any(octets in piece for leaf in leaves for piece in leaf):
+        token = blake2b(seed, digest_size=16).hexdigest()
+        if not _stands_in(token.encode(), leaves):
             return token
     raise AssertionError("a text that holds every token there is")
+
+
+def _stands_in(octets: bytes, leaves: Iterable[Part]) -> bool:
+    for leaf in leaves:
+        for piece in leaf:
+            if octets in piece:
+                return True
+    return False

@@ -67,7 +67,7 @@ def get(connection: Connection, message_id: str) -> MessageRecord | None:
 
 def _events(connection: Connection, message_id: str) -> list[Stored]:
     rows = connection.execute(
-        select(event.c["at", "kind", "detail"])
+        select(*event.c["at", "kind", "detail"])
         .where(event.c.message_id == message_id)
         .order_by(event.c.at, event.c.id)
     )
@@ -80,9 +80,7 @@ def _recipients(connection: Connection, message_id: str) -> tuple[Recipient, ...
         .where(recipient.c.message_id == message_id)
         .order_by(recipient.c.position)
     )
-    return tuple(
-        Recipient(row.address, State(row.state), _reply(row)) for row in rows
-    )
+    return tuple(Recipient(row.address, State(row.state), _reply(row)) for row in rows)
 
 
 def _reply(row: Row[Any]) -> Reply | None:
@@ -135,7 +133,7 @@ def summaries(
 def _addresses(connection: Connection, ids: Sequence[str]) -> Mapping[str, list[str]]:
     found: dict[str, list[str]] = {one: [] for one in ids}
     rows = connection.execute(
-        select(recipient.c["message_id", "address"])
+        select(*recipient.c["message_id", "address"])
         .where(recipient.c.message_id.in_(ids))
         .order_by(recipient.c.message_id, recipient.c.position)
     )
@@ -172,7 +170,7 @@ def paused_lanes(connection: Connection) -> list[PausedLane]:
 
 
 def _couriers(connection: Connection, now: float) -> tuple[CourierRecord, ...]:
-    leased = dict(
+    leased: dict[str | None, int] = dict(
         connection.execute(
             select(message.c.lease_owner, func.count())
             .where(message.c.state == LEASED)

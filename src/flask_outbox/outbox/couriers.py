@@ -51,7 +51,7 @@ def dead_couriers(connection: Connection, now: float) -> list[str]:
     Dead is one whose lease ran out, whose process is gone, or who holds leases without
     having a heartbeat at all.
     """
-    known = connection.execute(select(courier.c["id", "process", "lease_until"])).all()
+    known = connection.execute(select(*courier.c["id", "process", "lease_until"])).all()
     dead = [
         row.id
         for row in known
@@ -99,7 +99,7 @@ def _place() -> str:
     """This boot of this machine, and the namespace in which its numbers count."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        namespace = os.readlink("/proc/self/ns/pid")
+        namespace = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         return ""
     return f"{boot}/{namespace}"

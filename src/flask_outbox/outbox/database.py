@@ -26,8 +26,8 @@ BUSY_SECONDS = 10.0
 than any transaction of ours, far shorter than a web server's patience."""
 
 _ABANDONED: list[object] = []
-"""What a forked child inherited: never closed, because a database file that is closed in
-the child would be closed under the parent (https://sqlite.org/howtocorrupt.html, 2.6)."""
+"""What a forked child inherited: never closed, for closing a database file in the child
+closes it under the parent (https://sqlite.org/howtocorrupt.html, section 2.6)."""
 
 
 class Database:
@@ -141,10 +141,10 @@ class Database:
             return
         if present is None:
             raise SchemaError(
-                f"The outbox at {self.shown} has no tables yet: run 'flask outbox init'."
+                f"The outbox at {self.shown} has no tables: run 'flask outbox init'."
             )
         raise SchemaError(
-            f"The outbox at {self.shown} is at version {present}, and this Flask-Outbox "
+            f"The outbox at {self.shown} is at version {present}, this Flask-Outbox "
             f"needs {REVISION}: run 'flask outbox upgrade'."
         )
 
@@ -219,7 +219,8 @@ def _sqlite_engine(url: URL, durability: str) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         deferred = connection.get_execution_options().get("outbox_reading")
-        connection.exec_driver_sql("BEGIN" if deferred else "BEGIN IMMEDIATE")
+        driver: Any = connection.connection.dbapi_connection
+        driver.execute("BEGIN" if deferred else "BEGIN IMMEDIATE")
 
     return engine
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, select
 
-from ..delivery import State
+from ..delivery import Envelope, State
 from .hot import Hot, Row
 from .records import NewMessage, Receipt
 from .schema import content, event, message, recipient
@@ -47,9 +46,7 @@ def enqueue(
     return [_enqueue_one(connection, new, owner) for new in messages]
 
 
-def _enqueue_one(
-    connection: Connection, new: NewMessage, owner: str | None
-) -> Receipt:
+def _enqueue_one(connection: Connection, new: NewMessage, owner: str | None) -> Receipt:
     if new.key is not None:
         present = _with_key(connection, new.key)
         if present:
@@ -97,18 +94,22 @@ def _message_row(new: NewMessage, owner: str | None) -> Row:
 
 
 def _content_row(new: NewMessage) -> Row:
-    """The bytes, and of the envelope what the other tables do not hold."""
-    rest = {
-        name: value
-        for name, value in asdict(new.envelope).items()
-        if value and name not in ("return_path", "recipients")
-    }
     return {
         "message_id": new.id,
         "body": new.content,
-        "envelope": as_json(rest) if rest else None,
+        "envelope": _rest_of(new.envelope),
         "metadata": new.metadata,
     }
+
+
+def _rest_of(envelope: Envelope) -> str | None:
+    """Of the envelope, what the other tables do not hold."""
+    rest = {
+        "utf8_headers": envelope.utf8_headers,
+        "mail_options": envelope.mail_options,
+        "rcpt_options": envelope.rcpt_options,
+    }
+    return as_json(rest) if any(rest.values()) else None
 
 
 def _recipient_rows(new: NewMessage) -> list[Row]:

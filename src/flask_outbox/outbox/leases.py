@@ -111,16 +111,16 @@ def next_due_at(connection: Connection, lane: str) -> float | None:
 
 _CLAIMED = (
     select(
-        message.c["id", "lease_owner", "lease_token", "attempts", "crashes", "lane"],
-        message.c["return_path", "give_up_at"],
-        content.c["body", "envelope"],
+        *message.c["id", "lease_owner", "lease_token", "attempts", "crashes", "lane"],
+        *message.c["return_path", "give_up_at"],
+        *content.c["body", "envelope"],
     )
     .join(content, content.c.message_id == message.c.id)
     .where(message.c.id.in_(bindparam("ids", expanding=True)))
 )
 
 _RECIPIENTS = (
-    select(recipient.c["message_id", "address", "state"])
+    select(*recipient.c["message_id", "address", "state"])
     .where(recipient.c.message_id.in_(bindparam("ids", expanding=True)))
     .order_by(recipient.c.message_id, recipient.c.position)
 )

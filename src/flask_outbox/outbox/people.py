@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Connection, select, update
 from sqlalchemy.engine import Row
 
@@ -32,7 +34,10 @@ def cancel(connection: Connection, message_id: str, now: float) -> None:
 
 
 def retry(connection: Connection, message_id: str, now: float, patience: float) -> None:
-    """Make a message due now, for everyone who has not got it, for ``patience`` seconds."""
+    """Make a message due now, for everyone who has not got it.
+
+    It is given up ``patience`` seconds later.
+    """
     row = _locked(connection, message_id)
     if row.state == State.SENT:
         raise TransitionRefused(
@@ -49,7 +54,7 @@ def retry(connection: Connection, message_id: str, now: float, patience: float) 
     add_events.run(connection, event_row(message_id, now, "retried"))
 
 
-def _locked(connection: Connection, message_id: str) -> Row[tuple[str, str | None]]:
+def _locked(connection: Connection, message_id: str) -> Row[*tuple[Any, ...]]:
     row = connection.execute(
         select(message.c.state, content.c.message_id.label("kept"))
         .outerjoin(content, content.c.message_id == message.c.id)

@@ -19,7 +19,7 @@ class Receipt:
     message_id: str
     """The message's Message-ID header, the same on every attempt."""
     duplicate: bool = False
-    """Whether a message with the same ``key`` was there before, and is what this names."""
+    """Whether this names a message that was there before under the same ``key``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,8 @@ class Attempt:
     began_at: datetime
     ended_at: datetime | None
     outcome: str | None
-    """``sent``, ``deferred``, ``failed``, ``unknown``, ``released`` (given back untried)
-    or ``rescued`` (its courier died); None while it runs."""
+    """``sent``, ``deferred``, ``failed``, ``unknown``, ``released`` (given back
+    untried) or ``rescued`` (its courier died); None while it runs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def rescue(
     delivered carefully.
     """
     leased = connection.execute(
-        select(message.c["id", "begun", "crashes"])
+        select(*message.c["id", "begun", "crashes"])
         .where(message.c.state == LEASED, message.c.lease_owner == owner)
         .with_for_update(skip_locked=True)
     ).all()
@@ -122,7 +122,12 @@ def _rescue_one(
     add_events.run(
         connection,
         event_row(
-            message_id, now, "rescued", courier=owner, state=state.value, crashes=crashes
+            message_id,
+            now,
+            "rescued",
+            courier=owner,
+            state=state.value,
+            crashes=crashes,
         ),
     )
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Double,
     ForeignKey,
     Index,
@@ -26,7 +29,7 @@ VERSION_TABLE = "outbox_version"
 
 metadata = MetaData()
 
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     f"{dialect}_{option}": value
     for dialect in ("mysql", "mariadb")
     for option, value in (
@@ -43,12 +46,12 @@ _Json = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 _Bytes = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 _Serial = BigInteger().with_variant(Integer, "sqlite")
 
-PENDING = literal_column("'pending'")
-LEASED = literal_column("'leased'")
-ZERO = literal_column("0")
-ONE = literal_column("1")
-"""SQL literals: hot statements bind only what varies, and a partial index is only used where
-its value is in the text."""
+PENDING: ColumnElement[str] = literal_column("'pending'")
+LEASED: ColumnElement[str] = literal_column("'leased'")
+ZERO: ColumnElement[int] = literal_column("0")
+ONE: ColumnElement[int] = literal_column("1")
+"""SQL literals: hot statements bind only what varies, and a partial index is only used
+where its value is in the text."""
 
 message = Table(
     "outbox_message",
@@ -63,7 +66,7 @@ message = Table(
     Column("lease_owner", _Id),
     Column("lease_token", Integer, nullable=False),
     Column("begun", SmallInteger, nullable=False),
-    Column("key", _Key, unique=True),
+    Column("key", _Key),
     Column("tag", _Key),
     Column("message_id", String(998), nullable=False),
     Column("return_path", _Key, nullable=False),
@@ -73,6 +76,7 @@ message = Table(
     Column("give_up_at", Double, nullable=False),
     Column("finished_at", Double),
     Column("origin", _Json),
+    sqlite_with_rowid=False,
     **OPTIONS,
 )
 """One row a message: small, because couriers look here all the time."""
@@ -93,7 +97,19 @@ Index(
     postgresql_where=message.c.state == LEASED,
 )
 Index("outbox_message_state", message.c.state, message.c.id)
-Index("outbox_message_finished", message.c.finished_at)
+Index(
+    "outbox_message_finished",
+    message.c.finished_at,
+    sqlite_where=message.c.finished_at.is_not(None),
+    postgresql_where=message.c.finished_at.is_not(None),
+)
+Index(
+    "outbox_message_key",
+    message.c.key,
+    unique=True,
+    sqlite_where=message.c.key.is_not(None),
+    postgresql_where=message.c.key.is_not(None),
+)
 
 content = Table(
     "outbox_content",
@@ -127,6 +143,7 @@ recipient = Table(
     Column("reply_enhanced", String(16)),
     Column("reply_text", Text),
     Column("replied_at", Double),
+    sqlite_with_rowid=False,
     **OPTIONS,
 )
 Index("outbox_recipient_address", recipient.c.address)

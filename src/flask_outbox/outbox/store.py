@@ -17,6 +17,7 @@ from ..delivery import State
 from ..errors import MessageNotFound
 from . import asking, couriers, enqueue, lanes, leases, people, pruning, rescue
 from .database import Database
+from .hot import Row
 from .leases import Record
 from .pruning import Pruned
 from .records import (
@@ -54,8 +55,8 @@ class Outbox:
     ) -> list[Receipt]:
         """Keep ``messages``, all or none; leased to the courier ``owner`` if given.
 
-        A message whose ``key`` is known already is not kept again: its receipt names the
-        one that is there.
+        A message whose ``key`` is known is not kept again: its receipt names the one
+        that is there.
         """
 
         def work(connection: Connection) -> list[Receipt]:
@@ -78,7 +79,7 @@ class Outbox:
         return self._write(lambda conn: leases.begin(conn, held))
 
     def record(
-        self, records: Sequence[Record], notes: Sequence[enqueue.Row] = ()
+        self, records: Sequence[Record], notes: Sequence[Row] = ()
     ) -> list[Claim]:
         """Record the ends of attempts; return the claims whose lease was lost.
 
@@ -102,9 +103,7 @@ class Outbox:
         """Announce a courier, whose leases run for ``lease_seconds``."""
         now = self.clock()
         until = now + lease_seconds
-        self._write(
-            lambda conn: couriers.register(conn, courier, engine, now, until)
-        )
+        self._write(lambda conn: couriers.register(conn, courier, engine, now, until))
 
     def renew(self, courier: str, lease_seconds: float) -> bool:
         """Extend all of a courier's leases; False when it was taken for dead."""

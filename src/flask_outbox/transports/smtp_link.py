@@ -97,10 +97,12 @@ class SmtpLink(asyncio.Protocol):
     async def drain(self, timeout_seconds: float) -> None:
         """Wait until the server has read enough for more, or has said something.
 
-        After ``timeout_seconds`` break the link.
+        After ``timeout_seconds`` break the link. What has arrived is looked at first,
+        however much the system would still take from us.
         """
         try:
             async with asyncio.timeout(timeout_seconds):
+                await asyncio.sleep(0)
                 await self._may_write.wait()
         except TimeoutError:
             slow = TooSlow(f"the server read nothing in {timeout_seconds:g} s")

@@ -9,7 +9,6 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine
 
-
 _ALONE = threading.Lock()
 """Alembic keeps the running migration in a global: one at a time in a process."""
 

@@ -61,7 +61,7 @@ def upgrade() -> None:
         sa.Column("finished_at", sa.Double(), nullable=True),
         sa.Column("origin", Json, nullable=True),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("key"),
+        sqlite_with_rowid=False,
         **OPTIONS,
     )
     op.create_index(
@@ -73,7 +73,20 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'pending'"),
     )
     op.create_index(
-        "outbox_message_finished", "outbox_message", ["finished_at"], unique=False
+        "outbox_message_finished",
+        "outbox_message",
+        ["finished_at"],
+        unique=False,
+        sqlite_where=sa.text("finished_at IS NOT NULL"),
+        postgresql_where=sa.text("finished_at IS NOT NULL"),
+    )
+    op.create_index(
+        "outbox_message_key",
+        "outbox_message",
+        ["key"],
+        unique=True,
+        sqlite_where=sa.text("key IS NOT NULL"),
+        postgresql_where=sa.text("key IS NOT NULL"),
     )
     op.create_index(
         "outbox_message_leased",
@@ -128,6 +141,7 @@ def upgrade() -> None:
             ["message_id"], ["outbox_message.id"], ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("message_id", "position"),
+        sqlite_with_rowid=False,
         **OPTIONS,
     )
     op.create_index(

@@ -1,0 +1,247 @@
+"""How long does a view wait for `mail.send()`?
+
+Measured beside a bare commit of the same bytes and the ways that people use today, in
+one run and in turns. See README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import json
+import logging
+import pstats
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict
+from pathlib import Path
+
+from _figures import Figures, Goal, in_turns
+from _machine import machine
+from _sink import Sink
+from _ways import (
+    Absent,
+    CeleryDelay,
+    Failed,
+    FlaskMail,
+    FlaskMailThread,
+    Outbox,
+    OutboxHanging,
+    RawCommit,
+    Way,
+)
+
+GAITS = {"paced": 0.020, "back to back": 0.0}
+"""Seconds from one mail to the next."""
+
+ROUNDS, MAILS = 20, 25
+QUICK_ROUNDS, QUICK_MAILS = 4, 10
+WARM_UP_MAILS = 25
+PROFILED_MAILS = 1_000
+PROFILE_LINES = 45
+
+BESIDE_THE_CLONE = Path(__file__).resolve().parents[2]
+PACKAGES = ("Flask", "SQLAlchemy", "aiosmtplib", "Flask-Mail", "celery", "redis")
+
+Measured = Mapping[str, Mapping[str, Figures]]
+"""By gait and by the name of the way."""
+
+
+def main() -> int:
+    """Measure, print, and say 1 if something failed."""
+    options = _options()
+    # The lane of the hanging server is paused in the course of it, which is logged.
+    logging.getLogger("flask_outbox").setLevel(logging.CRITICAL)
+    with tempfile.TemporaryDirectory(prefix="handover-", dir=options.dir) as name:
+        folder = Path(name)
+        surroundings = machine(folder, PACKAGES)
+        for what, value in surroundings.items():
+            print(f"{what:9} {value}")
+        try:
+            if options.profile:
+                profile(folder)
+                return 0
+            absent, measured = compare(
+                folder, options.redis, options.rounds, options.mails
+            )
+        except Failed as failure:
+            print(f"\nFailed: {failure}", file=sys.stderr)
+            return 1
+    goals = goals_of(measured)
+    report(measured, absent, goals)
+    if options.json:
+        keep(options.json, surroundings, measured, absent, goals)
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="The peers: pip install -r requirements/bench.txt",
+    )
+    add = parser.add_argument
+    add("--rounds", type=int, help=f"turns that each way takes ({ROUNDS})")
+    add("--mails", type=int, help=f"mails in each turn ({MAILS})")
+    add("--quick", action="store_true", help="a first look: fewer turns, fewer mails")
+    add("--json", type=Path, metavar="FILE", help="keep all figures in FILE")
+    add("--dir", type=Path, default=BESIDE_THE_CLONE,
+        help="where to keep the files, in a new folder (beside the clone)")  # fmt: skip
+    add("--redis", default="redis://127.0.0.1:6379/15", metavar="URL",
+        help="the Redis for Celery; what is kept there is removed (%(default)s)")  # fmt: skip
+    add("--profile", action="store_true", help="say where mail.send() spends its time")
+    options = parser.parse_args()
+    options.rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
+    options.mails = options.mails or (QUICK_MAILS if options.quick else MAILS)
+    return options
+
+
+def compare(
+    folder: Path, redis_url: str, rounds: int, mails: int
+) -> tuple[dict[str, str], Measured]:
+    """Measure every way that is here; also say which are absent, and why."""
+    with Sink() as sink, Sink(hanging=True) as hanging:
+        kinds: dict[type[Way], Callable[[], Way]] = {
+            RawCommit: lambda: RawCommit(folder),
+            Outbox: lambda: Outbox(folder, sink.port),
+            OutboxHanging: lambda: OutboxHanging(folder, hanging.port),
+            FlaskMailThread: lambda: FlaskMailThread(sink.port),
+            CeleryDelay: lambda: CeleryDelay(redis_url),
+            FlaskMail: lambda: FlaskMail(sink.port),
+        }
+        with ExitStack() as stack:
+            ways, absent = _open(kinds, stack)
+            measured = measure(ways, rounds, mails)
+        _check_arrivals(ways, sink)
+    return absent, measured
+
+
+def _open(
+    kinds: Mapping[type[Way], Callable[[], Way]], stack: ExitStack
+) -> tuple[list[Way], dict[str, str]]:
+    ways: list[Way] = []
+    absent: dict[str, str] = {}
+    for kind, make in kinds.items():
+        try:
+            way = make()
+        except Absent as reason:
+            absent[kind.name] = str(reason)
+        else:
+            stack.callback(way.close)
+            ways.append(way)
+    return ways, absent
+
+
+def measure(ways: Sequence[Way], rounds: int, mails: int) -> Measured:
+    """Let each way have a stretch of each gait in each round, in turns."""
+    samples: dict[str, dict[str, list[list[float]]]] = {
+        gait: {way.name: [] for way in ways} for gait in GAITS
+    }
+    for way in ways:
+        way.stretch(WARM_UP_MAILS, 0.0)
+        way.settle()
+    for number in range(rounds):
+        _show_progress(f"round {number + 1} of {rounds}")
+        for gait, pace_seconds in GAITS.items():
+            for way in in_turns(ways, number):
+                samples[gait][way.name].append(way.stretch(mails, pace_seconds))
+                way.settle()
+    _show_progress("")
+    return {
+        gait: {name: Figures.of(taken) for name, taken in by_way.items()}
+        for gait, by_way in samples.items()
+    }
+
+
+def _show_progress(words: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{words}", end="", file=sys.stderr, flush=True)
+
+
+def _check_arrivals(ways: Sequence[Way], sink: Sink) -> None:
+    taken = sink.close()
+    due = sum(way.handed_over for way in ways if way.arrives)
+    if taken != due:
+        raise Failed(f"{due} mails were handed over and {taken} arrived.")
+
+
+def goals_of(measured: Measured) -> list[Goal]:
+    """The goals of the hand-over, in each gait."""
+    return [
+        goal for gait, figures in measured.items() for goal in _goals(gait, figures)
+    ]
+
+
+def _goals(gait: str, figures: Mapping[str, Figures]) -> Iterator[Goal]:
+    send = figures[Outbox.name]
+    raw, hanging = figures[RawCommit.name], figures[OutboxHanging.name]
+    celery = figures.get(CeleryDelay.name)
+    ratio = send.ratio_to(celery) if celery else None
+    yield Goal(f"{gait}: mail.send() to the raw commit", 2.0, send.ratio_to(raw))
+    yield Goal(f"{gait}: mail.send() to Celery .delay()", 1.0, ratio)
+    yield Goal(f"{gait}: server hanging to well", 1.2, hanging.ratio_to(send))
+
+
+def report(
+    measured: Measured, absent: Mapping[str, str], goals: Sequence[Goal]
+) -> None:
+    """Print the tables, what is not in them and why, and the goals."""
+    for gait, figures in measured.items():
+        pace_seconds = GAITS[gait]
+        pace = f", one every {pace_seconds * 1000:.0f} ms" if pace_seconds else ""
+        samples = figures[RawCommit.name].samples
+        print(f"\n{gait}{pace}: {samples} mails each way")
+        print(f"{'':29}{'p50 µs':>8}{'p99 µs':>9}{'× raw':>8}   rounds from to")
+        for name, one in figures.items():
+            print(_line(name, one, figures[RawCommit.name]))
+    for name, reason in absent.items():
+        print(f"\nnot measured: {name}: {reason}")
+    print("\ngoals, by the medians")
+    for goal in goals:
+        print(goal)
+
+
+def _line(name: str, one: Figures, raw: Figures) -> str:
+    least, most = one.spread_to(raw)
+    return (
+        f"{name:29}{one.p50 * 1e6:8.0f}{one.p99 * 1e6:9.0f}"
+        f"{one.ratio_to(raw):8.2f}   {least:.2f} … {most:.2f}"
+    )
+
+
+def keep(
+    file: Path,
+    surroundings: Mapping[str, str],
+    measured: Measured,
+    absent: Mapping[str, str],
+    goals: Sequence[Goal],
+) -> None:
+    """Write everything down as JSON; times are in seconds."""
+    everything = {
+        "machine": surroundings,
+        "figures": {
+            gait: {name: asdict(one) for name, one in figures.items()}
+            for gait, figures in measured.items()
+        },
+        "not_measured": absent,
+        "goals": [{**asdict(goal), "verdict": goal.verdict} for goal in goals],
+    }
+    text = json.dumps(everything, indent=2, ensure_ascii=False)
+    file.write_text(f"{text}\n", encoding="utf-8")
+
+
+def profile(folder: Path) -> None:
+    """Print where the view's thread spends its time, back to back."""
+    with Sink() as sink, closing(Outbox(folder, sink.port)) as way:
+        way.stretch(WARM_UP_MAILS, 0.0)
+        way.settle()
+        profiler = cProfile.Profile()
+        profiler.runcall(way.stretch, PROFILED_MAILS, 0.0)
+        way.settle()
+    for order in ("cumulative", "tottime"):
+        pstats.Stats(profiler).sort_stats(order).print_stats(PROFILE_LINES)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,291 @@
+"""Every setting, declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .convert import (
+    Convert,
+    as_choice,
+    as_flag,
+    as_path,
+    as_seconds,
+    as_sender,
+    as_text,
+    as_whole,
+)
+
+DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One setting: its name, what it takes, its default, and what it is for."""
+
+    name: str
+    type_name: str
+    default: Any
+    doc: str
+    convert: Convert
+    default_words: str = ""
+
+    @property
+    def default_text(self) -> str:
+        """The default in words, for the documentation."""
+        return self.default_words or repr(self.default)
+
+    def read(self, config: Mapping[str, Any]) -> Any:
+        """The value in ``config``, checked and converted, or the default.
+
+        Raises `ConfigError` that names the key and shows the value.
+        """
+        value = config.get(self.name)
+        return self.default if value is None else self.convert(self.name, value)
+
+
+KEYS: tuple[Key, ...] = (
+    Key(
+        "MAIL_URL",
+        "str",
+        None,
+        "How mail leaves, in one string in place of the keys "
+        "from ``MAIL_SERVER`` to ``MAIL_PASSWORD``: ``smtp://``, ``smtp+starttls://`` "
+        "or ``smtps://`` with ``user:password@host:port``, or ``inbox://`` to keep "
+        "everything here.",
+        as_text,
+        "none",
+    ),
+    Key("MAIL_SERVER", "str", "127.0.0.1", "The SMTP server's host name.", as_text),
+    Key(
+        "MAIL_PORT",
+        "int",
+        None,
+        "The SMTP server's port.",
+        as_whole(1, 65_535),
+        "25; 465 with MAIL_USE_SSL; 587 for smtp+starttls://",
+    ),
+    Key(
+        "MAIL_USE_TLS",
+        "bool",
+        False,
+        "Begin in the clear and demand STARTTLS (RFC 3207) before anything else.",
+        as_flag,
+    ),
+    Key(
+        "MAIL_USE_SSL",
+        "bool",
+        False,
+        "Speak TLS from the first byte (RFC 8314).",
+        as_flag,
+    ),
+    Key("MAIL_USERNAME", "str", None, "The name to log in with.", as_text, "none"),
+    Key("MAIL_PASSWORD", "str", None, "The password to log in with.", as_text, "none"),
+    Key(
+        "MAIL_DEFAULT_SENDER",
+        "str or (name, address)",
+        None,
+        "The sender of messages that name none.",
+        as_sender,
+        "none",
+    ),
+    Key(
+        "MAIL_MAX_EMAILS",
+        "int",
+        1_000,
+        "Messages sent over one connection before it is closed and a new one opened.",
+        as_whole(1, 1_000_000),
+    ),
+    Key(
+        "MAIL_SUPPRESS_SEND",
+        "bool",
+        None,
+        "Keep all mail in the dev inbox instead of sending it.",
+        as_flag,
+        "app.testing",
+    ),
+    Key(
+        "MAIL_ASCII_ATTACHMENTS",
+        "bool",
+        False,
+        "Turn attachments' file names into ASCII.",
+        as_flag,
+    ),
+    Key(
+        "MAIL_DEBUG",
+        "bool",
+        None,
+        "Log each line of the SMTP dialogue, without secrets and without content.",
+        as_flag,
+        "False",
+    ),
+    Key(
+        "MAIL_CONNECT_TIMEOUT_SECONDS",
+        "seconds",
+        15.0,
+        "Bound on reaching a server, TLS included, and on its greeting.",
+        as_seconds,
+    ),
+    Key(
+        "MAIL_COMMAND_TIMEOUT_SECONDS",
+        "seconds",
+        60.0,
+        "Bound on the reply to one command.",
+        as_seconds,
+    ),
+    Key(
+        "MAIL_DATA_TIMEOUT_SECONDS",
+        "seconds",
+        600.0,
+        "Bound on the reply after the "
+        "final dot; RFC 5321 section 4.5.3.2.6 asks for 10 minutes.",
+        as_seconds,
+    ),
+    Key(
+        "MAIL_DEADLINE_SECONDS",
+        "seconds",
+        900.0,
+        "Bound on one message's whole transaction, however slowly the server drips.",
+        as_seconds,
+    ),
+    Key(
+        "MAIL_LOCAL_HOSTNAME",
+        "str",
+        None,
+        "The name said in EHLO.",
+        as_text,
+        "this machine's name",
+    ),
+    Key(
+        "MAIL_TLS_CA_FILE",
+        "path",
+        None,
+        "Trust the authorities in this PEM file instead of the system's.",
+        as_path,
+        "none",
+    ),
+    Key(
+        "MAIL_TLS_VERIFY",
+        "bool",
+        True,
+        "Verify the server's certificate and name. "
+        "False lets anyone on the path read the mail and the password.",
+        as_flag,
+    ),
+    Key(
+        "OUTBOX_URL",
+        "str",
+        None,
+        "Where the outbox is kept, as an SQLAlchemy URL.",
+        as_text,
+        "sqlite: outbox.db in the instance folder",
+    ),
+    Key(
+        "OUTBOX_ENGINE",
+        "'thread' or 'external'",
+        "thread",
+        "Where couriers run: in a "
+        "background thread of each process that sends, or only in "
+        "``flask outbox worker``.",
+        as_choice("thread", "external"),
+    ),
+    Key(
+        "OUTBOX_DURABILITY",
+        "'full' or 'process'",
+        "full",
+        "What a returned ``send()`` "
+        "survives: a power cut, or only the end of the process.",
+        as_choice("full", "process"),
+    ),
+    Key(
+        "OUTBOX_CONCURRENCY",
+        "int",
+        10,
+        "Messages that one courier delivers at a time, and its connections at most.",
+        as_whole(1, 1_000),
+    ),
+    Key(
+        "OUTBOX_LEASE_SECONDS",
+        "seconds",
+        20.0,
+        "How long a courier that falls silent "
+        "keeps its messages; it renews at a quarter of this.",
+        as_seconds,
+    ),
+    Key(
+        "OUTBOX_POLL_SECONDS",
+        "seconds",
+        2.0,
+        "How often an idle courier looks for "
+        "what other processes handed over or left behind.",
+        as_seconds,
+    ),
+    Key(
+        "OUTBOX_GRACE_SECONDS",
+        "seconds",
+        10.0,
+        "How long a courier that is told to stop may finish what it has begun.",
+        as_seconds,
+    ),
+    Key(
+        "OUTBOX_BACKOFF_BASE_SECONDS",
+        "seconds",
+        10.0,
+        "The longest wait before the second attempt; it doubles with each further one.",
+        as_seconds,
+    ),
+    Key(
+        "OUTBOX_BACKOFF_CAP_SECONDS",
+        "seconds",
+        3_600.0,
+        "The longest wait before any attempt.",
+        as_seconds,
+    ),
+    Key(
+        "OUTBOX_LANE_PAUSE_CAP_SECONDS",
+        "seconds",
+        30.0,
+        "The longest wait between two probes of a transport that is down.",
+        as_seconds,
+    ),
+    Key(
+        "OUTBOX_GIVE_UP_AFTER",
+        "seconds or timedelta",
+        5 * DAY,
+        "How long after its hand-over a deferred message is tried.",
+        as_seconds,
+        "5 days",
+    ),
+    Key(
+        "OUTBOX_ON_UNKNOWN",
+        "'resend' or 'hold'",
+        "resend",
+        "What to do with a message whose link was lost after the final dot.",
+        as_choice("resend", "hold"),
+    ),
+    Key(
+        "OUTBOX_UNKNOWN_WAIT_SECONDS",
+        "seconds",
+        300.0,
+        "How long ``resend`` waits.",
+        as_seconds,
+    ),
+    Key(
+        "OUTBOX_KEEP_BODIES",
+        "seconds or timedelta",
+        7 * DAY,
+        "How long the content of a finished message is kept.",
+        as_seconds,
+        "7 days",
+    ),
+    Key(
+        "OUTBOX_KEEP_ROWS",
+        "seconds or timedelta",
+        90 * DAY,
+        "How long a finished message's record and story are kept.",
+        as_seconds,
+        "90 days",
+    ),
+)
+"""Every key that Flask-Outbox reads from ``app.config``."""

@@ -1,0 +1,1 @@
+"""Addresses, messages, and what they are composed into."""

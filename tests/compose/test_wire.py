@@ -1,0 +1,41 @@
+"""The strict reader can say no: each rule of it, broken once."""
+
+from __future__ import annotations
+
+import pytest
+
+from .wire import read_strictly
+
+GOOD = (
+    b"From: a@x.example\r\nDate: Thu, 01 Jan 1970 00:00:00 +0000\r\n"
+    b"Message-ID: <u@x.example>\r\nMIME-Version: 1.0\r\n\r\nHello\r\n"
+)
+
+
+def test_a_good_message_passes() -> None:
+    assert read_strictly(GOOD)["from"] == "a@x.example"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"Hello\r\n", b"Hello"),
+        (b"Hello", b"Hel\nlo"),
+        (b"Hello", b"Hel\rlo"),
+        (b"Hello", b"Hel\0lo"),
+        (b"Hello", b"x" * 999),
+        (b"Hello", "hé".encode()),
+        (b"a@x.example", "é@x.example".encode()),
+        (b"From:", b"From :"),
+        (b"From:", b" From:"),
+        (b"MIME-Version", b"No colon\r\nMIME-Version"),
+        (b"MIME-Version", b" \t \r\nMIME-Version"),
+        (b"MIME-Version", b"Bcc: b@x\r\nMIME-Version"),
+        (b"MIME-Version", b"FROM: b@x\r\nMIME-Version"),
+        (b"Date: Thu, 01 Jan 1970 00:00:00 +0000\r\n", b""),
+        (b"\r\n\r\n", b"\r\n"),
+    ],
+)
+def test_a_bad_one_does_not(old: bytes, new: bytes) -> None:
+    with pytest.raises(AssertionError):
+        read_strictly(GOOD.replace(old, new, 1))

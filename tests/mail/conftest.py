@@ -1,0 +1,55 @@
+"""Fixtures: an SMTP server, and apps that are closed when the test is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from flask_outbox import Mail
+from tests.mail.site import Site, make_app, url_of
+from tests.servers import JournalSmtp
+
+MakeSite = Callable[..., Site]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[JournalSmtp]:
+    """A server that takes all mail until a test tells it otherwise."""
+    with JournalSmtp(tmp_path / "journal") as server:
+        yield server
+
+
+@pytest.fixture
+def make_site(
+    tmp_path: Path,
+    server: JournalSmtp,
+    caplog: pytest.LogCaptureFixture,
+) -> Iterator[MakeSite]:
+    """Makes apps with a mail of their own (or the one given) that sends to ``server``.
+
+    Keywords are settings. Nothing in the background may raise unseen: a test in which
+    that is the point reads the log and clears it.
+    """
+    sites: list[Site] = []
+
+    def make(mail: Mail | None = None, **config: object) -> Site:
+        config = {"MAIL_URL": url_of(server), **config}
+        app = make_app(tmp_path / f"app-{len(sites)}", **config)
+        mail = mail or Mail()
+        mail.init_app(app)
+        sites.append(Site(app, mail))
+        return sites[-1]
+
+    yield make
+    for site in sites:
+        site.close()
+    raised = [one for one in caplog.get_records("call") if one.exc_info]
+    assert not raised, [(one.getMessage(), one.exc_text) for one in raised]
+
+
+@pytest.fixture
+def site(make_site: MakeSite) -> Site:
+    """An app like any other."""
+    return make_site()

@@ -1,0 +1,245 @@
+"""`send`: what a receipt promises, and what each wish does."""
+
+from __future__ import annotations
+
+import email
+import threading
+import time
+from datetime import UTC, datetime, timedelta, timezone
+from email.message import EmailMessage
+from email.policy import default
+
+import pytest
+
+from flask_outbox import Message, Receipt, State, events
+from tests.mail.conftest import MakeSite
+from tests.mail.site import ADA, BOB, SENDER, Site
+from tests.servers import JournalSmtp
+
+HOUR = 3_600
+
+
+def _read(content: bytes) -> EmailMessage:
+    read = email.message_from_bytes(content, policy=default)
+    assert isinstance(read, EmailMessage)
+    return read
+
+
+# ------------------------------------------------------------------- what is sent
+
+
+def test_a_message_arrives_as_it_was_written(site: Site, server: JournalSmtp):
+    message = Message(
+        "Grüße",
+        recipients=[("Ada", ADA)],
+        cc=[BOB],
+        bcc=["eve@example.org"],
+        body="Hallo Ada\n",
+        html="<p>Hallo Ada</p>",
+    )
+    message.attach("note.txt", data="kurz")
+    receipt = site.mail.send(message)
+    (mail,) = server.wait_for(1)
+    assert (mail.return_path, mail.recipients) == (
+        SENDER,
+        (ADA, BOB, "eve@example.org"),
+    )
+    read = _read(mail.content)
+    assert (read["Subject"], read["To"]) == ("Grüße", f"Ada <{ADA}>")
+    assert read["Message-ID"] == receipt.message_id
+    assert "eve" not in str(read)
+    body, html = read.get_body(("plain",)), read.get_body(("html",))
+    assert body is not None
+    assert html is not None
+    assert body.get_content() == "Hallo Ada\n"
+    assert "<p>Hallo Ada</p>" in html.get_content()
+    assert [one.get_filename() for one in read.iter_attachments()] == ["note.txt"]
+
+
+def test_a_standard_message_arrives_and_is_left_as_it_was(
+    site: Site, server: JournalSmtp
+):
+    message = EmailMessage()
+    message["Subject"] = "Hello"
+    message["From"] = "other@example.net"
+    message["To"] = ADA
+    message["Bcc"] = BOB
+    message["Message-ID"] = "<chosen@example.net>"
+    message.set_content("Hello\n")
+    before = message.as_bytes()
+    receipt = site.mail.send(message)
+    (mail,) = server.wait_for(1)
+    assert receipt.message_id == mail.message_id == "<chosen@example.net>"
+    assert (mail.return_path, mail.recipients) == ("other@example.net", (ADA, BOB))
+    assert _read(mail.content).get_content() == "Hello\n"
+    assert message.as_bytes() == before
+
+
+def test_send_message_takes_the_arguments_of_a_message(site: Site, server: JournalSmtp):
+    receipt = site.mail.send_message("Short", [ADA], body="Hello\n")
+    (mail,) = server.wait_for(1)
+    assert mail.message_id == receipt.message_id
+    assert _read(mail.content)["Subject"] == "Short"
+
+
+def test_what_was_sent_is_a_snapshot(site: Site, server: JournalSmtp):
+    message = Message("First", [ADA], "first\n")
+    first = site.mail.send(message, delay=HOUR)
+    message.subject, message.body = "Second", "second\n"
+    message.add_recipient(BOB)
+    second = site.mail.send(message)
+    site.settled(second)
+    site.mail.retry(first.id)
+    site.settled(first)
+    arrived = {mail.message_id: mail for mail in server.wait_for(2)}
+    assert arrived[first.message_id].recipients == (ADA,)
+    assert _read(arrived[first.message_id].content)["Subject"] == "First"
+    assert arrived[second.message_id].recipients == (ADA, BOB)
+    assert _read(arrived[second.message_id].content)["Subject"] == "Second"
+
+
+# -------------------------------------------------------------------- the receipt
+
+
+def test_a_receipt_names_what_is_in_the_outbox(site: Site):
+    receipt = site.send(delay=HOUR)
+    assert isinstance(receipt, Receipt)
+    assert not receipt.duplicate
+    record = site.get(receipt)
+    assert (record.id, record.message_id) == (receipt.id, receipt.message_id)
+    assert receipt.message_id.endswith("@example.com>")
+    assert [(one.address, one.state) for one in record.recipients] == [
+        (ADA, State.PENDING)
+    ]
+
+
+def test_it_is_in_the_outbox_before_send_returns(make_site: MakeSite):
+    """With no courier at work, nobody but `send` can have put it there."""
+    site = make_site(OUTBOX_ENGINE="external")
+    receipts = [site.send() for _ in range(3)]
+    assert site.counts() == {State.PENDING: 3}
+    assert {site.get(one).state for one in receipts} == {State.PENDING}
+    assert len({one.id for one in receipts}) == 3
+
+
+# ------------------------------------------------------------------- at and delay
+
+
+@pytest.mark.parametrize("delay", [HOUR, float(HOUR), timedelta(hours=1)])
+def test_a_delayed_message_waits(site: Site, server: JournalSmtp, delay):
+    receipt = site.send(delay=delay)
+    assert site.mail.drain(10)
+    record = site.get(receipt)
+    assert record.state is State.PENDING
+    assert record.due_at - record.enqueued_at == timedelta(hours=1)
+    assert record.attempts == ()
+    assert server.mails == []
+
+
+def test_a_delayed_message_leaves_by_itself_and_not_too_soon(
+    site: Site, server: JournalSmtp
+):
+    began = time.time()
+    receipt = site.send(delay=0.3)
+    (mail,) = server.wait_for(1)
+    assert mail.message_id == receipt.message_id
+    assert mail.at >= began + 0.3
+
+
+def test_a_message_for_a_moment_is_due_then(site: Site):
+    at = datetime.now(timezone(timedelta(hours=5, minutes=30))) + timedelta(days=2)
+    record = site.get(site.send(at=at))
+    assert abs(record.due_at - at) < timedelta(milliseconds=1)
+    assert site.status().due == 0
+
+
+@pytest.mark.parametrize("wish", [{"at": datetime(2020, 1, 1, tzinfo=UTC)}, {"delay": 0}])
+def test_a_moment_that_is_over_means_now(site: Site, server: JournalSmtp, wish):
+    site.send(**wish)
+    server.wait_for(1)
+
+
+# --------------------------------------------------- priority, tag, metadata, key
+
+
+def test_wishes_are_kept_with_the_message(site: Site):
+    metadata = {"order": 17, "lines": ["é", None, True, 1.5], "nested": {"a": []}}
+    record = site.get(
+        site.send(delay=HOUR, priority=-1000, key="order-17", tag="ö", metadata=metadata)
+    )
+    assert (record.priority, record.key, record.tag) == (-1000, "order-17", "ö")
+    assert record.metadata == metadata
+
+
+@pytest.mark.parametrize("metadata", [0, "", [], {}, False, "text", 12.5])
+def test_metadata_is_anything_json(site: Site, metadata):
+    assert site.get(site.send(delay=HOUR, metadata=metadata)).metadata == metadata
+
+
+def test_the_limits_of_wishes_are_allowed(site: Site):
+    label = "x" * 255
+    record = site.get(site.send(delay=HOUR, priority=1000, key=label, tag=label))
+    assert (record.priority, record.key, record.tag) == (1000, label, label)
+
+
+def test_the_same_key_again_is_the_same_message(site: Site, server: JournalSmtp):
+    first = site.send(key="order-17")
+    again = site.send(BOB, key="order-17")
+    assert (again.id, again.message_id) == (first.id, first.message_id)
+    assert (first.duplicate, again.duplicate) == (False, True)
+    site.settled(first)
+    late = site.send(key="order-17")
+    assert (late.id, late.duplicate) == (first.id, True)
+    assert site.counts() == {State.SENT: 1}
+    assert [one["duplicate"] for one in site.told(events.message_enqueued)] == [
+        False,
+        True,
+        True,
+    ]
+    assert site.mail.drain(10)
+    assert [mail.recipients for mail in server.mails] == [(ADA,)]
+
+
+def test_another_key_is_another_message(site: Site, server: JournalSmtp):
+    receipts = [site.send(key=key) for key in ("a", "A", "a ")]
+    assert len({one.id for one in receipts}) == 3
+    server.wait_for(3)
+
+
+def test_one_key_from_many_threads_at_once_is_one_mail(
+    site: Site, server: JournalSmtp
+):
+    together = threading.Barrier(20)
+    receipts: list[Receipt] = []
+
+    def work() -> None:
+        together.wait()
+        receipts.append(site.send(key="order-17"))
+
+    threads = [threading.Thread(target=work) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(receipts) == 20
+    assert len({one.id for one in receipts}) == 1
+    assert sum(not one.duplicate for one in receipts) == 1
+    assert site.mail.drain(10)
+    assert len(server.mails) == 1
+
+
+def test_many_threads_send_and_each_mail_arrives_once(site: Site, server: JournalSmtp):
+    receipts: list[Receipt] = []
+
+    def work() -> None:
+        receipts.extend(site.send() for _ in range(10))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert site.mail.drain(20)
+    arrived = sorted(mail.message_id for mail in server.mails)
+    assert arrived == sorted(one.message_id for one in receipts)
+    assert site.counts() == {State.SENT: 80}

@@ -1,0 +1,290 @@
+"""Reaching a server, greeting it and logging in, over real connections."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flask_outbox.config import SmtpSettings
+from flask_outbox.delivery import Outcome
+from flask_outbox.transports import smtp_connect
+from flask_outbox.transports.smtp import SmtpTransport
+from tests.servers import CLOSE, STALL, Drip, JournalSmtp, ScriptedSmtp, Step
+
+from .talk import (
+    GREETING,
+    HASTY_SECONDS,
+    HELLO,
+    ONE_MAIL,
+    QUIT,
+    attempt,
+    deliver_once,
+    ehlo,
+    settings_for,
+)
+
+SECRET = "correct horse"
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "journal"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+# ---------------------------------------------------------------------------- reaching
+
+
+def test_nothing_listens() -> None:
+    made = deliver_once(SmtpSettings("127.0.0.1", free_port()))
+    assert "refused the connection: nothing listens there" in made.reason
+    assert made.down is not None
+    assert made.down.__cause__ is not None
+
+
+def test_nothing_listens_at_any_address_of_the_host() -> None:
+    made = deliver_once(SmtpSettings("localhost", free_port()))
+    assert "refused the connection: nothing listens there" in made.reason
+
+
+def test_a_name_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_such_name(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_such_name)
+    made = deliver_once(SmtpSettings("mail.invalid", 25, local_hostname="me.test"))
+    assert "The name mail.invalid cannot be resolved" in made.reason
+
+
+def test_a_name_that_cannot_be_one() -> None:
+    made = deliver_once(SmtpSettings("x" * 70 + ".test", 25, local_hostname="me.test"))
+    assert "cannot be used with these settings" in made.reason
+
+
+@contextlib.contextmanager
+def full_house() -> Iterator[int]:
+    """A port whose queue is full, so that the system answers no further connection."""
+    with contextlib.ExitStack() as open_sockets:
+        listener = open_sockets.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = open_sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield int(listener.getsockname()[1])
+
+
+def test_no_answer_at_all() -> None:
+    with full_house() as port:
+        made = deliver_once(
+            SmtpSettings(
+                "127.0.0.1",
+                port,
+                local_hostname="me.test",
+                connect_timeout_seconds=HASTY_SECONDS,
+            )
+        )
+    assert f"127.0.0.1:{port} did not answer within 0.3 s" in made.reason
+
+
+@pytest.mark.parametrize(
+    ("greeting", "words"),
+    [
+        ((STALL,), "sent no greeting within 0.3 s"),
+        ((Drip(b"220-slow\r\n" * 50),), "sent no greeting within 0.3 s"),
+        ((CLOSE,), "closed the connection before its greeting"),
+        ((b"HTTP/1.1 400 Bad Request\r\n",), "does not speak SMTP"),
+        ((b"220-more\r\n" * 100_000, STALL), "does not speak SMTP"),
+        ((b"x" * 1_000_000, STALL), "does not speak SMTP"),
+        ((b"421 too busy\r\n",), "turned us away with its greeting (421 too busy)"),
+        ((b"554 blocked\r\n",), "turned us away with its greeting (554 blocked)"),
+    ],
+    ids=["stall", "drip", "close", "http", "endless", "no line", "421", "554"],
+)
+def test_a_bad_greeting(greeting: tuple[object, ...], words: str) -> None:
+    with ScriptedSmtp([Step("", *greeting)]) as server:  # type: ignore[arg-type]
+        made = deliver_once(settings_for(server, connect_timeout_seconds=HASTY_SECONDS))
+        server.wait_for_end()
+    assert words in made.reason
+    assert server.commands() == []
+
+
+def test_the_connect_phase_is_bounded_as_a_whole() -> None:
+    """Each step is quick enough by itself; together they are not."""
+    drip = [Drip(GREETING.actions[0]), Drip(EHLO_REPLY)]  # type: ignore[arg-type]
+    script = [Step("", drip[0]), Step("EHLO", drip[1]), *ONE_MAIL]
+    with ScriptedSmtp(script) as server:
+        made = deliver_once(settings_for(server, connect_timeout_seconds=0.8))
+        server.wait_for_end()
+    assert "was not ready within 0.8 s: it fell silent after EHLO" in made.reason
+
+
+EHLO_REPLY = b"250-a\r\n" * 20 + b"250 SIZE\r\n"
+
+
+# ------------------------------------------------------------------------------ EHLO
+
+
+def test_helo_for_a_server_that_knows_no_ehlo() -> None:
+    script = [
+        GREETING,
+        Step("EHLO", b"502 what\r\n"),
+        Step("HELO", b"250 hi\r\n"),
+        *ONE_MAIL,
+        QUIT,
+    ]
+    with ScriptedSmtp(script) as server:
+        made = deliver_once(settings_for(server))
+    assert made.outcomes == [Outcome.ACCEPTED]
+    assert "us: HELO client.test" in made.dialogue
+
+
+@pytest.mark.parametrize(
+    ("fqdn", "said"),
+    [
+        ("box.example.org", "box.example.org"),
+        ("localhost", "[127.0.0.1]"),
+        ("b\u00f6x.example.org", "[127.0.0.1]"),
+        ("b x.example.org\n", "[127.0.0.1]"),
+    ],
+)
+def test_our_own_name(fqdn: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getfqdn", lambda: fqdn)
+    with ScriptedSmtp([*HELLO, *ONE_MAIL, QUIT]) as server:
+        deliver_once(settings_for(server, local_hostname=None))
+        server.wait_for_end()
+    assert server.commands()[0] == f"EHLO {said}"
+
+
+def test_our_own_name_is_asked_for_once_and_not_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[None] = []
+    answered = threading.Event()
+
+    def slow_dns() -> str:
+        asked.append(None)
+        answered.wait(10)
+        return "late.example.org"
+
+    async def deliver_twice(settings: SmtpSettings) -> None:
+        transport = SmtpTransport(settings)
+        for _ in range(2):
+            made = await attempt(transport)
+            assert made.outcomes == [Outcome.ACCEPTED]
+        answered.set()
+        await transport.close()
+
+    monkeypatch.setattr(socket, "getfqdn", slow_dns)
+    monkeypatch.setattr(smtp_connect, "OWN_NAME_SECONDS", 0.05)
+    script = [*HELLO, *ONE_MAIL, QUIT]
+    with ScriptedSmtp(script, script) as server:
+        asyncio.run(
+            deliver_twice(
+                settings_for(server, local_hostname=None, max_messages_per_connection=1)
+            )
+        )
+    assert [server.commands(one)[0] for one in (0, 1)] == ["EHLO [127.0.0.1]"] * 2
+    assert len(asked) == 1
+
+
+def test_an_own_name_that_cannot_be_said() -> None:
+    with ScriptedSmtp() as server:
+        made = deliver_once(settings_for(server, local_hostname="a b\r\nMAIL"))
+    assert "MAIL_LOCAL_HOSTNAME" in made.reason
+    assert server.connections_made == 0
+
+
+# ------------------------------------------------------------------------------ AUTH
+
+
+def test_a_login_with_a_real_server(journal: Path) -> None:
+    with JournalSmtp(journal, users={"ada": SECRET}) as server:
+        made = deliver_once(settings_for(server, username="ada", password=SECRET))
+        (mail,) = server.wait_for(1)
+    assert made.outcomes == [Outcome.ACCEPTED]
+    assert mail.login == "ada"
+    assert "us: authenticated as ada" in made.dialogue
+    assert_no_secret(made.dialogue)
+
+
+def assert_no_secret(lines: list[str]) -> None:
+    text = "\n".join(lines)
+    for secret in (SECRET, f"\0ada\0{SECRET}"):
+        assert secret not in text
+        assert base64.b64encode(secret.encode()).decode() not in text
+
+
+def test_a_wrong_password(journal: Path) -> None:
+    with JournalSmtp(journal, users={"ada": "another"}) as server:
+        made = deliver_once(settings_for(server, username="ada", password=SECRET))
+    assert "rejected the login of 'ada' (535 5.7.8" in made.reason
+    assert "MAIL_PASSWORD" in made.reason
+    assert_no_secret([*made.dialogue, made.reason])
+
+
+def test_no_login_where_one_is_demanded(journal: Path) -> None:
+    with JournalSmtp(journal, users={"ada": SECRET}) as server:
+        made = deliver_once(settings_for(server))
+    assert "takes no mail before a login or TLS (530 5.7.0" in made.reason
+    assert "MAIL_USERNAME" in made.reason
+
+
+def test_a_login_where_none_is_offered(journal: Path) -> None:
+    with ScriptedSmtp(HELLO) as server:
+        made = deliver_once(settings_for(server, username="ada", password=SECRET))
+        server.wait_for_end()
+    assert "offers no login without TLS" in made.reason
+    assert server.commands() == ["EHLO client.test"]
+
+
+def test_only_ways_to_log_in_that_we_do_not_know() -> None:
+    with ScriptedSmtp([GREETING, ehlo("AUTH GSSAPI")]) as server:
+        made = deliver_once(settings_for(server, username="ada", password=SECRET))
+        server.wait_for_end()
+    assert "No suitable authentication method" in made.reason
+    assert server.commands() == ["EHLO client.test"]
+
+
+def test_a_login_that_fails_for_now() -> None:
+    script = [GREETING, ehlo("AUTH LOGIN"), Step("AUTH", b"454 4.7.0 later\r\n")]
+    with ScriptedSmtp(script) as server:
+        made = deliver_once(settings_for(server, username="ada", password=SECRET))
+    assert "cannot check the login of 'ada' at the moment (454 4.7.0" in made.reason
+
+
+def test_cram_md5_keeps_the_password_to_itself() -> None:
+    script = [
+        GREETING,
+        ehlo("AUTH CRAM-MD5 PLAIN"),
+        Step("AUTH CRAM-MD5", b"334 PDE4OTYuNjk3MTcwOTUyQHg+\r\n"),
+        Step("", b""),
+        Step("YWRhI", b"235 2.7.0 welcome\r\n"),
+        *ONE_MAIL,
+        QUIT,
+    ]
+    with ScriptedSmtp(script) as server:
+        made = deliver_once(settings_for(server, username="ada", password=SECRET))
+    assert made.outcomes == [Outcome.ACCEPTED]
+
+
+def test_the_server_goes_right_after_the_login() -> None:
+    script = [GREETING, ehlo("AUTH PLAIN"), Step("AUTH", b"235 ok\r\n", CLOSE)]
+    with ScriptedSmtp(script) as server:
+        made = deliver_once(settings_for(server, username="ada", password=SECRET))
+    if made.down is None:  # the end came while MAIL was on its way
+        assert made.outcomes == [Outcome.DEFERRED]
+    else:
+        assert "closed the connection" in made.reason

@@ -1,0 +1,508 @@
+"""Connections: how many, for how long, and that an ended one is replaced unseen."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from flask_outbox.config import SmtpSettings
+from flask_outbox.delivery import Envelope, Outcome, Progress
+from flask_outbox.errors import TransportDown
+from flask_outbox.transports import smtp_session
+from flask_outbox.transports.smtp import SmtpTransport
+from flask_outbox.transports.smtp_connect import SmtpConnector
+from flask_outbox.transports.smtp_pool import SmtpPool
+from tests.servers import (
+    CLOSE,
+    RESET,
+    STALL,
+    Behaviour,
+    JournalSmtp,
+    ScriptedSmtp,
+    Step,
+)
+from tests.servers.scripted_smtp import CONTENT
+
+from .talk import (
+    HELLO,
+    CONTENT_BYTES,
+    ehlo,
+    MAIL,
+    ONE_MAIL,
+    PATIENT_SECONDS,
+    QUIT,
+    attempt,
+    settings_for,
+)
+
+ACCEPTED = [Outcome.ACCEPTED]
+SOON_SECONDS = 0.05
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "journal"
+
+
+@asynccontextmanager
+async def transport_to(settings: SmtpSettings) -> AsyncIterator[SmtpTransport]:
+    transport = SmtpTransport(settings)
+    try:
+        yield transport
+    finally:
+        await transport.close()
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Return once that is so."""
+    async with asyncio.timeout(PATIENT_SECONDS):
+        while not true():
+            await asyncio.sleep(0)
+
+
+# ----------------------------------------------------------------------------- reuse
+
+
+def test_one_after_the_other_needs_one_connection(journal: Path) -> None:
+    async def run(settings: SmtpSettings) -> None:
+        async with transport_to(settings) as transport:
+            for _ in range(5):
+                made = await attempt(transport)
+                assert made.outcomes == ACCEPTED
+            assert f"us: on an open connection to {settings.place}" in made.dialogue
+
+    with JournalSmtp(journal) as server:
+        asyncio.run(run(settings_for(server)))
+        server.wait_until(lambda: server.connections == 0)
+    assert (server.connections_made, len(server.mails)) == (1, 5)
+
+
+def test_connections_are_made_on_demand_and_up_to_the_limit(journal: Path) -> None:
+    async def run(server: JournalSmtp) -> None:
+        settings = settings_for(server, max_connections=2)
+        async with transport_to(settings) as transport:
+            assert server.connections_made == 0
+            async with asyncio.TaskGroup() as group:
+                made = [group.create_task(attempt(transport)) for _ in range(6)]
+                await asyncio.to_thread(server.wait_until, lambda: server.held == 2)
+                server.behaviour = Behaviour()
+            assert [one.result().outcomes for one in made] == [ACCEPTED] * 6
+
+    with JournalSmtp(journal) as server:
+        server.behaviour = Behaviour(hang=True)
+        asyncio.run(run(server))
+    assert server.connections_made == 2
+    assert server.most_connections == 2
+
+
+def test_after_so_many_messages_a_connection_is_replaced(journal: Path) -> None:
+    async def run(settings: SmtpSettings) -> None:
+        async with transport_to(settings) as transport:
+            for _ in range(5):
+                assert (await attempt(transport)).outcomes == ACCEPTED
+
+    with JournalSmtp(journal) as server:
+        asyncio.run(
+            run(settings_for(server, max_messages_per_connection=2, max_connections=1))
+        )
+    assert server.connections_made == 3
+    assert server.most_connections == 1
+
+
+def test_a_connection_that_has_served_is_ended_with_quit() -> None:
+    async def run(settings: SmtpSettings) -> None:
+        async with transport_to(settings) as transport:
+            assert (await attempt(transport)).outcomes == ACCEPTED
+
+    with ScriptedSmtp([*HELLO, *ONE_MAIL, QUIT]) as server:
+        asyncio.run(run(settings_for(server, max_messages_per_connection=1)))
+        server.wait_for_end()
+    assert server.commands()[-1] == "QUIT"
+
+
+def test_a_refused_message_leaves_its_connection_usable() -> None:
+    refused = [MAIL, Step("RCPT", b"550 no\r\n"), Step("RSET", b"250 ok\r\n")]
+
+    async def run(settings: SmtpSettings) -> None:
+        async with transport_to(settings) as transport:
+            assert (await attempt(transport)).outcomes == [Outcome.REFUSED]
+            assert (await attempt(transport)).outcomes == [Outcome.REFUSED]
+            assert (await attempt(transport)).outcomes == ACCEPTED
+
+    no_sender = [Step("MAIL", b"550 no\r\n")]
+    script = [*HELLO, *refused, *no_sender, *ONE_MAIL, QUIT]
+    with ScriptedSmtp(script) as server:
+        asyncio.run(run(settings_for(server)))
+    assert server.connections_made == 1
+
+
+# ------------------------------------------------------------------------------ idling
+
+
+@asynccontextmanager
+async def pool_to(
+    settings: SmtpSettings, idle_seconds: float
+) -> AsyncIterator[SmtpPool]:
+    pool = SmtpPool(
+        SmtpConnector(settings).connect,
+        max_connections=4,
+        max_messages=100,
+        idle_seconds=idle_seconds,
+    )
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+def test_an_idle_connection_is_closed() -> None:
+    async def run(server: ScriptedSmtp) -> None:
+        async with pool_to(settings_for(server), SOON_SECONDS) as pool:
+            async with pool.lend(Progress()):
+                pass
+            await asyncio.to_thread(server.wait_for_end)
+            await until(lambda: len(asyncio.all_tasks()) == 1)
+            async with pool.lend(Progress()) as session:
+                assert not session.kept_open
+
+    with ScriptedSmtp([*HELLO, QUIT], [*HELLO, QUIT]) as server:
+        asyncio.run(run(server))
+    assert server.connections_made == 2
+
+
+def test_the_last_one_used_is_lent_first_so_that_the_others_can_go() -> None:
+    async def run(server: ScriptedSmtp) -> None:
+        async with pool_to(settings_for(server), SOON_SECONDS) as pool:
+            async with pool.lend(Progress()) as old, pool.lend(Progress()) as new:
+                pass
+            assert old is not new  # and "old" came back last
+            async with pool.lend(Progress()) as lent:
+                assert lent is old
+                await asyncio.to_thread(server.wait_for_end, 1)
+                await until(lambda: not new.usable)
+                assert old.usable
+
+    with ScriptedSmtp([*HELLO, QUIT], [*HELLO, QUIT]) as server:
+        asyncio.run(run(server))
+
+
+def test_a_busy_connection_is_never_taken_for_idle() -> None:
+    async def run(server: ScriptedSmtp) -> None:
+        async with pool_to(settings_for(server), SOON_SECONDS) as pool:
+            for _ in range(6):
+                async with pool.lend(Progress()) as session:
+                    await asyncio.sleep(SOON_SECONDS / 2)
+                    assert session.usable
+
+    with ScriptedSmtp([*HELLO, QUIT]) as server:
+        asyncio.run(run(server))
+    assert server.connections_made == 1
+
+
+# ------------------------------------------------------------------------------- stale
+
+
+async def at_once(_: ScriptedSmtp) -> None:
+    """Do not wait: the end of the connection may or may not have been noticed."""
+
+
+async def noticed(server: ScriptedSmtp) -> None:
+    """Wait until the end of the first connection has been noticed."""
+    await asyncio.to_thread(server.wait_for_end)
+    await asyncio.sleep(SOON_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("ending", "wait"),
+    [
+        ([Step("", CLOSE)], at_once),
+        ([Step("", CLOSE)], noticed),
+        ([Step("", RESET)], noticed),
+        ([Step("", b"421 idle too long\r\n", CLOSE)], at_once),
+        ([Step("", b"421 idle too long\r\n", CLOSE)], noticed),
+        ([Step("", b"250 unasked\r\n")], noticed),
+        ([Step("", b"2"), Step("", STALL)], noticed),
+        ([Step("MAIL", CLOSE)], at_once),
+        ([Step("MAIL", RESET)], at_once),
+        ([Step("MAIL", b"421 idle too long\r\n", CLOSE)], at_once),
+    ],
+    ids=[
+        "closed, just now",
+        "closed",
+        "reset",
+        "421, just now",
+        "421",
+        "spoke unasked",
+        "half a word",
+        "closed at MAIL",
+        "reset at MAIL",
+        "421 at MAIL",
+    ],
+)
+def test_a_connection_that_ended_while_idle_is_replaced_unseen(
+    ending: list[Step], wait: Callable[[ScriptedSmtp], Awaitable[None]]
+) -> None:
+    async def run(server: ScriptedSmtp) -> None:
+        async with transport_to(settings_for(server)) as transport:
+            assert (await attempt(transport)).outcomes == ACCEPTED
+            await wait(server)
+            assert (await attempt(transport)).outcomes == ACCEPTED
+
+    script = [*HELLO, *ONE_MAIL, *ending]
+    with ScriptedSmtp(script, [*HELLO, *ONE_MAIL, QUIT]) as server:
+        asyncio.run(run(server))
+    assert server.connections_made == 2
+
+
+def test_several_stale_connections(journal: Path) -> None:
+    async def run(server: JournalSmtp) -> None:
+        async with transport_to(settings_for(server)) as transport:
+            await asyncio.gather(*(attempt(transport) for _ in range(4)))
+            server.go_down()
+            server.come_back()
+            made = await asyncio.gather(*(attempt(transport) for _ in range(4)))
+            assert [one.outcomes for one in made] == [ACCEPTED] * 4
+
+    with JournalSmtp(journal) as server:
+        server.behaviour = Behaviour(delay_seconds=SOON_SECONDS)
+        asyncio.run(run(server))
+    assert len(server.mails) == 8
+
+
+def test_a_stale_connection_and_a_server_that_is_down(journal: Path) -> None:
+    async def run(server: JournalSmtp) -> None:
+        async with transport_to(settings_for(server)) as transport:
+            assert (await attempt(transport)).outcomes == ACCEPTED
+            server.go_down()
+            assert "refused the connection" in (await attempt(transport)).reason
+            server.come_back()
+            assert (await attempt(transport)).outcomes == ACCEPTED
+
+    with JournalSmtp(journal) as server:
+        asyncio.run(run(server))
+
+
+def test_a_fresh_connection_that_ends_is_not_tried_again() -> None:
+    async def run(server: ScriptedSmtp) -> None:
+        async with transport_to(settings_for(server)) as transport:
+            made = await attempt(transport)
+            assert made.outcomes == [Outcome.DEFERRED]
+            assert made.replies == [
+                "connection lost before the final dot, after MAIL FROM"
+            ]
+
+    with ScriptedSmtp([*HELLO, Step("MAIL", CLOSE)]) as server:
+        asyncio.run(run(server))
+    assert server.connections_made == 1
+
+
+def test_once_mail_was_answered_a_kept_connection_is_like_any_other() -> None:
+    async def run(server: ScriptedSmtp) -> None:
+        async with transport_to(settings_for(server)) as transport:
+            assert (await attempt(transport)).outcomes == ACCEPTED
+            assert (await attempt(transport)).outcomes == [Outcome.DEFERRED]
+
+    with ScriptedSmtp([*HELLO, *ONE_MAIL, MAIL, Step("RCPT", CLOSE)]) as server:
+        asyncio.run(run(server))
+    assert server.connections_made == 1
+
+
+# -------------------------------------------------------------------------------- probe
+
+
+def test_a_probe_connects_and_its_connection_is_used(journal: Path) -> None:
+    async def run(settings: SmtpSettings) -> None:
+        async with transport_to(settings) as transport:
+            await transport.probe()
+            assert (await attempt(transport)).outcomes == ACCEPTED
+
+    with JournalSmtp(journal) as server:
+        asyncio.run(run(settings_for(server)))
+    assert server.connections_made == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "connections"),
+    [
+        (Step("NOOP", b"250 still here\r\n"), 1),
+        (Step("NOOP", b"500 what\r\n"), 2),
+        (Step("NOOP", b"421 bye\r\n", CLOSE), 2),
+        (Step("NOOP", CLOSE), 2),
+        (Step("NOOP", STALL), 2),
+    ],
+    ids=["250", "500", "421", "closed", "stalled"],
+)
+def test_a_probe_of_a_kept_connection(answer: Step, connections: int) -> None:
+    async def run(server: ScriptedSmtp) -> None:
+        settings = settings_for(server, command_timeout_seconds=0.5)
+        async with transport_to(settings) as transport:
+            await transport.probe()
+            await transport.probe()
+
+    with ScriptedSmtp([*HELLO, answer, QUIT], [*HELLO, QUIT]) as server:
+        asyncio.run(run(server))
+    assert server.connections_made == connections
+
+
+def test_a_probe_of_a_server_that_is_down(journal: Path) -> None:
+    async def run(server: JournalSmtp) -> None:
+        async with transport_to(settings_for(server)) as transport:
+            await transport.probe()
+            server.go_down()
+            with pytest.raises(TransportDown, match="refused the connection"):
+                await transport.probe()
+            server.come_back()
+            await transport.probe()
+
+    with JournalSmtp(journal) as server:
+        asyncio.run(run(server))
+
+
+# -------------------------------------------------------------------------------- close
+
+
+def test_a_closed_transport_takes_no_more_mail(journal: Path) -> None:
+    async def run(settings: SmtpSettings) -> None:
+        transport = SmtpTransport(settings)
+        assert (await attempt(transport)).outcomes == ACCEPTED
+        await transport.close()
+        assert len(asyncio.all_tasks()) == 1
+        assert (await attempt(transport)).reason == "This SMTP transport was closed."
+        await transport.close()
+
+    with JournalSmtp(journal) as server:
+        asyncio.run(run(settings_for(server)))
+        server.wait_until(lambda: server.connections == 0)
+    assert server.connections_made == 1
+
+
+def test_close_does_not_wait_long_for_a_goodbye(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def run(settings: SmtpSettings) -> None:
+        transport = SmtpTransport(settings)
+        assert (await attempt(transport)).outcomes == ACCEPTED
+        await transport.close()
+        assert len(asyncio.all_tasks()) == 1
+
+    monkeypatch.setattr(smtp_session, "QUIT_SECONDS", SOON_SECONDS)
+    with ScriptedSmtp([*HELLO, *ONE_MAIL, Step("QUIT", STALL)]) as server:
+        asyncio.run(run(settings_for(server)))
+        server.wait_for_end()
+
+
+def test_what_is_lent_at_the_close_ends_when_it_comes_back(journal: Path) -> None:
+    async def run(server: JournalSmtp) -> None:
+        transport = SmtpTransport(settings_for(server))
+        delivery = asyncio.create_task(attempt(transport))
+        await asyncio.to_thread(server.wait_until, lambda: server.held == 1)
+        await transport.close()
+        server.behaviour = Behaviour()
+        assert (await delivery).outcomes == ACCEPTED
+        assert len(asyncio.all_tasks()) == 1
+
+    with JournalSmtp(journal) as server:
+        server.behaviour = Behaviour(hang=True)
+        asyncio.run(run(server))
+        server.wait_until(lambda: server.connections == 0)
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning")
+def test_a_loop_that_ends_without_close_leaves_nothing_open(journal: Path) -> None:
+    async def run(settings: SmtpSettings) -> None:
+        transport = SmtpTransport(settings)
+        await asyncio.gather(*(attempt(transport) for _ in range(3)))
+
+    with JournalSmtp(journal) as server:
+        asyncio.run(run(settings_for(server)))
+        server.wait_until(lambda: server.connections == 0)
+    gc.collect()
+
+
+# ------------------------------------------------------------------------- cancellation
+
+MESSAGE = (Envelope("ada@example.org", ("one@example.org",)), CONTENT_BYTES)
+POINTS = {
+    "greeting": [Step("", STALL)],
+    "EHLO": [HELLO[0], Step("EHLO", STALL)],
+    "TLS": [HELLO[0], ehlo("STARTTLS"), Step("STARTTLS", b"220 go\r\n", STALL)],
+    "AUTH": [HELLO[0], ehlo("AUTH PLAIN"), Step("AUTH", STALL)],
+    "MAIL": [*HELLO, Step("MAIL", STALL)],
+    "RCPT": [*HELLO, MAIL, Step("RCPT", STALL)],
+    "DATA": [*HELLO, *ONE_MAIL[:2], Step("DATA", STALL)],
+    "final dot": [*HELLO, *ONE_MAIL[:3], Step(CONTENT, STALL)],
+    "RSET": [*HELLO, MAIL, Step("RCPT", b"550 no\r\n"), Step("RSET", STALL)],
+}
+
+
+NEEDS = {
+    "TLS": {"security": "starttls"},
+    "AUTH": {"username": "ada", "password": "secret"},
+}
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_cancelled_delivery_closes_its_connection_and_frees_its_slot(
+    point: str,
+) -> None:
+    script, needs = POINTS[point], NEEDS.get(point, {})
+
+    async def run(server: ScriptedSmtp) -> None:
+        settings = settings_for(server, max_connections=1, **needs)
+        async with transport_to(settings) as transport:
+            progress = Progress()
+            delivery = asyncio.create_task(transport.deliver(*MESSAGE, progress))
+            await asyncio.to_thread(server.wait_for_step, len(script) - 1)
+            delivery.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await delivery
+            await asyncio.to_thread(server.wait_for_end)
+            assert progress.final_dot_sent == (point == "final dot")
+            async with asyncio.timeout(PATIENT_SECONDS):  # the slot is free
+                assert "closed the connection" in (await attempt(transport)).reason
+
+    with ScriptedSmtp(script) as server:
+        asyncio.run(run(server))
+
+
+def test_a_cancelled_probe_closes_its_connection() -> None:
+    async def run(server: ScriptedSmtp) -> None:
+        async with transport_to(settings_for(server)) as transport:
+            await transport.probe()
+            probe = asyncio.create_task(transport.probe())
+            await asyncio.to_thread(server.wait_for_step, 2)
+            probe.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await probe
+            assert (await attempt(transport)).outcomes == ACCEPTED
+
+    script = [*HELLO, Step("NOOP", STALL)]
+    with ScriptedSmtp(script, [*HELLO, *ONE_MAIL, QUIT]) as server:
+        asyncio.run(run(server))
+    assert server.connections_made == 2
+
+
+def test_who_waits_for_a_slot_can_be_cancelled(journal: Path) -> None:
+    async def run(server: JournalSmtp) -> None:
+        settings = settings_for(server, max_connections=1)
+        async with transport_to(settings) as transport:
+            first = asyncio.create_task(attempt(transport))
+            await asyncio.to_thread(server.wait_until, lambda: server.held == 1)
+            second = asyncio.create_task(attempt(transport))
+            third = asyncio.create_task(attempt(transport))
+            await asyncio.sleep(0)
+            second.cancel()
+            server.behaviour = Behaviour()
+            assert (await first).outcomes == ACCEPTED
+            assert (await third).outcomes == ACCEPTED
+            assert second.cancelled()
+
+    with JournalSmtp(journal) as server:
+        server.behaviour = Behaviour(hang=True)
+        asyncio.run(run(server))
+    assert (server.connections_made, len(server.mails)) == (1, 2)

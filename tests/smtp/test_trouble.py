@@ -1,0 +1,162 @@
+"""The map of what aiosmtplib, ssl and the system raise → what people read."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+
+import aiosmtplib
+import pytest
+from aiosmtplib import errors
+
+from flask_outbox.config import SmtpSettings
+from flask_outbox.errors import TransportDown
+from flask_outbox.transports.smtp_trouble import EXPECTED, Step, explain
+
+SETTINGS = SmtpSettings("mail.test", 587, "starttls", username="ada", password="hush")
+
+
+def certificate_error(code: int, message: str) -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code, error.verify_message = code, message
+    return error
+
+
+def handshake_error(reason: str) -> ssl.SSLError:
+    error = ssl.SSLError(1, f"[SSL: {reason}] (_ssl.c:1006)")
+    error.reason = reason
+    return error
+
+
+def because(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+def unreachable(number: int) -> OSError:
+    return OSError(number, "Connect call failed ('192.0.2.1', 587)")
+
+
+CASES: list[tuple[Exception, Step, list[str]]] = [
+    (
+        socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+        Step.REACH,
+        ["mail.test cannot be resolved", "MAIL_SERVER", "DNS"],
+    ),
+    (ConnectionRefusedError(), Step.REACH, ["refused the connection", "MAIL_PORT"]),
+    (
+        OSError(
+            "Multiple exceptions: [Errno 111] Connect call failed ('::1', 587, 0, 0), "
+            "[Errno 111] Connect call failed ('127.0.0.1', 587)"
+        ),
+        Step.REACH,
+        ["refused the connection"],
+    ),
+    (unreachable(errno.ENETUNREACH), Step.REACH, ["cannot be reached", "routes"]),
+    (unreachable(errno.EHOSTUNREACH), Step.REACH, ["cannot be reached"]),
+    (unreachable(errno.ETIMEDOUT), Step.REACH, ["did not answer", "firewall"]),
+    (PermissionError(errno.EACCES, "no"), Step.REACH, ["cannot be reached (no)"]),
+    (TimeoutError(), Step.REACH, ["did not answer within 15 s", "port 25"]),
+    (TimeoutError(), Step.GREETING, ["sent no greeting", "465", "MAIL_USE_SSL"]),
+    (TimeoutError(), Step.EHLO, ["fell silent after EHLO"]),
+    (TimeoutError(), Step.STARTTLS, ["fell silent after STARTTLS"]),
+    (TimeoutError(), Step.AUTH, ["fell silent while logging in"]),
+    (
+        certificate_error(10, "certificate has expired"),
+        Step.STARTTLS,
+        ["has expired", "clock", "MAIL_TLS_CA_FILE", "MAIL_TLS_VERIFY", "No login"],
+    ),
+    (certificate_error(9, "not yet valid"), Step.REACH, ["not valid yet", "clock"]),
+    (certificate_error(18, "self-signed"), Step.REACH, ["it is self-signed"]),
+    (certificate_error(19, "in chain"), Step.REACH, ["it is self-signed"]),
+    (certificate_error(20, "local issuer"), Step.REACH, ["issuer is not known"]),
+    (certificate_error(62, "mismatch"), Step.REACH, ["issued for another name"]),
+    (certificate_error(64, "IP mismatch"), Step.REACH, ["for another address"]),
+    (certificate_error(23, "revoked"), Step.REACH, ["not verify (revoked)"]),
+    (
+        handshake_error("WRONG_VERSION_NUMBER"),
+        Step.STARTTLS,
+        ["handshake", "WRONG_VERSION_NUMBER", "1.2"],
+    ),
+    (
+        errors.SMTPAuthenticationError(535, "5.7.8 bad credentials"),
+        Step.AUTH,
+        ["login of 'ada' (535 5.7.8 bad credentials)", "MAIL_PASSWORD", "MAIL_URL"],
+    ),
+    (errors.SMTPAuthenticationError(534, "x"), Step.AUTH, ["rejected", "534"]),
+    (errors.SMTPAuthenticationError(530, "x"), Step.AUTH, ["rejected", "530"]),
+    (errors.SMTPAuthenticationError(454, "x"), Step.AUTH, ["at the moment (454 x)"]),
+    (
+        errors.SMTPConnectResponseError(421, "too many\nconnections"),
+        Step.GREETING,
+        ["with its greeting (421 too many connections)", "overloaded"],
+    ),
+    (errors.SMTPConnectResponseError(554, "x"), Step.GREETING, ["block this machine"]),
+    (errors.SMTPHeloError(501, "bad name"), Step.EHLO, ["MAIL_LOCAL_HOSTNAME"]),
+    (errors.SMTPResponseException(454, "no"), Step.STARTTLS, ["after STARTTLS (454"]),
+    (
+        errors.SMTPResponseException(-1, "Malformed SMTP response line: HTTP/1.1\r\n"),
+        Step.GREETING,
+        ["does not speak SMTP before its greeting", "HTTP/1.1"],
+    ),
+    (errors.SMTPServerDisconnected("x"), Step.EHLO, ["closed the connection after EH"]),
+    (ConnectionResetError(), Step.AUTH, ["closed the connection while logging in"]),
+    (BrokenPipeError(), Step.GREETING, ["closed the connection before its greeting"]),
+    (ConnectionAbortedError(), Step.STARTTLS, ["closed the connection"]),
+    (
+        errors.SMTPException("No suitable authentication method found."),
+        Step.AUTH,
+        ["No suitable authentication method", "CRAM-MD5, PLAIN and LOGIN"],
+    ),
+    (UnicodeError("label too long"), Step.REACH, ["label too long", "MAIL_SERVER"]),
+    (ValueError("The local_hostname"), Step.REACH, ["MAIL_LOCAL_HOSTNAME"]),
+]
+
+
+@pytest.mark.parametrize(("error", "step", "words"), CASES)
+def test_what_people_read(error: Exception, step: Step, words: list[str]) -> None:
+    assert isinstance(error, EXPECTED)
+    down = explain(error, step, SETTINGS)
+    for one in words:
+        assert one in str(down)
+    assert "mail.test" in str(down)
+    assert "hush" not in str(down)
+    assert str(down).isprintable()
+
+
+@pytest.mark.parametrize(("error", "step", "words"), CASES)
+def test_a_wrapper_says_no_more_than_what_it_wraps(
+    error: Exception, step: Step, words: list[str]
+) -> None:
+    wrapped = because(errors.SMTPConnectError("Error connecting"), error)
+    assert str(explain(wrapped, step, SETTINGS)) == str(explain(error, step, SETTINGS))
+
+
+@pytest.mark.parametrize("name", errors.__all__)
+@pytest.mark.parametrize("step", Step)
+def test_all_of_aiosmtplibs_errors_are_known(name: str, step: Step) -> None:
+    kind = getattr(errors, name)
+    assert issubclass(kind, EXPECTED)
+    if issubclass(kind, errors.SMTPRecipientsRefused):
+        error = kind([])
+    elif issubclass(kind, errors.SMTPSenderRefused | errors.SMTPRecipientRefused):
+        error = kind(550, "no", "who")
+    elif issubclass(kind, aiosmtplib.SMTPResponseException):
+        error = kind(550, "no")
+    else:
+        error = kind("trouble")
+    down = explain(error, step, SETTINGS)
+    assert type(down) is TransportDown
+    assert "mail.test:587" in str(down)
+
+
+def test_the_hint_for_tls_from_the_first_byte() -> None:
+    settings = SmtpSettings("mail.test", 587, "tls")
+    down = explain(handshake_error("WRONG_VERSION_NUMBER"), Step.REACH, settings)
+    assert "MAIL_USE_TLS" in str(down)
+
+
+def test_what_nobody_foresaw_is_still_said() -> None:
+    down = explain(RuntimeError("oops"), Step.EHLO, SETTINGS)
+    assert str(down) == "mail.test:587 cannot be used after EHLO: RuntimeError('oops')."
