@@ -49,8 +49,8 @@ message_released = _signals.signal(
 )
 message_rescued = _signals.signal(
     "message-rescued",
-    doc="It was taken from a courier that died. ``message_id``, ``dead`` (the courier), "
-    "``state`` (what it became).",
+    doc="It was taken from a dead courier. ``message_id``, ``dead`` (that courier), "
+    "``state`` (what the message became).",
 )
 message_cancelled = _signals.signal(
     "message-cancelled", doc="A person cancelled it. ``message_id``."

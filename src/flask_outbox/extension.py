@@ -136,6 +136,7 @@ class Mail:
         key: str | None = None,
         tag: str | None = None,
         metadata: Any = None,
+        session: Any = None,
     ) -> Receipt:
         """Return once ``message`` is durably kept; it leaves in the background.
 
@@ -147,14 +148,15 @@ class Mail:
             first, with ``duplicate`` true, and sends nothing
         :param tag: a label for people
         :param metadata: anything JSON, kept beside the message
+        :param session: an SQLAlchemy session or connection on the outbox's database:
+            the message exists if and only if that transaction commits
 
         Raises `MessageError` for a message that could never be sent, and
         `OutboxUnavailable` when it could not be kept; either way nothing was accepted.
         """
         began = time.perf_counter()
-        receipt = self._runtime.send(
-            message, Wishes(at, delay, priority, key, tag, metadata), _origin()
-        )
+        wishes = Wishes(at, delay, priority, key, tag, metadata)
+        receipt = self._runtime.send(message, wishes, _origin(), session)
         if has_request_context() and not receipt.duplicate:
             _tell_of_the_response(self._runtime, receipt, time.perf_counter() - began)
         return receipt

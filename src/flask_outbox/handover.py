@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -40,10 +39,10 @@ def prepare(
     message: Message | StandardMessage,
     wishes: Wishes,
     settings: Settings,
-    origin: Mapping[str, Any] | None = None,
+    origin: Mapping[str, Any] | None,
+    now: float,
 ) -> NewMessage:
     """Check and compose ``message``; `MessageError` for what can never be sent."""
-    now = time.time()
     message_id = new_id()
     due_at = _due_at(wishes, now)
     metadata = _as_json(wishes.metadata)

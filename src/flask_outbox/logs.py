@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import events
-from .outbox.database import shown_url
+from .outbox.dialects import shown_url
 
 log = logging.getLogger("flask_outbox")
 dialogue_log = logging.getLogger("flask_outbox.dialogue")

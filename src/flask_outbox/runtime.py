@@ -24,6 +24,7 @@ from .message import Message
 from .mime import compose
 from .outbox.database import Database
 from .outbox.enqueue import event_row
+from .outbox.joining import Joined
 from .outbox.records import NewMessage, Receipt
 from .outbox.store import Outbox
 from .transports.base import Transport
@@ -61,11 +62,15 @@ class Runtime:
         message: Message | StandardMessage,
         wishes: Wishes,
         origin: Mapping[str, Any] | None = None,
+        session: Any = None,
     ) -> Receipt:
-        """Keep ``message`` durably and return; its courier has it already."""
+        """Keep ``message`` durably and return; its courier has it already.
+
+        With ``session``, keep it as part of that transaction.
+        """
         began = time.perf_counter()
-        new = prepare(message, wishes, self.settings, origin)
-        receipt = self._keep(new)
+        new = prepare(message, wishes, self.settings, origin, self.outbox.clock())
+        receipt = self._keep(new) if session is None else self._join(new, session)
         self._tell(events.email_dispatched, message=message)
         self._tell(
             events.message_enqueued,
@@ -91,9 +96,7 @@ class Runtime:
     def retry(self, message_id: str) -> None:
         """Make a message due now and have it looked at."""
         self.outbox.retry(message_id, self.settings.give_up_after)
-        courier = self._courier()
-        if courier is not None:
-            courier.wake()
+        self._wake()
 
     def note(self, message_id: str, kind: str, **detail: Any) -> None:
         """Add an event to a message's story: soon where a courier works, else now."""
@@ -160,6 +163,14 @@ class Runtime:
             return receipt
         return self._keep_leased(new, courier)
 
+    def _join(self, new: NewMessage, session: Any) -> Receipt:
+        """Enqueue inside the app's transaction; couriers look when it commits."""
+        self.start_if_wanted()
+        joined = Joined(self.outbox.database, session)
+        receipt = joined.enqueue(new)
+        joined.on_commit(self._wake)
+        return receipt
+
     def _keep_leased(self, new: NewMessage, courier: Courier) -> Receipt:
         try:
             receipt = self.outbox.enqueue([new], courier.id)[0]
@@ -171,6 +182,11 @@ class Runtime:
         else:
             courier.take(leased(new, courier.id))
         return receipt
+
+    def _wake(self) -> None:
+        courier = self._courier()
+        if courier is not None:
+            courier.wake()
 
     def _courier(self) -> Courier | None:
         return self._thread.courier if self._thread is not None else None

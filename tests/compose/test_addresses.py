@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -135,7 +136,7 @@ def test_the_error_shows_the_value_but_never_all_of_a_long_one() -> None:
 
 @pytest.mark.parametrize("values", ["ada@example.org", b"x", Address("", "a", "x"), 7])
 def test_a_list_is_wanted_where_several_may_stand(values: Any) -> None:
-    with pytest.raises(AddressError, match="recipients: .* pass a list"):
+    with pytest.raises(AddressError, match=r"recipients: .* pass a list"):
         Address.parse_all(values, "recipients")
 
 
@@ -188,8 +189,6 @@ def test_what_is_accepted_is_one_safe_mailbox(name: str, spec: str) -> None:
 )
 def test_reading_takes_linear_time(value: str) -> None:
     begun = time.perf_counter()
-    try:
+    with suppress(AddressError):
         Address.parse(value, "to")
-    except AddressError:
-        pass
     assert time.perf_counter() - begun < 1

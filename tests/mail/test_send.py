@@ -20,7 +20,7 @@ HOUR = 3_600
 
 
 def _read(content: bytes) -> EmailMessage:
-    read = email.message_from_bytes(content, policy=default)
+    read = email.message_from_bytes(content.replace(b"\r\n", b"\n"), policy=default)
     assert isinstance(read, EmailMessage)
     return read
 

@@ -25,6 +25,7 @@ accident. A connection beyond the scripts is closed at once (and counted).
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import struct
@@ -36,6 +37,9 @@ from typing import Self
 
 WAIT_SECONDS = 10.0
 """How long anything here waits before it fails, so that no test can hang."""
+
+LOOK_MILLISECONDS = 10
+"""How often a stalling connection looks whether the server ends."""
 
 CONTENT = "\0content"
 """The expectation of a message's content, up to and with the final dot."""
@@ -259,22 +263,12 @@ class _Connection:
                 raise _ClientGone
 
     def _await_end(self) -> None:
-        """Return when the client has gone, without taking a byte from it."""
-        while not self._ending.wait(0.01):
-            if self._is_gone():
-                raise _ClientGone
+        """Wait until the client has gone, without taking a byte from it."""
+        watch = select.poll()
+        watch.register(self._link, select.POLLRDHUP)
+        while not self._ending.is_set() and not watch.poll(LOOK_MILLISECONDS):
+            pass
         raise _ClientGone
-
-    def _is_gone(self) -> bool:
-        if isinstance(self._link, ssl.SSLSocket):  # cannot peek; its end is enough
-            return False
-        self._link.setblocking(False)
-        try:
-            return not self._link.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return False
-        finally:
-            self._link.settimeout(WAIT_SECONDS)
 
     def _read_through(self, end: bytes) -> bytes:
         while end not in self._unread:

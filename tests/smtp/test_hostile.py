@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from tests.servers import CLOSE, STALL, Drip, ScriptedSmtp, Step
 from tests.servers.scripted_smtp import ANYTHING, CONTENT, Action
 
 from .talk import (
+    CONTENT_BYTES,
     DATA,
     HASTY_SECONDS,
     HELLO,
@@ -30,10 +33,13 @@ LARGE = (
 """More than the buffers of two sockets hold, so that somebody has to read it."""
 
 
-def deliver_to(*steps: Step, **options: object) -> Attempt:
+def deliver_to(
+    *steps: Step,
+    recipients: Sequence[str] = (ONE,),
+    content: bytes = CONTENT_BYTES,
+    **options: object,
+) -> Attempt:
     """One attempt at a server that says hello and then does this."""
-    recipients = options.pop("recipients", (ONE,))
-    content = options.pop("content", b"Subject: x\r\n\r\nx\r\n")
     with ScriptedSmtp([*HELLO, *steps]) as server:
         made = deliver_once(
             settings_for(server, **options), *recipients, content=content
@@ -90,7 +96,8 @@ def test_the_deadline_after_the_final_dot() -> None:
 def test_one_byte_at_a_time_is_no_reply(
     bound: str, steps: list[Step], outcome: Outcome, reply: str
 ) -> None:
-    made = deliver_to(*steps, **{f"{bound}_timeout_seconds": HASTY_SECONDS})
+    bounds: dict[str, Any] = {f"{bound}_timeout_seconds": HASTY_SECONDS}
+    made = deliver_to(*steps, **bounds)
     assert (made.outcomes, made.replies) == ([outcome], [reply])
 
 
@@ -163,7 +170,7 @@ def test_a_refusal_holds_if_the_server_then_hangs_up() -> None:
     ("answer", "outcome", "reply"),
     [
         ([b"552 5.3.4 too big\r\n", STALL], Outcome.REFUSED, "552 5.3.4 too big"),
-        ([b"452 4.3.1 disk full\r\n", CLOSE], Outcome.DEFERRED, "452 4.3.1 disk full"),
+        ([b"452 4.3.1 disk full\r\n", STALL], Outcome.DEFERRED, "452 4.3.1 disk full"),
         (
             [b"250 kept\r\n", STALL],
             Outcome.DEFERRED,
@@ -191,7 +198,7 @@ def test_an_answer_in_the_middle_of_the_content(
 
 
 def test_421_in_the_middle_of_the_content() -> None:
-    answer = Step(ANYTHING, b"421 4.3.2 going down\r\n", CLOSE)
+    answer = Step(ANYTHING, b"421 4.3.2 going down\r\n", STALL)
     made = deliver_to(MAIL, RCPT, DATA, answer, content=LARGE)
     assert "takes no mail at the moment (421 4.3.2 going down)" in made.reason
 

@@ -29,14 +29,14 @@ from tests.servers import (
 from tests.servers.scripted_smtp import CONTENT
 
 from .talk import (
-    HELLO,
     CONTENT_BYTES,
-    ehlo,
+    HELLO,
     MAIL,
     ONE_MAIL,
     PATIENT_SECONDS,
     QUIT,
     attempt,
+    ehlo,
     settings_for,
 )
 

@@ -245,7 +245,7 @@ def _wire_literal(domain: str) -> str:
         raise _Refusal("has a '[' without a ']' at its end; add it")
     inner = domain[1:-1]
     try:
-        if inner[:5].lower() == "ipv6:":
+        if inner[:5].lower() == "ipv6:" and "%" not in inner:
             return f"[IPv6:{IPv6Address(inner[5:])}]"
         return f"[{IPv4Address(inner)}]"
     except AddressValueError as error:

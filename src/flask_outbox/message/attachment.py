@@ -58,7 +58,7 @@ class Attachment:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise AttachmentError(
-                "path", f"cannot read {shown(fspath(path))}: {reason}"
+                "path", f"cannot read {fspath(path)!r}: {reason}"
             ) from error
         return cls(
             filename or Path(path).name,

@@ -139,7 +139,8 @@ def _has_legal_lines(octets: bytes) -> bool:
 
 
 def _base64_length(octets: bytes) -> int:
-    return -(-len(octets) // 57) * (_BASE64_LINE + len("\r\n"))
+    characters = -(-len(octets) // 3) * 4
+    return characters + (characters - 1) // _BASE64_LINE * len("\r\n")
 
 
 def quoted_printable(octets: bytes) -> bytes:

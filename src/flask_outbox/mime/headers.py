@@ -135,11 +135,12 @@ def address_list(name: str, addresses: Iterable[Address]) -> str:
     room = LINE - len(name) - len(": ")
     words: list[str] = []
     for address in addresses:
-        if address.display_name:
-            words += _phrase(address.display_name, room)
-            words.append(f"<{address.spec}>,")
-        else:
+        if not address.display_name:
             words.append(f"{address.spec},")
+            continue
+        mailbox = [*_phrase(address.display_name, room), f"<{address.spec}>,"]
+        whole = " ".join(mailbox)
+        words += [whole] if len(whole) <= room else mailbox
     return fold(name, words).removesuffix(",\r\n") + "\r\n"
 
 
@@ -173,13 +174,13 @@ def fold(name: str, words: Iterable[str]) -> str:
 def encoded_words(text: str, room: int = _ENCODED_WORD_LENGTH) -> list[str]:
     """``text`` as encoded-words in UTF-8 (RFC 2047), the first no longer than ``room``.
 
-    No character is split between two of them; Q or B, whichever is shorter.
+    No character is split between two of them. Q, as long as much of it can be read.
     """
     first = min(max(room, 24), _ENCODED_WORD_LENGTH) - _ENCODED_WORD_FRAME
     rest = _ENCODED_WORD_LENGTH - _ENCODED_WORD_FRAME
     octets = text.encode()
     quoted = _q(octets)
-    if len(quoted) <= -(-len(octets) // 3) * 4:
+    if len(quoted) <= 2 * len(octets):
         if len(quoted) <= first:
             return [f"=?utf-8?q?{quoted}?="]
         return [f"=?utf-8?q?{_q(run)}?=" for run in _runs(text, _q_length, first, rest)]

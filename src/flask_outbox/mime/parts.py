@@ -23,7 +23,7 @@ from ..errors import MessageError
 from ..message import Message
 from .attachments import attachment_part
 from .bodies import Charset, charset, encode_text
-from .content_types import ContentType
+from .content_types import ContentType, is_token
 from .headers import as_text
 
 Part = list[bytes]

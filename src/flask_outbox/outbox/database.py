@@ -1,33 +1,30 @@
-"""The outbox's database: connections, transactions, and its errors made ours."""
+"""The outbox's database: its schema, transactions, clock, and its errors made ours."""
 
 from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc, text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import Connection, Engine, exc, text
 
-from ..errors import ConfigError, OutboxUnavailable, SchemaError
+from ..errors import OutboxUnavailable, SchemaError
+from .dialects import SERVER_NOW, advice, open_engine, parse_url, shown_url
 from .group_commit import GroupCommit
 from .schema import REVISION, VERSION_TABLE
 
 T = TypeVar("T")
 
-DRIVER_ERRORS = (exc.SQLAlchemyError, sqlite3.Error)
-"""What a database may raise, by way of SQLAlchemy or from the driver's own cursor."""
-
-BUSY_SECONDS = 10.0
-"""How long a writer waits for SQLite's one write lock before it gives up: far longer
-than any transaction of ours, far shorter than a web server's patience."""
-
 _ABANDONED: list[object] = []
 """What a forked child inherited: never closed, for closing a database file in the child
 closes it under the parent (https://sqlite.org/howtocorrupt.html, section 2.6)."""
+
+
+class Conflict(OutboxUnavailable):
+    """Somebody else wrote the same key at the same moment: another try finds it."""
 
 
 class Database:
@@ -38,7 +35,7 @@ class Database:
     """
 
     def __init__(self, url: str, durability: str = "full") -> None:
-        self.url = _parse(url)
+        self.url = parse_url(url)
         self.durability = durability
         self._open_fresh()
 
@@ -47,6 +44,8 @@ class Database:
         self._engine: Engine | None = None
         self._writer: Connection | None = None
         self._group = GroupCommit(self._transaction)
+        self._driver_error: type[Exception] = sqlite3.Error
+        self._clock_offset_seconds = 0.0
 
     @property
     def shown(self) -> str:
@@ -57,6 +56,8 @@ class Database:
     def embedded(self) -> bool:
         """Whether this is a file of our own, made and upgraded without being asked."""
         return self.url.get_backend_name() == "sqlite"
+
+    # Opening
 
     @property
     def engine(self) -> Engine:
@@ -71,66 +72,26 @@ class Database:
                     self._engine = self._open()
         return self._engine
 
+    def open(self) -> None:
+        """Open it now and check its tables, instead of at first use."""
+        _ = self.engine
+
+    def connect(self) -> Engine:
+        """A new engine, whatever state the tables are in."""
+        engine = open_engine(self.url, self.durability)
+        self._driver_error = engine.dialect.loaded_dbapi.Error
+        return engine
+
     def _open(self) -> Engine:
         engine = self.connect()
         try:
             with self.errors():
                 self._check_schema(engine)
+                self._set_clock(engine)
         except BaseException:
             engine.dispose()
             raise
         return engine
-
-    def connect(self) -> Engine:
-        """A new engine, whatever state the tables are in."""
-        if self.embedded:
-            return _sqlite_engine(self.url, self.durability)
-        return create_engine(self.url, pool_pre_ping=True)
-
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A connection for questions: one consistent view, nothing written."""
-        with self.errors(), self.engine.connect() as connection:
-            yield connection.execution_options(outbox_reading=True)
-
-    def write(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` in a transaction and return what it returned, once durable.
-
-        Concurrent callers share one commit. Raises `OutboxUnavailable` when nothing was
-        stored.
-        """
-        with self.errors():
-            return self._group.run(work)
-
-    def _transaction(self, work: Callable[[Connection], None]) -> None:
-        if self._writer is None:
-            self._writer = self.engine.connect()
-        try:
-            with self._writer.begin():
-                work(self._writer)
-        except DRIVER_ERRORS:
-            self._drop_writer()
-            raise
-
-    def _drop_writer(self) -> None:
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.invalidate()
-            writer.close()
-
-    @contextmanager
-    def errors(self) -> Iterator[None]:
-        """Turn the database's errors into ours, with what to do."""
-        try:
-            yield
-        except DRIVER_ERRORS as error:
-            self._explain(error)
-
-    def _explain(self, error: Exception) -> NoReturn:
-        reason = str(getattr(error, "orig", None) or error)
-        raise OutboxUnavailable(
-            f"The outbox at {self.shown} cannot be used: {reason}. {_advice(reason)}"
-        ) from error
 
     def _check_schema(self, engine: Engine) -> None:
         present = _revision(engine)
@@ -147,6 +108,15 @@ class Database:
             f"The outbox at {self.shown} is at version {present}, this Flask-Outbox "
             f"needs {REVISION}: run 'flask outbox upgrade'."
         )
+
+    def version(self) -> str | None:
+        """The version of the tables; None where there are none."""
+        engine = self.connect()
+        try:
+            with self.errors():
+                return _revision(engine)
+        finally:
+            engine.dispose()
 
     def upgrade(self, engine: Engine | None = None) -> None:
         """Make the tables, or bring them to this version; nothing if they are."""
@@ -173,56 +143,85 @@ class Database:
         _ABANDONED.extend((self._engine, self._writer))
         self._open_fresh()
 
+    # Reading and writing
 
-def shown_url(url: str | URL) -> str:
-    """A database URL for people, without its password."""
-    return make_url(url).render_as_string(hide_password=True)
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for questions: nothing is written."""
+        with self.errors(), self.engine.connect() as connection:
+            yield connection.execution_options(outbox_reading=True)
 
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a transaction and return what it returned, once durable.
 
-def _parse(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-        parsed.get_dialect()
-    except (exc.ArgumentError, exc.NoSuchModuleError, ValueError) as error:
-        raise ConfigError(
-            f"OUTBOX_URL is not a database URL: {error}. It looks like "
-            '"sqlite:////var/lib/app/outbox.db" or "postgresql://user@host/name".'
-        ) from error
-    if parsed.get_backend_name() == "sqlite" and parsed.database in (
-        None,
-        "",
-        ":memory:",
-    ):
-        raise ConfigError(
-            "OUTBOX_URL names an SQLite database in memory, which loses all mail when "
-            "the process ends. Name a file, in tests one in a temporary folder."
+        Concurrent callers share one commit. Raises `OutboxUnavailable` when nothing was
+        stored.
+        """
+        with self.errors():
+            return self._group.run(work)
+
+    def _transaction(self, work: Callable[[Connection], None]) -> None:
+        with self._writing() as connection, connection.begin():
+            work(connection)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """A connection to write on: a file's is kept, a server's is asked first."""
+        if not self.embedded:
+            with self.engine.connect() as connection:
+                yield connection
+            return
+        if self._writer is None:
+            self._writer = self.engine.connect()
+        try:
+            yield self._writer
+        except (exc.SQLAlchemyError, sqlite3.Error):
+            writer, self._writer = self._writer, None
+            writer.invalidate()
+            writer.close()
+            raise
+
+    # The clock
+
+    def now(self) -> float:
+        """The epoch in seconds by the database's clock, which all machines share."""
+        return time.time() + self._clock_offset_seconds
+
+    def set_clock(self) -> None:
+        """Ask a database server once more what time it is."""
+        with self.errors():
+            self._set_clock(self.engine)
+
+    def _set_clock(self, engine: Engine) -> None:
+        question = SERVER_NOW.get(self.url.get_backend_name())
+        if question is None:
+            return
+        with engine.connect() as connection:
+            asked = time.time()
+            answer = float(connection.scalar(text(question)) or 0.0)
+            answered = time.time()
+        self._clock_offset_seconds = answer - (asked + answered) / 2
+
+    # Errors
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn the database's errors into ours, with what to do."""
+        try:
+            yield
+        except (exc.SQLAlchemyError, self._driver_error) as error:
+            self._explain(error)
+
+    def _explain(self, error: Exception) -> NoReturn:
+        cause = getattr(error, "orig", None) or error
+        conflict = type(cause).__name__ == "IntegrityError" or isinstance(
+            cause, exc.IntegrityError
         )
-    return parsed
-
-
-def _sqlite_engine(url: URL, durability: str) -> Engine:
-    assert url.database
-    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
-    synchronous = "FULL" if durability == "full" else "NORMAL"
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None
-        for pragma in (
-            "journal_mode = WAL",
-            f"synchronous = {synchronous}",
-            "foreign_keys = ON",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        deferred = connection.get_execution_options().get("outbox_reading")
-        driver: Any = connection.connection.dbapi_connection
-        driver.execute("BEGIN" if deferred else "BEGIN IMMEDIATE")
-
-    return engine
+        reason = " ".join(str(cause).split())
+        kind = Conflict if conflict else OutboxUnavailable
+        raise kind(
+            f"The outbox at {self.shown} cannot be used: {reason}. {advice(reason)}"
+        ) from error
 
 
 def _revision(engine: Engine) -> str | None:
@@ -232,21 +231,3 @@ def _revision(engine: Engine) -> str | None:
             return None
         found: Any = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608
         return found and str(found)
-
-
-_ADVICE = {
-    "locked": "Another process holds the write lock for too long.",
-    "readonly": "Its file or folder cannot be written by this user.",
-    "full": "Make room on the disk.",
-    "malformed": "The file is damaged: restore it, or move it away to begin anew.",
-    "not a database": "The file is not an SQLite database: look at OUTBOX_URL.",
-    "unable to open": "Its folder must exist and be writable.",
-    "refused": "Is the database server running?",
-}
-
-
-def _advice(reason: str) -> str:
-    for word, advice in _ADVICE.items():
-        if word in reason:
-            return f"{advice} Nothing was stored."
-    return "Nothing was stored."

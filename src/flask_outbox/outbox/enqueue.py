@@ -6,7 +6,15 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, select
+from sqlalchemy import (
+    Connection,
+    Double,
+    String,
+    Table,
+    Text,
+    bindparam,
+    select,
+)
 
 from ..delivery import Envelope, State
 from .hot import Hot, Row
@@ -22,6 +30,20 @@ _add_message = _insert(message)
 _add_content = _insert(content)
 _add_recipients = _insert(recipient, "message_id", "position", "address", "state")
 add_events = _insert(event, "message_id", "at", "kind", "detail")
+
+
+add_notes = Hot(
+    event.insert().from_select(
+        ["message_id", "at", "kind", "detail"],
+        select(
+            message.c.id,
+            bindparam("at", type_=Double),
+            bindparam("kind", type_=String),
+            bindparam("detail", type_=Text),
+        ).where(message.c.id == bindparam("message_id")),
+    )
+)
+"""Adds events to stories, passing over messages that are no longer there."""
 
 
 def as_json(value: Any) -> str:

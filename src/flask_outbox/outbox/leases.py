@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, bindparam, func, null, select, update
 from sqlalchemy.engine import Row as ResultRow
 
 from ..delivery import Envelope, Reply, State, Verdict
-from .enqueue import add_events, event_row
+from .enqueue import add_events, add_notes, event_row
 from .hot import Hot, Row
 from .records import Claim
 from .schema import LEASED, ONE, PENDING, ZERO, content, message, recipient
@@ -214,7 +214,7 @@ def record(
     """
     lost = []
     answers: list[Row] = []
-    told = list(notes)
+    told: list[Row] = []
     for one in records:
         if _end.run(connection, _ended(one)) == 1:
             answers += _answers(one)
@@ -223,6 +223,7 @@ def record(
             lost.append(one.claim)
     _answer.run_many(connection, answers)
     add_events.run_many(connection, told)
+    add_notes.run_many(connection, notes)
     return lost
 
 

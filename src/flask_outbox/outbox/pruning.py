@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, Select, delete, func, select
 
 from ..delivery import State
 from .schema import content, message
@@ -39,12 +39,31 @@ def prune(connection: Connection, bodies_before: float, rows_before: float) -> P
     return Pruned(len(bodies), len(rows))
 
 
+def prunable(
+    connection: Connection, bodies_before: float, rows_before: float
+) -> Pruned:
+    """How much there is to prune."""
+    bodies, rows = (
+        connection.scalar(select(func.count()).select_from(wanted.subquery()))
+        for wanted in (
+            _which(bodies_before, with_content=True),
+            _which(rows_before, with_content=False),
+        )
+    )
+    return Pruned(bodies or 0, rows or 0)
+
+
 def _finished(
     connection: Connection, before: float, *, with_content: bool
 ) -> list[str]:
+    wanted = _which(before, with_content=with_content).limit(PRUNE_LIMIT)
+    return list(connection.scalars(wanted))
+
+
+def _which(before: float, *, with_content: bool) -> Select[tuple[str]]:
     wanted = select(message.c.id).where(
         message.c.finished_at < before, message.c.state != State.UNKNOWN.value
     )
     if with_content:
         wanted = wanted.join(content, content.c.message_id == message.c.id)
-    return list(connection.scalars(wanted.limit(PRUNE_LIMIT)))
+    return wanted

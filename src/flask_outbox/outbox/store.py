@@ -6,17 +6,15 @@ our errors with nothing changed.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
 from ..delivery import State
 from ..errors import MessageNotFound
 from . import asking, couriers, enqueue, lanes, leases, people, pruning, rescue
-from .database import Database
+from .database import Conflict, Database
 from .hot import Row
 from .leases import Record
 from .pruning import Pruned
@@ -36,14 +34,14 @@ T = TypeVar("T")
 class Outbox:
     """The durable store of messages. Safe to share between threads.
 
-    ``clock`` answers the epoch in seconds.
+    ``clock`` answers the epoch in seconds, by default the database's.
     """
 
     def __init__(
-        self, database: Database, clock: Callable[[], float] = time.time
+        self, database: Database, clock: Callable[[], float] | None = None
     ) -> None:
         self.database = database
-        self.clock = clock
+        self.clock = clock or database.now
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         return self.database.write(work)
@@ -64,7 +62,7 @@ class Outbox:
 
         try:
             return self._write(work)
-        except IntegrityError:
+        except Conflict:
             return self._write(work)
 
     # Delivering
@@ -107,6 +105,7 @@ class Outbox:
 
     def renew(self, courier: str, lease_seconds: float) -> bool:
         """Extend all of a courier's leases; False when it was taken for dead."""
+        self.database.set_clock()
         now = self.clock()
         return self._write(
             lambda conn: couriers.renew(conn, courier, now, now + lease_seconds)
@@ -210,12 +209,29 @@ class Outbox:
 
     # Keeping house
 
-    def prune(self, bodies_seconds: float, rows_seconds: float) -> Pruned:
-        """Prune in small steps until nothing is left to prune."""
+    def prunable(self, bodies_seconds: float, rows_seconds: float) -> Pruned:
+        """How much `prune` would find to prune."""
+        now = self.clock()
+        with self.database.reading() as connection:
+            return pruning.prunable(
+                connection, now - bodies_seconds, now - rows_seconds
+            )
+
+    def prune(
+        self,
+        bodies_seconds: float,
+        rows_seconds: float,
+        told: Callable[[Pruned], None] = lambda step: None,
+    ) -> Pruned:
+        """Prune in small steps until nothing is left to prune.
+
+        ``told`` is called after each step, with what went in it.
+        """
         now = self.clock()
         total = Pruned()
         while step := self._write(
             lambda conn: pruning.prune(conn, now - bodies_seconds, now - rows_seconds)
         ):
             total += step
+            told(step)
         return total

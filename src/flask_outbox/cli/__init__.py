@@ -1,0 +1,17 @@
+"""``flask outbox``: what a person sees and does from a shell."""
+
+from .changes import cancel, retry
+from .group import outbox_commands
+from .listing import list_messages
+from .show import show
+from .status import status
+from .tables import init, upgrade
+from .upkeep import prune
+from .worker import worker
+
+__all__ = ["outbox_commands"]
+
+for command in (
+    cancel, init, list_messages, prune, retry, show, status, upgrade, worker,
+):  # fmt: skip
+    outbox_commands.add_command(command)

@@ -1,0 +1,60 @@
+"""``flask outbox list``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from ..delivery import State
+from ..outbox.records import Summary
+from .group import app_runtime, json_option
+from .output import print_document, say
+from .table import table
+from .words import duration
+
+HEADINGS = ("Id", "State", "Age", "Attempts", "To", "Subject")
+
+
+@click.command("list")
+@click.option("--state", type=click.Choice(list(State)), help="Only in this state.")
+@click.option(
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1, 1_000),
+    help="At most so many.",
+)
+@click.option("--before", metavar="ID", help="Only those handed over before this one.")
+@json_option
+def list_messages(
+    state: str | None, limit: int, before: str | None, as_json: bool
+) -> None:
+    """Show the newest messages first."""
+    outbox = app_runtime().outbox
+    wanted = State(state) if state else None
+    found = outbox.list(wanted, limit, before and before.upper())
+    if as_json:
+        print_document({"messages": found})
+    elif found:
+        say(table(HEADINGS, [_row(one, outbox.clock()) for one in found]))
+        if len(found) == limit:
+            say(f"\nOlder ones: --before {found[-1].id}")
+    else:
+        say("There are no such messages." if state or before else "There is nothing.")
+
+
+def _row(one: Summary, now: float) -> tuple[str, ...]:
+    return (
+        one.id,
+        one.state,
+        duration(now - one.enqueued_at.timestamp()),
+        str(one.attempts),
+        _everyone(one.recipients),
+        one.subject,
+    )
+
+
+def _everyone(addresses: Sequence[str]) -> str:
+    first, *others = addresses
+    return f"{first} and {len(others)} more" if others else first

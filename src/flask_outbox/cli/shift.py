@@ -1,0 +1,161 @@
+"""Shift: what one worker does between its start and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import click
+from flask import Flask
+
+from .. import events
+from ..courier import Courier, Crew
+
+LOOK_SECONDS = 0.1
+"""How often a worker looks whether all is done: other couriers deliver too."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+ENDS = {
+    "sent": events.message_sent,
+    "deferred": events.message_deferred,
+    "failed": events.message_failed,
+    "unknown": events.message_unknown,
+    "released": events.message_released,
+}
+"""What an attempt may come to, and the signal that says so."""
+
+
+class Shift:
+    """One courier's work in this thread: run it, then ask what came of it."""
+
+    def __init__(self, crew: Crew, app: Flask) -> None:
+        self.down: str | None = None
+        """Why nothing can leave, where that is why the shift ended."""
+        self._crew = crew
+        self._app = app
+        self._courier = Courier(replace(crew, engine="external"))
+        self._counts = dict.fromkeys(ENDS, 0)
+        self._paused: set[str] = set()
+        self._ended = ""
+
+    def run(self) -> None:
+        """Deliver until a signal comes, then wind down."""
+        asyncio.run(self._work())
+
+    def run_until_drained(self) -> None:
+        """Deliver until nothing is due, a lane stays down, or a signal comes.
+
+        Raises `OutboxUnavailable` where `run` would wait for the outbox.
+        """
+        outbox = self._crew.outbox
+        if self._crew.policy.unknown_wait_seconds is not None:
+            outbox.resend_unknown()
+        if outbox.anything_due():
+            asyncio.run(self._work_until_drained())
+        else:
+            self._ended = "drained"
+
+    @property
+    def outcome(self) -> Mapping[str, Any]:
+        """What came of it, for machines."""
+        return {
+            "courier": self._courier.id,
+            "ended": self._ended,
+            "attempts": self._counts,
+        }
+
+    @property
+    def summary(self) -> str:
+        """What came of it, for people."""
+        counts = [f"{count:,} {kind}" for kind, count in self._counts.items() if count]
+        return f"Ended ({self._ended}): {', '.join(counts) or 'no mail'}."
+
+    async def _work(self, ready: Callable[[], None] = lambda: None) -> None:
+        with self._counting(), _obeying(self._obey):
+            await self._courier.run(ready)
+
+    async def _work_until_drained(self) -> None:
+        ready = asyncio.Event()
+        looking = asyncio.create_task(self._look(ready))
+        with (
+            events.lane_paused.connected_to(self._lane_paused, self._app),
+            events.lane_resumed.connected_to(self._lane_resumed, self._app),
+        ):
+            await self._work(ready.set)
+        looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await looking
+
+    async def _look(self, ready: asyncio.Event) -> None:
+        """Stop once nothing is due or being delivered, or nobody can tell."""
+        await ready.wait()
+        try:
+            anything_due = self._crew.outbox.anything_due
+            while await self._courier.in_thread(anything_due):  # noqa: ASYNC110
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            self._stop("drained")
+
+    def _obey(self, name: str) -> None:
+        click.echo(
+            f"{name}: finishing what has been begun, within "
+            f"{self._crew.grace_seconds:g} s. A second signal ends at once.",
+            err=True,
+        )
+        self._stop(name)
+
+    def _stop(self, why: str) -> None:
+        self._ended = self._ended or why
+        self._courier.stop()
+
+    def _lane_paused(self, _app: Flask, lane: str, reason: str, **_: Any) -> None:
+        """Stop when a probe has found a paused lane's transport still down."""
+        if lane in self._paused:
+            self.down = f"Lane {lane} is paused: {reason}"
+            self._stop("down")
+        self._paused.add(lane)
+
+    def _lane_resumed(self, _app: Flask, lane: str, **_: Any) -> None:
+        self._paused.discard(lane)
+
+    @contextmanager
+    def _counting(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for kind, ended in ENDS.items():
+                count = partial(self._count, kind)
+                stack.enter_context(ended.connected_to(count, self._app))
+            yield
+
+    def _count(self, kind: str, _app: Flask, courier: str, **_: Any) -> None:
+        if courier == self._courier.id:
+            self._counts[kind] += 1
+
+
+@contextmanager
+def _obeying(obey: Callable[[str], None]) -> Iterator[None]:
+    """Have the loop call ``obey`` at the first signal; a second one ends the process.
+
+    A second one finds the system's own handling, which waits for nobody.
+    """
+    loop = asyncio.get_running_loop()
+    before = {one: signal.getsignal(one) for one in SIGNALS}
+
+    def first(number: int, _frame: FrameType | None) -> None:
+        for one in SIGNALS:
+            signal.signal(one, signal.SIG_DFL)
+        loop.call_soon_threadsafe(obey, signal.Signals(number).name)
+
+    for one in SIGNALS:
+        signal.signal(one, first)
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

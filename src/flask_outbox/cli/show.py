@@ -1,0 +1,129 @@
+"""``flask outbox show``: one message, and its story as an execution table."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import click
+
+from ..delivery import State
+from ..errors import MessageNotFound
+from ..outbox.records import MessageRecord
+from ..outbox.store import Outbox
+from ..story import Event
+from .group import app_runtime, json_option
+from .ids import full_id
+from .output import print_document, say
+from .table import fields, printable, table
+from .words import clock, duration
+
+STORY = ("Step", "At", "What happened", "Background work", "Web request", "Output")
+
+
+@click.command()
+@click.argument("id")
+@click.option(
+    "--content",
+    "part",
+    flag_value="content",
+    help="Print the mail itself instead: its RFC 5322 source.",
+)
+@click.option(
+    "--dialogue",
+    "part",
+    flag_value="dialogue",
+    help="Print the SMTP dialogue of each attempt instead.",
+)
+@json_option
+def show(id: str, part: str | None, as_json: bool) -> None:
+    """Show what became of a message.
+
+    ID is the message's id, or as much of its beginning as no other message has.
+    """
+    outbox = app_runtime().outbox
+    record = outbox.get(full_id(outbox, id))
+    if as_json:
+        print_document(_document(outbox, record, with_content=part == "content"))
+    elif part == "content":
+        click.echo(_content(outbox, record.id), nl=False)
+    elif part == "dialogue":
+        say("\n\n".join(_dialogues(record)) or "Nothing was said to a server yet.")
+    else:
+        say("\n\n".join((_header(record), _recipients(record), _story(record))))
+
+
+def _document(
+    outbox: Outbox, record: MessageRecord, *, with_content: bool
+) -> dict[str, object]:
+    document = asdict(record)
+    if with_content:
+        content = _content(outbox, record.id)
+        document["content_base64"] = base64.b64encode(content).decode("ascii")
+    return document
+
+
+def _content(outbox: Outbox, message_id: str) -> bytes:
+    content = outbox.content(message_id)
+    if content is None:
+        raise MessageNotFound(
+            f"The content of message {message_id} was pruned (OUTBOX_KEEP_BODIES)."
+        )
+    return content
+
+
+def _header(record: MessageRecord) -> str:
+    waiting = record.state in (State.PENDING, State.UNKNOWN)
+    lines = {
+        "Message": record.id,
+        "State": record.state,
+        "Subject": record.subject,
+        "From": record.return_path,
+        "Message-ID": record.message_id,
+        "Handed over": clock(record.enqueued_at),
+        "Due": clock(record.due_at) if waiting else "",
+        "Lane": record.lane,
+        "Priority": str(record.priority) if record.priority else "",
+        "Size": f"{record.size_bytes:,} bytes",
+        "Key": record.key or "",
+        "Tag": record.tag or "",
+        "Metadata": _metadata(record),
+    }
+    return fields([(name, value) for name, value in lines.items() if value])
+
+
+def _metadata(record: MessageRecord) -> str:
+    if record.metadata is None:
+        return ""
+    return json.dumps(record.metadata, ensure_ascii=False)
+
+
+def _recipients(record: MessageRecord) -> str:
+    rows = [(one.address, one.state, str(one.reply or "")) for one in record.recipients]
+    return table(("Recipient", "State", "Last reply"), rows)
+
+
+def _story(record: MessageRecord) -> str:
+    return table(STORY, [_step(record, event) for event in record.events])
+
+
+def _step(record: MessageRecord, event: Event) -> tuple[str, ...]:
+    since = (event.at - record.enqueued_at).total_seconds()
+    return (
+        str(event.step),
+        f"{'+' if since >= 0 else ''}{duration(since)}",
+        event.what,
+        event.background,
+        event.request,
+        event.output,
+    )
+
+
+def _dialogues(record: MessageRecord) -> Iterator[str]:
+    for event in record.events:
+        if "dialogue" in event.detail:
+            attempt = f"Attempt {event.detail['attempt']}: {event.kind}"
+            lines = [f"  {printable(line)}" for line in event.detail["dialogue"]]
+            yield "\n".join([f"{attempt}, {clock(event.at)}", *lines])

@@ -1,0 +1,105 @@
+"""``flask outbox status``: the outbox at a glance, and whether it is healthy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import click
+
+from ..config import Settings
+from ..delivery import State
+from ..outbox.records import Status
+from ..runtime import Runtime
+from .group import app_runtime, json_option
+from .output import print_document, say
+from .table import fields, table
+from .words import clock, counted, duration
+
+PATIENCE_SECONDS = 60.0
+"""A message that has been due for longer than this is waiting for something."""
+
+
+@click.command()
+@json_option
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> None:
+    """Show how many messages are in which state, and who delivers them.
+
+    The exit code is 0 when all is well, 1 when mail is due and nobody delivers it or it
+    has been due for more than a minute, and 2 when the outbox is out of reach.
+    """
+    runtime = app_runtime()
+    found = runtime.outbox.status()
+    now = datetime.fromtimestamp(runtime.outbox.clock(), UTC)
+    problems = list(_problems(found, runtime.settings, now))
+    if as_json:
+        place = {"outbox": runtime.outbox.database.shown}
+        health = {"healthy": not problems, "problems": problems}
+        print_document({**place, **health, **asdict(found)})
+    else:
+        say("\n\n".join(_report(runtime, found, problems, now)))
+    context.exit(1 if problems else 0)
+
+
+def _problems(found: Status, settings: Settings, now: datetime) -> Iterator[str]:
+    in_hand = sum(one.leased for one in found.couriers if one.alive)
+    waiting = found.due + found.counts[State.LEASED] - in_hand
+    if waiting > 0 and not any(one.alive for one in found.couriers):
+        start = "start the app or" if settings.engine == "thread" else "start"
+        yield (
+            f"No courier is alive to deliver {counted(waiting, 'message')}: "
+            f"{start} 'flask outbox worker'."
+        )
+    if found.oldest_due_at is not None:
+        seconds = (now - found.oldest_due_at).total_seconds()
+        if seconds > PATIENCE_SECONDS:
+            yield f"The oldest due message has waited for {duration(seconds)}."
+
+
+def _report(
+    runtime: Runtime, found: Status, problems: list[str], now: datetime
+) -> Iterator[str]:
+    yield _header(runtime, found, now)
+    counts = [(state, f"{count:,}") for state, count in found.counts.items() if count]
+    yield table(("State", "Messages"), counts) if counts else "There are no messages."
+    if found.lanes:
+        rows = [(one.name, clock(one.until), one.reason) for one in found.lanes]
+        yield table(("Paused lane", "Next probe", "Why"), rows)
+    yield _couriers(found, now) if found.couriers else "There are no couriers."
+    yield "\n".join(problems) or "All is well."
+
+
+def _header(runtime: Runtime, found: Status, now: datetime) -> str:
+    smtp = runtime.settings.smtp
+    due = counted(found.due, "message")
+    if found.oldest_due_at is not None:
+        due += f", the oldest for {_since(found.oldest_due_at, now)}"
+    return fields(
+        [
+            ("Outbox", runtime.outbox.database.shown),
+            ("Mail", f"leaves by {smtp.place}" if smtp else "is kept in the dev inbox"),
+            ("Engine", runtime.settings.engine),
+            ("Due now", due),
+        ]
+    )
+
+
+def _couriers(found: Status, now: datetime) -> str:
+    rows = [
+        (
+            one.id,
+            one.engine,
+            f"{one.pid} on {one.host}",
+            f"{_since(one.seen_at, now)} ago",
+            "alive" if one.alive else "dead",
+            str(one.leased),
+        )
+        for one in found.couriers
+    ]
+    return table(("Courier", "Engine", "Process", "Last seen", "Is", "In hand"), rows)
+
+
+def _since(at: datetime, now: datetime) -> str:
+    return duration((now - at).total_seconds())

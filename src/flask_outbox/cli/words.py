@@ -1,0 +1,31 @@
+"""Times, durations and amounts as people read them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+MINUTE, HOUR, DAY = 60, 3_600, 86_400
+
+
+def clock(at: datetime) -> str:
+    """A time to the second: ``2026-02-14 09:30:05 UTC``."""
+    return at.strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def duration(seconds: float) -> str:
+    """A length of time: ``3.2 ms``, ``12.3 s``, ``4 min 12 s``, ``3 d 4 h``."""
+    if abs(seconds) < 1:
+        return f"{seconds * 1000:.1f} ms"
+    if abs(seconds) < MINUTE:
+        return f"{seconds:.1f} s"
+    sign, whole = "-" if seconds < 0 else "", round(abs(seconds))
+    if whole < HOUR:
+        return f"{sign}{whole // MINUTE} min {whole % MINUTE} s"
+    if whole < DAY:
+        return f"{sign}{whole // HOUR} h {whole % HOUR // MINUTE} min"
+    return f"{sign}{whole // DAY} d {whole % DAY // HOUR} h"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 message``, ``2 messages``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,107 @@
+"""Run the demo: ``python -m flask_outbox.demo``, or ``scripts/demo`` in a clone."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import CannotRun
+
+if TYPE_CHECKING:
+    from .running import Demo
+
+PORT = 5000
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until Ctrl-C or SIGTERM, or until the check is done; return the exit code."""
+    options = _options(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    try:
+        return _run(options)
+    except CannotRun as error:
+        print(f"The demo cannot run: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/demo",
+        description="A Flask app and a real SMTP server beside it, on this machine. "
+        "Open its page, press Send, and see what happens to one mail.",
+    )
+    parser.add_argument(
+        "--port",
+        type=_port,
+        help=f"where the page is; 0 takes a free one (default: {PORT}, for --check 0)",
+    )
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="DIR",
+        help="keep the outbox and what arrived in this folder, so that mail left by a "
+        "demo that was killed goes out at the next start",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="do it without a person: send a mail, wait until it has arrived, print "
+        "what happened, and end with 0 if all went well",
+    )
+    return parser.parse_args(arguments)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65_535:
+        raise ValueError
+    return port
+
+
+def _run(options: argparse.Namespace) -> int:
+    if find_spec("aiosmtpd") is None:
+        raise CannotRun("it needs aiosmtpd: pip install 'Flask-Outbox[demo]'.")
+    from .check import check
+    from .running import running
+
+    port = options.port
+    if port is None:
+        port = 0 if options.check else PORT
+    with running(port, options.keep) as demo:
+        try:
+            (check if options.check else _serve)(demo)
+        finally:
+            _end_at_once_from_now_on()
+    return 0
+
+
+def _serve(demo: Demo) -> None:
+    logging.getLogger("flask_outbox").setLevel(logging.INFO)
+    print(f"The demo is at {demo.address}", flush=True)
+    print(f"Its SMTP server listens on port {demo.smtp.port}, its files are in {demo.folder}.")
+    print("Ctrl-C ends it.", flush=True)
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+
+
+def _end_at_once_from_now_on() -> None:
+    """A second Ctrl-C does not wait for the courier."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

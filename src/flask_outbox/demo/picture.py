@@ -1,0 +1,151 @@
+"""Picture: where a mail is on its way, in the few words that fit on a page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from flask_outbox import MessageRecord, State
+
+from .watch import Pause
+
+
+class Light(StrEnum):
+    """How a stage of the way is lit."""
+
+    AHEAD = "ahead"
+    NOW = "now"
+    DONE = "done"
+    TROUBLE = "trouble"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of the way from the request to the end."""
+
+    name: str
+    light: Light
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A message as it is seen at a moment."""
+
+    record: MessageRecord
+    pause: Pause | None
+    now: datetime
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether anything is still going to happen to it by itself."""
+        state = self.record.state
+        return not state.final or state is State.UNKNOWN
+
+    @property
+    def standing(self) -> str:
+        """Where the message stands, in words."""
+        return _STANDINGS[self.record.state](self)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The whole way, each stage lit."""
+        return tuple(
+            Stage(name, *look(self))
+            for name, look in (
+                ("request", _request),
+                ("outbox", _outbox),
+                ("courier", _courier),
+                ("server", _server),
+                ("end", _end),
+            )
+        )
+
+    def until(self, moment: datetime) -> str:
+        """How long it is till then: "3 s"."""
+        return f"{math.ceil(max(0.0, (moment - self.now).total_seconds()))} s"
+
+    @property
+    def attempt(self) -> int:
+        """The number of the latest attempt, 0 before the first."""
+        return self.record.attempts[-1].number if self.record.attempts else 0
+
+    @property
+    def reply(self) -> str:
+        """What the server last said of the message, or ""."""
+        reply = self.record.recipients[0].reply
+        return str(reply) if reply else ""
+
+
+def _pending(sight: Sight) -> str:
+    if sight.record.due_at > sight.now:
+        return f"waits: due in {sight.until(sight.record.due_at)}"
+    if sight.pause:
+        return f"waits: the next look is in {sight.until(sight.pause.until)}"
+    return "waits for the courier"
+
+
+_STANDINGS: dict[State, Callable[[Sight], str]] = {
+    State.PENDING: _pending,
+    State.LEASED: lambda _: "the courier is at it",
+    State.SENT: lambda _: "the server accepted it",
+    State.FAILED: lambda _: "given up",
+    State.UNKNOWN: lambda sight: (
+        f"it may have arrived: sent again in {sight.until(sight.record.due_at)}"
+    ),
+    State.CANCELLED: lambda _: "called off",
+    State.SUPPRESSED: lambda _: "kept back",
+}
+
+Look = tuple[Light, str]
+
+
+def _request(sight: Sight) -> Look:
+    for event in sight.record.events:
+        if event.kind == "responded":
+            return Light.DONE, f"answered in {_ms(event.detail['response_seconds'])}"
+        if event.kind == "rescued":
+            return Light.TROUBLE, "the app died, the mail did not"
+    return Light.NOW, "not yet answered"
+
+
+def _outbox(sight: Sight) -> Look:
+    if sight.record.state in (State.PENDING, State.UNKNOWN):
+        return Light.NOW, sight.standing
+    return Light.DONE, "kept on disk"
+
+
+def _courier(sight: Sight) -> Look:
+    if sight.record.state is State.LEASED:
+        return Light.NOW, f"attempt {sight.attempt or 1}"
+    if not sight.attempt:
+        return Light.AHEAD, ""
+    if sight.record.state is State.PENDING:
+        return Light.AHEAD, f"attempt {sight.attempt} is over, another follows"
+    return Light.DONE, "1 attempt" if sight.attempt == 1 else f"{sight.attempt} attempts"
+
+
+def _server(sight: Sight) -> Look:
+    state = sight.record.state
+    if state is State.LEASED:
+        return Light.NOW, "asked"
+    if state is State.SENT:
+        return Light.DONE, sight.reply
+    if state is State.PENDING and sight.pause:
+        return Light.TROUBLE, "down"
+    return (Light.TROUBLE, sight.reply) if sight.reply else (Light.AHEAD, "")
+
+
+def _end(sight: Sight) -> Look:
+    if sight.record.state is State.SENT:
+        return Light.DONE, "Email sent!"
+    if sight.unfinished:
+        return Light.AHEAD, ""
+    return Light.TROUBLE, sight.standing
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"

@@ -1,0 +1,83 @@
+"""The demo as a whole: a mail server, an app and a web server in one process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from flask import Flask
+
+from .app import create_app, mail, unfinished
+from .errors import CannotRun
+from .smtp import LocalSmtp
+from .web import WebServer, listen
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """A demo that runs."""
+
+    address: str
+    smtp: LocalSmtp
+    folder: Path
+
+
+@contextmanager
+def running(port: int, keep: Path | None) -> Iterator[Demo]:
+    """Run the demo inside the ``with`` block; afterwards nothing of it is left.
+
+    ``keep`` is where outbox and arrived mails are kept, else they go with the demo.
+    Mail that an earlier run left there goes out. Raises `CannotRun`.
+    """
+    with ExitStack() as ending:
+        listener = ending.enter_context(listen(port))
+        folder = _folder(keep) if keep else Path(ending.enter_context(_passing()))
+        smtp = LocalSmtp(folder / "arrived")
+        smtp.start()
+        ending.callback(smtp.stop)
+        app = create_app(folder, smtp)
+        web = WebServer(app, listener)
+        with app.app_context():
+            mail.start()
+            mail.drain(timeout=0)  # opens the outbox: the first response shall not wait
+        ending.callback(_drain, app, keep)
+        web.start()
+        ending.callback(web.stop)
+        yield Demo(web.address, smtp, folder)
+
+
+def _passing() -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix="flask-outbox-demo-", ignore_cleanup_errors=True)
+
+
+def _folder(keep: Path) -> Path:
+    try:
+        keep.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotRun(f"{keep} cannot be used as folder: {error.strerror}.") from None
+    return keep
+
+
+def _drain(app: Flask, keep: Path | None) -> None:
+    """Let the courier finish what it has begun, and say what is left."""
+    with app.app_context():
+        if unfinished():
+            _say(
+                "The courier finishes what it has begun. Ctrl-C again ends it at once."
+            )
+        mail.stop()
+        left = unfinished()
+    for subject in left:
+        _say(f"Still in the outbox: {subject}")
+    if left and keep:
+        _say(f"The next start with --keep {keep} delivers it.")
+    elif left:
+        _say("It goes with the demo; --keep DIR would have kept it.")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -1,0 +1,58 @@
+"""Watch: which messages there are, and whether the lane is paused, by the signals."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from flask import Flask
+
+from flask_outbox import events
+
+MESSAGES = 12
+"""How many messages are remembered: as many as the page shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why the lane is paused, and until when the courier lets the server be."""
+
+    reason: str
+    until: datetime
+
+
+class Watch:
+    """Listens to the signals of one app.
+
+    A message counts from its hand-over, or, when an earlier run left it, from when a
+    courier takes it up.
+    """
+
+    def __init__(self, app: Flask) -> None:
+        self.pause: Pause | None = None
+        self._ids: deque[str] = deque(maxlen=MESSAGES)
+        for signal in (
+            events.message_enqueued,
+            events.message_rescued,
+            events.message_began,
+        ):
+            signal.connect(self._message, sender=app)
+        events.lane_paused.connect(self._paused, sender=app)
+        events.lane_resumed.connect(self._resumed, sender=app)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The latest messages, the newest first."""
+        return tuple(reversed(self._ids))
+
+    def _message(self, _app: Flask, message_id: str, **_: Any) -> None:
+        if message_id not in self._ids:
+            self._ids.append(message_id)
+
+    def _paused(self, _app: Flask, reason: str, seconds: float, **_: Any) -> None:
+        self.pause = Pause(reason, datetime.now(UTC) + timedelta(seconds=seconds))
+
+    def _resumed(self, _app: Flask, **_: Any) -> None:
+        self.pause = None

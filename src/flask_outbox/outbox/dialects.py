@@ -1,0 +1,175 @@
+"""Dialects: how each kind of database is opened, and what its errors ask for."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc
+from sqlalchemy.engine import URL, make_url
+
+from ..errors import ConfigError
+
+BUSY_SECONDS = 10.0
+"""How long a writer waits for SQLite's one write lock, or for a row of a server's: far
+longer than any transaction of ours, far shorter than a web server's patience."""
+
+CONNECT_SECONDS = 5
+"""How long a database server may take to answer a connection."""
+
+ANSWER_SECONDS = 15
+"""How long a database server may leave a statement without an answer."""
+
+_DRIVERS = {
+    "sqlite": ("sqlite+pysqlite", None),
+    "postgresql": ("postgresql+psycopg", "postgresql"),
+    "mysql": ("mysql+pymysql", "mysql"),
+    "mariadb": ("mariadb+pymysql", "mysql"),
+}
+"""Backend → the driver that is used, and the extra that brings it."""
+
+
+def parse_url(url: str) -> URL:
+    """``OUTBOX_URL`` with its driver. Raises `ConfigError` that says what to set."""
+    try:
+        parsed = make_url(url)
+    except (exc.ArgumentError, ValueError) as error:
+        raise ConfigError(
+            f"OUTBOX_URL is not a database URL: {error}. It looks like "
+            '"sqlite:////var/lib/app/outbox.db" or "postgresql://user@host/name".'
+        ) from error
+    backend, _, driver = parsed.drivername.partition("+")
+    if backend not in _DRIVERS:
+        known = ", ".join(_DRIVERS)
+        raise ConfigError(
+            f"OUTBOX_URL begins with {backend!r}: the outbox is kept in one of {known}."
+        )
+    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise ConfigError(
+            "OUTBOX_URL names an SQLite database in memory, which loses all mail when "
+            "the process ends. Name a file, in tests one in a temporary folder."
+        )
+    return parsed if driver else parsed.set(drivername=_DRIVERS[backend][0])
+
+
+def shown_url(url: str | URL) -> str:
+    """A database URL for people, without its password."""
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def open_engine(url: URL, durability: str) -> Engine:
+    """An engine for ``url``. Raises `ConfigError` where its driver is not installed."""
+    backend = url.get_backend_name()
+    try:
+        return _OPENERS[backend](url, durability)
+    except ModuleNotFoundError as error:
+        extra = _DRIVERS[backend][1]
+        raise ConfigError(
+            f"OUTBOX_URL asks for {backend}, whose driver is not installed: "
+            f"pip install 'flask-outbox[{extra}]'."
+        ) from error
+
+
+def _open_sqlite(url: URL, durability: str) -> Engine:
+    assert url.database
+    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    synchronous = "FULL" if durability == "full" else "NORMAL"
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None
+        for pragma in (
+            "journal_mode = WAL",
+            f"synchronous = {synchronous}",
+            "foreign_keys = ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("outbox_reading")
+        driver: Any = connection.connection.dbapi_connection
+        driver.execute("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _open_postgresql(url: URL, durability: str) -> Engine:
+    milliseconds = 1_000
+    options = {
+        "lock_timeout": int(BUSY_SECONDS * milliseconds),
+        "statement_timeout": ANSWER_SECONDS * milliseconds,
+        "synchronous_commit": "on" if durability == "full" else "off",
+    }
+    arguments = {
+        "connect_timeout": CONNECT_SECONDS,
+        "tcp_user_timeout": ANSWER_SECONDS * milliseconds,
+        "keepalives_idle": CONNECT_SECONDS,
+        "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
+    }
+    return _open_server(url, arguments)
+
+
+def _open_mysql(url: URL, durability: str) -> Engine:
+    arguments = {
+        "connect_timeout": CONNECT_SECONDS,
+        "read_timeout": ANSWER_SECONDS,
+        "write_timeout": ANSWER_SECONDS,
+        "init_command": f"SET innodb_lock_wait_timeout = {int(BUSY_SECONDS)}",
+        "charset": "utf8mb4",
+    }
+    return _open_server(url, arguments)
+
+
+def _open_server(url: URL, arguments: Mapping[str, Any]) -> Engine:
+    """What the URL's own query says comes first."""
+    return create_engine(
+        url,
+        connect_args={
+            name: value for name, value in arguments.items() if name not in url.query
+        },
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+    )
+
+
+_OPENERS: Mapping[str, Callable[[URL, str], Engine]] = {
+    "sqlite": _open_sqlite,
+    "postgresql": _open_postgresql,
+    "mysql": _open_mysql,
+    "mariadb": _open_mysql,
+}
+
+SERVER_NOW = {
+    "postgresql": "SELECT extract(epoch FROM clock_timestamp())",
+    "mysql": "SELECT unix_timestamp(sysdate(6))",
+    "mariadb": "SELECT unix_timestamp(sysdate(6))",
+}
+"""Backend → the question what time its server has, in epoch seconds."""
+
+_ADVICE = {
+    "locked": "Another process has held the write lock for too long.",
+    "lock": "Another process has held a lock for too long.",
+    "readonly": "Its file or folder cannot be written by this user.",
+    "disk is full": "Make room on the disk.",
+    "No space": "Make room on the disk.",
+    "malformed": "The file is damaged: restore it, or move it away to begin anew.",
+    "not a database": "The file is not an SQLite database: look at OUTBOX_URL.",
+    "unable to open": "Its folder must exist and be writable.",
+    "refused": "Is the database server running?",
+    "authentication": "Look at the user and password in OUTBOX_URL.",
+    "Access denied": "Look at the user and password in OUTBOX_URL.",
+    "closed the connection": (
+        "The connection was lost, so what was being written may or may not be there: "
+        "sending again with the same key= is safe."
+    ),
+}
+_ADVICE["Lost connection"] = _ADVICE["closed the connection"]
+
+
+def advice(reason: str) -> str:
+    """What to do about a database's error, by its words; "" where nobody knows."""
+    return next((text for word, text in _ADVICE.items() if word in reason), "")

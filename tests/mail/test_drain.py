@@ -1,0 +1,123 @@
+"""`drain`: waiting until nothing due is left."""
+
+from __future__ import annotations
+
+import threading
+
+from flask_outbox import State, events
+from tests.mail.conftest import MakeSite
+from tests.mail.site import Site
+from tests.servers import STALL, Behaviour, JournalSmtp, ScriptedSmtp, Step
+from tests.servers.scripted_smtp import CONTENT
+from tests.smtp.talk import DATA, HELLO, MAIL, RCPT
+
+HOUR = 3_600
+
+
+def test_true_once_all_is_delivered_and_recorded(site: Site, server: JournalSmtp):
+    receipts = [site.send() for _ in range(15)]
+    assert site.mail.drain(10) is True
+    assert {site.get(one).state for one in receipts} == {State.SENT}
+    assert len(server.mails) == 15
+
+
+def test_true_at_once_with_nothing_to_do(site: Site):
+    assert site.mail.drain(0) is True
+
+
+def test_without_a_bound_it_waits_as_long_as_it_takes(site: Site, server: JournalSmtp):
+    server.behaviour = Behaviour(delay_seconds=0.2)
+    receipt = site.send()
+    assert site.mail.drain() is True
+    assert site.get(receipt).state is State.SENT
+
+
+def test_false_when_time_is_up(site: Site, server: JournalSmtp):
+    server.behaviour = Behaviour(hang=True)
+    receipt = site.send()
+    assert site.mail.drain(0.05) is False
+    assert site.get(receipt).state is State.LEASED
+    server.behaviour = Behaviour()
+    assert site.mail.drain(10) is True
+
+
+def test_false_when_nobody_works_here(make_site: MakeSite):
+    site = make_site(OUTBOX_ENGINE="external")
+    site.send()
+    assert site.mail.drain(0.05) is False
+    assert site.counts() == {State.PENDING: 1}
+
+
+def test_what_is_not_due_is_not_waited_for(site: Site):
+    site.send(delay=HOUR)
+    assert site.mail.drain(10) is True
+    assert site.counts() == {State.PENDING: 1}
+
+
+def test_under_testing_a_courier_works_for_as_long_as_it_takes(make_site: MakeSite):
+    site = make_site(TESTING=True)
+    receipts = [site.send() for _ in range(3)]
+    assert site.counts() == {State.PENDING: 3}
+    assert site.mail.drain(10) is True
+    assert {site.get(one).state for one in receipts} == {State.SENT}
+    assert len(site.told(events.courier_stopped)) == 1
+    assert not [
+        thread for thread in threading.enumerate() if thread.name.startswith("outbox")
+    ]
+
+
+def test_stop_finishes_what_was_begun_and_a_later_send_starts_anew(
+    site: Site, server: JournalSmtp
+):
+    server.behaviour = Behaviour(delay_seconds=0.2)
+    first = site.send()
+    site.wait_for(events.message_began)
+    site.mail.stop()
+    assert site.get(first).state is State.SENT
+    server.behaviour = Behaviour()
+    second = site.send()
+    assert site.settled(second).state is State.SENT
+    assert len({one["courier"] for one in site.told(events.courier_started)}) == 2
+
+
+def test_stop_gives_back_what_it_cannot_finish(make_site: MakeSite):
+    """The first mail was past the final dot, so nobody can know; the second was not."""
+    script = [*HELLO, MAIL, RCPT, DATA, Step(CONTENT, STALL)]
+    with ScriptedSmtp(script) as silent:
+        site = make_site(
+            MAIL_URL=f"smtp://{silent.host}:{silent.port}",
+            OUTBOX_CONCURRENCY=1,
+            OUTBOX_GRACE_SECONDS=0.1,
+        )
+        begun = site.send()
+        silent.wait_for_step(len(script) - 1)
+        waiting = site.send()
+        site.mail.stop()
+    assert site.get(begun).state is State.UNKNOWN
+    assert site.get(waiting).state is State.PENDING
+    assert site.get(waiting).attempts == ()
+    assert site.status().couriers == ()
+
+
+def test_stop_gives_back_what_the_server_never_took(make_site: MakeSite):
+    script = [Step("", STALL)]
+    with ScriptedSmtp(script) as silent:
+        site = make_site(
+            MAIL_URL=f"smtp://{silent.host}:{silent.port}", OUTBOX_GRACE_SECONDS=0.1
+        )
+        receipt = site.send()
+        silent.wait_for_step(0)
+        site.mail.stop()
+    record = site.get(receipt)
+    assert record.state is State.PENDING
+    assert [one.outcome for one in record.attempts] == ["released"]
+    assert "stopped before the mail was through" in record.events[-1].output
+
+
+def test_start_starts_the_courier_before_any_mail(site: Site):
+    site.mail.start()
+    (started,) = site.wait_for(events.courier_started)
+    assert started["engine"] == "thread"
+    site.mail.start()
+    receipt = site.send()
+    assert site.settled(receipt).attempts[0].courier == started["courier"]

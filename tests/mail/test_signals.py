@@ -1,0 +1,301 @@
+"""Every signal, in a scenario that sends it, with the payload that its docs promise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from blinker import NamedSignal
+
+from flask_outbox import Message, State, StoreError, email_dispatched, events
+from tests.mail.conftest import MakeSite
+from tests.mail.site import ADA, BOB, SIGNALS, Heard, Site
+from tests.servers import Behaviour, JournalSmtp
+
+HOUR = 3_600
+Payload = dict[str, Any]
+
+ENDS = (
+    events.message_sent,
+    events.message_deferred,
+    events.message_failed,
+    events.message_unknown,
+    events.message_released,
+)
+"""The signals that end an attempt. What all of them carry is said in one place."""
+
+
+def _one(site: Site, signal: NamedSignal) -> Payload:
+    (payload,) = site.wait_for(signal)
+    return payload
+
+
+def _dispatched(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site()
+    message = Message("Hello", [ADA], "Hello\n")
+    site.mail.send(message)
+    assert _one(site, events.email_dispatched) == {"message": message}
+    return site
+
+
+def _enqueued(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site()
+    receipt = site.send()
+    payload = _one(site, events.message_enqueued)
+    assert (payload["message_id"], payload["duplicate"]) == (receipt.id, False)
+    assert 0 < payload["seconds"] < 60
+    return site
+
+
+def _began(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site()
+    receipt = site.send()
+    payload = _one(site, events.message_began)
+    assert payload["message_id"] == receipt.id
+    assert (payload["attempt"], payload["lane"]) == (1, "default")
+    assert payload["courier"] == _one(site, events.courier_started)["courier"]
+    return site
+
+
+def _sent(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site()
+    receipt = site.send(ADA, BOB)
+    payload = _one(site, events.message_sent)
+    assert (payload["message_id"], payload["attempt"]) == (receipt.id, 1)
+    assert payload["replies"] == dict.fromkeys([ADA, BOB], "250 2.0.0 journaled as 1")
+    assert site.get(receipt).state is State.SENT
+    return site
+
+
+def _deferred(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site(OUTBOX_BACKOFF_BASE_SECONDS=HOUR, OUTBOX_BACKOFF_CAP_SECONDS=HOUR)
+    server.behaviour = Behaviour(at_data="451 4.3.0 later")
+    receipt = site.send()
+    payload = _one(site, events.message_deferred)
+    assert (payload["message_id"], payload["attempt"]) == (receipt.id, 1)
+    assert payload["replies"] == {ADA: "451 4.3.0 later"}
+    assert payload["due_at"] == site.get(receipt).due_at.timestamp()
+    return site
+
+
+def _failed(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site()
+    server.behaviour = Behaviour(at_data="550 5.7.1 no")
+    receipt = site.send()
+    payload = _one(site, events.message_failed)
+    assert payload["message_id"] == receipt.id
+    assert payload["replies"] == {ADA: "550 5.7.1 no"}
+    return site
+
+
+def _unknown(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site(OUTBOX_ON_UNKNOWN="hold")
+    server.behaviour = Behaviour(drop="unjournaled")
+    receipt = site.send()
+    payload = _one(site, events.message_unknown)
+    assert payload["message_id"] == receipt.id
+    assert "after the final dot" in payload["replies"][ADA]
+    return site
+
+
+def _released(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site()
+    server.go_down()
+    receipt = site.send()
+    payload = site.wait_for(events.message_released)[0]
+    assert payload["message_id"] == receipt.id
+    assert f"{server.host}:{server.port}" in payload["reason"]
+    return site
+
+
+def _rescued(make_site: MakeSite, server: JournalSmtp) -> Site:
+    """A courier that took the message and was never seen again."""
+    handed_over = make_site(OUTBOX_ENGINE="external")
+    receipt = handed_over.send()
+    handed_over.outbox.register("DEAD", "thread", lease_seconds=0.0)
+    handed_over.outbox.claim("DEAD", "default", 1)
+    url = str(handed_over.outbox.database.url)
+    site = make_site(OUTBOX_URL=url)
+    site.mail.start()
+    payload = _one(site, events.message_rescued)
+    assert (payload["message_id"], payload["dead"]) == (receipt.id, "DEAD")
+    assert payload["state"] is State.PENDING
+    assert site.settled(receipt).state is State.SENT
+    return site
+
+
+def _cancelled(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site()
+    receipt = site.send(delay=HOUR)
+    site.mail.cancel(receipt.id)
+    assert _one(site, events.message_cancelled)["message_id"] == receipt.id
+    return site
+
+
+def _retried(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site()
+    receipt = site.send(delay=HOUR)
+    site.mail.retry(receipt.id)
+    assert _one(site, events.message_retried)["message_id"] == receipt.id
+    return site
+
+
+def _lease_lost(make_site: MakeSite, server: JournalSmtp) -> Site:
+    """Another courier was given the message while the first one still delivers."""
+    site = make_site()
+    server.behaviour = Behaviour(hang=True)
+    receipt = site.send()
+    first = _one(site, events.message_began)["courier"]
+    site.outbox.register("OTHER", "thread", lease_seconds=60.0)
+    site.outbox.give_back(first, [receipt.id], "for the test")
+    assert [one.id for one in site.outbox.claim("OTHER", "default", 1)] == [receipt.id]
+    server.behaviour = Behaviour()
+    payload = _one(site, events.lease_lost)
+    assert (payload["message_id"], payload["courier"]) == (receipt.id, first)
+    assert site.get(receipt).state is State.LEASED
+    return site
+
+
+def _lane_paused(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site()
+    server.go_down()
+    site.send()
+    payload = site.wait_for(events.lane_paused)[0]
+    assert payload["lane"] == "default"
+    assert f"{server.port} refused the connection" in payload["reason"]
+    assert 0 < payload["seconds"] <= 0.1
+    return site
+
+
+def _lane_resumed(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = _lane_paused(make_site, server)
+    server.come_back()
+    assert _one(site, events.lane_resumed)["lane"] == "default"
+    server.wait_for(1)
+    return site
+
+
+def _courier_started(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site()
+    site.mail.start()
+    payload = _one(site, events.courier_started)
+    (courier,) = site.status().couriers
+    assert (payload["courier"], payload["engine"]) == (courier.id, courier.engine)
+    return site
+
+
+def _courier_stopped(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = _courier_started(make_site, server)
+    site.mail.stop()
+    stopped = _one(site, events.courier_stopped)["courier"]
+    assert stopped == _one(site, events.courier_started)["courier"]
+    return site
+
+
+def _courier_stalled(make_site: MakeSite, server: JournalSmtp) -> Site:
+    """Its outbox is no database."""
+    here = make_site()
+    notes = here.app.instance_path + ".txt"
+    with open(notes, "w") as file:  # noqa: PTH123
+        file.write("no database, but long enough to be one" * 100)
+    site = make_site(OUTBOX_URL=f"sqlite:///{notes}")
+    site.mail.start()
+    payload = site.wait_for(events.courier_stalled)[0]
+    assert isinstance(payload["error"], StoreError)
+    return site
+
+
+SCENARIOS: dict[NamedSignal, Callable[[MakeSite, JournalSmtp], Site]] = {
+    events.email_dispatched: _dispatched,
+    events.message_enqueued: _enqueued,
+    events.message_began: _began,
+    events.message_sent: _sent,
+    events.message_deferred: _deferred,
+    events.message_failed: _failed,
+    events.message_unknown: _unknown,
+    events.message_released: _released,
+    events.message_rescued: _rescued,
+    events.message_cancelled: _cancelled,
+    events.message_retried: _retried,
+    events.lease_lost: _lease_lost,
+    events.lane_paused: _lane_paused,
+    events.lane_resumed: _lane_resumed,
+    events.courier_started: _courier_started,
+    events.courier_stopped: _courier_stopped,
+    events.courier_stalled: _courier_stalled,
+}
+
+IN_THE_CALLERS_THREAD = {
+    events.email_dispatched,
+    events.message_enqueued,
+    events.message_cancelled,
+    events.message_retried,
+}
+
+
+def test_there_is_a_scenario_for_each_signal():
+    assert set(SCENARIOS) == set(SIGNALS)
+
+
+def _documented(signal: NamedSignal) -> set[str]:
+    """The words in double backticks; what all ends carry is in the module's text."""
+    assert events.__doc__
+    common = events.__doc__.partition("end an attempt")[2] if signal in ENDS else ""
+    return set(re.findall(r"``(\w+)``", common + (signal.__doc__ or "")))
+
+
+@pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.name)
+def test_a_signal_is_sent_with_its_documented_payload(
+    make_site: MakeSite, server: JournalSmtp, signal: NamedSignal
+):
+    site = SCENARIOS[signal](make_site, server)
+    heard: list[Heard] = [one for one in site.heard if one.signal is signal]
+    assert heard
+    for one in heard:
+        assert one.sender is site.app
+        assert set(one.payload) >= _documented(signal) != set()
+        in_the_background = one.thread == "outbox-courier"
+        assert in_the_background is (signal not in IN_THE_CALLERS_THREAD)
+
+
+def test_flask_mails_signal_is_flask_mails():
+    """Listeners written for Flask-Mail are called as it called them."""
+    assert email_dispatched is events.email_dispatched
+
+
+def test_listeners_that_raise_disturb_nothing(
+    make_site: MakeSite, server: JournalSmtp, caplog: pytest.LogCaptureFixture
+):
+    site = make_site()
+    called: list[str] = []
+
+    def angry(sender: object, **_: Any) -> None:
+        called.append("angry")
+        raise RuntimeError("a listener's own trouble")
+
+    server.behaviour = Behaviour(at_data="451 4.3.0 later")
+    with ExitStack() as stack:
+        for signal in SIGNALS:
+            stack.enter_context(signal.connected_to(angry, sender=site.app))
+        receipt = site.send()
+        site.wait_for(events.message_deferred)
+        server.behaviour = Behaviour()
+        site.wait_for(events.message_sent)
+        site.mail.stop()
+    assert site.get(receipt).state is State.SENT
+    assert len(server.mails) == 1
+    logged = {one.getMessage() for one in caplog.records if one.exc_info}
+    for name in (
+        "email-dispatched",
+        "message-enqueued",
+        "courier-started",
+        "message-began",
+        "message-deferred",
+        "message-sent",
+        "courier-stopped",
+    ):
+        assert f"A listener of {name} raised; the mail goes on." in logged
+    caplog.clear()

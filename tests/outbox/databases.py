@@ -1,0 +1,132 @@
+"""The databases that this suite runs on: each session has one of its own on each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from sqlalchemy import Engine, NullPool, create_engine, delete, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import OperationalError
+
+from flask_outbox.outbox.database import Database
+from flask_outbox.outbox.schema import metadata
+
+SERVERS = {
+    "postgresql": "postgresql+psycopg://postgres@127.0.0.1/postgres",
+    "mariadb": "mysql+pymysql://root@127.0.0.1/",
+}
+"""Where each server answers; no password is asked on a test machine."""
+
+NAMES = ("sqlite", *SERVERS)
+
+
+class Home(Protocol):
+    """A database system with room for outboxes."""
+
+    def bare(self, folder: Path) -> AbstractContextManager[str]:
+        """The URL of a database without tables."""
+
+    def empty(self, folder: Path) -> AbstractContextManager[str]:
+        """The URL of an outbox without messages."""
+
+
+@contextmanager
+def opened(name: str, folder: Path) -> Iterator[Home]:
+    """The home ``name``; skips where it is absent, fails where it is required."""
+    if name == "sqlite":
+        yield SqliteHome(folder)
+        return
+    with _server(name) as server, ServerHome(server).kept() as home:
+        yield home
+
+
+def is_required(name: str) -> bool:
+    """Whether ``OUTBOX_TEST_REQUIRE`` names it."""
+    named = os.environ.get("OUTBOX_TEST_REQUIRE", "").replace(" ", "").split(",")
+    return name in named or "all" in named
+
+
+@contextmanager
+def _server(name: str) -> Iterator[Engine]:
+    try:
+        engine = create_engine(
+            SERVERS[name], poolclass=NullPool, isolation_level="AUTOCOMMIT"
+        )
+        engine.connect().close()
+    except (ImportError, OperationalError) as error:
+        _absent(name, f"{name} cannot be used: {error}")
+    yield engine
+
+
+def _absent(name: str, reason: str) -> None:
+    if is_required(name):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+class SqliteHome:
+    """Files; an empty outbox is the copy of one that was made once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._template = folder / "template.db"
+        Database(f"sqlite:///{self._template}").upgrade()
+
+    @contextmanager
+    def bare(self, folder: Path) -> Iterator[str]:
+        yield f"sqlite:///{folder / 'outbox.db'}"
+
+    @contextmanager
+    def empty(self, folder: Path) -> Iterator[str]:
+        shutil.copyfile(self._template, folder / "outbox.db")
+        yield f"sqlite:///{folder / 'outbox.db'}"
+
+
+class ServerHome:
+    """One database of a server, emptied before each test."""
+
+    def __init__(self, server: Engine) -> None:
+        self._server = server
+        self._name = f"outbox_test_{os.getpid()}"
+        self._url = _named(server.url, self._name)
+
+    @contextmanager
+    def kept(self) -> Iterator[ServerHome]:
+        with self._database(self._name):
+            Database(self._url).upgrade()
+            yield self
+
+    @contextmanager
+    def bare(self, folder: Path) -> Iterator[str]:
+        with self._database(f"{self._name}_bare"):
+            yield _named(self._server.url, f"{self._name}_bare")
+
+    @contextmanager
+    def empty(self, folder: Path) -> Iterator[str]:
+        engine = create_engine(self._url, poolclass=NullPool)
+        with engine.begin() as connection:
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(delete(table))
+        yield self._url
+
+    @contextmanager
+    def _database(self, name: str) -> Iterator[None]:
+        self._run(f"CREATE DATABASE {name}")
+        try:
+            yield
+        finally:
+            forced = " WITH (FORCE)" if self._server.name == "postgresql" else ""
+            self._run(f"DROP DATABASE {name}{forced}")
+
+    def _run(self, statement: str) -> None:
+        with self._server.connect() as connection:
+            connection.exec_driver_sql(statement)
+
+
+def _named(server: URL, name: str) -> str:
+    return make_url(server).set(database=name).render_as_string(hide_password=False)

@@ -1,0 +1,211 @@
+"""Claiming: who gets what, in which order, and never twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+from flask_outbox.delivery import State
+from flask_outbox.outbox.records import Claim
+from flask_outbox.outbox.store import Outbox
+
+from . import elsewhere
+from .conftest import Opener
+from .elsewhere import Process
+from .making import (
+    ADA,
+    BOB,
+    COURIER,
+    OTHER_COURIER,
+    Clock,
+    content_of,
+    deferred,
+    new_message,
+    put,
+)
+
+CROWD = 300
+
+
+def ids_of(claims: list[Claim]) -> list[str]:
+    return [held.id for held in claims]
+
+
+def test_an_empty_outbox_has_nothing_to_claim(outbox: Outbox) -> None:
+    assert outbox.claim(COURIER, "default", 10) == []
+
+
+def test_a_claim_leases(outbox: Outbox) -> None:
+    message_id = put(outbox, ADA, BOB)
+
+    (held,) = outbox.claim(COURIER, "default", 10)
+
+    assert (held.id, held.owner, held.token) == (message_id, COURIER, 1)
+    assert (held.attempt, held.crashes, held.settled) == (1, 0, frozenset())
+    assert outbox.get(message_id).state is State.LEASED
+    assert outbox.claim(OTHER_COURIER, "default", 10) == []
+    assert outbox.leased_to(COURIER) == [message_id]
+    assert outbox.leased_to(OTHER_COURIER) == []
+
+
+def test_higher_priority_first_then_the_longest_due(
+    outbox: Outbox, clock: Clock
+) -> None:
+    def put_at(priority: int, waited_seconds: float) -> str:
+        due_at = clock.now - waited_seconds
+        return put(outbox, priority=priority, due_at=due_at)
+
+    low, late, high, early = (
+        put_at(-1_000, 300),
+        put_at(0, 10.25),
+        put_at(1_000, 0),
+        put_at(0, 10.5),
+    )
+
+    claims = outbox.claim(COURIER, "default", 10)
+
+    assert ids_of(claims) == [high, early, late, low]
+
+
+def test_not_before_it_is_due(outbox: Outbox, clock: Clock) -> None:
+    message_id = put(outbox, due_at=clock.now + 60)
+
+    clock.advance(59.999)
+    assert outbox.claim(COURIER, "default", 10) == []
+    clock.advance(0.001)
+    assert ids_of(outbox.claim(COURIER, "default", 10)) == [message_id]
+
+
+def test_what_is_not_due_holds_up_nothing(outbox: Outbox, clock: Clock) -> None:
+    put(outbox, priority=9, due_at=clock.now + 60)
+    due = put(outbox, priority=3)
+
+    assert ids_of(outbox.claim(COURIER, "default", 1)) == [due]
+
+
+def test_the_limit_counts_over_all_priorities(outbox: Outbox) -> None:
+    for priority in (1, 2, 3, 1, 2, 3):
+        put(outbox, priority=priority)
+
+    assert len(outbox.claim(COURIER, "default", 4)) == 4
+    assert len(outbox.claim(COURIER, "default", 4)) == 2
+
+
+def test_each_lane_has_its_own(outbox: Outbox) -> None:
+    here, there = put(outbox), put(outbox, lane="bulk")
+
+    assert ids_of(outbox.claim(COURIER, "bulk", 10)) == [there]
+    assert ids_of(outbox.claim(COURIER, "default", 10)) == [here]
+    assert outbox.claim(COURIER, "nowhere", 10) == []
+
+
+def test_each_claim_has_the_message_of_its_row(outbox: Outbox) -> None:
+    messages = {}
+    for number in range(20):
+        new = new_message(outbox.clock(), f"{number}@example.org", priority=number % 3)
+        messages[new.id] = (f"{number}@example.org",)
+        outbox.enqueue([new])
+
+    claims = outbox.claim(COURIER, "default", 20)
+
+    assert {held.id: held.envelope.recipients for held in claims} == messages
+
+
+def test_the_token_rises_with_each_lease(outbox: Outbox, clock: Clock) -> None:
+    put(outbox)
+    tokens = []
+    for _ in range(3):
+        (held,) = outbox.claim(COURIER, "default", 1)
+        tokens.append(held.token)
+        outbox.record([deferred(held, clock.now, clock.now)])
+
+    assert tokens == [1, 2, 3]
+
+
+def test_the_token_rises_above_that_of_the_hand_over(
+    outbox: Outbox, clock: Clock
+) -> None:
+    message_id = put(outbox, owner=COURIER)
+    outbox.give_back(COURIER, [message_id], "its courier stopped")
+
+    (held,) = outbox.claim(COURIER, "default", 1)
+
+    assert held.token == 2
+
+
+# --------------------------------------------------------------------- several at once
+
+
+def put_crowd(outbox: Outbox) -> set[str]:
+    messages = [
+        new_message(outbox.clock(), priority=number % 3) for number in range(CROWD)
+    ]
+    return {one.id for one in outbox.enqueue(messages)}
+
+
+def assert_each_was_claimed_once(expected: set[str], claimed: list[str]) -> None:
+    twice = [one for one, times in Counter(claimed).items() if times > 1]
+    assert not twice
+    assert set(claimed) == expected
+
+
+def test_threads_never_get_the_same(url: str, opener: Opener) -> None:
+    outboxes = [opener(url) for _ in range(4)]
+    expected = put_crowd(outboxes[0])
+
+    def claim_all(number: int) -> list[str]:
+        claimed: list[str] = []
+        outbox = outboxes[number % 4]
+        while claims := outbox.claim(f"courier-{number}", "default", 7):
+            claimed += ids_of(claims)
+        return claimed
+
+    with ThreadPoolExecutor(8) as threads:
+        claimed = [one for some in threads.map(claim_all, range(8)) for one in some]
+
+    assert_each_was_claimed_once(expected, claimed)
+
+
+def test_processes_never_get_the_same(url: str, outbox: Outbox, clock: Clock) -> None:
+    clock.now = 1_000_000_000.0
+    expected = put_crowd(outbox)
+
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(Process(elsewhere.claim_all, url, f"courier-{number}"))
+            for number in range(4)
+        ]
+        for process in processes:
+            assert process.hear() == "ready"
+        for process in processes:
+            process.say()
+        claimed = [one for process in processes for one in process.hear()]
+
+    assert_each_was_claimed_once(expected, claimed)
+
+
+def test_two_at_once_share_the_work(outbox: Outbox, other: Outbox) -> None:
+    expected = put_crowd(outbox)
+
+    with ThreadPoolExecutor(2) as threads:
+        halves = list(
+            threads.map(
+                lambda one: one.claim(COURIER, "default", CROWD // 2), (outbox, other)
+            )
+        )
+
+    assert [len(half) for half in halves] == [CROWD // 2] * 2
+    assert_each_was_claimed_once(expected, ids_of(halves[0]) + ids_of(halves[1]))
+
+
+def test_content_is_not_mixed_up(outbox: Outbox, other: Outbox) -> None:
+    messages = [new_message(outbox.clock()) for _ in range(20)]
+    for new in messages:
+        put(outbox, id=new.id, content=content_of(new.id))
+
+    claims = outbox.claim(COURIER, "default", 10)
+    claims += other.claim(OTHER_COURIER, "default", 10)
+
+    assert len(claims) == 20
+    assert all(held.content == content_of(held.id) for held in claims)

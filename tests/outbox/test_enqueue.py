@@ -1,0 +1,214 @@
+"""Handing over: whole or not at all, and once for each key."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from flask_outbox.delivery import Envelope, State
+from flask_outbox.errors import OutboxUnavailable
+from flask_outbox.outbox.records import Receipt
+from flask_outbox.outbox.store import Outbox
+
+from .conftest import Opener
+from .making import ADA, BOB, COURIER, SENDER, claim_one, kinds, new_message, put
+
+THREADS = 100
+
+
+def test_a_message_is_pending_for_everyone(outbox: Outbox) -> None:
+    new = new_message(outbox.clock(), ADA, BOB)
+
+    receipts = outbox.enqueue([new])
+
+    assert receipts == [Receipt(new.id, new.message_id, duplicate=False)]
+    found = outbox.get(new.id)
+    assert found.state is State.PENDING
+    assert [(one.address, one.state, one.reply) for one in found.recipients] == [
+        (ADA, State.PENDING, None),
+        (BOB, State.PENDING, None),
+    ]
+
+
+def test_everything_comes_back_as_it_was(outbox: Outbox) -> None:
+    new = new_message(
+        outbox.clock(),
+        subject="Grüße 🎈 漢字 \t'\"\\%s%%:x",
+        content=bytes(range(256)) * 8_192,
+        priority=-7,
+        tag="Ünï",
+        metadata='{"π":[1,null,"🎈"]}',
+        envelope=Envelope(
+            "jörg@xn--mller-kva.example",
+            ("用户@example.org", "%s@example.org"),
+            utf8_headers=True,
+            mail_options=("SIZE=1",),
+            rcpt_options=("NOTIFY=NEVER",),
+        ),
+    )
+    outbox.enqueue([new])
+
+    found = outbox.get(new.id)
+    assert found.subject == new.subject
+    assert found.return_path == new.envelope.return_path
+    assert found.message_id == new.message_id
+    assert (found.priority, found.tag, found.lane) == (-7, "Ünï", "default")
+    assert found.metadata == {"π": [1, None, "🎈"]}
+    assert found.size_bytes == len(new.content)
+    assert found.enqueued_at.timestamp() == pytest.approx(new.enqueued_at, abs=1e-6)
+    assert outbox.content(new.id) == new.content
+
+    held = claim_one(outbox)
+    assert held.envelope == new.envelope
+    assert held.content == new.content
+    assert held.give_up_at == new.give_up_at
+
+
+def test_the_recipients_keep_their_order(outbox: Outbox) -> None:
+    addresses = tuple(f"{n * 37 % 50}@example.org" for n in range(50))
+    message_id = put(outbox, *addresses)
+
+    assert claim_one(outbox).envelope.recipients == addresses
+    assert tuple(one.address for one in outbox.get(message_id).recipients) == addresses
+
+
+def test_many_are_kept_all_or_none(outbox: Outbox) -> None:
+    good, twin = new_message(outbox.clock()), new_message(outbox.clock())
+
+    with pytest.raises(OutboxUnavailable):
+        outbox.enqueue([good, twin, twin])
+
+    assert outbox.list() == []
+    outbox.enqueue([good, twin])
+    assert len(outbox.list()) == 2
+
+
+def test_one_that_fails_takes_no_other_caller_with_it(outbox: Outbox) -> None:
+    present = new_message(outbox.clock())
+    outbox.enqueue([present])
+
+    def enqueue(number: int) -> bool:
+        new = present if number % 4 == 0 else new_message(outbox.clock())
+        try:
+            outbox.enqueue([new])
+        except OutboxUnavailable:
+            return False
+        return True
+
+    with ThreadPoolExecutor(16) as threads:
+        kept = list(threads.map(enqueue, range(64)))
+
+    assert kept == [number % 4 != 0 for number in range(64)]
+    assert len(outbox.list(limit=100)) == 1 + 48
+
+
+def test_a_lease_of_its_own_comes_with_the_message(outbox: Outbox) -> None:
+    message_id = put(outbox, owner=COURIER)
+
+    assert outbox.get(message_id).state is State.LEASED
+    assert outbox.leased_to(COURIER) == [message_id]
+    assert outbox.claim("another", "default", 10) == []
+
+
+def test_nothing_enqueued_changes_nothing(outbox: Outbox) -> None:
+    assert outbox.enqueue([]) == []
+
+
+# ----------------------------------------------------------------------------- the key
+
+
+def test_the_same_key_gives_the_same_receipt(outbox: Outbox) -> None:
+    first = new_message(outbox.clock(), key="order-7")
+    second = new_message(outbox.clock(), BOB, key="order-7")
+
+    assert outbox.enqueue([first])[0].duplicate is False
+    assert outbox.enqueue([second]) == [
+        Receipt(first.id, first.message_id, duplicate=True)
+    ]
+    assert [one.id for one in outbox.list()] == [first.id]
+    assert kinds(outbox, first.id) == ["enqueued"]
+
+
+def test_a_key_twice_in_one_hand_over(outbox: Outbox) -> None:
+    messages = [new_message(outbox.clock(), key="order-7") for _ in range(3)]
+
+    receipts = outbox.enqueue(messages)
+
+    assert [one.id for one in receipts] == [messages[0].id] * 3
+    assert [one.duplicate for one in receipts] == [False, True, True]
+
+
+def test_a_duplicate_takes_no_lease(outbox: Outbox) -> None:
+    message_id = put(outbox, key="order-7")
+
+    assert put(outbox, key="order-7", owner=COURIER) == message_id
+    assert outbox.leased_to(COURIER) == []
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "ORDER-7",
+        "order-7 ",
+        " order-7",
+        "ordér-7",
+        "orde\N{LATIN SMALL LETTER R}\N{COMBINING CARON}-7",
+        "order-７",
+    ],
+)
+def test_keys_are_the_same_only_when_they_are_equal(outbox: Outbox, key: str) -> None:
+    first = put(outbox, key="order-7")
+
+    assert put(outbox, key=key) != first
+    assert put(outbox, key=key) != first
+    assert len(outbox.list()) == 2
+
+
+def test_the_longest_key_counts_to_its_end(outbox: Outbox) -> None:
+    assert put(outbox, key="🎈" * 254 + "a") != put(outbox, key="🎈" * 254 + "b")
+
+
+def test_messages_without_a_key_are_never_the_same(outbox: Outbox) -> None:
+    assert put(outbox) != put(outbox)
+
+
+def test_a_key_of_a_cancelled_message_is_still_taken(outbox: Outbox) -> None:
+    message_id = put(outbox, key="order-7")
+    outbox.cancel(message_id)
+
+    assert put(outbox, key="order-7") == message_id
+
+
+@pytest.mark.parametrize("processes", [1, 4])
+def test_a_crowd_with_one_key_leaves_one_row(
+    url: str, opener: Opener, processes: int
+) -> None:
+    outboxes = [opener(url) for _ in range(processes)]
+
+    def send(number: int) -> Receipt:
+        outbox = outboxes[number % processes]
+        (receipt,) = outbox.enqueue([new_message(outbox.clock(), key="order-7")])
+        return receipt
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        receipts = list(threads.map(send, range(THREADS)))
+
+    (kept,) = outboxes[0].list()
+    assert {one.id for one in receipts} == {kept.id}
+    assert len({one.message_id for one in receipts}) == 1
+    assert [one.duplicate for one in receipts].count(False) == 1
+
+
+def test_the_return_path_of_a_bounce_is_empty(outbox: Outbox) -> None:
+    message_id = put(outbox, envelope=Envelope("", (ADA,)))
+
+    assert outbox.get(message_id).return_path == ""
+    assert claim_one(outbox).envelope == Envelope("", (ADA,))
+
+
+def test_the_longest_addresses_fit(outbox: Outbox) -> None:
+    longest = "a" * 64 + "@" + "b" * 60 + "." + "c" * 60 + "." + "d" * 67
+    put(outbox, envelope=Envelope(longest, (longest, SENDER)))
+
+    assert claim_one(outbox).envelope == Envelope(longest, (longest, SENDER))
