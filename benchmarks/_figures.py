@@ -31,15 +31,26 @@ class Figures:
             samples=len(together),
         )
 
-    def ratio_to(self, other: Figures) -> float:
-        """How many times the median of ``other`` this median is."""
-        return self.p50 / other.p50
-
-    def spread_to(self, other: Figures) -> tuple[float, float]:
-        """The smallest and the largest of the rounds' own ratios to ``other``."""
+    def beside(self, other: Figures) -> Ratio:
+        """How many times as long as ``other`` this took, each round by itself."""
         pairs = zip(self.round_p50s, other.round_p50s, strict=True)
         ratios = [own / others for own, others in pairs]
-        return min(ratios), max(ratios)
+        return Ratio(*(percentile(ratios, percent) for percent in (50, 25, 75)))
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The median of the rounds' ratios, and between what the middle half of them lies.
+
+    Whatever slows a round down, slows both sides of its ratio down.
+    """
+
+    median: float
+    lower: float
+    upper: float
+
+    def __str__(self) -> str:
+        return f"{self.median:8.2f}   ({self.lower:.2f} … {self.upper:.2f})"
 
 
 @dataclass(frozen=True)
@@ -48,17 +59,17 @@ class Goal:
 
     what: str
     at_most: float
-    ratio: float | None
+    ratio: Ratio | None
 
     @property
     def verdict(self) -> str:
         """``reached``, ``missed`` or ``not measured``."""
         if self.ratio is None:
             return "not measured"
-        return "reached" if self.ratio <= self.at_most else "missed"
+        return "reached" if self.ratio.median <= self.at_most else "missed"
 
     def __str__(self) -> str:
-        ratio = "-" if self.ratio is None else f"{self.ratio:.2f}"
+        ratio = "-" if self.ratio is None else f"{self.ratio.median:.2f}"
         return f"{self.verdict:13} {ratio:>5} of {self.at_most:.1f}   {self.what}"
 
 

@@ -16,7 +16,7 @@ import flask_outbox
 from flask_outbox.mime import compose
 
 SENDER = "shop@example.com"
-MAIL = {
+MAIL: dict[str, Any] = {
     "subject": "Your order 4711 is on its way",
     "recipients": ["ada@example.org"],
     "body": "Hello Ada,\n\nyour order 4711 left our house today.\n\nThe shop\n",
@@ -25,6 +25,9 @@ MAIL = {
 }
 ARRIVAL_SECONDS = 60.0
 """How long mail may take to arrive, or threads to end, between two stretches."""
+
+REST_SECONDS = 0.06
+"""How long a courier goes on after the last mail: it writes late events down."""
 
 
 class Absent(Exception):
@@ -145,6 +148,7 @@ class Outbox(Way):
     def settle(self) -> None:
         if not self._mail.drain(ARRIVAL_SECONDS):
             raise Failed(f"Mail is still in the outbox after {ARRIVAL_SECONDS:.0f} s.")
+        time.sleep(REST_SECONDS)
 
     def close(self) -> None:
         self._mail.stop()
@@ -160,7 +164,7 @@ class OutboxHanging(Outbox):
         super().__init__(folder, port, OUTBOX_GRACE_SECONDS=1)
 
     def settle(self) -> None:
-        """Nothing ever leaves."""
+        time.sleep(REST_SECONDS)
 
 
 class FlaskMail(Way):

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from _figures import Figures, Goal, in_turns
@@ -33,11 +33,7 @@ from _ways import (
     Way,
 )
 
-GAITS = {"paced": 0.020, "back to back": 0.0}
-"""Seconds from one mail to the next."""
-
-ROUNDS, MAILS = 20, 25
-QUICK_ROUNDS, QUICK_MAILS = 4, 10
+ROUNDS, QUICK_ROUNDS = 100, 10
 WARM_UP_MAILS = 25
 PROFILED_MAILS = 1_000
 PROFILE_LINES = 45
@@ -45,8 +41,25 @@ PROFILE_LINES = 45
 BESIDE_THE_CLONE = Path(__file__).resolve().parents[2]
 PACKAGES = ("Flask", "SQLAlchemy", "aiosmtplib", "Flask-Mail", "celery", "redis")
 
-Measured = Mapping[str, Mapping[str, Figures]]
-"""By gait and by the name of the way."""
+
+@dataclass(frozen=True)
+class Gait:
+    """How mails follow each other, and how many each way sends in its turn."""
+
+    name: str
+    pace_seconds: float
+    mails: int
+
+    def __str__(self) -> str:
+        if not self.pace_seconds:
+            return f"{self.name}, {self.mails} mails in one request"
+        return f"{self.name}, one request every {self.pace_seconds * 1000:.0f} ms"
+
+
+GAITS = (Gait("paced", 0.020, 5), Gait("back to back", 0.0, 25))
+
+Measured = Mapping[Gait, Mapping[str, Figures]]
+"""For each gait the figures of each way, by its name."""
 
 
 def main() -> int:
@@ -63,13 +76,11 @@ def main() -> int:
             if options.profile:
                 profile(folder)
                 return 0
-            absent, measured = compare(
-                folder, options.redis, options.rounds, options.mails
-            )
+            absent, measured = compare(folder, options.redis, options.rounds)
         except Failed as failure:
             print(f"\nFailed: {failure}", file=sys.stderr)
             return 1
-    goals = goals_of(measured)
+    goals = [goal for gait, figures in measured.items() for goal in aims(gait, figures)]
     report(measured, absent, goals)
     if options.json:
         keep(options.json, surroundings, measured, absent, goals)
@@ -82,23 +93,32 @@ def _options() -> argparse.Namespace:
         epilog="The peers: pip install -r requirements/bench.txt",
     )
     add = parser.add_argument
-    add("--rounds", type=int, help=f"turns that each way takes ({ROUNDS})")
-    add("--mails", type=int, help=f"mails in each turn ({MAILS})")
-    add("--quick", action="store_true", help="a first look: fewer turns, fewer mails")
+    add("--rounds", type=int, help=f"turns that each way takes, from 2 ({ROUNDS})")
+    add("--quick", action="store_true", help=f"a first look: {QUICK_ROUNDS} rounds")
     add("--json", type=Path, metavar="FILE", help="keep all figures in FILE")
-    add("--dir", type=Path, default=BESIDE_THE_CLONE,
-        help="where to keep the files, in a new folder (beside the clone)")  # fmt: skip
-    add("--redis", default="redis://127.0.0.1:6379/15", metavar="URL",
-        help="the Redis for Celery; what is kept there is removed (%(default)s)")  # fmt: skip
+    add(
+        "--dir",
+        type=Path,
+        default=BESIDE_THE_CLONE,
+        help="keep the files in a new folder inside this one (beside the clone)",
+    )
+    add(
+        "--redis",
+        default="redis://127.0.0.1:6379/15",
+        metavar="URL",
+        help="for Celery; what is kept there is removed again (%(default)s)",
+    )
     add("--profile", action="store_true", help="say where mail.send() spends its time")
     options = parser.parse_args()
-    options.rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
-    options.mails = options.mails or (QUICK_MAILS if options.quick else MAILS)
+    if options.rounds is None:
+        options.rounds = QUICK_ROUNDS if options.quick else ROUNDS
+    if options.rounds < 2:
+        parser.error("--rounds: there is no ratio in less than two")
     return options
 
 
 def compare(
-    folder: Path, redis_url: str, rounds: int, mails: int
+    folder: Path, redis_url: str, rounds: int
 ) -> tuple[dict[str, str], Measured]:
     """Measure every way that is here; also say which are absent, and why."""
     with Sink() as sink, Sink(hanging=True) as hanging:
@@ -112,7 +132,7 @@ def compare(
         }
         with ExitStack() as stack:
             ways, absent = _open(kinds, stack)
-            measured = measure(ways, rounds, mails)
+            measured = measure(ways, rounds)
         _check_arrivals(ways, sink)
     return absent, measured
 
@@ -133,9 +153,9 @@ def _open(
     return ways, absent
 
 
-def measure(ways: Sequence[Way], rounds: int, mails: int) -> Measured:
+def measure(ways: Sequence[Way], rounds: int) -> Measured:
     """Let each way have a stretch of each gait in each round, in turns."""
-    samples: dict[str, dict[str, list[list[float]]]] = {
+    samples: dict[Gait, dict[str, list[list[float]]]] = {
         gait: {way.name: [] for way in ways} for gait in GAITS
     }
     for way in ways:
@@ -143,9 +163,10 @@ def measure(ways: Sequence[Way], rounds: int, mails: int) -> Measured:
         way.settle()
     for number in range(rounds):
         _show_progress(f"round {number + 1} of {rounds}")
-        for gait, pace_seconds in GAITS.items():
+        for gait in GAITS:
             for way in in_turns(ways, number):
-                samples[gait][way.name].append(way.stretch(mails, pace_seconds))
+                taken = way.stretch(gait.mails, gait.pace_seconds)
+                samples[gait][way.name].append(taken)
                 way.settle()
     _show_progress("")
     return {
@@ -166,21 +187,15 @@ def _check_arrivals(ways: Sequence[Way], sink: Sink) -> None:
         raise Failed(f"{due} mails were handed over and {taken} arrived.")
 
 
-def goals_of(measured: Measured) -> list[Goal]:
-    """The goals of the hand-over, in each gait."""
-    return [
-        goal for gait, figures in measured.items() for goal in _goals(gait, figures)
-    ]
-
-
-def _goals(gait: str, figures: Mapping[str, Figures]) -> Iterator[Goal]:
+def aims(gait: Gait, figures: Mapping[str, Figures]) -> Iterator[Goal]:
+    """The goals of the hand-over in one gait."""
     send = figures[Outbox.name]
     raw, hanging = figures[RawCommit.name], figures[OutboxHanging.name]
     celery = figures.get(CeleryDelay.name)
-    ratio = send.ratio_to(celery) if celery else None
-    yield Goal(f"{gait}: mail.send() to the raw commit", 2.0, send.ratio_to(raw))
-    yield Goal(f"{gait}: mail.send() to Celery .delay()", 1.0, ratio)
-    yield Goal(f"{gait}: server hanging to well", 1.2, hanging.ratio_to(send))
+    to_celery = send.beside(celery) if celery else None
+    yield Goal(f"{gait.name}: mail.send() to the raw commit", 2.0, send.beside(raw))
+    yield Goal(f"{gait.name}: mail.send() to Celery .delay()", 1.0, to_celery)
+    yield Goal(f"{gait.name}: server hanging to well", 1.2, hanging.beside(send))
 
 
 def report(
@@ -188,26 +203,20 @@ def report(
 ) -> None:
     """Print the tables, what is not in them and why, and the goals."""
     for gait, figures in measured.items():
-        pace_seconds = GAITS[gait]
-        pace = f", one every {pace_seconds * 1000:.0f} ms" if pace_seconds else ""
-        samples = figures[RawCommit.name].samples
-        print(f"\n{gait}{pace}: {samples} mails each way")
-        print(f"{'':29}{'p50 µs':>8}{'p99 µs':>9}{'× raw':>8}   rounds from to")
+        raw = figures[RawCommit.name]
+        print(f"\n{gait}: {raw.samples} mails each way")
+        print(f"{'':29}{'p50 µs':>8}{'p99 µs':>9}{'× raw':>8}   (middle half)")
         for name, one in figures.items():
-            print(_line(name, one, figures[RawCommit.name]))
+            print(f"{name:29}{_us(one.p50):8}{_us(one.p99):9}{one.beside(raw)}")
     for name, reason in absent.items():
         print(f"\nnot measured: {name}: {reason}")
-    print("\ngoals, by the medians")
+    print("\ngoals")
     for goal in goals:
         print(goal)
 
 
-def _line(name: str, one: Figures, raw: Figures) -> str:
-    least, most = one.spread_to(raw)
-    return (
-        f"{name:29}{one.p50 * 1e6:8.0f}{one.p99 * 1e6:9.0f}"
-        f"{one.ratio_to(raw):8.2f}   {least:.2f} … {most:.2f}"
-    )
+def _us(seconds: float) -> int:
+    return round(seconds * 1e6)
 
 
 def keep(
@@ -221,7 +230,7 @@ def keep(
     everything = {
         "machine": surroundings,
         "figures": {
-            gait: {name: asdict(one) for name, one in figures.items()}
+            gait.name: {name: asdict(one) for name, one in figures.items()}
             for gait, figures in measured.items()
         },
         "not_measured": absent,

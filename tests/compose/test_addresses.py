@@ -188,7 +188,7 @@ def test_what_is_accepted_is_one_safe_mailbox(name: str, spec: str) -> None:
     ],
 )
 def test_reading_takes_linear_time(value: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     with suppress(AddressError):
         Address.parse(value, "to")
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1

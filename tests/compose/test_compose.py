@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import a2b_base64
 from datetime import UTC, datetime, timedelta, timezone
 from email import message_from_bytes
 from email.policy import default
@@ -296,6 +297,15 @@ def test_a_subject_may_be_missing_lazy_or_have_tabs() -> None:
     assert composed(subject=Lazy("Größe")).subject == "Größe"
 
 
+def test_a_long_subject_is_folded_at_its_spaces() -> None:
+    content = composed(subject="many words " * 20 + "and more").content
+    assert b"Subject: many words many words" in content
+    assert b"=?" not in content
+    assert max(map(len, content.split(b"\r\n"))) <= 78
+    read = message_from_bytes(content, policy=default)
+    assert read["Subject"] == "many words " * 20 + "and more"
+
+
 # -- the tree of parts ---------------------------------------------------------------
 
 LOGO = Attachment("logo.png", data=b"1", content_id="logo")
@@ -419,9 +429,9 @@ def test_charsets_that_are_none(name: Any) -> None:
 
 def test_text_that_its_charset_lacks() -> None:
     with pytest.raises(
-        MessageError, match=r"^html: U\+20AC at position 2 is not in iso"
+        MessageError, match=r"^html: U\+20AC at position 3 is not in iso"
     ):
-        composed(html="ab€", charset="latin-1")
+        composed(html="a\nb€", charset="latin-1")
 
 
 @pytest.mark.parametrize(
@@ -461,6 +471,22 @@ def test_text_in_the_charset_that_its_type_names() -> None:
     part = attached("a.csv", "text/csv; charset=latin-1; header=present", "é")
     assert part["content-type"] == 'text/csv; charset="latin-1"; header="present"'
     assert part.body == b"6Q=="
+
+
+def test_parameters_may_be_quoted_and_stand_in_any_order() -> None:
+    part = attached("a.csv", 'text/csv; title="a \\"b\\""; Charset="latin-1"', "é")
+    assert part["content-type"] == (
+        "text/csv; title*=utf-8''a%20%22b%22; Charset=\"latin-1\""
+    )
+    assert part.body == b"6Q=="
+
+
+@pytest.mark.parametrize("size", [0, 1, 57, 58, 58_367, 58_368, 58_369, 200_000])
+def test_octets_of_any_size(size: int) -> None:
+    octets = bytes(range(256)) * (size // 256 + 1)
+    body = attached("a", None, octets[:size]).body
+    assert a2b_base64(body) == octets[:size]
+    assert all(len(line) == 76 for line in body.split(b"\r\n")[:-1])
 
 
 def test_octets_have_no_charset() -> None:

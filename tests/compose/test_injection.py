@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from email.header import decode_header, make_header
+from itertools import product
 from typing import Any
 
 import pytest
@@ -87,9 +88,8 @@ def composed(**arguments: Any) -> Any:
 
 
 @pytest.mark.parametrize("field", HEADER_FIELDS)
-@pytest.mark.parametrize("bad", BAD, ids=ascii)
-def test_every_header_field_refuses_every_bad_character(field: str, bad: str) -> None:
-    for payload in PAYLOADS:
+def test_every_header_field_refuses_every_bad_character(field: str) -> None:
+    for bad, payload in product(BAD, PAYLOADS):
         with pytest.raises(MessageError) as caught:
             composed(**HEADER_FIELDS[field](payload.format(bad, bad)))
         assert caught.value.field == field.strip()
@@ -114,6 +114,7 @@ def test_the_configured_sender_and_the_id(bad: str) -> None:
     message = Message(recipients=["a@x"])
     with pytest.raises(MessageError, match=r"^MAIL_DEFAULT_SENDER: "):
         compose(message, default_sender=(f"Me{bad}", "me@x"))
+    message.html, message.body = "h", "t"
     with pytest.raises(MessageError, match=r"^unique: "):
         compose(message, default_sender="me@x", unique=f"a{bad}b")
 

@@ -250,7 +250,7 @@ def test_parts_that_no_server_should_see(payload: str, fault: str) -> None:
         composed(message)
 
 
-@pytest.mark.parametrize("payload", [7, [7], "\udcff", "\ud800"], ids=ascii)
+@pytest.mark.parametrize("payload", [7, [7], "\ud800"], ids=ascii)
 def test_whatever_the_standard_library_cannot_write(payload: Any) -> None:
     message = legacy(("To", "a@x"))
     message.set_payload(payload)

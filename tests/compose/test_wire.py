@@ -1,8 +1,10 @@
-"""The strict reader can say no: each rule of it, broken once."""
+"""The strict reader can say no, and so can our own guard: each rule broken once."""
 
 from __future__ import annotations
 
 import pytest
+
+from flask_outbox.mime.bodies import wire_fault
 
 from .wire import read_strictly
 
@@ -39,3 +41,22 @@ def test_a_good_message_passes() -> None:
 def test_a_bad_one_does_not(old: bytes, new: bytes) -> None:
     with pytest.raises(AssertionError):
         read_strictly(GOOD.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("octets", "fault"),
+    [
+        (b"a\r\n" + b"x" * 998 + b"\r\n.\r\n", None),
+        (b"", None),
+        (b"\xe9", "octets that are not ASCII"),
+        (b"a\0", "a NUL"),
+        (b"a\n", "a CR or LF that stands alone"),
+        (b"a\r", "a CR or LF that stands alone"),
+        (b"a\n\r", "a CR or LF that stands alone"),
+        (b"x" * 999, "a line of more than 998 octets"),
+    ],
+)
+def test_our_own_guard_of_the_standard_library(
+    octets: bytes, fault: str | None
+) -> None:
+    assert wire_fault(octets) == fault

@@ -99,7 +99,9 @@ class ServerHome:
     def kept(self) -> Iterator[ServerHome]:
         with self._database(self._name):
             Database(self._url).upgrade()
+            self._engine = create_engine(self._url)
             yield self
+            self._engine.dispose()
 
     @contextmanager
     def bare(self, folder: Path) -> Iterator[str]:
@@ -108,8 +110,7 @@ class ServerHome:
 
     @contextmanager
     def empty(self, folder: Path) -> Iterator[str]:
-        engine = create_engine(self._url, poolclass=NullPool)
-        with engine.begin() as connection:
+        with self._engine.begin() as connection:
             for table in reversed(metadata.sorted_tables):
                 connection.execute(delete(table))
         yield self._url

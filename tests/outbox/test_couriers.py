@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from flask_outbox.delivery import State
@@ -228,20 +232,6 @@ def test_a_killed_process_is_found_at_once(
     assert couriers(outbox) == {}
 
 
-def test_a_process_that_is_long_gone_is_found(
-    outbox: Outbox, url: str, clock: Clock
-) -> None:
-    message_id = put(outbox)
-    with Process(
-        elsewhere.claim_and_record, url, OTHER_COURIER, str(clock.now)
-    ) as process:
-        process.hear()
-        process.kill()
-        process.bury()
-
-    assert outbox.rescue(hold=False) == [(message_id, OTHER_COURIER, State.PENDING)]
-
-
 def test_a_frozen_courier_changes_nothing_when_it_wakes(
     outbox: Outbox, url: str, clock: Clock
 ) -> None:
@@ -267,6 +257,25 @@ def test_a_frozen_courier_changes_nothing_when_it_wakes(
 def test_this_process_is_there() -> None:
     assert this_process()
     assert not is_gone(this_process())
+
+
+def test_a_process_is_gone_as_soon_as_it_is_dead() -> None:
+    """A zombie does nothing any more, however long its parent leaves it about."""
+    tell = "from flask_outbox.outbox.couriers import this_process as p; print(p())"
+    with subprocess.Popen(
+        [sys.executable, "-uc", f"{tell}; input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout
+        process = child.stdout.readline().rstrip()
+        assert not is_gone(process)
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert is_gone(process)
+        child.wait()
+        assert is_gone(process)
 
 
 def test_a_number_that_was_given_anew_is_another_process() -> None:

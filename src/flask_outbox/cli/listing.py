@@ -17,7 +17,11 @@ HEADINGS = ("Id", "State", "Age", "Attempts", "To", "Subject")
 
 
 @click.command("list")
-@click.option("--state", type=click.Choice(list(State)), help="Only in this state.")
+@click.option(
+    "--state",
+    type=click.Choice([one.value for one in State]),
+    help="Only in this state.",
+)
 @click.option(
     "--limit",
     default=20,
@@ -41,7 +45,7 @@ def list_messages(
         if len(found) == limit:
             say(f"\nOlder ones: --before {found[-1].id}")
     else:
-        say("There are no such messages." if state or before else "There is nothing.")
+        say("There are no messages.")
 
 
 def _row(one: Summary, now: float) -> tuple[str, ...]:

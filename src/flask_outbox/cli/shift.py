@@ -133,9 +133,8 @@ class Shift:
                 stack.enter_context(ended.connected_to(count, self._app))
             yield
 
-    def _count(self, kind: str, _app: Flask, courier: str, **_: Any) -> None:
-        if courier == self._courier.id:
-            self._counts[kind] += 1
+    def _count(self, kind: str, _app: Flask, **_: Any) -> None:
+        self._counts[kind] += 1
 
 
 @contextmanager

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 WIDEST, UNKNOWN = 120, 100
 """Columns used of a terminal at most, and where nobody says how wide it is."""
 
-UNBROKEN = 26
-"""A word of up to this length, such as an id, is kept whole while there is room."""
+WHOLE, WORD = 26, 12
+"""Up to this length a cell of one word, such as an id, and a word of a text are not
+broken, while there is room."""
 
 NARROWEST = 6
-"""No column becomes narrower than this; a terminal narrower than that overflows."""
+"""No column becomes narrower than this; a terminal too narrow for that overflows."""
 
 GAP = "  "
 
@@ -96,26 +97,24 @@ def _pieces(word: str, width: int) -> list[str]:
 
 
 def _widths(rows: Sequence[Cells], available: int) -> list[int]:
-    """The columns' widths: the widest give way until all of them fit."""
+    """The columns' widths: what each needs, or else its share of what there is."""
     room = available - len(GAP) * (len(rows[0]) - 1)
     by_column = list(zip(*rows, strict=True))
-    widths = [max(columns(cell) for cell in cells) for cells in by_column]
-    words = [
-        max(columns(word) for cell in cells for word in cell.split(" "))
-        for cells in by_column
+    needed = [max(map(columns, cells)) for cells in by_column]
+    least = [max(map(_unbroken, cells)) for cells in by_column]
+    if sum(least) > room:
+        least = [min(one, NARROWEST) for one in least]
+    wanted = [need - low for need, low in zip(needed, least, strict=True)]
+    spare = min(max(0, room - sum(least)), sum(wanted))
+    return [
+        low + (want * spare // sum(wanted) if want else 0)
+        for low, want in zip(least, wanted, strict=True)
     ]
-    _narrow(widths, [min(word, UNBROKEN) for word in words], room)
-    _narrow(widths, [min(word, NARROWEST) for word in words], room)
-    return widths
 
 
-def _narrow(widths: list[int], least: list[int], room: int) -> None:
-    while sum(widths) > room:
-        spare = [width > low for width, low in zip(widths, least, strict=True)]
-        if not any(spare):
-            return
-        _, widest = max((w, i) for i, w in enumerate(widths) if spare[i])
-        widths[widest] -= 1
+def _unbroken(cell: str) -> int:
+    words = [columns(word) for word in cell.split(" ")]
+    return min(max(words), WHOLE if len(words) == 1 else WORD)
 
 
 def _laid_out(row: Cells, widths: Sequence[int]) -> list[str]:

@@ -14,11 +14,12 @@ def clock(at: datetime) -> str:
 
 def duration(seconds: float) -> str:
     """A length of time: ``3.2 ms``, ``12.3 s``, ``4 min 12 s``, ``3 d 4 h``."""
-    if abs(seconds) < 1:
-        return f"{seconds * 1000:.1f} ms"
-    if abs(seconds) < MINUTE:
-        return f"{seconds:.1f} s"
-    sign, whole = "-" if seconds < 0 else "", round(abs(seconds))
+    sign, length = "-" if seconds < 0 else "", abs(seconds)
+    if length < 1:
+        return f"{sign}{length * 1000:.1f} ms"
+    whole = round(length)
+    if whole < MINUTE:
+        return f"{sign}{length:.1f} s"
     if whole < HOUR:
         return f"{sign}{whole // MINUTE} min {whole % MINUTE} s"
     if whole < DAY:

@@ -1,1 +1,1 @@
-"""The demo: press *Send*, and see what happens to one mail. ``scripts/demo`` runs it."""
+"""The demo: press *Send*, and see what happens to the mail. ``scripts/demo``."""

@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flask_outbox import OutboxError
+
 from .errors import CannotRun
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     try:
         return _run(options)
-    except CannotRun as error:
+    except (CannotRun, OutboxError) as error:
         print(f"The demo cannot run: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -88,8 +90,9 @@ def _run(options: argparse.Namespace) -> int:
 
 def _serve(demo: Demo) -> None:
     logging.getLogger("flask_outbox").setLevel(logging.INFO)
-    print(f"The demo is at {demo.address}", flush=True)
-    print(f"Its SMTP server listens on port {demo.smtp.port}, its files are in {demo.folder}.")
+    print(f"The demo is at {demo.address}")
+    print(f"Its SMTP server listens on port {demo.smtp.port}.")
+    print(f"Its files are in {demo.folder}.")
     print("Ctrl-C ends it.", flush=True)
     try:
         threading.Event().wait()

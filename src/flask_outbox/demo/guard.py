@@ -27,13 +27,13 @@ HEADERS = {
 
 
 def protect(app: Flask) -> None:
-    """Answer only under the demo's own names, and say in each response who may use it."""
+    """Answer only under the demo's own names; let no other page use the answers."""
     app.before_request(_refuse_other_names)
     app.after_request(_add_headers)
 
 
 def own_pages_only(view: Callable[P, R]) -> Callable[P, R]:
-    """Let a view be called by a person, a program or the demo's page, by no other page."""
+    """Let people, programs and the demo's own page call a view, and no other page."""
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:

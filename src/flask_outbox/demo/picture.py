@@ -74,6 +74,11 @@ class Sight:
         return self.record.attempts[-1].number if self.record.attempts else 0
 
     @property
+    def times(self) -> str:
+        """How often it was tried: "once"."""
+        return "once" if self.attempt == 1 else f"{self.attempt} times"
+
+    @property
     def reply(self) -> str:
         """What the server last said of the message, or ""."""
         reply = self.record.recipients[0].reply
@@ -124,8 +129,8 @@ def _courier(sight: Sight) -> Look:
     if not sight.attempt:
         return Light.AHEAD, ""
     if sight.record.state is State.PENDING:
-        return Light.AHEAD, f"attempt {sight.attempt} is over, another follows"
-    return Light.DONE, "1 attempt" if sight.attempt == 1 else f"{sight.attempt} attempts"
+        return Light.AHEAD, "pauses" if sight.pause else f"tried {sight.times}"
+    return Light.DONE, f"tried {sight.times}"
 
 
 def _server(sight: Sight) -> Look:

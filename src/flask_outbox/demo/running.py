@@ -11,9 +11,13 @@ from tempfile import TemporaryDirectory
 
 from flask import Flask
 
-from .app import create_app, mail, unfinished
+from flask_outbox import State
+
+from .app import create_app
 from .errors import CannotRun
+from .sending import mail
 from .smtp import LocalSmtp
+from .watching import unfinished
 from .web import WebServer, listen
 
 
@@ -31,7 +35,8 @@ def running(port: int, keep: Path | None) -> Iterator[Demo]:
     """Run the demo inside the ``with`` block; afterwards nothing of it is left.
 
     ``keep`` is where outbox and arrived mails are kept, else they go with the demo.
-    Mail that an earlier run left there goes out. Raises `CannotRun`.
+    Mail that an earlier run left there goes out. Raises `CannotRun`, and `OutboxError`
+    where the outbox cannot be used.
     """
     with ExitStack() as ending:
         listener = ending.enter_context(listen(port))
@@ -65,14 +70,12 @@ def _folder(keep: Path) -> Path:
 def _drain(app: Flask, keep: Path | None) -> None:
     """Let the courier finish what it has begun, and say what is left."""
     with app.app_context():
-        if unfinished():
-            _say(
-                "The courier finishes what it has begun. Ctrl-C again ends it at once."
-            )
+        if any(record.state is State.LEASED for record in unfinished()):
+            _say("The courier finishes what it has begun. Ctrl-C again ends it now.")
         mail.stop()
         left = unfinished()
-    for subject in left:
-        _say(f"Still in the outbox: {subject}")
+    for record in left:
+        _say(f"Still in the outbox: {record.subject}")
     if left and keep:
         _say(f"The next start with --keep {keep} delivers it.")
     elif left:

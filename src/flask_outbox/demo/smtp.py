@@ -100,18 +100,14 @@ class LocalSmtp:
 
     def stop(self) -> None:
         """Return once nothing is left of the server but its files."""
-        self._run(self._close())
+        self._run(self._wind_up())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
-    def behave(
-        self, behaviour: Behaviour, slow_seconds: float = SLOW_SECONDS
-    ) -> None:
+    def behave(self, behaviour: Behaviour, slow_seconds: float = SLOW_SECONDS) -> None:
         """Behave so from now on. Raises `OSError` when the port is no longer free."""
-        self._run(self._close() if behaviour is Behaviour.DOWN else self._listen())
-        self.behaviour = behaviour
-        self.slow_seconds = slow_seconds
+        self._run(self._behave(behaviour, slow_seconds))
 
     def wait_for(self, message_id: str, timeout_seconds: float) -> Arrival | None:
         """The arrival of a mail, or None when it has not come within the time."""
@@ -129,6 +125,14 @@ class LocalSmtp:
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
+    async def _behave(self, behaviour: Behaviour, slow_seconds: float) -> None:
+        if behaviour is Behaviour.DOWN:
+            await self._close()
+        else:
+            await self._listen()
+        self.behaviour = behaviour
+        self.slow_seconds = slow_seconds
+
     async def _listen(self) -> None:
         if self._listening is None:
             self._listening = await self._loop.create_server(
@@ -144,8 +148,12 @@ class LocalSmtp:
         for conversation in self._conversations:
             if isinstance(conversation.transport, asyncio.WriteTransport):
                 conversation.transport.abort()
-        while len(asyncio.all_tasks()) > 1:
-            await asyncio.sleep(0)
+
+    async def _wind_up(self) -> None:
+        await self._close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others)
 
     def _converse(self) -> SMTP:
         conversation = SMTP(
@@ -154,7 +162,7 @@ class LocalSmtp:
         self._conversations.add(conversation)
         return conversation
 
-    async def handle_RCPT(  # noqa: N802
+    async def handle_RCPT(
         self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
     ) -> str:
         """Answer RCPT TO (aiosmtpd's hook)."""
@@ -163,7 +171,7 @@ class LocalSmtp:
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 Recipient ok"
 
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         """Answer the final dot (aiosmtpd's hook)."""
         if self.behaviour is Behaviour.SLOW:
             await asyncio.sleep(self.slow_seconds)

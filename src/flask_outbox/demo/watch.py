@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 from typing import Any
 
 from flask import Flask
@@ -24,7 +24,7 @@ class Pause:
 
 
 class Watch:
-    """Listens to the signals of one app.
+    """Listens to the signals of one app. ``ids`` has its messages, the newest first.
 
     A message counts from its hand-over, or, when an earlier run left it, from when a
     courier takes it up.
@@ -32,7 +32,8 @@ class Watch:
 
     def __init__(self, app: Flask) -> None:
         self.pause: Pause | None = None
-        self._ids: deque[str] = deque(maxlen=MESSAGES)
+        self.ids: tuple[str, ...] = ()
+        self._adding = Lock()
         for signal in (
             events.message_enqueued,
             events.message_rescued,
@@ -42,14 +43,10 @@ class Watch:
         events.lane_paused.connect(self._paused, sender=app)
         events.lane_resumed.connect(self._resumed, sender=app)
 
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """The latest messages, the newest first."""
-        return tuple(reversed(self._ids))
-
     def _message(self, _app: Flask, message_id: str, **_: Any) -> None:
-        if message_id not in self._ids:
-            self._ids.append(message_id)
+        with self._adding:
+            if message_id not in self.ids:
+                self.ids = (message_id, *self.ids)[:MESSAGES]
 
     def _paused(self, _app: Flask, reason: str, seconds: float, **_: Any) -> None:
         self.pause = Pause(reason, datetime.now(UTC) + timedelta(seconds=seconds))

@@ -14,6 +14,9 @@ from .errors import CannotRun
 
 HOST = "127.0.0.1"
 
+STOP_LOOK_SECONDS = 0.1
+"""How often the server looks whether it shall stop."""
+
 
 def listen(port: int) -> socket.socket:
     """A socket that listens on ``port``, or on a free one for 0. Raises `CannotRun`."""
@@ -40,12 +43,13 @@ class WebServer:
     def __init__(self, app: WSGIApplication, listener: socket.socket) -> None:
         port = listener.getsockname()[1]
         self.address = f"http://{HOST}:{port}/"
-        self._server = make_server(
-            HOST, port, app, threaded=True, fd=listener.fileno()
-        )
+        self._server = make_server(HOST, port, app, threaded=True, fd=listener.fileno())
         listener.close()
         self._thread = threading.Thread(
-            target=self._server.serve_forever, name="demo-web", daemon=True
+            target=self._server.serve_forever,
+            args=(STOP_LOOK_SECONDS,),
+            name="demo-web",
+            daemon=True,
         )
 
     def start(self) -> None:
@@ -53,7 +57,7 @@ class WebServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer no more, on connections that browsers keep open neither."""
+        """Answer no more, not even on connections that a browser opened ahead."""
         self._server.app = Response(
             "The demo has ended.\n", 503, {"Connection": "close"}
         )

@@ -41,7 +41,9 @@ def adopt(
     """The heading of ``message`` and what stands below it; it is read, not changed."""
     try:
         _check_every_header(message)
-        return _heading(message, default_sender, now), [_parts(message, unique)]
+        heading = _heading(message, default_sender, now)
+        heading.identify(unique)
+        return heading, [_parts(message, unique)]
     except MessageError:
         raise
     except Exception as error:  # the email package raises whatever its parsers meet

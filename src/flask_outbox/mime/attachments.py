@@ -1,4 +1,8 @@
-"""One attachment as a part: its headers, and its octets in a transfer encoding."""
+"""One attachment as a part: its headers, and its octets in a transfer encoding.
+
+Octets travel as base64 and arrive as they are, text included; only a message that is
+attached as one is carried as text.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import unicodedata
 from ..characters import shown
 from ..errors import AttachmentError, HeaderError
 from ..message import Attachment
-from .bodies import Encoded, base64_lines, charset, encode_in, wire_fault
+from .bodies import Encoded, base64_lines, charset, encode_in, wire_fault, with_crlf
 from .content_types import ContentType, is_token
 from .headers import extra, header_name, one_line, parameterised
 
@@ -90,7 +94,7 @@ def _message_body(
     It is carried as 7bit, with CRLF for its line ends. One that is not fit for that
     travels octet by octet as a file of no known type instead.
     """
-    lines = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+    lines = with_crlf(data)
     if wire_fault(lines) is None:
         return content_type, ("7bit", lines)
     file_type = ContentType("application/octet-stream")

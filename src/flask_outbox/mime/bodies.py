@@ -17,6 +17,7 @@ from ..errors import MessageError
 from .headers import LONGEST_LINE
 
 _BASE64_LINE = 76
+_BASE64_BLOCK = 1024 * _BASE64_LINE // 4 * 3
 
 _is_token = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]{1,40}").fullmatch
 
@@ -83,22 +84,25 @@ def encode_text(text: str, into: Charset, field: str) -> Encoded:
     Plain ASCII in short lines stays readable as 7bit. A NUL asks for base64, the one
     encoding that every reader decodes to the same octets.
     """
-    octets = encode_in(into, with_crlf(text), field)
-    if b"\0" in octets or not into.keeps_lines:
+    if not into.keeps_lines:
+        text = re.sub("\r\n?|\n", "\r\n", text)
+        return "base64", base64_lines(encode_in(into, text, field))
+    octets = with_crlf(encode_in(into, text, field))
+    if b"\0" in octets:
         return "base64", base64_lines(octets)
     if octets.isascii() and _has_legal_lines(octets):
         return "7bit", octets
-    quoted = quoted_printable(octets)
+    quoted = _quoted_printable(octets)
     if len(quoted) <= _base64_length(octets):
         return "quoted-printable", quoted
     return "base64", base64_lines(octets)
 
 
-def with_crlf(text: str) -> str:
-    """``text`` with CRLF in place of every CR, LF and CRLF."""
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text.replace("\n", "\r\n")
+def with_crlf(octets: bytes) -> bytes:
+    """``octets`` with CRLF in place of every CR, LF and CRLF."""
+    if b"\r" in octets:
+        octets = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return octets.replace(b"\n", b"\r\n")
 
 
 def encode_in(
@@ -143,7 +147,7 @@ def _base64_length(octets: bytes) -> int:
     return characters + (characters - 1) // _BASE64_LINE * len("\r\n")
 
 
-def quoted_printable(octets: bytes) -> bytes:
+def _quoted_printable(octets: bytes) -> bytes:
     """Quoted-printable of text whose lines end in CRLF (RFC 2045 section 6.7)."""
     quoted = b2a_qp(octets)
     if b"\n" in octets:
@@ -152,13 +156,17 @@ def quoted_printable(octets: bytes) -> bytes:
 
 
 def base64_lines(octets: bytes) -> bytes:
-    """Base64 in lines of 76 (RFC 2045 section 6.8), without a final line end."""
-    encoded = b2a_base64(octets, newline=False)
-    if len(encoded) <= _BASE64_LINE:
-        return encoded
+    """Base64 in lines of 76 (RFC 2045 section 6.8), without a final line end.
+
+    Done block by block, so that a large file never stands in memory as single lines.
+    """
+    starts = range(0, len(octets), _BASE64_BLOCK)
     return b"\r\n".join(
-        [
-            encoded[start : start + _BASE64_LINE]
-            for start in range(0, len(encoded), _BASE64_LINE)
-        ]
+        [_base64_block(octets[start : start + _BASE64_BLOCK]) for start in starts]
     )
+
+
+def _base64_block(octets: bytes) -> bytes:
+    encoded = b2a_base64(octets, newline=False)
+    starts = range(0, len(encoded), _BASE64_LINE)
+    return b"\r\n".join([encoded[start : start + _BASE64_LINE] for start in starts])

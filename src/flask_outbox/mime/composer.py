@@ -47,7 +47,7 @@ def compose(
     mail_options: tuple[str, ...] = ()
     rcpt_options: tuple[str, ...] = ()
     if isinstance(message, Message):
-        heading = heading_of(message, default_sender, now)
+        heading = heading_of(message, unique, default_sender, now)
         parts = parts_of(message, unique, ascii_attachments)
         mail_options = esmtp_options(message.mail_options, "mail_options")
         rcpt_options = esmtp_options(message.rcpt_options, "rcpt_options")
@@ -57,7 +57,6 @@ def compose(
         raise MessageError(
             "message", f"is {shown(message)}; pass a Message or an EmailMessage"
         )
-    heading.identify(unique)
     head = heading.write()
     envelope = heading.envelope(not head.isascii(), mail_options, rcpt_options)
     ending = b"" if parts[-1][-2:] in (b"", b"\r\n") else b"\r\n"

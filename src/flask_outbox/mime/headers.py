@@ -24,6 +24,7 @@ NAME_LENGTH = 76
 _PHRASE_WORD = 60
 _ENCODED_WORD_LENGTH = 75
 _ENCODED_WORD_FRAME = len("=?utf-8?q??=")
+_ONE_CHARACTER = len("=F0=9F=98=80")
 
 _STRUCTURED = {"references", "in-reply-to", "auto-submitted", "precedence"}
 _STRUCTURED_FAMILIES = ("list-", "resent-", "dkim-", "arc-", "received")
@@ -171,13 +172,13 @@ def fold(name: str, words: Iterable[str]) -> str:
     return "\r\n".join(lines) + "\r\n"
 
 
-def encoded_words(text: str, room: int = _ENCODED_WORD_LENGTH) -> list[str]:
+def encoded_words(text: str, room: int) -> list[str]:
     """``text`` as encoded-words in UTF-8 (RFC 2047), the first no longer than ``room``.
 
     No character is split between two of them. Q, as long as much of it can be read.
     """
-    first = min(max(room, 24), _ENCODED_WORD_LENGTH) - _ENCODED_WORD_FRAME
     rest = _ENCODED_WORD_LENGTH - _ENCODED_WORD_FRAME
+    first = min(max(room - _ENCODED_WORD_FRAME, _ONE_CHARACTER), rest)
     octets = text.encode()
     quoted = _q(octets)
     if len(quoted) <= 2 * len(octets):

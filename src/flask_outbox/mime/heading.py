@@ -17,8 +17,9 @@ from ..message.addresses import DOT_ATOM
 from .headers import address_list, extra, free_text, header_name, one_line, unstructured
 
 _is_message_id = re.compile(rf"<{DOT_ATOM}@(?:{DOT_ATOM}|\[[!-Z^-~]*\])>").fullmatch
-_LONGEST_MESSAGE_ID = 900
 _is_option = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(?:=[!-<>-~]+)?").fullmatch
+
+_LONGEST_MESSAGE_ID = 900
 
 _ASK_INSTEAD = {
     "from": "pass sender=",
@@ -124,7 +125,10 @@ class Heading:
 
 
 def heading_of(
-    message: Message, default_sender: AddressLike | None, now: float | None
+    message: Message,
+    unique: str,
+    default_sender: AddressLike | None,
+    now: float | None,
 ) -> Heading:
     """Read and check everything of ``message`` that stands above its parts."""
     heading = Heading(
@@ -138,6 +142,7 @@ def heading_of(
     )
     for name, value in (message.extra_headers or {}).items():
         heading.add(name, value, f"extra_headers[{shown(name)}]")
+    heading.identify(unique)
     return heading
 
 

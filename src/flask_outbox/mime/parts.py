@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import count
 
 from ..characters import shown
 from ..errors import MessageError
@@ -56,11 +55,12 @@ def _texts(message: Message) -> dict[str, Part]:
     There is always at least one: a message without any text has an empty plain one.
     """
     into = charset(message.charset or "utf-8", "charset")
+    alts = message.alts or {}
     texts: dict[str, Part] = {}
-    if message.body or not message.alts:
+    if message.body or not alts:
         body = "" if message.body is None else message.body
         texts["plain"] = _text_part("plain", body, into, "body")
-    for kind, text in message.alts.items():
+    for kind, text in alts.items():
         field = "html" if kind == "html" else f"alts[{shown(kind)}]"
         texts[kind] = _text_part(kind, text, into, field)
     return texts
@@ -108,17 +108,15 @@ def _multipart(subtype: str, parts: Iterable[Part], boundary: str) -> Part:
     return pieces
 
 
-def boundary_token(unique: str, leaves: Iterable[Part]) -> str:
+def boundary_token(unique: str, leaves: list[Part]) -> str:
     """The heart of every boundary: made of ``unique``, and found in none of the parts.
 
     So nobody who writes a part can end it: a token foreseen becomes another one.
     """
-    for attempt in count():
-        seed = f"{unique} {attempt}".encode()
-        token = blake2b(seed, digest_size=16).hexdigest()
-        if not _stands_in(token.encode(), leaves):
-            return token
-    raise AssertionError("a text that holds every token there is")
+    token = blake2b(unique.encode(), digest_size=16).hexdigest()
+    while _stands_in(token.encode(), leaves):
+        token = blake2b(token.encode(), digest_size=16).hexdigest()
+    return token
 
 
 def _stands_in(octets: bytes, leaves: Iterable[Part]) -> bool:

@@ -175,9 +175,7 @@ def _couriers(connection: Connection, now: float) -> tuple[CourierRecord, ...]:
             select(message.c.lease_owner, func.count())
             .where(message.c.state == LEASED)
             .group_by(message.c.lease_owner)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     rows = connection.execute(select(courier).order_by(courier.c.started_at))
     return tuple(

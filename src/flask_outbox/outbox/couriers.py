@@ -49,8 +49,12 @@ def dead_couriers(connection: Connection, now: float) -> list[str]:
     """Strike off couriers that are dead, and name them.
 
     Dead is one whose lease ran out, whose process is gone, or who holds leases without
-    having a heartbeat at all.
+    having a heartbeat at all. Owners are looked up first: whoever leases something has
+    registered before.
     """
+    owners = connection.scalars(
+        select(message.c.lease_owner).where(message.c.state == LEASED).distinct()
+    ).all()
     known = connection.execute(select(*courier.c["id", "process", "lease_until"])).all()
     dead = [
         row.id
@@ -58,9 +62,6 @@ def dead_couriers(connection: Connection, now: float) -> list[str]:
         if (row.lease_until < now or is_gone(row.process))
         and _strike_off(connection, row.id, row.lease_until)
     ]
-    owners = connection.scalars(
-        select(message.c.lease_owner).where(message.c.state == LEASED).distinct()
-    )
     return dead + sorted(set(owners) - {row.id for row in known})
 
 

@@ -1,0 +1,95 @@
+"""``flask outbox init``, ``upgrade`` and ``prune``."""
+
+from __future__ import annotations
+
+import os
+import pty
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from flask_outbox import MessageNotFound
+from flask_outbox.outbox.schema import REVISION
+from tests.cli.conftest import MakeShop
+from tests.cli.shop import Shop
+
+DAY = 86_400
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where the shop's outbox is."""
+    return tmp_path / "outbox.db"
+
+
+def set_version(file: Path, version: str) -> None:
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE outbox_version SET version_num = ?", [version])
+    connection.close()
+
+
+def test_init_makes_the_tables_and_may_be_run_again(shop: Shop, file: Path) -> None:
+    said = shop.run("init").stdout
+    assert said.endswith(f"outbox.db is now at version {REVISION}.\n")
+    connection = sqlite3.connect(file)
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    connection.close()
+    assert "outbox_message" in tables
+    assert shop.run("init").stdout.endswith(f"is at version {REVISION} already.\n")
+    assert shop.run("upgrade").stdout.endswith(f"is at version {REVISION} already.\n")
+
+
+def test_init_leaves_upgrading_to_upgrade(shop: Shop, file: Path) -> None:
+    shop.run("init")
+    set_version(file, "0000")
+    error = shop.run("init", code=2).stderr
+    assert "has tables of version 0000" in error
+    assert "run 'flask outbox upgrade'" in error
+
+
+def test_upgrade_leaves_making_tables_to_init(shop: Shop) -> None:
+    assert (
+        "has no tables: run 'flask outbox init'." in shop.run("upgrade", code=2).stderr
+    )
+
+
+def test_versions_for_machines(shop: Shop, file: Path) -> None:
+    document = shop.document("init")
+    assert (document["before"], document["version"]) == (None, REVISION)
+    assert document["outbox"].endswith(str(file))
+    document = shop.document("upgrade")
+    assert (document["before"], document["version"]) == (REVISION, REVISION)
+
+
+def test_prune_lets_go_of_what_has_been_kept_for_long_enough(shop: Shop) -> None:
+    sent, pending = shop.send(), shop.send(delay=365 * DAY)
+    shop.deliver()
+    assert shop.document("prune") == {"bodies": 0, "rows": 0}
+    shop.outbox.clock = lambda: time.time() + 8 * DAY
+    assert shop.document("prune") == {"bodies": 1, "rows": 0}
+    assert shop.outbox.content(sent) is None
+    shop.outbox.clock = lambda: time.time() + 91 * DAY
+    assert shop.run("prune").stdout == (
+        "Pruned the content of 0 messages, and the record of 1 message.\n"
+    )
+    with pytest.raises(MessageNotFound):
+        shop.get(sent)
+    assert shop.outbox.content(pending) is not None
+
+
+def test_a_person_sees_how_far_pruning_is(make_shop: MakeShop) -> None:
+    shop = make_shop()
+    shop.send()
+    shop.deliver()
+    hasty = make_shop(OUTBOX_KEEP_BODIES=0.001, OUTBOX_KEEP_ROWS=0.001)
+    screen, terminal = pty.openpty()
+    with hasty.process("prune", stderr=terminal) as process:
+        said = process.ended()
+    os.close(terminal)
+    shown = os.read(screen, 65_536).decode()
+    os.close(screen)
+    assert said == "Pruned the content of 1 message, and the record of 1 message.\n"
+    assert "Pruning" in shown
+    assert "100%" in shown

@@ -1,0 +1,43 @@
+"""Fixtures: a demo that runs, and its app inside this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from flask_outbox.demo.app import create_app
+from flask_outbox.demo.sending import mail
+from flask_outbox.demo.smtp import LocalSmtp
+from tests.demo.running import RunningDemo
+
+
+@pytest.fixture(scope="package")
+def shared_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
+    """One demo for all tests that leave it as they found it."""
+    log = tmp_path_factory.mktemp("demo") / "log"
+    with RunningDemo(log) as demo:
+        yield demo
+        assert demo.end() == 0, demo.log
+        assert "Traceback" not in demo.log
+
+
+@pytest.fixture
+def demo(shared_demo: RunningDemo) -> Iterator[RunningDemo]:
+    """A demo whose SMTP server is well at the beginning and the end of the test."""
+    yield shared_demo
+    shared_demo.behave("well")
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[FlaskClient]:
+    """The demo's app in this process, with its SMTP server."""
+    smtp = LocalSmtp(tmp_path / "arrived")
+    smtp.start()
+    app = create_app(tmp_path, smtp)
+    yield app.test_client()
+    with app.app_context():
+        mail.stop()
+    smtp.stop()

@@ -1,0 +1,221 @@
+"""The page in a real browser: what a person presses, and what they then see."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.demo.running import RunningDemo
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+SWITCHES = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WAIT_MS = 20_000
+NARROW = {"width": 360, "height": 740}
+
+
+def absent(reason: str) -> None:
+    """Skip, or fail where ``OUTBOX_TEST_REQUIRE`` names chromium."""
+    if "chromium" in re.split(r"[\s,]+", os.environ.get("OUTBOX_TEST_REQUIRE", "")):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, as the system has it."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        absent("there is no chromium on the PATH")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        absent("playwright is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, demo: RunningDemo) -> Iterator[Page]:
+    """The demo's page. Nothing may go wrong on it unseen, nor ask any other host."""
+    complaints: list[str] = []
+    hosts: set[str] = set()
+    context = browser.new_context(reduced_motion="reduce")
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+    page.goto(demo.address)
+    yield page
+    context.close()
+    assert complaints == []
+    assert hosts == {urlsplit(demo.address).netloc}
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=re.compile(f"^{name}")).click()
+
+
+def rows(page: Page) -> Locator:
+    return page.locator("#rows tr")
+
+
+def wait_for_text(element: Locator, text: str) -> None:
+    element.filter(has_text=text).first.wait_for()
+
+
+def test_send_shows_the_story_and_the_arrival(page: Page, demo: RunningDemo) -> None:
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Send"
+    page.keyboard.press("Enter")
+    wait_for_text(page.locator("#response"), "Email sending started!")
+    assert re.search(
+        r"in your browser[\d.]+ ms.*in the app[\d.]+ ms",
+        page.locator("#response").inner_text().replace("\n", ""),
+    )
+    wait_for_text(page.locator("#state"), "sent")
+    wait_for_text(rows(page), "The response went out")
+    wait_for_text(rows(page), "Email sent! 250")
+    story = demo.story(f"/messages/{newest(demo)['id']}")
+    assert story["message_id"] in page.locator("#arrived").inner_text()
+    shown = [cells(row) for row in rows(page).all()]
+    assert shown == [
+        [f"{row['step']}{row['after']}"]
+        + [row[column] for column in ("what", "background", "request", "output")]
+        for row in story["rows"]
+    ]
+    page.locator('#way [data-stage="end"][data-light="done"]').wait_for()
+
+
+def newest(demo: RunningDemo) -> Any:
+    return demo.now()["messages"][0]
+
+
+def cells(row: Locator) -> list[str]:
+    return [cell.text_content() or "" for cell in row.locator("td").all()]
+
+
+def test_the_app_is_seen_to_answer_while_the_server_is_slow(
+    page: Page, demo: RunningDemo
+) -> None:
+    press(page, "slow")
+    page.locator('button[value="slow"][aria-pressed="true"]').wait_for()
+    press(page, "Send")
+    page.locator('#way [data-stage="server"][data-light="now"]').wait_for()
+    record = page.locator("#pulse-record")
+    before = beats(record.inner_text())
+    page.wait_for_function(
+        "before => parseInt(document.getElementById('pulse-record').textContent"
+        ".match(/(\\d+) times/)[1]) >= before + 3",
+        arg=before,
+    )
+    assert page.locator("#state").inner_text() == "leased"
+    assert re.fullmatch(r"[\d.]+ ms", page.locator("#pulse-ms").inner_text())
+    assert newest(demo)["state"] == "leased"
+
+
+def beats(text: str) -> int:
+    found = re.search(r"(\d+) times", text)
+    return int(found[1]) if found else 0
+
+
+def test_a_mail_that_was_given_up_is_tried_again_at_the_press_of_a_button(
+    page: Page,
+) -> None:
+    press(page, "refusing")
+    page.locator('button[value="refusing"][aria-pressed="true"]').wait_for()
+    press(page, "Send")
+    wait_for_text(rows(page), "550")
+    wait_for_text(page.locator("#state"), "failed")
+    press(page, "well")
+    page.locator('button[value="well"][aria-pressed="true"]').wait_for()
+    press(page, "Try it again")
+    wait_for_text(page.locator("#state"), "sent")
+    wait_for_text(rows(page), "A person asked for it again")
+
+
+def test_while_the_server_is_down_the_pause_is_seen(page: Page) -> None:
+    press(page, "down")
+    page.locator('button[value="down"][aria-pressed="true"]').wait_for()
+    press(page, "Send")
+    wait_for_text(page.locator("#paused"), "The lane is paused: ")
+    page.locator('#way [data-stage="server"][data-light="trouble"]').wait_for()
+    press(page, "well")
+    wait_for_text(page.locator("#state"), "sent")
+    page.locator("#paused").wait_for(state="hidden")
+
+
+def test_an_older_mails_story_can_be_picked(page: Page, demo: RunningDemo) -> None:
+    first = demo.story_when(demo.send(), state="sent")
+    second = demo.story_when(demo.send(), state="sent")
+    wait_for_text(page.locator("#story-of"), second["subject"])
+    press(page, f"{first['subject']} sent")
+    wait_for_text(page.locator("#story-of"), first["subject"])
+    assert first["id"] in rows(page).first.inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_narrow_window_and_can_be_read(page: Page, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.set_viewport_size(NARROW)  # type: ignore[arg-type]
+    press(page, "Send")
+    wait_for_text(rows(page), "Email sent! 250")
+    wait_for_text(page.locator("#arrived"), "@example.com")
+    assert page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
+    assert page.evaluate(TOO_FAINT) == []
+
+
+TOO_FAINT = """() => {
+  const channels = (text) => text.match(/[\\d.]+/g).map(Number);
+  const luminance = (color) => {
+    const [r, g, b] = channels(color).slice(0, 3).map((c) => c / 255)
+      .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (element) => {
+    for (let one = element; one; one = one.parentElement) {
+      const color = getComputedStyle(one).backgroundColor;
+      if ((channels(color)[3] ?? 1) > 0) return color;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const texts = [...document.querySelectorAll("body *")].filter((one) =>
+    one.checkVisibility()
+    && [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()));
+  return texts.filter((one) => {
+    const front = luminance(getComputedStyle(one).color);
+    const back = luminance(behind(one));
+    return (Math.max(front, back) + 0.05) / (Math.min(front, back) + 0.05) < 4.5;
+  }).map((one) => one.textContent.trim());
+}"""
+"""The texts on the page with less contrast than WCAG's AA asks for."""
+
+
+def test_a_demo_that_has_ended_is_seen(browser: Browser, tmp_path: Path) -> None:
+    page = browser.new_page()
+    with RunningDemo(tmp_path / "log") as demo:
+        page.goto(demo.address)
+        page.locator("#pulse-ms").filter(has_text="ms").wait_for(timeout=WAIT_MS)
+        assert demo.end() == 0
+    alert = page.get_by_role("alert")
+    alert.filter(has_text="has it ended?").wait_for(timeout=WAIT_MS)
+    page.close()

@@ -1,0 +1,202 @@
+"""The demo as a process: it starts, ends and is killed, and no mail is lost by it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.demo.running import COMMAND, END_SECONDS, RunningDemo, ask
+from tests.waiting import eventually
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the demo to its end, as a shell would."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env={**os.environ, "COLUMNS": "120"},
+        capture_output=True,
+        text=True,
+        timeout=2 * END_SECONDS,
+        check=False,
+    )
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield other.getsockname()[1]
+
+
+def arrived_in(folder: Path) -> list[str]:
+    """What the SMTP server keeps there."""
+    return [path.read_text() for path in sorted(folder.glob("arrived/*.eml"))]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_when_told_and_leaves_nothing(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with RunningDemo(tmp_path / "log") as demo:
+        demo.story_when(demo.send(), state="sent")
+        assert demo.folder.exists()
+        assert demo.end(number) == 0
+        assert "Traceback" not in demo.log
+        assert "Still in the outbox" not in demo.log
+        assert not demo.folder.exists()
+
+
+def test_at_the_end_the_courier_finishes_what_it_has_begun(tmp_path: Path) -> None:
+    keep = tmp_path / "keep"
+    with RunningDemo(tmp_path / "log", "--keep", str(keep)) as demo:
+        demo.behave("slow", seconds=1)
+        demo.story_when(demo.send(), state="leased")
+        assert demo.end() == 0
+        assert "The courier finishes what it has begun" in demo.log
+        assert "Still in the outbox" not in demo.log
+        assert "Traceback" not in demo.log
+    assert len(arrived_in(keep)) == 1
+
+
+def test_a_connection_that_a_browser_opened_ahead_does_not_keep_it_going(
+    tmp_path: Path,
+) -> None:
+    with (
+        RunningDemo(tmp_path / "log") as demo,
+        closing(demo.connect()) as browser,
+    ):
+        browser.connect()
+        demo.behave("slow", seconds=2)
+        demo.story_when(demo.send(), state="leased")
+        demo.tell_to_end()
+        eventually(lambda: "The courier finishes" in demo.log)
+        answer = ask(browser, "GET", "/ping")
+        assert (answer.status, answer.text) == (503, "The demo has ended.\n")
+        assert demo.exit_code() == 0
+        assert "Traceback" not in demo.log
+
+
+def test_mail_left_at_the_end_is_named_and_goes_out_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    keep = tmp_path / "keep"
+    with RunningDemo(tmp_path / "log", "--keep", str(keep)) as demo:
+        demo.behave("down")
+        story = demo.story(demo.send())
+        assert demo.end() == 0
+        assert f"Still in the outbox: {story['subject']}\n" in demo.log
+        assert f"The next start with --keep {keep} delivers it.\n" in demo.log
+    assert arrived_in(keep) == []
+    with RunningDemo(tmp_path / "log-2", "--keep", str(keep)) as demo:
+        (mail,) = eventually(lambda: arrived_in(keep))
+    assert story["message_id"] in mail
+
+
+def test_without_keep_it_says_what_goes_with_it(tmp_path: Path) -> None:
+    with RunningDemo(tmp_path / "log") as demo:
+        demo.behave("down")
+        demo.send()
+        assert demo.end() == 0
+        assert "It goes with the demo; --keep DIR would have kept it." in demo.log
+
+
+def test_what_a_killed_demo_left_goes_out_at_the_next_start(tmp_path: Path) -> None:
+    keep = tmp_path / "keep"
+    with RunningDemo(tmp_path / "log", "--keep", str(keep)) as demo:
+        demo.behave("slow", seconds=600)
+        path = demo.send()
+        message_id = demo.story_when(path, state="leased")["message_id"]
+        demo.kill()
+    assert arrived_in(keep) == []
+    with RunningDemo(tmp_path / "log-2", "--keep", str(keep)) as demo:
+        story = demo.story_when(path, state="sent")
+        assert story["message_id"] == message_id
+        assert [one["message_id"] for one in demo.now()["arrived"]] == [message_id]
+        assert [one["id"] for one in demo.now()["messages"]] == [story["id"]]
+        demo.wait_until_lit(path, server="done", end="done")
+    (mail,) = arrived_in(keep)
+    assert message_id in mail
+
+
+def test_check_sends_waits_and_tells(tmp_path: Path) -> None:
+    done = run("--check", "--keep", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert re.search(
+        r'POST /send-email answered "Email sending started!" after [\d.]+ ms',
+        done.stdout,
+    )
+    for heading in (
+        "Step",
+        "What happened",
+        "Background work",
+        "Web request",
+        "Output",
+    ):
+        assert heading in done.stdout
+    assert "Email sent! 250" in " ".join(done.stdout.split())
+    (mail,) = arrived_in(tmp_path)
+    arrived = re.search(r"Mail (<\S+>) arrived at the SMTP server", done.stdout)
+    assert arrived
+    assert arrived[1] in mail
+
+
+@pytest.mark.parametrize("arguments", [[], ["--check"]], ids=["demo", "check"])
+def test_a_taken_port_is_named(taken_port: int, arguments: list[str]) -> None:
+    done = run("--port", str(taken_port), *arguments)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"The demo cannot run: port {taken_port} is taken by another program. Choose "
+        "another with --port, or --port 0 for any that is free.\n"
+    )
+
+
+def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    done = run("--check", "--keep", str(file))
+    assert done.returncode == 1
+    assert f"The demo cannot run: {file} cannot be used as folder" in done.stderr
+
+
+def test_check_says_why_a_mail_cannot_be_sent(tmp_path: Path) -> None:
+    (tmp_path / "outbox.db").write_text("this is no database, whatever its name says")
+    done = run("--check", "--keep", str(tmp_path))
+    assert done.returncode == 1
+    assert "\nThe demo cannot run: The outbox at sqlite" in f"\n{done.stderr}"
+    assert "not an SQLite database" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "web"])
+def test_a_port_that_cannot_be_is_refused(port: str) -> None:
+    done = run("--port", port)
+    assert done.returncode == 2
+    assert "--port" in done.stderr
+
+
+def test_without_aiosmtpd_it_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['aiosmtpd'] = None; "
+        "from flask_outbox.demo.__main__ import main; sys.exit(main(['--check']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=END_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "The demo cannot run: it needs aiosmtpd: pip install 'Flask-Outbox[demo]'.\n"
+    )

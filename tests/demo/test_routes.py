@@ -1,0 +1,164 @@
+"""The demo's routes, asked inside this process."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.waiting import eventually
+
+
+def read(client: FlaskClient, path: str) -> Any:
+    """What the app says there, as JSON."""
+    return client.get(path).get_json()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_send_email_answers_and_the_mail_arrives(
+    client: FlaskClient, method: str
+) -> None:
+    response = client.open("/send-email", method=method)
+    assert response.status_code == 202
+    assert response.text == "Email sending started!"
+    story = read(client, response.headers["Location"])
+    arrived = eventually(lambda: read(client, "/now")["arrived"])
+    assert [one["message_id"] for one in arrived] == [story["message_id"]]
+    assert [one["subject"] for one in arrived] == [story["subject"]]
+
+
+def test_each_response_says_how_long_the_app_took(client: FlaskClient) -> None:
+    timing = client.post("/send-email").headers["Server-Timing"]
+    assert re.fullmatch(r"app;dur=\d+\.\d\d", timing)
+
+
+def test_a_mail_that_arrived_can_be_read(client: FlaskClient) -> None:
+    client.post("/send-email")
+    (arrived,) = eventually(lambda: read(client, "/now")["arrived"])
+    with client.get(f"/arrived/{arrived['number']}") as source:
+        assert source.mimetype == "text/plain"
+        text = source.get_data(as_text=True)
+    assert f"Message-ID: {arrived['message_id']}" in text
+    assert "the app answered before any mail server was asked" in text
+
+
+def test_the_page_asks_nobody_but_the_demo(client: FlaskClient) -> None:
+    page = client.get("/")
+    assert page.status_code == 200
+    addresses = re.findall(r'(?:src|href|action)="([^"]*)"', page.text)
+    assert addresses
+    assert all(re.match(r"/(?!/)", address) for address in addresses)
+    for address in addresses:
+        if address.startswith("/static/"):
+            with client.get(address) as file:
+                assert file.status_code == 200
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://elsewhere.example"},
+        {"Origin": "http://localhost:8000"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/send-email"),
+        ("POST", "/send-email"),
+        ("POST", "/server"),
+        ("POST", "/messages/any/retry"),
+    ],
+)
+def test_another_page_may_change_nothing(
+    client: FlaskClient, method: str, path: str, headers: dict[str, str]
+) -> None:
+    form = {"behaviour": "down"} if path == "/server" else None
+    response = client.open(path, method=method, headers=headers, data=form)
+    assert response.status_code == 403
+    assert response.text == "Only the demo's own page may do this.\n"
+    now = read(client, "/now")
+    assert now["messages"] == []
+    assert now["behaviour"] == "well"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "none"},
+    ],
+    ids=str,
+)
+def test_its_own_page_and_a_person_may(
+    client: FlaskClient, headers: dict[str, str]
+) -> None:
+    assert client.post("/send-email", headers=headers).status_code == 202
+
+
+def test_it_answers_under_no_other_name(client: FlaskClient) -> None:
+    response = client.get("/now", headers={"Host": "elsewhere.example:5000"})
+    assert response.status_code == 400
+    assert response.text == "The demo answers at http://127.0.0.1 only.\n"
+
+
+@pytest.mark.parametrize(
+    ("form", "fault"),
+    [
+        ({}, "behaviour is not one of: well, slow, busy, refusing, down."),
+        (
+            {"behaviour": "odd"},
+            "behaviour is not one of: well, slow, busy, refusing, down.",
+        ),
+        (
+            {"behaviour": "slow", "seconds": "nan"},
+            "seconds is not a number from 0 to 600.",
+        ),
+        (
+            {"behaviour": "slow", "seconds": "-1"},
+            "seconds is not a number from 0 to 600.",
+        ),
+    ],
+)
+def test_an_impossible_behaviour_is_refused(
+    client: FlaskClient, form: dict[str, str], fault: str
+) -> None:
+    response = client.post("/server", data=form)
+    assert (response.status_code, response.text) == (400, f"{fault}\n")
+    assert read(client, "/now")["behaviour"] == "well"
+
+
+def test_what_is_not_there_is_said_to_be_absent(client: FlaskClient) -> None:
+    message = client.get("/messages/nonesuch")
+    assert message.status_code == 404
+    assert "nonesuch" in message.text
+    arrived = client.get("/arrived/7")
+    assert (arrived.status_code, arrived.text) == (404, "No mail 7 has arrived.\n")
+    assert client.get("/nowhere").status_code == 404
+
+
+def test_a_mail_that_arrived_cannot_be_retried(client: FlaskClient) -> None:
+    path = client.post("/send-email").headers["Location"]
+    eventually(lambda: read(client, path)["state"] == "sent")
+    response = client.post(f"{path}/retry")
+    assert response.status_code == 409
+    assert path.rpartition("/")[2] in response.text
+
+
+def test_an_outbox_that_cannot_keep_a_mail_is_no_success(
+    client: FlaskClient, tmp_path: Path
+) -> None:
+    (tmp_path / "outbox.db").mkdir()
+    response = client.post("/send-email")
+    assert response.status_code == 503
+    assert "outbox.db cannot be used: unable to open" in response.text

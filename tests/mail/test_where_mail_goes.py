@@ -1,0 +1,94 @@
+"""An app that does not say how its mail leaves: production refuses, debug says so."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from flask_outbox import ConfigError, Mail, State
+from tests.mail.conftest import MakeSite
+from tests.mail.site import Site, make_app, url_of
+from tests.servers import JournalSmtp
+
+NOTHING_LEAVES = "No mail leaves this app"
+
+
+def _said(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
+    return [
+        (one.levelno, one.getMessage())
+        for one in caplog.records
+        if NOTHING_LEAVES in one.getMessage()
+    ]
+
+
+def test_a_production_app_refuses_to_start(tmp_path: Path):
+    app = make_app(tmp_path / "app")
+    with pytest.raises(ConfigError) as refused:
+        Mail(app)
+    for words in ("set MAIL_URL", "smtp+starttls://", "MAIL_SERVER", "inbox://"):
+        assert words in str(refused.value)
+    assert "outbox" not in app.extensions
+
+
+def test_a_debug_app_keeps_its_mail_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    app = make_app(tmp_path / "app", DEBUG=True)
+    site = Site(app, Mail(app))
+    receipts = [site.send(), site.send()]
+    records = [site.settled(one) for one in receipts]
+    site.close()
+    assert {one.state for one in records} == {State.SENT}
+    assert "nothing left this machine" in records[0].events[-1].output
+    ((level, text),) = _said(caplog)
+    assert level == logging.WARNING
+    assert str(tmp_path / "app" / "outbox.db") in text
+    assert "Set MAIL_URL to send it." in text
+
+
+def test_a_debug_app_with_a_server_sends(
+    make_site: MakeSite, server: JournalSmtp, caplog: pytest.LogCaptureFixture
+):
+    make_site(DEBUG=True).send()
+    server.wait_for(1)
+    assert _said(caplog) == []
+
+
+def test_a_testing_app_says_it_quietly(
+    make_site: MakeSite, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO, "flask_outbox")
+    make_site(TESTING=True).send()
+    ((level, _),) = _said(caplog)
+    assert level == logging.INFO
+
+
+@pytest.mark.parametrize("config", [{"MAIL_URL": "inbox://"}, {"MAIL_SUPPRESS_SEND": True}])
+def test_a_production_app_keeps_its_mail_if_it_says_so(
+    make_site: MakeSite, server: JournalSmtp, config
+):
+    site = make_site(**config)
+    assert site.settled(site.send()).state is State.SENT
+    assert server.connections_made == 0
+
+
+def test_flask_mails_keys_lead_to_the_server(tmp_path: Path, server: JournalSmtp):
+    app = make_app(tmp_path / "app", MAIL_SERVER=server.host, MAIL_PORT=server.port)
+    site = Site(app, Mail(app))
+    receipt = site.send()
+    assert server.wait_for(1)[0].message_id == receipt.message_id
+    site.close()
+
+
+def test_the_outbox_is_in_the_instance_folder(make_site: MakeSite):
+    site = make_site()
+    site.settled(site.send())
+    assert (Path(site.app.instance_path) / "outbox.db").is_file()
+
+
+def test_what_a_url_says_twice_is_refused(tmp_path: Path, server: JournalSmtp):
+    app = make_app(tmp_path / "app", MAIL_URL=url_of(server), MAIL_SERVER="localhost")
+    with pytest.raises(ConfigError, match="MAIL_URL and MAIL_SERVER are both set"):
+        Mail(app)

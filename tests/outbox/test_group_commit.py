@@ -1,0 +1,295 @@
+"""Group commit: callers share commits, and nobody is told more than is on the disk."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, Engine, create_engine, event
+
+from flask_outbox.outbox.group_commit import GroupCommit
+from flask_outbox.outbox.store import Outbox
+from tests.waiting import WAIT_SECONDS, eventually
+
+from .making import new_message
+
+Work = Callable[[Connection], None]
+
+
+class Journal:
+    """A file with one table; its transactions can be held open, and can fail.
+
+    ``at_commit`` is called in each transaction when all work is done and nothing is
+    committed yet, with the number of the transaction.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.commits = 0
+        self.transactions = 0
+        self.at_commit: Callable[[int], None] = lambda number: None
+        self.group = GroupCommit(self._transaction)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE line (name TEXT PRIMARY KEY)")
+
+    def _transaction(self, work: Work) -> None:
+        self.transactions += 1
+        number = self.transactions
+        with self._engine.begin() as connection:
+            work(connection)
+            self.at_commit(number)
+        self.commits += 1
+
+    def add(self, name: str) -> str:
+        """Add a line; its name, once it is there."""
+
+        def work(connection: Connection) -> str:
+            connection.exec_driver_sql("INSERT INTO line VALUES (?)", (name,))
+            return name
+
+        return self.group.run(work)
+
+    def lines(self) -> set[str]:
+        with self._engine.connect() as connection:
+            return set(connection.exec_driver_sql("SELECT name FROM line").scalars())
+
+    def wait_for(self, callers: int) -> None:
+        """Wait until so many callers stand in line for the next commit."""
+        eventually(lambda: len(self.group._waiting) == callers)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    engine = create_engine(f"sqlite:///{tmp_path / 'journal.db'}")
+    yield Journal(engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(40) as threads:
+        yield threads
+
+
+class Gate:
+    """Holds the first transaction open until it is opened."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.reached = threading.Event()
+        self._open = threading.Event()
+        journal.at_commit = self._at_commit
+
+    def _at_commit(self, number: int) -> None:
+        if number == 1:
+            self.reached.set()
+            assert self._open.wait(WAIT_SECONDS)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+def queue_up(
+    journal: Journal, threads: ThreadPoolExecutor, *calls: Callable[[], object]
+) -> list[Future[object]]:
+    """Call each in a thread, one after the other, while the first commit is held."""
+    futures = []
+    for number, call in enumerate(calls, start=1):
+        futures.append(threads.submit(call))
+        journal.wait_for(number)
+    return futures
+
+
+def adding(journal: Journal, *names: str) -> list[Callable[[], object]]:
+    return [lambda name=name: journal.add(name) for name in names]  # type: ignore[misc]
+
+
+# ----------------------------------------------------------------------------- sharing
+
+
+def test_one_caller_commits_alone(journal: Journal) -> None:
+    assert journal.add("a") == "a"
+    assert journal.add("b") == "b"
+
+    assert journal.commits == 2
+    assert journal.lines() == {"a", "b"}
+
+
+def test_all_who_wait_share_the_next_commit(
+    journal: Journal, threads: ThreadPoolExecutor
+) -> None:
+    gate = Gate(journal)
+    first = threads.submit(journal.add, "first")
+    assert gate.reached.wait(WAIT_SECONDS)
+    names = [f"waiting {number}" for number in range(20)]
+    waiting = queue_up(journal, threads, *adding(journal, *names))
+
+    gate.open()
+
+    assert first.result() == "first"
+    assert [one.result() for one in waiting] == names
+    assert journal.commits == 2
+    assert journal.lines() == {"first", *names}
+
+
+def test_nobody_returns_before_the_commit(
+    journal: Journal, threads: ThreadPoolExecutor
+) -> None:
+    gate = Gate(journal)
+    second_done, let_it_commit = threading.Event(), threading.Event()
+
+    def at_commit(number: int) -> None:
+        gate._at_commit(number)
+        if number == 2:
+            second_done.set()
+            assert let_it_commit.wait(WAIT_SECONDS)
+
+    journal.at_commit = at_commit
+    first = threads.submit(journal.add, "first")
+    assert gate.reached.wait(WAIT_SECONDS)
+    assert not first.done()
+    waiting = queue_up(journal, threads, *adding(journal, "a", "b"))
+    gate.open()
+    assert second_done.wait(WAIT_SECONDS)
+    assert journal.lines() == {"first"}
+    assert not any(one.done() for one in waiting)
+
+    let_it_commit.set()
+
+    assert [one.result() for one in waiting] == ["a", "b"]
+
+
+def test_a_store_under_load_commits_less_often_than_it_is_called(
+    outbox: Outbox,
+) -> None:
+    commits: list[object] = []
+    event.listen(outbox.database.engine, "commit", commits.append)
+
+    def enqueue(_number: int) -> None:
+        outbox.enqueue([new_message(outbox.clock())])
+
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(enqueue, range(320)))
+
+    assert outbox.status().due == 320
+    assert len(commits) <= 160
+
+
+# ----------------------------------------------------------------------------- failing
+
+
+def test_what_fails_fails_alone(journal: Journal, threads: ThreadPoolExecutor) -> None:
+    journal.add("there")
+    journal.transactions = 0
+    gate = Gate(journal)
+    first = threads.submit(journal.add, "first")
+    assert gate.reached.wait(WAIT_SECONDS)
+    good, bad, other = queue_up(
+        journal, threads, *adding(journal, "good", "there", "other")
+    )
+
+    gate.open()
+
+    assert first.result() == "first"
+    assert good.result() == "good"
+    assert other.result() == "other"
+    with pytest.raises(Exception, match="UNIQUE constraint failed"):
+        bad.result()
+    assert journal.lines() == {"there", "first", "good", "other"}
+
+
+def test_an_error_of_ones_own_comes_back(journal: Journal) -> None:
+    class OurError(Exception):
+        pass
+
+    def work(_connection: Connection) -> None:
+        raise OurError
+
+    with pytest.raises(OurError):
+        journal.group.run(work)
+    assert journal.commits == 0
+    assert journal.add("next") == "next"
+
+
+def test_a_commit_that_fails_is_nobodys_success(
+    journal: Journal, threads: ThreadPoolExecutor
+) -> None:
+    gate = Gate(journal)
+
+    def at_commit(number: int) -> None:
+        gate._at_commit(number)
+        if number > 1:
+            raise OSError("no room on the disk")
+
+    journal.at_commit = at_commit
+    first = threads.submit(journal.add, "first")
+    assert gate.reached.wait(WAIT_SECONDS)
+    waiting = queue_up(journal, threads, *adding(journal, "a", "b", "c"))
+
+    gate.open()
+
+    assert first.result() == "first"
+    for one in waiting:
+        with pytest.raises(OSError, match="no room"):
+            one.result()
+    assert journal.lines() == {"first"}
+
+
+# ------------------------------------------------------------------------- interrupted
+
+
+def interrupt_at(journal: Journal, gate: Gate, fails: int, interrupted: int) -> None:
+    """Have transaction ``fails`` fail and ``interrupted`` be interrupted (0: none)."""
+
+    def at_commit(number: int) -> None:
+        gate._at_commit(number)
+        if number == fails:
+            raise OSError("no room on the disk")
+        if number == interrupted:
+            raise KeyboardInterrupt
+
+    journal.at_commit = at_commit
+
+
+def test_an_interrupted_leader_loses_nobody_elses_work(
+    journal: Journal, threads: ThreadPoolExecutor
+) -> None:
+    gate = Gate(journal)
+    interrupt_at(journal, gate, fails=0, interrupted=2)
+    first = threads.submit(journal.add, "first")
+    assert gate.reached.wait(WAIT_SECONDS)
+    waiting = queue_up(journal, threads, *adding(journal, "a", "b", "c"))
+
+    gate.open()
+
+    first.result()
+    assert_one_was_interrupted(journal, waiting)
+
+
+@pytest.mark.parametrize("interrupted", [3, 4, 5])
+def test_an_interruption_while_a_batch_is_taken_apart(
+    journal: Journal, threads: ThreadPoolExecutor, interrupted: int
+) -> None:
+    gate = Gate(journal)
+    interrupt_at(journal, gate, fails=2, interrupted=interrupted)
+    first = threads.submit(journal.add, "first")
+    assert gate.reached.wait(WAIT_SECONDS)
+    waiting = queue_up(journal, threads, *adding(journal, "a", "b", "c"))
+
+    gate.open()
+
+    first.result()
+    assert_one_was_interrupted(journal, waiting)
+
+
+def assert_one_was_interrupted(
+    journal: Journal, waiting: list[Future[object]]
+) -> None:
+    """Whoever returned finds its line there, and only one did not return."""
+    errors = [one.exception() for one in waiting]
+    assert [type(one) for one in errors if one] == [KeyboardInterrupt]
+    returned = {one.result() for one, error in zip(waiting, errors, strict=True) if not error}
+    assert returned <= journal.lines()
+    assert journal.add("afterwards") == "afterwards"

@@ -1,0 +1,166 @@
+"""Pruning: content first, the record later, and nothing that is still needed."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import event
+
+from flask_outbox.delivery import State
+from flask_outbox.errors import MessageNotFound, StoreError
+from flask_outbox.outbox import pruning
+from flask_outbox.outbox.pruning import Pruned
+from flask_outbox.outbox.store import Outbox
+
+from .making import COURIER, Clock, claim_one, failed, put, sent, unknown
+from .meanwhile import meanwhile
+
+DAY = 86_400.0
+KEEP_BODIES, KEEP_ROWS = 7 * DAY, 90 * DAY
+
+
+def prune(outbox: Outbox) -> Pruned:
+    return outbox.prune(KEEP_BODIES, KEEP_ROWS)
+
+
+def finished(outbox: Outbox) -> str:
+    message_id = put(outbox, metadata='{"order":7}')
+    outbox.record([sent(claim_one(outbox), outbox.clock())])
+    return message_id
+
+
+def test_content_goes_first(outbox: Outbox, clock: Clock) -> None:
+    message_id = finished(outbox)
+
+    clock.advance(KEEP_BODIES)
+    assert prune(outbox) == Pruned()
+    assert outbox.content(message_id) is not None
+    clock.advance(1)
+    assert prune(outbox) == Pruned(bodies=1, rows=0)
+    assert prune(outbox) == Pruned()
+
+    assert outbox.content(message_id) is None
+    found = outbox.get(message_id)
+    assert found.state is State.SENT
+    assert found.metadata is None
+    assert [one.kind for one in found.events] == ["enqueued", "sent"]
+
+
+def test_the_record_goes_later_and_all_of_it(outbox: Outbox, clock: Clock) -> None:
+    message_id = finished(outbox)
+    clock.advance(KEEP_ROWS + 1)
+
+    assert prune(outbox) == Pruned(bodies=1, rows=1)
+
+    with pytest.raises(MessageNotFound):
+        outbox.get(message_id)
+    assert outbox.list() == []
+    with outbox.database.reading() as connection:
+        for table in ("message", "content", "recipient", "event"):
+            count = connection.exec_driver_sql(f"SELECT count(*) FROM outbox_{table}")
+            assert count.scalar() == 0, table
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED])
+def test_whatever_is_finished_is_pruned(
+    outbox: Outbox, clock: Clock, state: State
+) -> None:
+    message_id = put(outbox)
+    if state is State.CANCELLED:
+        outbox.cancel(message_id)
+    else:
+        outbox.record([failed(claim_one(outbox), clock.now)])
+    clock.advance(KEEP_ROWS + 1)
+
+    assert prune(outbox) == Pruned(bodies=1, rows=1)
+
+
+def test_what_is_not_finished_is_kept_for_ever(outbox: Outbox, clock: Clock) -> None:
+    put(outbox)
+    outbox.record([unknown(claim_one(outbox), clock.now)])
+    put(outbox, due_at=clock.now + 10 * KEEP_ROWS)
+    put(outbox, owner=COURIER)
+    clock.advance(2 * KEEP_ROWS)
+
+    assert prune(outbox) == Pruned()
+
+    assert all(outbox.content(one.id) for one in outbox.list())
+    assert len(outbox.list()) == 3
+
+
+def test_what_was_resent_counts_from_its_last_end(
+    outbox: Outbox, clock: Clock
+) -> None:
+    put(outbox)
+    outbox.record([unknown(claim_one(outbox), clock.now, clock.now)])
+    clock.advance(KEEP_ROWS + 1)
+    outbox.resend_unknown()
+    outbox.record([sent(claim_one(outbox), clock.now)])
+
+    assert prune(outbox) == Pruned()
+
+
+def test_a_key_is_free_again_with_its_row(outbox: Outbox, clock: Clock) -> None:
+    first = put(outbox, key="order-7")
+    outbox.record([sent(claim_one(outbox), clock.now)])
+    clock.advance(KEEP_ROWS + 1)
+    prune(outbox)
+
+    assert put(outbox, key="order-7") != first
+
+
+def test_it_goes_in_steps(
+    outbox: Outbox, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits longer for a lock than one step takes."""
+    for _ in range(25):
+        put(outbox)
+    claims = outbox.claim(COURIER, "default", 25)
+    outbox.record([sent(held, clock.now) for held in claims])
+    clock.advance(KEEP_BODIES + 1)
+    monkeypatch.setattr(pruning, "PRUNE_LIMIT", 10)
+    commits: list[object] = []
+    event.listen(outbox.database.engine, "commit", commits.append)
+
+    assert prune(outbox) == Pruned(bodies=25)
+
+    assert len(commits) == 4
+
+
+def test_what_is_retried_meanwhile_is_never_lost(
+    outbox: Outbox, other: Outbox, clock: Clock
+) -> None:
+    """Retry or prune, whichever is first; never a message without its content."""
+    message_id = put(outbox)
+    outbox.record([failed(claim_one(outbox), clock.now)])
+    clock.advance(KEEP_BODIES + 1)
+
+    with meanwhile(
+        outbox, "DELETE", lambda: other.retry(message_id, patience_seconds=60)
+    ) as retried:
+        prune(outbox)
+
+    if retried.exception() is None:
+        assert outbox.content(message_id) is not None
+    else:
+        assert outbox.get(message_id).state is State.FAILED
+
+
+def test_two_may_prune_at_once(outbox: Outbox, other: Outbox, clock: Clock) -> None:
+    for _ in range(60):
+        put(outbox)
+    claims = outbox.claim(COURIER, "default", 60)
+    outbox.record([sent(held, clock.now) for held in claims])
+    clock.advance(KEEP_ROWS + 1)
+
+    def prune_or_say(one: Outbox) -> StoreError | None:
+        try:
+            prune(one)
+        except StoreError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(prune_or_say, (outbox, other))) == [None, None]
+    assert outbox.list() == []

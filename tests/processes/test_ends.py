@@ -1,0 +1,217 @@
+"""How a process ends, well or not: what it accepted is delivered, exactly once."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.processes.conftest import OpenShop, RunScript
+from tests.servers import Behaviour, JournalSmtp
+from tests.waiting import eventually
+
+GRACE_SECONDS = 1.0
+TIDY_SECONDS = 5.0
+"""A process ends within its grace time and this."""
+
+SEND = "send()\n"
+
+
+@pytest.fixture
+def black_hole() -> Iterator[str]:
+    """The ``MAIL_URL`` of a server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host, port = silent.getsockname()
+        yield f"smtp://{host}:{port}"
+
+
+def _arrived(server: JournalSmtp) -> list[str]:
+    return sorted(mail.message_id for mail in server.mails)
+
+
+# ------------------------------------------------------------------------- killed
+
+
+def test_killed_before_anything_was_delivered(open_shop: OpenShop, server: JournalSmtp):
+    """kill -9 after the response: the next start delivers, with the same Message-ID."""
+    server.go_down()
+    shop = open_shop()
+    sent = shop.send_emails(5)
+    shop.kill()
+    server.come_back()
+    again = open_shop()
+    again.get("/ping")
+    server.wait_for(5)
+    eventually(lambda: again.get("/status")["counts"] == {"sent": 5})
+    assert _arrived(server) == sorted(sent)
+
+
+def test_killed_while_the_server_has_it_in_hand(
+    open_shop: OpenShop, server: JournalSmtp
+):
+    """Under a lease, past the final dot, and never answered."""
+    server.behaviour = Behaviour(hang=True)
+    shop = open_shop()
+    sent = shop.send_emails(3)
+    server.wait_until(lambda: server.connections == 3)
+    shop.kill()
+    server.wait_until(lambda: server.connections == 0)
+    server.behaviour = Behaviour()
+    again = open_shop()
+    again.get("/ping")
+    server.wait_for(3)
+    eventually(lambda: again.get("/status")["counts"] == {"sent": 3})
+    assert _arrived(server) == sorted(sent)
+
+
+def test_killed_and_started_again_and_again(open_shop: OpenShop, server: JournalSmtp):
+    server.go_down()
+    sent = []
+    for _ in range(3):
+        shop = open_shop()
+        sent += shop.send_emails(4)
+        shop.kill()
+    server.come_back()
+    last = open_shop()
+    last.get("/ping")
+    eventually(lambda: last.get("/status")["counts"] == {"sent": 12})
+    assert _arrived(server) == sorted(sent)
+    assert last.get("/status")["lanes"] == []
+
+
+# ------------------------------------------------------------------ a plain script
+
+
+def test_a_script_that_sends_and_ends(run_script: RunScript, server: JournalSmtp):
+    sent = run_script(SEND * 20).end().split()
+    assert len(sent) == 20
+    assert _arrived(server) == sorted(sent)
+
+
+def test_a_script_that_ends_while_the_server_is_slow(
+    run_script: RunScript, server: JournalSmtp
+):
+    server.behaviour = Behaviour(delay_seconds=1.0)
+    sent = run_script(SEND * 3, OUTBOX_GRACE_SECONDS=10).end().split()
+    assert _arrived(server) == sorted(sent)
+
+
+def test_a_script_with_a_black_hole_ends_and_the_next_delivers(
+    run_script: RunScript, server: JournalSmtp, black_hole: str
+):
+    first = run_script(SEND * 15, MAIL_URL=black_hole, OUTBOX_GRACE_SECONDS=GRACE_SECONDS)
+    sent = [first.line() for _ in range(15)]
+    has_sent_at = time.monotonic()
+    assert first.end() == ""
+    assert time.monotonic() - has_sent_at < GRACE_SECONDS + TIDY_SECONDS
+    run_script("assert mail.drain(20)").end()
+    assert _arrived(server) == sorted(sent)
+
+
+def test_a_script_with_a_hanging_server_ends_and_the_next_resends(
+    run_script: RunScript, server: JournalSmtp
+):
+    """Past the final dot nobody can know: it is sent once more after its wait."""
+    server.behaviour = Behaviour(hang=True)
+    first = run_script(SEND + "time.sleep(0.5)", OUTBOX_GRACE_SECONDS=GRACE_SECONDS)
+    (sent,) = first.end().split()
+    server.behaviour = Behaviour()
+    second = run_script(
+        "mail.start()\ninput_ended = sys.stdin.read()\n"
+        "while mail.get(sys.argv[-1]).state != 'sent': time.sleep(0.05)"
+        if False
+        else "mail.start()\n"
+        "outbox = app.extensions['outbox'].runtime.outbox\n"
+        "while outbox.list()[0].state != 'sent': time.sleep(0.05)"
+    )
+    second.end()
+    assert _arrived(server) == [sent]
+
+
+def test_a_thread_that_outlives_the_main_thread_may_still_send(
+    run_script: RunScript, server: JournalSmtp
+):
+    """Python waits for it, and what it sends then is as safe as ever."""
+    script = run_script(
+        "def late():\n"
+        "    threading.main_thread().join()\n"
+        "    send()\n"
+        "    assert mail.drain(20)\n"
+        "threading.Thread(target=late).start()"
+    )
+    sent = script.end().split()
+    assert len(sent) == 1
+    assert _arrived(server) == sent
+
+
+def test_a_thread_goes_on_sending_while_the_process_ends(
+    run_script: RunScript, server: JournalSmtp
+):
+    script = run_script(
+        "send()\n"
+        "def late():\n"
+        "    threading.main_thread().join()\n"
+        "    for _ in range(5): send()\n"
+        "threading.Thread(target=late).start()"
+    )
+    sent = script.end().split()
+    assert len(sent) == 6
+    run_script("assert mail.drain(20)").end()
+    assert _arrived(server) == sorted(sent)
+
+
+def test_a_script_under_testing_leaves_nothing_behind(
+    run_script: RunScript, server: JournalSmtp
+):
+    script = run_script(
+        "send()\n"
+        "print(app.extensions['outbox'].runtime.outbox.database.url.database)",
+        TESTING=True,
+    )
+    script.line()
+    file = script.line()
+    script.end()
+    assert script.stderr == ""
+    assert server.connections == 0
+    from pathlib import Path
+
+    assert not Path(file).parent.exists()
+
+
+# ------------------------------------------------------------------------- signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=str)
+def test_a_signal_lets_the_courier_finish(
+    open_shop: OpenShop, server: JournalSmtp, number: signal.Signals
+):
+    server.behaviour = Behaviour(delay_seconds=1.0)
+    shop = open_shop(OUTBOX_GRACE_SECONDS=10)
+    sent = shop.send_emails(3)
+    server.wait_until(lambda: server.connections == 3)
+    shop.signal(number)
+    shop.process.wait(15)
+    assert _arrived(server) == sorted(sent)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=str)
+def test_a_signal_ends_it_even_with_a_black_hole(
+    open_shop: OpenShop,
+    server: JournalSmtp,
+    black_hole: str,
+    number: signal.Signals,
+):
+    shop = open_shop(MAIL_URL=black_hole, OUTBOX_GRACE_SECONDS=GRACE_SECONDS)
+    sent = shop.send_emails(15)
+    began = time.monotonic()
+    shop.signal(number)
+    shop.process.wait(15)
+    assert time.monotonic() - began < GRACE_SECONDS + TIDY_SECONDS
+    again = open_shop()
+    again.get("/ping")
+    server.wait_for(15)
+    eventually(lambda: again.get("/status")["counts"] == {"sent": 15})
+    assert _arrived(server) == sorted(sent)

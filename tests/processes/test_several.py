@@ -1,0 +1,119 @@
+"""Several processes on one outbox: forked, or started apart. Each mail goes once."""
+
+from __future__ import annotations
+
+import threading
+
+from tests.processes.conftest import OpenShop, RunScript
+from tests.servers import Behaviour, JournalSmtp
+from tests.waiting import eventually
+
+
+def _arrived(server: JournalSmtp) -> list[str]:
+    return sorted(mail.message_id for mail in server.mails)
+
+
+PREFORK = """
+children = []
+for _ in range({workers}):
+    pid = os.fork()
+    if not pid:
+        for _ in range({mails}):
+            send()
+        sys.exit()
+    children.append(pid)
+for pid in children:
+    assert os.waitpid(pid, 0)[1] == 0
+"""
+
+
+def test_each_forked_worker_has_a_courier_of_its_own(
+    run_script: RunScript, server: JournalSmtp
+):
+    """Prefork: the app is made once, before any worker is."""
+    sent = run_script(PREFORK.format(workers=4, mails=10)).end().split()
+    assert len(sent) == 40
+    assert _arrived(server) == sorted(sent)
+
+
+def test_nothing_is_started_before_the_fork(run_script: RunScript):
+    script = run_script(
+        "print(threading.active_count(), len(os.listdir('/proc/self/task')))\n"
+        "print(os.path.exists('outbox.db'))"
+    )
+    assert script.end().splitlines() == ["1 1", "False"]
+
+
+def test_a_fork_after_the_parent_has_sent(run_script: RunScript, server: JournalSmtp):
+    """The parent's courier and connections stay the parent's; both go on sending."""
+    script = run_script(
+        "send()\n"
+        "assert mail.drain(20)\n" + PREFORK.format(workers=2, mails=10) + "send()\n"
+    )
+    sent = script.end().split()
+    assert len(sent) == 22
+    assert _arrived(server) == sorted(sent)
+
+
+def test_a_worker_that_is_killed_leaves_its_mail_to_the_others(
+    run_script: RunScript, server: JournalSmtp
+):
+    server.behaviour = Behaviour(hang=True)
+    script = run_script(
+        "pid = os.fork()\n"
+        "if not pid:\n"
+        "    send()\n"
+        "    time.sleep(60)\n"
+        "sys.stdin.read()\n"
+        "mail.start()\n"
+        "print(pid, flush=True)\n"
+        "assert os.waitpid(pid, 0)[1] == 9\n"
+        "assert mail.drain(20)",
+        OUTBOX_LEASE_SECONDS=2,
+    )
+    lines = {script.line(), script.line()}
+    pid = next(int(line) for line in lines if line.isdigit())
+    server.wait_until(lambda: server.connections == 1)
+    import os
+    import signal
+
+    os.kill(pid, signal.SIGKILL)
+    server.wait_until(lambda: server.connections == 0)
+    server.behaviour = Behaviour()
+    script.end()
+    assert [*_arrived(server), str(pid)] == sorted(lines, reverse=True)
+
+
+def test_two_processes_on_one_outbox(open_shop: OpenShop, server: JournalSmtp):
+    shops = [open_shop(), open_shop()]
+    sent: list[str] = []
+
+    def customers(shop) -> None:
+        sent.extend(shop.send_emails(100))
+
+    threads = [threading.Thread(target=customers, args=[shop]) for shop in shops]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(sent) == 200
+    server.wait_for(200, timeout_seconds=30)
+    eventually(lambda: shops[0].get("/status")["counts"] == {"sent": 200})
+    assert _arrived(server) == sorted(sent)
+
+
+def test_what_one_process_leaves_the_other_takes_up(
+    open_shop: OpenShop, server: JournalSmtp
+):
+    """Killed with mail in hand while the other is at work."""
+    server.behaviour = Behaviour(hang=True)
+    first, second = open_shop(), open_shop(OUTBOX_LEASE_SECONDS=2)
+    sent = first.send_emails(5)
+    second.get("/ping")
+    server.wait_until(lambda: server.connections == 5)
+    first.kill()
+    server.wait_until(lambda: server.connections == 0)
+    server.behaviour = Behaviour()
+    server.wait_for(5)
+    eventually(lambda: second.get("/status")["counts"] == {"sent": 5})
+    assert _arrived(server) == sorted(sent)

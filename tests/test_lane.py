@@ -1,0 +1,151 @@
+"""A lane: open or paused, why, and how long until the next probe."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from flask_outbox import TransportDown
+from flask_outbox.config import SmtpSettings
+from flask_outbox.lane import FIRST_PAUSE_SECONDS, Lane
+from flask_outbox.transports.smtp import SmtpTransport
+from tests.servers import JournalSmtp
+
+CAP_SECONDS = 30.0
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[JournalSmtp]:
+    with JournalSmtp(tmp_path / "journal") as server:
+        yield server
+
+
+def _with_lane(
+    server: JournalSmtp,
+    work: Callable[[Lane], Awaitable[None]],
+    cap_seconds: float = CAP_SECONDS,
+) -> None:
+    """Do something with a lane to the server, in a loop of its own."""
+
+    async def run() -> None:
+        transport = SmtpTransport(SmtpSettings(server.host, server.port))
+        try:
+            await work(Lane("default", transport, cap_seconds))
+        finally:
+            await transport.close()
+
+    asyncio.run(run())
+
+
+def _assert_waits(lane: Lane, longest: float) -> None:
+    """Each wait is between a half and the whole, and they differ."""
+    waits = [lane.wait_seconds() for _ in range(100)]
+    assert longest / 2 <= min(waits) < max(waits) <= longest
+    assert max(waits) - min(waits) > longest / 8
+
+
+def test_a_lane_begins_open(server: JournalSmtp):
+    async def work(lane: Lane) -> None:
+        assert lane.open
+        assert lane.reason is None
+        assert not lane.went_down.is_set()
+        assert server.connections_made == 0
+
+    _with_lane(server, work)
+
+
+def test_a_pause_has_a_reason_and_is_announced(server: JournalSmtp):
+    async def work(lane: Lane) -> None:
+        lane.pause(TransportDown("nothing listens there"))
+        assert not lane.open
+        assert lane.reason == "nothing listens there"
+        async with asyncio.timeout(1):
+            await lane.went_down.wait()
+
+    _with_lane(server, work)
+
+
+def test_a_probe_opens_the_lane_when_the_server_is_back(server: JournalSmtp):
+    async def work(lane: Lane) -> None:
+        lane.pause(TransportDown("it was down"))
+        assert await lane.probe() is True
+        assert lane.open
+        assert lane.reason is None
+        assert not lane.went_down.is_set()
+
+    _with_lane(server, work)
+
+
+def test_a_probe_that_fails_keeps_it_paused_with_the_newest_reason(
+    server: JournalSmtp,
+):
+    async def work(lane: Lane) -> None:
+        server.go_down()
+        lane.pause(TransportDown("the first reason"))
+        assert await lane.probe() is False
+        assert not lane.open
+        assert lane.went_down.is_set()
+        assert lane.reason is not None
+        assert f"{server.port} refused the connection" in lane.reason
+
+    _with_lane(server, work)
+
+
+def test_the_wait_doubles_with_each_failure_up_to_the_cap(server: JournalSmtp):
+    async def work(lane: Lane) -> None:
+        server.go_down()
+        lane.pause(TransportDown("down"))
+        for longest in (1.0, 2.0, 4.0, 8.0, 16.0, CAP_SECONDS, CAP_SECONDS):
+            _assert_waits(lane, longest * FIRST_PAUSE_SECONDS)
+            assert await lane.probe() is False
+
+    _with_lane(server, work)
+
+
+def test_a_cap_below_the_first_pause(server: JournalSmtp):
+    async def work(lane: Lane) -> None:
+        lane.pause(TransportDown("down"))
+        _assert_waits(lane, 0.2)
+
+    _with_lane(server, work, cap_seconds=0.2)
+
+
+def test_many_failures_do_not_overflow(server: JournalSmtp):
+    async def work(lane: Lane) -> None:
+        server.go_down()
+        lane.pause(TransportDown("down"))
+        for _ in range(2_000):
+            await lane.probe()
+        _assert_waits(lane, CAP_SECONDS)
+
+    _with_lane(server, work)
+
+
+def test_the_next_trouble_begins_anew(server: JournalSmtp):
+    async def work(lane: Lane) -> None:
+        server.go_down()
+        lane.pause(TransportDown("down"))
+        for _ in range(5):
+            await lane.probe()
+        server.come_back()
+        assert await lane.probe() is True
+        lane.pause(TransportDown("down again"))
+        assert lane.went_down.is_set()
+        _assert_waits(lane, FIRST_PAUSE_SECONDS)
+
+    _with_lane(server, work)
+
+
+def test_attempts_that_fail_meanwhile_do_not_lengthen_the_wait(server: JournalSmtp):
+    """Ten messages that find the server down at the same moment are one failure."""
+
+    async def work(lane: Lane) -> None:
+        for number in range(10):
+            lane.pause(TransportDown(f"reason {number}"))
+        assert lane.reason == "reason 9"
+        _assert_waits(lane, FIRST_PAUSE_SECONDS)
+
+    _with_lane(server, work)

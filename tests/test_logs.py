@@ -1,0 +1,228 @@
+"""What the log says: enough to know which message it was and what to do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from flask_outbox import Mail, OutboxUnavailable, State, events, logs
+from tests.mail.site import SENDER, Site, make_app, url_of
+from tests.servers import JournalSmtp
+
+DEBUG, INFO, WARNING, ERROR = (
+    logging.DEBUG,
+    logging.INFO,
+    logging.WARNING,
+    logging.ERROR,
+)
+ID = "01M86TDSQAGHPSE9SP07B0Y605"
+REPLIES = {"ada@example.org": "250 2.0.0 ok", "bob@example.org": "451 4.3.0 later"}
+END: dict[str, Any] = {
+    "message_id": ID,
+    "attempt": 2,
+    "lane": "default",
+    "courier": "C1",
+    "replies": REPLIES,
+    "due_at": None,
+    "reason": None,
+    "dialogue": ["us: EHLO me", "them: 250 you"],
+}
+BOTH = "ada@example.org: 250 2.0.0 ok; bob@example.org: 451 4.3.0 later"
+
+WORDS: list[tuple[Any, dict[str, Any], int, str]] = [
+    (
+        events.message_enqueued,
+        {"message_id": ID, "duplicate": False, "seconds": 0.0015},
+        DEBUG,
+        f"Message {ID} kept in 1.5 ms.",
+    ),
+    (
+        events.message_enqueued,
+        {"message_id": ID, "duplicate": True, "seconds": 0.0015},
+        INFO,
+        f"Message {ID} was handed over before under the same key.",
+    ),
+    (
+        events.message_began,
+        {"message_id": ID, "attempt": 1, "courier": "C1", "lane": "default"},
+        DEBUG,
+        f"Message {ID}: attempt 1 begins on lane default.",
+    ),
+    (events.message_sent, END, INFO, f"Message {ID} sent on attempt 2. {BOTH}"),
+    (
+        events.message_deferred,
+        END,
+        WARNING,
+        f"Message {ID}: attempt 2 put off, it will be tried again. {BOTH}",
+    ),
+    (
+        events.message_failed,
+        END,
+        ERROR,
+        f"Message {ID} failed. {BOTH} Retry it with: flask outbox retry {ID}",
+    ),
+    (
+        events.message_failed,
+        {**END, "reason": "it was deferred for too long"},
+        ERROR,
+        f"Message {ID} failed: it was deferred for too long. {BOTH} Retry it with: "
+        f"flask outbox retry {ID}",
+    ),
+    (
+        events.message_unknown,
+        END,
+        WARNING,
+        f"Message {ID}: the link was lost after the final dot, nobody can know whether "
+        f"it arrived (OUTBOX_ON_UNKNOWN). {BOTH}",
+    ),
+    (
+        events.message_released,
+        {**END, "reason": "the lane is paused"},
+        INFO,
+        f"Message {ID} given back untried: the lane is paused",
+    ),
+    (
+        events.message_rescued,
+        {"message_id": ID, "dead": "C0", "state": State.PENDING, "courier": "C1"},
+        WARNING,
+        f"Message {ID} rescued from the dead courier C0: now pending.",
+    ),
+    (
+        events.lease_lost,
+        {"message_id": ID, "courier": "C1"},
+        WARNING,
+        f"Courier C1 lost its lease on message {ID}: another delivers it.",
+    ),
+    (
+        events.lane_paused,
+        {"lane": "default", "reason": "Nothing listens.", "seconds": 0.75},
+        ERROR,
+        "Lane default is paused, no message is lost: Nothing listens. Next probe in "
+        "0.8 s.",
+    ),
+    (
+        events.lane_resumed,
+        {"lane": "default"},
+        WARNING,
+        "Lane default is open again.",
+    ),
+    (
+        events.courier_started,
+        {"courier": "C1", "engine": "thread"},
+        INFO,
+        "Courier C1 works (engine thread).",
+    ),
+    (events.courier_stopped, {"courier": "C1"}, INFO, "Courier C1 stopped."),
+    (
+        events.courier_stalled,
+        {"courier": "C1", "error": OutboxUnavailable("the disk is full")},
+        ERROR,
+        "Courier C1 cannot go on and tries again: the disk is full",
+    ),
+]
+
+
+@pytest.fixture(autouse=True)
+def everything(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(DEBUG, "flask_outbox")
+    caplog.set_level(DEBUG, "flask_outbox.dialogue")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[JournalSmtp]:
+    with JournalSmtp(tmp_path / "journal", users={"shop": "hunter2"}) as server:
+        yield server
+
+
+def _said(caplog: pytest.LogCaptureFixture, logger: str) -> list[tuple[int, str]]:
+    return [
+        (one.levelno, one.getMessage())
+        for one in caplog.records
+        if one.name == logger
+    ]
+
+
+def _deliver(server: JournalSmtp, folder: Path, **config: Any) -> str:
+    """Send one message to its end; its id."""
+    url = url_of(server).replace("//", "//shop:hunter2@")
+    app = make_app(folder, MAIL_URL=url, **config)
+    site = Site(app, Mail(app))
+    receipt = site.send()
+    site.settled(receipt)
+    site.close()
+    return receipt.id
+
+
+@pytest.mark.parametrize(
+    ("signal", "payload", "level", "text"),
+    WORDS,
+    ids=[f"{number}-{row[0].name}" for number, row in enumerate(WORDS)],
+)
+def test_what_is_said(
+    caplog: pytest.LogCaptureFixture,
+    signal: Any,
+    payload: dict[str, Any],
+    level: int,
+    text: str,
+):
+    logs.listen()
+    events.emit(signal, Flask("shop"), **payload)
+    assert _said(caplog, "flask_outbox") == [(level, text)]
+
+
+def test_each_thing_is_said_once_however_many_apps_there_are(
+    caplog: pytest.LogCaptureFixture,
+):
+    for _ in range(3):
+        logs.listen()
+    events.emit(events.lane_resumed, Flask("shop"), lane="default")
+    assert len(_said(caplog, "flask_outbox")) == 1
+
+
+def test_a_delivery_from_beginning_to_end(
+    caplog: pytest.LogCaptureFixture, server: JournalSmtp, tmp_path: Path
+):
+    id = _deliver(server, tmp_path / "app")
+    said = _said(caplog, "flask_outbox")
+    about_it = [text.partition(id)[2] for _, text in said if id in text]
+    assert about_it[0].endswith(" ms.")
+    assert about_it[-1] == " sent on attempt 1. ada@example.org: 250 2.0.0 journaled as 1"
+    assert max(level for level, _ in said) == INFO
+
+
+def test_no_password_is_ever_logged(
+    caplog: pytest.LogCaptureFixture, server: JournalSmtp, tmp_path: Path
+):
+    _deliver(server, tmp_path / "app", MAIL_DEBUG=True)
+    everything = "".join(one.getMessage() for one in caplog.records)
+    assert SENDER in everything
+    assert "hunter2" not in everything
+
+
+def test_mail_debug_shows_the_dialogue_without_the_content(
+    caplog: pytest.LogCaptureFixture, server: JournalSmtp, tmp_path: Path
+):
+    id = _deliver(server, tmp_path / "app", MAIL_DEBUG=True)
+    said = [text for _, text in _said(caplog, "flask_outbox.dialogue")]
+    assert f"{id} us: RCPT TO:<ada@example.org>" in said
+    assert f"{id} them: 250 2.0.0 journaled as 1" in said
+    assert any("bytes of content" in line for line in said)
+    assert not any("Hello" in line for line in said)
+
+
+def test_where_mail_stays_is_said_without_a_password(
+    caplog: pytest.LogCaptureFixture,
+):
+    url = "postgresql://shop:hunter2@db.example.com/outbox"
+    logs.say_where_mail_stays(url, testing=False)
+    logs.say_where_mail_stays(url, testing=True)
+    text = (
+        "No mail leaves this app: all of it is kept in the dev inbox, "
+        "postgresql://shop:***@db.example.com/outbox. Set MAIL_URL to send it."
+    )
+    assert _said(caplog, "flask_outbox") == [(WARNING, text), (INFO, text)]
