@@ -31,6 +31,7 @@ from .delivery import Report
 from .errors import ConfigError
 from .handover import Wishes
 from .message import Message
+from .outbox.dialects import check_url
 from .outbox.records import MessageRecord, Receipt
 from .runtime import Runtime
 
@@ -50,7 +51,7 @@ class Installed:
         self._making = threading.Lock()
         self._runtime: Runtime | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._settings(app.instance_path)
+        check_url(self._settings(app.instance_path).url)
 
     @property
     def runtime(self) -> Runtime:

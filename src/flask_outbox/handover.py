@@ -19,6 +19,9 @@ from .outbox.records import Claim, NewMessage
 PRIORITIES = range(-1_000, 1_001)
 """Wide enough for every scheme, narrow enough that a typing error shows."""
 
+FURTHEST_SECONDS = 100 * 365.25 * 86_400.0
+"""A hundred years: whatever is further away is a mistake."""
+
 KEY_LENGTH = 255
 """The longest key and tag: what every database indexes whole."""
 
@@ -91,11 +94,11 @@ def _due_at(wishes: Wishes, now: float) -> float:
     if wishes.at is not None and wishes.delay is not None:
         raise MessageError("at", "given together with delay: say one of the two.")
     if wishes.at is not None:
-        return max(now, _moment(wishes.at))
+        return max(now, _moment(wishes.at, now))
     return now + _delay_seconds(wishes.delay)
 
 
-def _moment(at: Any) -> float:
+def _moment(at: Any, now: float) -> float:
     if not isinstance(at, datetime):
         raise MessageError("at", f"it is {at!r}: pass an aware datetime.")
     if at.utcoffset() is None:
@@ -104,7 +107,10 @@ def _moment(at: Any) -> float:
             f"{at!r} has no time zone, so nobody can know when that is. Pass an aware "
             "datetime, for example datetime.now(UTC) + timedelta(hours=1).",
         )
-    return float(at.timestamp())
+    moment = float(at.timestamp())
+    if moment > now + FURTHEST_SECONDS:
+        raise MessageError("at", f"{at!r} is more than a hundred years away.")
+    return moment
 
 
 def _delay_seconds(delay: Any) -> float:
@@ -113,6 +119,8 @@ def _delay_seconds(delay: Any) -> float:
     seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
     if not isinstance(seconds, int | float) or not 0 <= seconds < float("inf"):
         raise MessageError("delay", f"{delay!r} is not a number of seconds from 0 up.")
+    if seconds > FURTHEST_SECONDS:
+        raise MessageError("delay", f"{delay!r} is more than a hundred years.")
     return float(seconds)
 
 

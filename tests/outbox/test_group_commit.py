@@ -290,6 +290,6 @@ def assert_one_was_interrupted(
     """Whoever returned finds its line there, and only one did not return."""
     errors = [one.exception() for one in waiting]
     assert [type(one) for one in errors if one] == [KeyboardInterrupt]
-    returned = {one.result() for one, error in zip(waiting, errors, strict=True) if not error}
+    returned = {one.result() for one in waiting if not one.exception()}
     assert returned <= journal.lines()
     assert journal.add("afterwards") == "afterwards"

@@ -44,7 +44,7 @@ def open_shop(server: JournalSmtp, tmp_path: Path) -> Iterator[OpenShop]:
 
 @pytest.fixture
 def run_script(server: JournalSmtp, tmp_path: Path) -> Iterator[RunScript]:
-    """Runs a script with ``app`` and ``mail`` at hand, in one folder; see `SCRIPT`."""
+    """Runs a script in one folder, with what `SCRIPT` puts at hand."""
     with ExitStack() as stack:
 
         def run(body: str, **changes: Any) -> Running:
@@ -63,5 +63,7 @@ app, mail = create_app({config!r})
 def send():
     receipt = mail.send(Message("Hello", ["ada@example.org"], "Hello\\n"))
     print(receipt.message_id, flush=True)
+def outbox():
+    return app.extensions["outbox"].runtime.outbox
 {body}
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 
 from tests.processes.conftest import OpenShop, RunScript
@@ -74,9 +76,6 @@ def test_a_worker_that_is_killed_leaves_its_mail_to_the_others(
     lines = {script.line(), script.line()}
     pid = next(int(line) for line in lines if line.isdigit())
     server.wait_until(lambda: server.connections == 1)
-    import os
-    import signal
-
     os.kill(pid, signal.SIGKILL)
     server.wait_until(lambda: server.connections == 0)
     server.behaviour = Behaviour()

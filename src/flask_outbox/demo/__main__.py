@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="scripts/demo",
+        prog="python -m flask_outbox.demo",
         description="A Flask app and a real SMTP server beside it, on this machine. "
         "Open its page, press Send, and see what happens to one mail.",
     )

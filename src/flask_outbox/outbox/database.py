@@ -36,6 +36,8 @@ class Database:
 
     def __init__(self, url: str, durability: str = "full") -> None:
         self.url = parse_url(url)
+        self.shown = shown_url(url)
+        """The URL for people, without its password."""
         self.durability = durability
         self._open_fresh()
 
@@ -46,11 +48,6 @@ class Database:
         self._group = GroupCommit(self._transaction)
         self._driver_error: type[Exception] = sqlite3.Error
         self._clock_offset_seconds = 0.0
-
-    @property
-    def shown(self) -> str:
-        """The URL for people, without its password."""
-        return shown_url(self.url)
 
     @property
     def embedded(self) -> bool:
@@ -85,7 +82,7 @@ class Database:
     def _open(self) -> Engine:
         engine = self.connect()
         try:
-            with self.errors():
+            with self.errors("Nothing was stored."):
                 self._check_schema(engine)
                 self._set_clock(engine)
         except BaseException:
@@ -157,7 +154,7 @@ class Database:
         Concurrent callers share one commit. Raises `OutboxUnavailable` when nothing was
         stored.
         """
-        with self.errors():
+        with self.errors("Nothing was stored."):
             return self._group.run(work)
 
     def _transaction(self, work: Callable[[Connection], None]) -> None:
@@ -205,14 +202,14 @@ class Database:
     # Errors
 
     @contextmanager
-    def errors(self) -> Iterator[None]:
+    def errors(self, epilogue: str = "") -> Iterator[None]:
         """Turn the database's errors into ours, with what to do."""
         try:
             yield
         except (exc.SQLAlchemyError, self._driver_error) as error:
-            self._explain(error)
+            self._explain(error, epilogue)
 
-    def _explain(self, error: Exception) -> NoReturn:
+    def _explain(self, error: Exception, epilogue: str) -> NoReturn:
         cause = getattr(error, "orig", None) or error
         conflict = type(cause).__name__ == "IntegrityError" or isinstance(
             cause, exc.IntegrityError
@@ -220,7 +217,8 @@ class Database:
         reason = " ".join(str(cause).split())
         kind = Conflict if conflict else OutboxUnavailable
         raise kind(
-            f"The outbox at {self.shown} cannot be used: {reason}. {advice(reason)}"
+            f"The outbox at {self.shown} cannot be used: {reason}. "
+            f"{advice(reason, epilogue)}"
         ) from error
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, exc
 from sqlalchemy.engine import URL, make_url
 
-from ..errors import ConfigError
+from ..errors import ConfigError, OutboxUnavailable
 
 BUSY_SECONDS = 10.0
 """How long a writer waits for SQLite's one write lock, or for a row of a server's: far
@@ -54,6 +54,15 @@ def parse_url(url: str) -> URL:
     return parsed if driver else parsed.set(drivername=_DRIVERS[backend][0])
 
 
+def check_url(url: str) -> None:
+    """Raise `ConfigError` unless ``url`` names a database that could be opened."""
+    parsed = parse_url(url)
+    try:
+        parsed.get_dialect().import_dbapi()
+    except (exc.NoSuchModuleError, ModuleNotFoundError) as error:
+        raise _no_driver(parsed) from error
+
+
 def shown_url(url: str | URL) -> str:
     """A database URL for people, without its password."""
     return make_url(url).render_as_string(hide_password=True)
@@ -64,17 +73,21 @@ def open_engine(url: URL, durability: str) -> Engine:
     backend = url.get_backend_name()
     try:
         return _OPENERS[backend](url, durability)
-    except ModuleNotFoundError as error:
-        extra = _DRIVERS[backend][1]
-        raise ConfigError(
-            f"OUTBOX_URL asks for {backend}, whose driver is not installed: "
-            f"pip install 'flask-outbox[{extra}]'."
-        ) from error
+    except (exc.NoSuchModuleError, ModuleNotFoundError) as error:
+        raise _no_driver(url) from error
+
+
+def _no_driver(url: URL) -> ConfigError:
+    extra = _DRIVERS[url.get_backend_name()][1]
+    return ConfigError(
+        f"OUTBOX_URL asks for {url.drivername}, and that driver is not installed: "
+        f"pip install 'flask-outbox[{extra}]' brings {extra}'s."
+    )
 
 
 def _open_sqlite(url: URL, durability: str) -> Engine:
     assert url.database
-    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(Path(url.database).parent)
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
     synchronous = "FULL" if durability == "full" else "NORMAL"
 
@@ -95,6 +108,16 @@ def _open_sqlite(url: URL, durability: str) -> Engine:
         driver.execute("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutboxUnavailable(
+            f"The outbox's folder {folder} cannot be made: {error.strerror}. Look at "
+            "OUTBOX_URL. Nothing was stored."
+        ) from error
 
 
 def _open_postgresql(url: URL, durability: str) -> Engine:
@@ -162,14 +185,20 @@ _ADVICE = {
     "refused": "Is the database server running?",
     "authentication": "Look at the user and password in OUTBOX_URL.",
     "Access denied": "Look at the user and password in OUTBOX_URL.",
-    "closed the connection": (
-        "The connection was lost, so what was being written may or may not be there: "
-        "sending again with the same key= is safe."
-    ),
 }
-_ADVICE["Lost connection"] = _ADVICE["closed the connection"]
+
+_LOST = ("closed the connection", "Lost connection", "connection is lost")
 
 
-def advice(reason: str) -> str:
-    """What to do about a database's error, by its words; "" where nobody knows."""
-    return next((text for word, text in _ADVICE.items() if word in reason), "")
+def advice(reason: str, unless_lost: str = "") -> str:
+    """What to do about a database's error, by its words; "" where nobody knows.
+
+    ``unless_lost`` is added where the connection outlived the error.
+    """
+    if any(word in reason for word in _LOST):
+        return (
+            "The connection was lost, so what was being written may or may not be "
+            "there: sending again with the same key= is safe."
+        )
+    known = next((text for word, text in _ADVICE.items() if word in reason), "")
+    return f"{known} {unless_lost}".strip()

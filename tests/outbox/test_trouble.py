@@ -1,0 +1,296 @@
+"""Trouble with the database: a clear error, never a false success, and then on again."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+
+import alembic.command  # noqa: F401  (what nobody may read cannot be imported later)
+import pytest
+
+from flask_outbox.delivery import State
+from flask_outbox.errors import OutboxUnavailable
+from flask_outbox.outbox import dialects
+from flask_outbox.outbox.database import Database
+from flask_outbox.outbox.store import Outbox
+
+from .conftest import Opener
+from .making import put
+
+NOBODY = 65_534
+BIG = b"x" * 100_000
+
+
+def refused(outbox: Outbox, *words: str) -> None:
+    """Enqueue in vain; the error says where, why and what to do."""
+    with pytest.raises(OutboxUnavailable) as caught:
+        put(outbox, content=BIG)
+    text = str(caught.value)
+    for part in (f"The outbox at {outbox.database.shown} cannot be used: ", *words):
+        assert part in text
+    assert isinstance(caught.value.__cause__, Exception)
+
+
+def folder_refused(outbox: Outbox, folder: Path, reason: str) -> None:
+    """Enqueue in vain, because of a folder."""
+    words = f"The outbox's folder {folder} cannot be made: {reason}. Look at OUTBOX_URL."
+    with pytest.raises(OutboxUnavailable, match=re.escape(words)):
+        put(outbox)
+
+
+def works(outbox: Outbox) -> str:
+    """Enqueue, and find it again."""
+    message_id = put(outbox)
+    assert outbox.get(message_id).state is State.PENDING
+    return message_id
+
+
+def path_of(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///"))
+
+
+# ------------------------------------------------------------------ what may not be done
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everyone may enter, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp(prefix="outbox-"))
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Give up what root may do, so that the permissions of files count."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_folder_that_may_not_be_written(open_folder: Path, opener: Opener) -> None:
+    outbox = opener(f"sqlite:///{open_folder / 'outbox.db'}")
+    open_folder.chmod(0o555)
+
+    with as_nobody():
+        refused(outbox, "unable to open", "Its folder must exist and be writable.")
+
+    open_folder.chmod(0o777)
+    with as_nobody():
+        works(outbox)
+
+
+def test_a_folder_that_may_not_be_made(open_folder: Path, opener: Opener) -> None:
+    outbox = opener(f"sqlite:///{open_folder / 'a' / 'b' / 'outbox.db'}")
+    open_folder.chmod(0o555)
+
+    with as_nobody():
+        folder_refused(outbox, open_folder / "a" / "b", "Permission denied")
+
+    open_folder.chmod(0o777)
+    works(outbox)
+
+
+def test_a_folder_that_is_a_file(tmp_path: Path, opener: Opener) -> None:
+    place = tmp_path / "instance"
+    place.write_text("")
+    outbox = opener(f"sqlite:///{place / 'outbox.db'}")
+
+    folder_refused(outbox, place, "File exists")
+
+    place.unlink()
+    works(outbox)
+
+
+def test_a_file_that_may_not_be_written(open_folder: Path, opener: Opener) -> None:
+    path = open_folder / "outbox.db"
+    Database(f"sqlite:///{path}").upgrade()
+    path.chmod(0o444)
+    outbox = opener(f"sqlite:///{path}")
+
+    with as_nobody():
+        refused(outbox, "readonly", "cannot be written by this user")
+
+    for one in open_folder.iterdir():  # what SQLite put beside it is as the file was
+        one.chmod(0o666)
+    with as_nobody():
+        works(outbox)
+
+
+# ---------------------------------------------------------------------- what is no outbox
+
+
+def test_a_file_that_is_no_database(sqlite_url: str, opener: Opener) -> None:
+    path_of(sqlite_url).write_text("Dear diary, today I wrote no database at all. " * 9)
+    outbox = opener(sqlite_url)
+
+    refused(outbox, "not a database", "look at OUTBOX_URL")
+
+    path_of(sqlite_url).unlink()
+    works(outbox)
+
+
+def test_a_damaged_file(sqlite_url: str, opener: Opener) -> None:
+    outbox = opener(sqlite_url)
+    kept = works(outbox)
+    outbox.database.close()
+    path = path_of(sqlite_url)
+    whole = path.read_bytes()
+    page = 4_096
+    path.write_bytes(whole[:page] + b"\xa5" * (len(whole) - page))
+
+    refused(outbox, "malformed", "restore it, or move it away")
+    with pytest.raises(OutboxUnavailable, match="malformed"):
+        outbox.list()
+
+    path.write_bytes(whole)
+    works(outbox)
+    assert outbox.get(kept).state is State.PENDING
+
+
+# ------------------------------------------------------------------------ what is not free
+
+
+@contextmanager
+def locked(url: str) -> Iterator[None]:
+    """Somebody else holds SQLite's one write lock."""
+    connection = sqlite3.connect(path_of(url), isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.close()
+
+
+def test_a_lock_that_is_held_for_too_long(
+    sqlite_url: str, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialects, "BUSY_SECONDS", 0.1)
+    outbox = opener(sqlite_url)
+    works(outbox)
+
+    with locked(sqlite_url):
+        refused(outbox, "locked", "Another process has held the write lock")
+        assert len(outbox.list()) == 1
+
+    works(outbox)
+    assert len(outbox.list()) == 2
+
+
+def test_a_lock_is_waited_for(sqlite_url: str, opener: Opener) -> None:
+    outbox, other = opener(sqlite_url), opener(sqlite_url)
+    works(outbox)
+
+    def while_it_is_held(_connection: object) -> None:
+        waiting.append(threads.submit(works, other))
+        assert not wait(waiting, 0.2).done
+
+    waiting: list[Future[str]] = []
+    with ThreadPoolExecutor(1) as threads:
+        outbox.database.write(while_it_is_held)
+        assert waiting[0].result()
+
+
+# ------------------------------------------------------------------------- what is full
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def fill(outbox: Outbox) -> set[str]:
+    """Enqueue until the database refuses; what was accepted."""
+    accepted = set()
+    with pytest.raises(OutboxUnavailable):
+        for _ in range(1_000):
+            accepted.add(put(outbox, content=BIG))
+    return accepted
+
+
+def test_a_disk_that_is_full(small_disk: Path, opener: Opener) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(BIG * 3)
+    outbox = opener(f"sqlite:///{small_disk / 'outbox.db'}")
+
+    accepted = fill(outbox)
+
+    refused(outbox, "full", "Make room on the disk.")
+    assert {one.id for one in outbox.list(limit=100)} == accepted
+    assert all(outbox.content(one) == BIG for one in accepted)
+    ballast.unlink()
+    accepted.add(works(outbox))
+    assert {one.id for one in outbox.list(limit=100)} == accepted
+
+
+@contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """A quota: writing further than this into a file fails."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_quota_that_is_used_up(sqlite_url: str, opener: Opener) -> None:
+    outbox = opener(sqlite_url)
+    works(outbox)
+
+    with no_file_beyond(500_000):
+        accepted = fill(outbox)
+        refused(outbox, "disk I/O error", "disk")
+
+    assert len(outbox.list(limit=100)) == 1 + len(accepted)
+    assert all(outbox.content(one) == BIG for one in accepted)
+    works(outbox)
+
+
+# ------------------------------------------------------------------- what does not answer
+
+CLOSED = {
+    "postgresql": ("psycopg", "postgresql+psycopg://app:s3cret@127.0.0.1:1/app"),
+    "mysql": ("pymysql", "mysql+pymysql://app:s3cret@127.0.0.1:1/app"),
+    "mariadb": ("pymysql", "mariadb+pymysql://app:s3cret@127.0.0.1:1/app"),
+}
+
+
+@pytest.mark.parametrize(("driver", "url"), CLOSED.values(), ids=CLOSED.keys())
+def test_a_server_that_is_not_there(driver: str, url: str, opener: Opener) -> None:
+    pytest.importorskip(driver)
+    outbox = opener(url)
+
+    refused(outbox, "app:***@127.0.0.1:1/app", "Is the database server running?")
+
+    with pytest.raises(OutboxUnavailable) as caught:
+        outbox.status()
+    assert "s3cret" not in str(caught.value)
