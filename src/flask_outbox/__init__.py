@@ -22,6 +22,7 @@ from .events import email_dispatched
 from .extension import Mail
 from .message import Address, Attachment, Message
 from .outbox.records import MessageRecord, Receipt
+from .outbox.schema import add_tables
 
 __all__ = [
     "Address",
@@ -49,5 +50,6 @@ __all__ = [
     "TransitionRefused",
     "TransportDown",
     "TransportError",
+    "add_tables",
     "email_dispatched",
 ]

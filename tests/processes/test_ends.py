@@ -71,9 +71,9 @@ def test_killed_while_the_server_has_it_in_hand(
 def test_killed_and_started_again_and_again(open_shop: OpenShop, server: JournalSmtp):
     server.go_down()
     sent = []
-    for _ in range(3):
+    for _ in range(2):
         shop = open_shop()
-        sent += shop.send_emails(4)
+        sent += shop.send_emails(6)
         shop.kill()
     server.come_back()
     last = open_shop()

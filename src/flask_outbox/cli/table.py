@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 WIDEST, UNKNOWN = 120, 100
 """Columns used of a terminal at most, and where nobody says how wide it is."""
 
-WHOLE, WORD = 26, 12
-"""Up to this length a cell of one word, such as an id, and a word of a text are not
-broken, while there is room."""
+WHOLE, SHORT = 26, 12
+"""While there is room, a cell of one word, such as an id, is kept whole up to the first
+of these lengths; any other cell, and a word inside a longer one, up to the second."""
 
 NARROWEST = 6
 """No column becomes narrower than this; a terminal too narrow for that overflows."""
@@ -113,8 +113,10 @@ def _widths(rows: Sequence[Cells], available: int) -> list[int]:
 
 
 def _unbroken(cell: str) -> int:
+    if columns(cell) <= SHORT:
+        return columns(cell)
     words = [columns(word) for word in cell.split(" ")]
-    return min(max(words), WHOLE if len(words) == 1 else WORD)
+    return min(max(words), WHOLE if len(words) == 1 else SHORT)
 
 
 def _laid_out(row: Cells, widths: Sequence[int]) -> list[str]:

@@ -31,7 +31,7 @@ def init(as_json: bool) -> None:
 @click.command()
 @json_option
 def upgrade(as_json: bool) -> None:
-    """Bring the outbox's tables to the version that this Flask-Outbox needs.
+    """Bring the outbox's tables to the version that is needed.
 
     An SQLite outbox does that by itself at first use. Safe to run again.
     """

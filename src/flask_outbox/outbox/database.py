@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
-from sqlalchemy import Connection, Engine, exc, text
+from sqlalchemy import Connection, Engine, exc, inspect, text
 
 from ..errors import OutboxUnavailable, SchemaError
 from .dialects import SERVER_NOW, advice, open_engine, parse_url, shown_url
 from .group_commit import GroupCommit
-from .schema import REVISION, VERSION_TABLE
+from .schema import REVISION, VERSION_TABLE, metadata
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ class Database:
 
     def _check_schema(self, engine: Engine) -> None:
         present = _revision(engine)
-        if present == REVISION:
+        if present == REVISION or (present is None and _made_by_the_app(engine)):
             return
         if self.embedded:
             self.upgrade(engine)
@@ -220,6 +220,17 @@ class Database:
             f"The outbox at {self.shown} cannot be used: {reason}. "
             f"{advice(reason, epilogue)}"
         ) from error
+
+
+def _made_by_the_app(engine: Engine) -> bool:
+    """Whether all tables are there, without a version of ours (see `add_tables`)."""
+    present = inspect(engine)
+    return all(
+        present.has_table(table.name)
+        and set(table.columns.keys())
+        <= {column["name"] for column in present.get_columns(table.name)}
+        for table in metadata.sorted_tables
+    )
 
 
 def _revision(engine: Engine) -> str | None:

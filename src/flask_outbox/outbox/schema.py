@@ -191,3 +191,14 @@ courier = Table(
     **OPTIONS,
 )
 """Heartbeats. A message's lease runs as long as its owner's ``lease_until``."""
+
+
+def add_tables(target: MetaData) -> None:
+    """Put the outbox's tables into the app's own metadata, for its own migrations.
+
+    For Flask-Migrate: ``add_tables(db.metadata)`` before ``flask db migrate``. The
+    tables are then made and changed by the app's migrations, and ``flask outbox init``
+    and ``upgrade`` are not needed.
+    """
+    for table in metadata.sorted_tables:
+        table.to_metadata(target)

@@ -1,0 +1,198 @@
+"""The tables: made once, whoever comes first, and as the code believes them to be."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, inspect
+
+from flask_outbox.delivery import State
+from flask_outbox.errors import SchemaError
+from flask_outbox.outbox.database import Database
+from flask_outbox.outbox.schema import REVISION, VERSION_TABLE, metadata
+from flask_outbox.outbox.store import Outbox
+
+from . import elsewhere
+from .conftest import Opener
+from .elsewhere import Job, Process
+from .making import COURIER, claim_one, put
+
+PROCESSES = 8
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Engine]:
+    """The database itself, whatever is in it."""
+    engine = Database(url).connect()
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def set_version(url: str, version: str) -> None:
+    with connected(url) as engine, engine.begin() as connection:
+        connection.exec_driver_sql(
+            f"UPDATE {VERSION_TABLE} SET version_num = '{version}'"
+        )
+
+
+def in_processes(job: Job, url: str) -> list[str]:
+    """Have many processes do the same at the same moment; what each says of it."""
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(Process(job, url)) for _ in range(PROCESSES)
+        ]
+        for process in processes:
+            assert process.hear() == "ready"
+        for process in processes:
+            process.say()
+        return [process.hear() for process in processes]
+
+
+# ------------------------------------------------------------------------ of what they are
+
+
+def test_the_tables_are_what_the_code_believes(bare_url: str) -> None:
+    Database(bare_url).upgrade()
+
+    with connected(bare_url) as engine, engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "version_table": VERSION_TABLE,
+                "compare_type": True,
+                "compare_server_default": True,
+            },
+        )
+        assert compare_metadata(context, metadata) == []
+
+
+def test_every_table_has_its_prefix(bare_url: str) -> None:
+    Database(bare_url).upgrade()
+
+    with connected(bare_url) as engine:
+        names = set(inspect(engine).get_table_names())
+    assert names == {VERSION_TABLE, *metadata.tables}
+    assert all(name.startswith("outbox_") for name in names)
+
+
+def test_what_is_there_stays(bare_url: str, opener: Opener) -> None:
+    Database(bare_url).upgrade()
+    outbox = opener(bare_url)
+    message_id = put(outbox)
+
+    outbox.database.upgrade()
+
+    assert claim_one(outbox).id == message_id
+
+
+def test_the_version_is_told(bare_url: str) -> None:
+    database = Database(bare_url)
+    assert database.version() is None
+    database.upgrade()
+    assert database.version() == REVISION
+
+
+# --------------------------------------------------------------------------- at first use
+
+
+def test_the_embedded_outbox_makes_its_own(sqlite_url: str, opener: Opener) -> None:
+    outbox = opener(sqlite_url)
+
+    assert outbox.list() == []
+    put(outbox)
+    assert outbox.status().due == 1
+
+
+def test_the_folder_is_made_too(tmp_path_factory: pytest.TempPathFactory, opener: Opener) -> None:
+    folder = tmp_path_factory.mktemp("app") / "instance" / "mail"
+
+    put(opener(f"sqlite:///{folder / 'outbox.db'}"))
+
+    assert (folder / "outbox.db").is_file()
+
+
+def test_two_threads_come_first(sqlite_url: str, opener: Opener) -> None:
+    outbox = opener(sqlite_url)
+    together = threading.Barrier(2)
+
+    def first(use: Callable[[Outbox], object]) -> object:
+        together.wait()
+        return use(outbox)
+
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(first, (put, Outbox.status)))
+
+    assert outbox.get(str(found[0])).state is State.PENDING
+
+
+def test_many_processes_come_first(sqlite_url: str, opener: Opener) -> None:
+    kept = in_processes(elsewhere.enqueue_first, sqlite_url)
+
+    assert len(set(kept)) == PROCESSES
+    assert {one.id for one in opener(sqlite_url).list()} == set(kept)
+
+
+def test_many_processes_make_the_tables(bare_url: str, opener: Opener) -> None:
+    assert in_processes(elsewhere.upgrade, bare_url) == ["made"] * PROCESSES
+
+    put(opener(bare_url))
+
+
+# ------------------------------------------------------------------------- another version
+
+
+@pytest.fixture
+def server_url(bare_url: str) -> str:
+    """A database that is not ours alone."""
+    if Database(bare_url).embedded:
+        pytest.skip("the embedded outbox makes its tables without being asked")
+    return bare_url
+
+
+def test_a_server_is_asked_for_its_tables(server_url: str, opener: Opener) -> None:
+    outbox = opener(server_url)
+
+    with pytest.raises(SchemaError) as refused:
+        put(outbox)
+    assert "has no tables" in str(refused.value)
+    assert "run 'flask outbox init'" in str(refused.value)
+    with pytest.raises(SchemaError):
+        outbox.claim(COURIER, "default", 1)
+
+    outbox.database.upgrade()
+    put(outbox)
+
+
+def test_older_tables_of_a_server(server_url: str, opener: Opener) -> None:
+    Database(server_url).upgrade()
+    set_version(server_url, "0000")
+
+    with pytest.raises(SchemaError) as refused:
+        put(opener(server_url))
+
+    assert opener(server_url).database.shown in str(refused.value)
+    assert f"is at version 0000, this Flask-Outbox needs {REVISION}" in str(
+        refused.value
+    )
+    assert "run 'flask outbox upgrade'" in str(refused.value)
+
+
+def test_tables_that_nobody_here_knows(bare_url: str, opener: Opener) -> None:
+    """A newer Flask-Outbox was here: nothing is changed, and the error says so."""
+    Database(bare_url).upgrade()
+    set_version(bare_url, "9999")
+
+    with pytest.raises(SchemaError, match="version 9999"):
+        put(opener(bare_url))
+    with pytest.raises(SchemaError, match="version 9999"):
+        Database(bare_url).upgrade()
+
+    assert Database(bare_url).version() == "9999"
