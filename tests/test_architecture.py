@@ -21,6 +21,7 @@ FLOORS = {
     "characters": 0,
     "backoff": 0,
     "events": 0,
+    "offhub": 0,
     "message": 1,
     "delivery": 1,
     "config": 1,

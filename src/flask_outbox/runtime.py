@@ -22,6 +22,7 @@ from .handover import Wishes, leased, prepare
 from .lane import Lane
 from .message import Message
 from .mime import compose
+from .offhub import greenlets, off_hub
 from .outbox.database import Database
 from .outbox.enqueue import event_row
 from .outbox.joining import Joined
@@ -254,6 +255,8 @@ class Runtime:
 
 def _run(delivery: Coroutine[Any, Any, Report]) -> Report:
     """Run a coroutine to its end, in a thread of its own inside a running loop."""
+    if greenlets():
+        return off_hub(lambda: asyncio.run(delivery))
     try:
         asyncio.get_running_loop()
     except RuntimeError:

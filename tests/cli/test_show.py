@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 import time
 from datetime import datetime
 
@@ -167,5 +168,6 @@ def test_no_courier_is_started_to_look(make_shop: MakeShop) -> None:
     for command in (["show", id], ["list"], ["retry", id], ["prune"], ["init"]):
         shop.run(*command)
     shop.run("status", code=1)
+    assert "outbox-courier" not in [one.name for one in threading.enumerate()]
     assert shop.outbox.status().couriers == ()
     assert shop.get(id).state is State.PENDING

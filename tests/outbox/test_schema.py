@@ -20,6 +20,7 @@ from flask_outbox.outbox.store import Outbox
 
 from . import elsewhere
 from .conftest import Opener
+from .databases import SERVERS
 from .elsewhere import Job, Process
 from .making import COURIER, claim_one, put
 
@@ -149,16 +150,12 @@ def test_many_processes_make_the_tables(bare_url: str, opener: Opener) -> None:
 # ------------------------------------------------------------------------- another version
 
 
-@pytest.fixture
-def server_url(bare_url: str) -> str:
-    """A database that is not ours alone."""
-    if Database(bare_url).embedded:
-        pytest.skip("the embedded outbox makes its tables without being asked")
-    return bare_url
+on_servers = pytest.mark.parametrize("home", [*SERVERS], indirect=True)
 
 
-def test_a_server_is_asked_for_its_tables(server_url: str, opener: Opener) -> None:
-    outbox = opener(server_url)
+@on_servers
+def test_a_server_is_asked_for_its_tables(bare_url: str, opener: Opener) -> None:
+    outbox = opener(bare_url)
 
     with pytest.raises(SchemaError) as refused:
         put(outbox)
@@ -171,14 +168,15 @@ def test_a_server_is_asked_for_its_tables(server_url: str, opener: Opener) -> No
     put(outbox)
 
 
-def test_older_tables_of_a_server(server_url: str, opener: Opener) -> None:
-    Database(server_url).upgrade()
-    set_version(server_url, "0000")
+@on_servers
+def test_older_tables_of_a_server(bare_url: str, opener: Opener) -> None:
+    Database(bare_url).upgrade()
+    set_version(bare_url, "0000")
 
     with pytest.raises(SchemaError) as refused:
-        put(opener(server_url))
+        put(opener(bare_url))
 
-    assert opener(server_url).database.shown in str(refused.value)
+    assert opener(bare_url).database.shown in str(refused.value)
     assert f"is at version 0000, this Flask-Outbox needs {REVISION}" in str(
         refused.value
     )

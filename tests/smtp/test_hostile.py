@@ -157,6 +157,11 @@ def test_a_reply_holds_whatever_follows_it() -> None:
     assert made.outcomes == [Outcome.ACCEPTED]
 
 
+def test_421_that_nothing_asked_for_is_the_servers_goodbye() -> None:
+    made = deliver_to(Step("MAIL", b"250 ok\r\n421 4.3.2 going down\r\n"), QUIT)
+    assert "takes no mail at the moment (421 4.3.2 going down)" in made.reason
+
+
 def test_a_refusal_holds_if_the_server_then_hangs_up() -> None:
     made = deliver_to(MAIL, Step("RCPT", b"550 no\r\n", CLOSE))
     assert made.outcomes == [Outcome.REFUSED]
@@ -170,6 +175,7 @@ def test_a_refusal_holds_if_the_server_then_hangs_up() -> None:
     ("answer", "outcome", "reply"),
     [
         ([b"552 5.3.4 too big\r\n", STALL], Outcome.REFUSED, "552 5.3.4 too big"),
+        ([Drip(b"552 too big\r\n"), STALL], Outcome.REFUSED, "552 too big"),
         ([b"452 4.3.1 disk full\r\n", STALL], Outcome.DEFERRED, "452 4.3.1 disk full"),
         (
             [b"250 kept\r\n", STALL],
@@ -187,7 +193,7 @@ def test_a_refusal_holds_if_the_server_then_hangs_up() -> None:
             'not a reply: "hm" before the final dot, after DATA',
         ),
     ],
-    ids=["552", "452", "250", "closed", "malformed"],
+    ids=["552", "552 once we are stuck", "452", "250", "closed", "malformed"],
 )
 def test_an_answer_in_the_middle_of_the_content(
     answer: list[Action], outcome: Outcome, reply: str

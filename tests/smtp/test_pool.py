@@ -41,6 +41,7 @@ from .talk import (
 )
 
 ACCEPTED = [Outcome.ACCEPTED]
+REFUSED = [MAIL, Step("RCPT", b"550 no\r\n")]
 SOON_SECONDS = 0.05
 
 
@@ -101,16 +102,23 @@ def test_connections_are_made_on_demand_and_up_to_the_limit(journal: Path) -> No
 
 
 def test_after_so_many_messages_a_connection_is_replaced(journal: Path) -> None:
-    async def run(settings: SmtpSettings) -> None:
+    async def run(server: JournalSmtp) -> None:
+        settings = settings_for(
+            server, max_messages_per_connection=2, max_connections=1
+        )
         async with transport_to(settings) as transport:
             for _ in range(5):
                 assert (await attempt(transport)).outcomes == ACCEPTED
+            server.behaviour = Behaviour(hang=True)
+            async with asyncio.TaskGroup() as group:  # the limit holds as before
+                for _ in range(3):
+                    group.create_task(attempt(transport))
+                await asyncio.to_thread(server.wait_until, lambda: server.held == 1)
+                server.behaviour = Behaviour()
 
     with JournalSmtp(journal) as server:
-        asyncio.run(
-            run(settings_for(server, max_messages_per_connection=2, max_connections=1))
-        )
-    assert server.connections_made == 3
+        asyncio.run(run(server))
+    assert (server.connections_made, len(server.mails)) == (4, 8)
     assert server.most_connections == 1
 
 
@@ -126,7 +134,7 @@ def test_a_connection_that_has_served_is_ended_with_quit() -> None:
 
 
 def test_a_refused_message_leaves_its_connection_usable() -> None:
-    refused = [MAIL, Step("RCPT", b"550 no\r\n"), Step("RSET", b"250 ok\r\n")]
+    refused = [*REFUSED, Step("RSET", b"250 ok\r\n")]
 
     async def run(settings: SmtpSettings) -> None:
         async with transport_to(settings) as transport:
@@ -139,6 +147,28 @@ def test_a_refused_message_leaves_its_connection_usable() -> None:
     with ScriptedSmtp(script) as server:
         asyncio.run(run(settings_for(server)))
     assert server.connections_made == 1
+
+
+@pytest.mark.parametrize(
+    ("bad_end", "outcome"),
+    [
+        ([*ONE_MAIL[:3], Step(CONTENT, b"421 going\r\n")], Outcome.DEFERRED),
+        ([*REFUSED, Step("RSET", b"500 what\r\n")], Outcome.REFUSED),
+        ([*REFUSED, Step("RSET", b"421 going\r\n")], Outcome.REFUSED),
+    ],
+    ids=["421 at the final dot", "500 at RSET", "421 at RSET"],
+)
+def test_a_connection_that_ended_badly_is_not_lent_again(
+    bad_end: list[Step], outcome: Outcome
+) -> None:
+    async def run(settings: SmtpSettings) -> None:
+        async with transport_to(settings) as transport:
+            assert (await attempt(transport)).outcomes == [outcome]
+            assert (await attempt(transport)).outcomes == ACCEPTED
+
+    with ScriptedSmtp([*HELLO, *bad_end, QUIT], [*HELLO, *ONE_MAIL, QUIT]) as server:
+        asyncio.run(run(settings_for(server)))
+    assert server.connections_made == 2
 
 
 # ------------------------------------------------------------------------------ idling

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from pathlib import Path
 
 import pytest
 
 from flask_outbox.delivery import Outcome
+from flask_outbox.transports.smtp import SmtpTransport
 from flask_outbox.transports.smtp_connect import tls_context
 from tests.servers import STALL, Authority, JournalSmtp, ScriptedSmtp, StartTls, Step
 from tests.servers.scripted_smtp import ANYTHING, Action
@@ -19,6 +21,7 @@ from .talk import (
     ONE_MAIL,
     QUIT,
     Attempt,
+    attempt,
     deliver_once,
     ehlo,
     settings_for,
@@ -213,6 +216,25 @@ def test_what_was_offered_before_tls_is_forgotten(authority: Authority) -> None:
         server.wait_for_end()
     assert made.outcomes == [Outcome.ACCEPTED]
     assert not any("SIZE" in line for line in server.commands())
+
+
+def test_a_secure_server_that_falls_silent_is_cut_off(authority: Authority) -> None:
+    """No farewell of TLS keeps the connection until that server answers it."""
+
+    async def run(server: ScriptedSmtp) -> None:
+        settings = settings_for(
+            server,
+            security="tls",
+            ca_file=authority.ca_file,
+            connect_timeout_seconds=HASTY_SECONDS,
+        )
+        made = await attempt(SmtpTransport(settings))
+        assert "sent no greeting" in made.reason
+        await asyncio.to_thread(server.wait_for_end)
+
+    context = authority.context(HOST)
+    with ScriptedSmtp([Step("", STALL)], implicit_tls=context) as server:
+        asyncio.run(run(server))
 
 
 # --------------------------------------------------------------------- the wrong port

@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TypeVar
 from sqlalchemy import Connection, Engine, exc, inspect, text
 
 from ..errors import OutboxUnavailable, SchemaError
+from ..offhub import off_hub
 from .dialects import SERVER_NOW, advice, open_engine, parse_url, shown_url
 from .group_commit import GroupCommit
 from .schema import REVISION, VERSION_TABLE, metadata
@@ -158,6 +159,9 @@ class Database:
             return self._group.run(work)
 
     def _transaction(self, work: Callable[[Connection], None]) -> None:
+        off_hub(lambda: self._commit(work))
+
+    def _commit(self, work: Callable[[Connection], None]) -> None:
         with self._writing() as connection, connection.begin():
             work(connection)
 

@@ -51,8 +51,6 @@ class SmtpLink(asyncio.Protocol):
         self._may_write = asyncio.Event()
         self._may_write.set()
         transport.set_protocol(self)
-        if transport.is_closing():
-            self._break(LinkLost("connection lost"))
 
     # ---------------------------------------------------------------------- talking
 

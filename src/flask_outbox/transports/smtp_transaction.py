@@ -137,7 +137,6 @@ class Transaction:
             await self._link.drain(self._settings.command_timeout_seconds)
             if answer.done():
                 return False
-        self._link.check_open()
         self._progress.final_dot_sent = True
         self._link.write(bytes(wire[last:]) + FINAL_DOT)
         return True

@@ -29,7 +29,7 @@ class Step(StrEnum):
     EHLO = "after EHLO"
     STARTTLS = "after STARTTLS"
     AUTH = "while logging in"
-    READY = "after logging in"
+    READY = "before the first mail"
 
 
 EXPECTED = (aiosmtplib.SMTPException, OSError, ValueError)
