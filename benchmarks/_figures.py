@@ -37,6 +37,11 @@ class Figures:
         ratios = [own / others for own, others in pairs]
         return Ratio(*(percentile(ratios, percent) for percent in (50, 25, 75)))
 
+    @property
+    def unrest(self) -> float:
+        """How far apart the rounds are: 1 if the machine did nothing else."""
+        return percentile(self.round_p50s, 75) / percentile(self.round_p50s, 25)
+
 
 @dataclass(frozen=True)
 class Ratio:

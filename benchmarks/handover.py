@@ -38,6 +38,9 @@ WARM_UP_MAILS = 25
 PROFILED_MAILS = 1_000
 PROFILE_LINES = 45
 
+RESTLESS = 1.5
+"""How much the rounds of the raw commit may differ before the figures are in doubt."""
+
 BESIDE_THE_CLONE = Path(__file__).resolve().parents[2]
 PACKAGES = ("Flask", "SQLAlchemy", "aiosmtplib", "Flask-Mail", "celery", "redis")
 
@@ -208,6 +211,8 @@ def report(
         print(f"{'':29}{'p50 µs':>8}{'p99 µs':>9}{'× raw':>8}   (middle half)")
         for name, one in figures.items():
             print(f"{name:29}{_us(one.p50):8}{_us(one.p99):9}{one.beside(raw)}")
+        if raw.unrest > RESTLESS:
+            print("The machine or its disk is busy with something else: measure again.")
     for name, reason in absent.items():
         print(f"\nnot measured: {name}: {reason}")
     print("\ngoals")

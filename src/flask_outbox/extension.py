@@ -184,7 +184,7 @@ class Mail:
 
         Raises `TransitionRefused` when that is too late, and `MessageNotFound`.
         """
-        self._runtime.outbox.cancel(id)
+        self._runtime.cancel(id)
         return self.get(id)
 
     def retry(self, id: str) -> MessageRecord:

@@ -97,7 +97,13 @@ class Runtime:
     def retry(self, message_id: str) -> None:
         """Make a message due now and have it looked at."""
         self.outbox.retry(message_id, self.settings.give_up_after)
+        self._tell(events.message_retried, message_id=message_id)
         self._wake()
+
+    def cancel(self, message_id: str) -> None:
+        """Take a message out before it is delivered."""
+        self.outbox.cancel(message_id)
+        self._tell(events.message_cancelled, message_id=message_id)
 
     def note(self, message_id: str, kind: str, **detail: Any) -> None:
         """Add an event to a message's story: soon where a courier works, else now."""

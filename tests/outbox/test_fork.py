@@ -10,6 +10,8 @@ import pytest
 
 from flask_outbox.outbox.store import Outbox
 
+from .conftest import Opener
+
 REPOSITORY = Path(__file__).parents[2]
 
 PREFACE = """
@@ -93,13 +95,25 @@ THE_PARENT_ENDS_FIRST = """
 send("parent before")
 parent_is_there, end_of_parent = os.pipe()
 if os.fork():
+    database.close()
     sys.exit()
 os.close(end_of_parent)
 os.read(parent_is_there, 1)
 send("child")
-if os.fork():
-    sys.exit()
-send("grandchild")
+send("child again")
+"""
+
+A_VISITOR_COMES_AND_GOES = """
+import sqlite3, subprocess
+
+LOOK = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT * FROM outbox_lane')"
+send("parent before")
+child = os.fork()
+if child:
+    os._exit(0)
+send("child")
+subprocess.run([sys.executable, "-c", LOOK, database.url.database], check=True)
+send("child again")
 """
 
 SCRIPTS = {
@@ -115,17 +129,16 @@ SCRIPTS = {
         SEVERAL_GENERATIONS,
         {"parent before", "child", "grandchild", "child after", "parent after"},
     ),
-    "the parent ends first": (
-        THE_PARENT_ENDS_FIRST,
-        {"parent before", "child", "grandchild"},
-    ),
+}
+
+ON_A_FILE = {
+    "the parent ends first": THE_PARENT_ENDS_FIRST,
+    "a visitor comes and goes": A_VISITOR_COMES_AND_GOES,
 }
 
 
-@pytest.mark.parametrize(("script", "sent"), SCRIPTS.values(), ids=SCRIPTS.keys())
-def test_parent_and_child_each_have_their_own(
-    outbox: Outbox, url: str, script: str, sent: set[str]
-) -> None:
+def run(script: str, url: str) -> None:
+    """Run it to its end, and that of all its children."""
     done = subprocess.run(
         [sys.executable, "-c", PREFACE + script, url],
         cwd=REPOSITORY,
@@ -134,10 +147,27 @@ def test_parent_and_child_each_have_their_own(
         timeout=30,
         check=False,
     )
-
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("script", "sent"), SCRIPTS.values(), ids=SCRIPTS.keys())
+def test_parent_and_child_each_have_their_own(
+    outbox: Outbox, url: str, script: str, sent: set[str]
+) -> None:
+    run(script, url)
+
     assert {one.subject for one in outbox.list()} == sent
-    if outbox.database.embedded:
-        with outbox.database.reading() as connection:
-            check = connection.exec_driver_sql("PRAGMA integrity_check").scalars()
-            assert check.all() == ["ok"]
+
+
+@pytest.mark.parametrize("script", ON_A_FILE.values(), ids=ON_A_FILE.keys())
+def test_a_file_that_is_forked_over_stays_whole(
+    sqlite_url: str, opener: Opener, script: str
+) -> None:
+    run(script, sqlite_url)
+
+    outbox = opener(sqlite_url)
+    subjects = {one.subject for one in outbox.list()}
+    assert subjects == {"parent before", "child", "child again"}
+    with outbox.database.reading() as connection:
+        check = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+    assert check == ["ok"]

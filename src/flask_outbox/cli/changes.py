@@ -49,8 +49,8 @@ def cancel(context: click.Context, ids: tuple[str, ...], as_json: bool) -> None:
 
     The exit code is 1 when that could not be done for one of them.
     """
-    outbox = app_runtime().outbox
-    _tell(context, _each(outbox, ids, outbox.cancel), "cancelled", as_json)
+    runtime = app_runtime()
+    _tell(context, _each(runtime.outbox, ids, runtime.cancel), "cancelled", as_json)
 
 
 def _each(

@@ -94,7 +94,8 @@ class Courier:
     def stop(self) -> None:
         """Begin to wind down: finish what was begun, give the rest back."""
         self._asked_to_stop = True
-        self._call(self._stop)
+        if self._store is not None:
+            self._store.interrupt(self._stop)
 
     def _call(self, callback: Callable[..., object], *args: Any) -> None:
         if self._store is not None:
@@ -141,6 +142,7 @@ class Courier:
     async def _work(self, ready: Callable[[], None]) -> None:
         await self._duties.enroll()
         self._lanes = self._crew.make_lanes()
+        await self._duties.open(self._lanes.values())
         self.emit(events.courier_started, engine=self._crew.engine)
         ready()
         async with asyncio.TaskGroup() as group:

@@ -42,6 +42,11 @@ class DaemonPool:
         """
         self._calls.put(lambda: self._loop.call_soon_threadsafe(callback, *args))
 
+    def interrupt(self, callback: Callable[[], object]) -> None:
+        """Have the loop call ``callback`` at once, however busy the threads are."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback)
+
     def close(self) -> None:
         """End each thread when it has done what it was given."""
         for _ in range(self._threads):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, Protocol
 
@@ -76,6 +76,16 @@ class Duties:
                 await asyncio.sleep(RETRY_WAIT_SECONDS)
             else:
                 return
+
+    async def open(self, lanes: Iterable[Lane]) -> None:
+        """Lift the pauses that a courier before us left written down.
+
+        Whoever still has a lane paused writes that down again at its next probe.
+        """
+        for lane in lanes:
+            await self._attempt(
+                partial(self._courier.in_thread, self._outbox.resume_lane, lane.name)
+            )
 
     async def run(self) -> None:
         """Do each duty at its interval until cancelled."""

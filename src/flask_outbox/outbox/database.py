@@ -92,8 +92,8 @@ class Database:
         return engine
 
     def _check_schema(self, engine: Engine) -> None:
-        present = _revision(engine)
-        if present == REVISION or (present is None and _made_by_the_app(engine)):
+        present = _version(engine)
+        if present == REVISION:
             return
         if self.embedded:
             self.upgrade(engine)
@@ -112,18 +112,23 @@ class Database:
         engine = self.connect()
         try:
             with self.errors():
-                return _revision(engine)
+                return _version(engine)
         finally:
             engine.dispose()
 
     def upgrade(self, engine: Engine | None = None) -> None:
         """Make the tables, or bring them to this version; nothing if they are."""
-        from .migrations import upgrade
+        from .migrations import UnknownRevision, upgrade
 
         own = engine or self.connect()
         try:
             with self.errors():
                 upgrade(own)
+        except UnknownRevision as error:
+            raise SchemaError(
+                f"The outbox at {self.shown} is of a version that this Flask-Outbox, "
+                f"which knows {REVISION}, does not know: install a newer Flask-Outbox."
+            ) from error
         finally:
             if engine is None:
                 own.dispose()
@@ -226,6 +231,11 @@ class Database:
         ) from error
 
 
+def _version(engine: Engine) -> str | None:
+    """The version of the tables, whoever made them, or None where there are none."""
+    return _revision(engine) or (REVISION if _made_by_the_app(engine) else None)
+
+
 def _made_by_the_app(engine: Engine) -> bool:
     """Whether all tables are there, without a version of ours (see `add_tables`)."""
     present = inspect(engine)
@@ -238,7 +248,7 @@ def _made_by_the_app(engine: Engine) -> bool:
 
 
 def _revision(engine: Engine) -> str | None:
-    """The version of the tables, or None where there are none."""
+    """The version that our own migrations have written down."""
     with engine.connect() as connection:
         if not engine.dialect.has_table(connection, VERSION_TABLE):
             return None

@@ -62,10 +62,15 @@ def _locked(connection: Connection, message_id: str) -> Row[*tuple[Any, ...]]:
         .with_for_update(of=message)
     ).first()
     if row is None:
-        raise MessageNotFound(
-            f"No message has the id {message_id!r}. 'flask outbox list' shows them."
-        )
+        raise not_found(message_id)
     return row
+
+
+def not_found(message_id: str) -> MessageNotFound:
+    """The error for an id that no message has."""
+    return MessageNotFound(
+        f"No message has the id {message_id!r}. 'flask outbox list' shows them."
+    )
 
 
 def _set(connection: Connection, message_id: str, state: State, now: float) -> None:

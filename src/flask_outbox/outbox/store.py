@@ -12,7 +12,6 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from ..delivery import State
-from ..errors import MessageNotFound
 from . import asking, couriers, enqueue, lanes, leases, people, pruning, rescue
 from .database import Conflict, Database
 from .hot import Row
@@ -187,7 +186,7 @@ class Outbox:
         with self.database.reading() as connection:
             found = asking.get(connection, message_id)
         if found is None:
-            raise MessageNotFound(f"No message has the id {message_id!r}.")
+            raise people.not_found(message_id)
         return found
 
     def content(self, message_id: str) -> bytes | None:

@@ -7,10 +7,15 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.util.exc import CommandError
 from sqlalchemy import Engine
 
 _ALONE = threading.Lock()
 """Alembic keeps the running migration in a global: one at a time in a process."""
+
+
+class UnknownRevision(Exception):
+    """The tables are of a version that these migrations do not know."""
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
@@ -22,4 +27,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     config.set_main_option("script_location", str(Path(__file__).parent))
     with _ALONE, engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+        try:
+            command.upgrade(config, revision)
+        except CommandError as error:
+            raise UnknownRevision(str(error)) from error
