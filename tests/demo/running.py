@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -46,6 +47,7 @@ class RunningDemo:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
+                env={**os.environ, "TMPDIR": str(log.parent)},
             )
         assert self._process.stdout
         self.said = "".join(self._process.stdout.readline() for _ in range(4))

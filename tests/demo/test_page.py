@@ -92,11 +92,13 @@ def test_send_shows_the_story_and_the_arrival(page: Page, demo: RunningDemo) -> 
         r"in your browser[\d.]+ ms.*in the app[\d.]+ ms",
         page.locator("#response").inner_text().replace("\n", ""),
     )
-    wait_for_text(page.locator("#state"), "sent")
+    sent = newest(demo)
+    wait_for_text(rows(page), f"id {sent['id']}")
     wait_for_text(rows(page), "The response went out")
     wait_for_text(rows(page), "Email sent! 250")
-    story = demo.story(f"/messages/{newest(demo)['id']}")
-    assert story["message_id"] in page.locator("#arrived").inner_text()
+    story = demo.story(f"/messages/{sent['id']}")
+    wait_for_text(page.locator("#arrived"), story["message_id"])
+    wait_for_text(page.locator("#state"), "sent")
     shown = [cells(row) for row in rows(page).all()]
     assert shown == [
         [f"{row['step']}{row['after']}"]

@@ -14,6 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from flask_outbox.demo.check import check
+from flask_outbox.demo.errors import CannotRun
+from flask_outbox.demo.running import running
+from flask_outbox.demo.smtp import Behaviour
 from tests.demo.running import COMMAND, END_SECONDS, RunningDemo, ask
 from tests.waiting import eventually
 
@@ -54,6 +58,16 @@ def test_it_ends_when_told_and_leaves_nothing(
         assert "Traceback" not in demo.log
         assert "Still in the outbox" not in demo.log
         assert not demo.folder.exists()
+
+
+def test_ctrl_c_counts_also_where_a_shell_had_it_ignored(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        demo = RunningDemo(tmp_path / "log")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with demo:
+        assert demo.end() == 0
 
 
 def test_at_the_end_the_courier_finishes_what_it_has_begun(tmp_path: Path) -> None:
@@ -175,6 +189,17 @@ def test_check_says_why_a_mail_cannot_be_sent(tmp_path: Path) -> None:
     assert "\nThe demo cannot run: The outbox at sqlite" in f"\n{done.stderr}"
     assert "not an SQLite database" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_check_says_why_a_mail_does_not_arrive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("flask_outbox.demo.check.PATIENCE_SECONDS", 0.5)
+    with running(0, tmp_path) as demo:
+        demo.smtp.behave(Behaviour.DOWN)
+        with pytest.raises(CannotRun, match=r"did not go out .* it is pending, waits"):
+            check(demo)
+    assert "The response went out" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "web"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from flask_outbox.demo.smtp import LocalSmtp
 from tests.waiting import eventually
 
 
@@ -136,6 +138,19 @@ def test_an_impossible_behaviour_is_refused(
     response = client.post("/server", data=form)
     assert (response.status_code, response.text) == (400, f"{fault}\n")
     assert read(client, "/now")["behaviour"] == "well"
+
+
+def test_a_server_whose_port_was_taken_meanwhile_cannot_come_back(
+    client: FlaskClient,
+) -> None:
+    client.post("/server", data={"behaviour": "down"})
+    smtp: LocalSmtp = client.application.extensions["demo"].smtp
+    with socket.create_server(("127.0.0.1", smtp.port)):
+        response = client.post("/server", data={"behaviour": "well"})
+        assert response.status_code == 503
+        assert "The SMTP server cannot come back" in response.text
+        assert read(client, "/now")["behaviour"] == "down"
+    assert client.post("/server", data={"behaviour": "well"}).status_code == 204
 
 
 def test_what_is_not_there_is_said_to_be_absent(client: FlaskClient) -> None:

@@ -27,10 +27,16 @@ def home(
 
 
 @pytest.fixture
-def url(home: Home, tmp_path: Path) -> Iterator[str]:
-    """The URL of an outbox without messages."""
-    with home.empty(tmp_path) as url:
-        yield url
+def database(home: Home, tmp_path: Path) -> Iterator[Database]:
+    """An outbox's database without messages."""
+    with home.empty(tmp_path) as database:
+        yield database
+
+
+@pytest.fixture
+def url(database: Database) -> str:
+    """Where it is, for whoever opens it a second time."""
+    return database.url.render_as_string(hide_password=False)
 
 
 @pytest.fixture
@@ -53,7 +59,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def opener(clock: Clock) -> Iterator[Opener]:
-    """Opens outboxes, each as a process of its own would, and closes them."""
+    """Opens outboxes, and closes them when the test is over."""
     outboxes: list[Outbox] = []
 
     def open_outbox(url: str) -> Outbox:
@@ -66,11 +72,11 @@ def opener(clock: Clock) -> Iterator[Opener]:
 
 
 @pytest.fixture
-def outbox(url: str, opener: Opener) -> Outbox:
-    return opener(url)
+def outbox(database: Database, clock: Clock) -> Outbox:
+    return Outbox(database, clock)
 
 
 @pytest.fixture
 def other(url: str, opener: Opener) -> Outbox:
-    """The same outbox, opened a second time."""
+    """The same outbox, as another process would open it."""
     return opener(url)

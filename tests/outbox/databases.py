@@ -32,8 +32,8 @@ class Home(Protocol):
     def bare(self, folder: Path) -> AbstractContextManager[str]:
         """The URL of a database without tables."""
 
-    def empty(self, folder: Path) -> AbstractContextManager[str]:
-        """The URL of an outbox without messages."""
+    def empty(self, folder: Path) -> AbstractContextManager[Database]:
+        """An outbox without messages."""
 
 
 @contextmanager
@@ -82,26 +82,27 @@ class SqliteHome:
         yield f"sqlite:///{folder / 'outbox.db'}"
 
     @contextmanager
-    def empty(self, folder: Path) -> Iterator[str]:
+    def empty(self, folder: Path) -> Iterator[Database]:
         shutil.copyfile(self._template, folder / "outbox.db")
-        yield f"sqlite:///{folder / 'outbox.db'}"
+        database = Database(f"sqlite:///{folder / 'outbox.db'}")
+        yield database
+        database.close()
 
 
 class ServerHome:
-    """One database of a server, emptied before each test."""
+    """One database of a server, kept open, and emptied before each test."""
 
     def __init__(self, server: Engine) -> None:
         self._server = server
         self._name = f"outbox_test_{os.getpid()}"
-        self._url = _named(server.url, self._name)
+        self._outbox = Database(_named(server.url, self._name))
 
     @contextmanager
     def kept(self) -> Iterator[ServerHome]:
         with self._database(self._name):
-            Database(self._url).upgrade()
-            self._engine = create_engine(self._url)
+            self._outbox.upgrade()
             yield self
-            self._engine.dispose()
+            self._outbox.close()
 
     @contextmanager
     def bare(self, folder: Path) -> Iterator[str]:
@@ -109,11 +110,11 @@ class ServerHome:
             yield _named(self._server.url, f"{self._name}_bare")
 
     @contextmanager
-    def empty(self, folder: Path) -> Iterator[str]:
-        with self._engine.begin() as connection:
+    def empty(self, folder: Path) -> Iterator[Database]:
+        with self._outbox.engine.begin() as connection:
             for table in reversed(metadata.sorted_tables):
                 connection.execute(delete(table))
-        yield self._url
+        yield self._outbox
 
     @contextmanager
     def _database(self, name: str) -> Iterator[None]:

@@ -66,7 +66,7 @@ class Process:
         os.kill(self._process.pid, number)
 
 
-# ---------------------------------------------------------------------------- the jobs
+# ----------------------------------------------------------------------------- the jobs
 
 
 def claim_all(line: Connection, url: str, courier: str) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask_outbox.delivery import Envelope, Reply, State, Verdict
-from flask_outbox.outbox.enqueue import Row, event_row
+from flask_outbox.outbox.enqueue import event_row
+from flask_outbox.outbox.hot import Row
 from flask_outbox.outbox.ids import new_id
 from flask_outbox.outbox.leases import Record
 from flask_outbox.outbox.records import Claim, NewMessage
@@ -107,7 +108,8 @@ def ended(
         detail["due_at"] = due_at
     if reason is not None:
         detail["reason"] = reason
-    return Record(held, Verdict(state, answers, due_at, reason=reason), at, kind, detail)
+    verdict = Verdict(state, answers, due_at, reason=reason)
+    return Record(held, verdict, at, kind, detail)
 
 
 def same(held: Claim, state: State, reply: Reply) -> Answers:

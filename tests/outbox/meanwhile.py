@@ -1,4 +1,4 @@
-"""Something that happens in the middle of a transaction, and not before or after it."""
+"""Transactions from within: what happens in the middle of one, and how many come."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 
 from flask_outbox.outbox.store import Outbox
 
@@ -45,3 +45,19 @@ def meanwhile(
         came.set_result(begun[0].result())
     else:
         came.set_exception(error)
+
+
+@contextmanager
+def commits_of(outbox: Outbox) -> Iterator[list[Connection]]:
+    """Collects each commit of ``outbox``."""
+    commits: list[Connection] = []
+    engine = outbox.database.engine
+
+    def committed(connection: Connection) -> None:
+        commits.append(connection)
+
+    event.listen(engine, "commit", committed)
+    try:
+        yield commits
+    finally:
+        event.remove(engine, "commit", committed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flask_outbox.delivery import State
-from flask_outbox.outbox.enqueue import Row
+from flask_outbox.outbox.hot import Row
 from flask_outbox.outbox.leases import Record
 from flask_outbox.outbox.records import Attempt
 from flask_outbox.outbox.store import Outbox
@@ -28,13 +28,14 @@ from .making import (
     sent,
     unknown,
 )
+from .meanwhile import meanwhile
 
 
 def close_to(seconds: float) -> object:
     return pytest.approx(seconds, abs=1e-6)
 
 
-# ------------------------------------------------------------------------- one message
+# -------------------------------------------------------------------------- one message
 
 
 def test_get(outbox: Outbox, clock: Clock) -> None:
@@ -72,7 +73,7 @@ def test_content_is_none_where_there_is_no_message(outbox: Outbox) -> None:
     assert outbox.content("01NOBODY") is None
 
 
-# ---------------------------------------------------------------------------- attempts
+# ----------------------------------------------------------------------------- attempts
 
 
 class Trying:
@@ -106,7 +107,7 @@ class Trying:
 
         def row(one: Attempt) -> tuple[int, str, float, float | None, str | None]:
             began_at = (one.began_at - start).total_seconds()
-            ended_at = one.ended_at and (one.ended_at - start).total_seconds()
+            ended_at = (one.ended_at - start).total_seconds() if one.ended_at else None
             return one.number, one.courier, began_at, ended_at, one.outcome
 
         return [row(one) for one in found.attempts]
@@ -164,12 +165,12 @@ def test_what_ended_before_it_began_is_no_attempt(trying: Trying) -> None:
     assert trying.attempts() == [(1, COURIER, 1, 2, "deferred")]
 
 
-# -------------------------------------------------------------------------------- many
+# --------------------------------------------------------------------------------- many
 
 
 def numbered(outbox: Outbox, count: int) -> list[str]:
     """Messages whose ids tell their order, oldest first."""
-    return [put(outbox, id=f"{number:026}", tag=f"t{number}") for number in range(count)]
+    return [put(outbox, id=f"{number:026}") for number in range(count)]
 
 
 def test_the_newest_first(outbox: Outbox) -> None:
@@ -211,7 +212,7 @@ def test_a_line_says_what_matters(outbox: Outbox, clock: Clock) -> None:
     assert line.due_at.timestamp() == close_to(clock.now + 60)
 
 
-# ------------------------------------------------------------------------- at a glance
+# -------------------------------------------------------------------------- at a glance
 
 
 def test_an_empty_outbox(outbox: Outbox) -> None:
@@ -282,7 +283,7 @@ def test_what_was_due_long_ago_is_said_as_such(outbox: Outbox, clock: Clock) -> 
     assert outbox.next_due_at("default") == clock.now - 3_600
 
 
-# ------------------------------------------------------------------------------- lanes
+# -------------------------------------------------------------------------------- lanes
 
 
 def test_a_lane_is_paused_until_it_is_resumed(outbox: Outbox, clock: Clock) -> None:
@@ -310,6 +311,19 @@ def test_a_new_pause_takes_the_place_of_the_old(outbox: Outbox, clock: Clock) ->
     (lane,) = outbox.paused_lanes()
     assert lane.reason == "DNS"
     assert lane.until.timestamp() == close_to(clock.now + 60)
+
+
+def test_two_pauses_at_once_leave_one(
+    outbox: Outbox, other: Outbox, clock: Clock
+) -> None:
+    def pause(one: Outbox) -> None:
+        one.pause_lane("default", clock.now + 30, "refused")
+
+    with meanwhile(outbox, "INSERT INTO outbox_lane", lambda: pause(other)) as paused:
+        pause(outbox)
+
+    paused.result()
+    assert len(outbox.paused_lanes()) == 1
 
 
 def test_a_lease_that_is_about_to_end_is_still_one(

@@ -134,7 +134,7 @@ def test_the_token_rises_above_that_of_the_hand_over(
     assert held.token == 2
 
 
-# --------------------------------------------------------------------- several at once
+# ---------------------------------------------------------------------- several at once
 
 
 def put_crowd(outbox: Outbox) -> set[str]:

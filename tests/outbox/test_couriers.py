@@ -42,7 +42,7 @@ def couriers(outbox: Outbox) -> dict[str, CourierRecord]:
     return {one.id: one for one in outbox.status().couriers}
 
 
-# ------------------------------------------------------------------------- heartbeats
+# --------------------------------------------------------------------------- heartbeats
 
 
 def test_a_courier_is_known_from_registering_to_resigning(
@@ -105,7 +105,7 @@ def test_a_lease_that_ran_out_shows(outbox: Outbox, clock: Clock) -> None:
     assert known.leased == 1
 
 
-# ---------------------------------------------------------------- rescue by the clock
+# ------------------------------------------------------------------ rescue by the clock
 
 
 def test_the_living_are_left_alone(outbox: Outbox, clock: Clock) -> None:
@@ -294,7 +294,7 @@ def test_what_cannot_be_known_is_not_gone(process: str) -> None:
     assert not is_gone(process)
 
 
-# ----------------------------------------------------------------------------- crashes
+# ------------------------------------------------------------------------------ crashes
 
 
 def crash(outbox: Outbox, *, begun: bool, hold: bool = False) -> State:
@@ -377,7 +377,7 @@ def test_a_retried_poison_begins_anew(outbox: Outbox) -> None:
     assert claim_one(outbox).crashes == 0
 
 
-# ----------------------------------------------------------------------------- unknown
+# ------------------------------------------------------------------------------ unknown
 
 
 def test_with_hold_what_was_begun_becomes_unknown(outbox: Outbox) -> None:
@@ -437,7 +437,7 @@ def test_a_resent_message_finishes_like_any_other(outbox: Outbox, clock: Clock) 
     assert outbox.prune(0.5, 0.5).rows == 1
 
 
-# ------------------------------------------------------------------------------ strays
+# ------------------------------------------------------------------------------- strays
 
 
 def test_a_stray_is_given_back_untried(outbox: Outbox) -> None:

@@ -115,7 +115,7 @@ def test_nothing_enqueued_changes_nothing(outbox: Outbox) -> None:
     assert outbox.enqueue([]) == []
 
 
-# ----------------------------------------------------------------------------- the key
+# ------------------------------------------------------------------------------ the key
 
 
 def test_the_same_key_gives_the_same_receipt(outbox: Outbox) -> None:

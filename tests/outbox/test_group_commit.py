@@ -8,13 +8,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine
 
 from flask_outbox.outbox.group_commit import GroupCommit
 from flask_outbox.outbox.store import Outbox
 from tests.waiting import WAIT_SECONDS, eventually
 
 from .making import new_message
+from .meanwhile import commits_of
 
 Work = Callable[[Connection], None]
 
@@ -106,7 +107,7 @@ def adding(journal: Journal, *names: str) -> list[Callable[[], object]]:
     return [lambda name=name: journal.add(name) for name in names]  # type: ignore[misc]
 
 
-# ----------------------------------------------------------------------------- sharing
+# ------------------------------------------------------------------------------ sharing
 
 
 def test_one_caller_commits_alone(journal: Journal) -> None:
@@ -161,23 +162,32 @@ def test_nobody_returns_before_the_commit(
     assert [one.result() for one in waiting] == ["a", "b"]
 
 
-def test_a_store_under_load_commits_less_often_than_it_is_called(
-    outbox: Outbox,
+def test_hand_overs_share_their_commit(
+    outbox: Outbox, threads: ThreadPoolExecutor
 ) -> None:
-    commits: list[object] = []
-    event.listen(outbox.database.engine, "commit", commits.append)
+    held, let_go = threading.Event(), threading.Event()
 
-    def enqueue(_number: int) -> None:
+    def hold(_connection: Connection) -> None:
+        held.set()
+        assert let_go.wait(WAIT_SECONDS)
+
+    def enqueue() -> None:
         outbox.enqueue([new_message(outbox.clock())])
 
-    with ThreadPoolExecutor(16) as threads:
-        list(threads.map(enqueue, range(320)))
+    with commits_of(outbox) as commits:
+        threads.submit(outbox.database.write, hold)
+        assert held.wait(WAIT_SECONDS)
+        waiting = [threads.submit(enqueue) for _ in range(30)]
+        eventually(lambda: len(outbox.database._group._waiting) == 30)
+        let_go.set()
+        for one in waiting:
+            one.result()
 
-    assert outbox.status().due == 320
-    assert len(commits) <= 160
+    assert outbox.status().due == 30
+    assert len(commits) == 2
 
 
-# ----------------------------------------------------------------------------- failing
+# ------------------------------------------------------------------------------ failing
 
 
 def test_what_fails_fails_alone(journal: Journal, threads: ThreadPoolExecutor) -> None:
@@ -237,7 +247,7 @@ def test_a_commit_that_fails_is_nobodys_success(
     assert journal.lines() == {"first"}
 
 
-# ------------------------------------------------------------------------- interrupted
+# -------------------------------------------------------------------------- interrupted
 
 
 def interrupt_at(journal: Journal, gate: Gate, fails: int, interrupted: int) -> None:
@@ -284,9 +294,7 @@ def test_an_interruption_while_a_batch_is_taken_apart(
     assert_one_was_interrupted(journal, waiting)
 
 
-def assert_one_was_interrupted(
-    journal: Journal, waiting: list[Future[object]]
-) -> None:
+def assert_one_was_interrupted(journal: Journal, waiting: list[Future[object]]) -> None:
     """Whoever returned finds its line there, and only one did not return."""
     errors = [one.exception() for one in waiting]
     assert [type(one) for one in errors if one] == [KeyboardInterrupt]

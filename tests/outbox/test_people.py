@@ -73,7 +73,7 @@ def pruned(outbox: Outbox) -> str:
     return message_id
 
 
-# ------------------------------------------------------------------------------ cancel
+# ------------------------------------------------------------------------------- cancel
 
 
 @pytest.mark.parametrize("make", [pending, is_unknown])
@@ -147,7 +147,7 @@ def test_cancel_and_claim_never_both(outbox: Outbox, other: Outbox) -> None:
     assert outbox.get(message_id).state is State.CANCELLED
 
 
-# ------------------------------------------------------------------------------- retry
+# -------------------------------------------------------------------------------- retry
 
 
 @pytest.mark.parametrize("make", [pending, has_failed, is_unknown, cancelled])
@@ -223,7 +223,7 @@ def test_retry_refused(outbox: Outbox, make: Make, words: str) -> None:
     assert outbox.get(message_id) == before
 
 
-# ----------------------------------------------------------------------- what is not there
+# -------------------------------------------------------------------- what is not there
 
 
 @pytest.mark.parametrize(

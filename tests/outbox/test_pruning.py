@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import event
 
 from flask_outbox.delivery import State
 from flask_outbox.errors import MessageNotFound, StoreError
@@ -14,7 +13,7 @@ from flask_outbox.outbox.pruning import Pruned
 from flask_outbox.outbox.store import Outbox
 
 from .making import COURIER, Clock, claim_one, failed, put, sent, unknown
-from .meanwhile import meanwhile
+from .meanwhile import commits_of, meanwhile
 
 DAY = 86_400.0
 KEEP_BODIES, KEEP_ROWS = 7 * DAY, 90 * DAY
@@ -89,9 +88,7 @@ def test_what_is_not_finished_is_kept_for_ever(outbox: Outbox, clock: Clock) -> 
     assert len(outbox.list()) == 3
 
 
-def test_what_was_resent_counts_from_its_last_end(
-    outbox: Outbox, clock: Clock
-) -> None:
+def test_what_was_resent_counts_from_its_last_end(outbox: Outbox, clock: Clock) -> None:
     put(outbox)
     outbox.record([unknown(claim_one(outbox), clock.now, clock.now)])
     clock.advance(KEEP_ROWS + 1)
@@ -120,10 +117,9 @@ def test_it_goes_in_steps(
     outbox.record([sent(held, clock.now) for held in claims])
     clock.advance(KEEP_BODIES + 1)
     monkeypatch.setattr(pruning, "PRUNE_LIMIT", 10)
-    commits: list[object] = []
-    event.listen(outbox.database.engine, "commit", commits.append)
 
-    assert prune(outbox) == Pruned(bodies=25)
+    with commits_of(outbox) as commits:
+        assert prune(outbox) == Pruned(bodies=25)
 
     assert len(commits) == 4
 

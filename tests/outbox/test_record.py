@@ -42,7 +42,7 @@ def record(outbox: Outbox, *records: Record) -> None:
     assert outbox.record(records) == []
 
 
-# ------------------------------------------------------------------------ what comes of it
+# --------------------------------------------------------------------- what comes of it
 
 
 def test_sent(outbox: Outbox, clock: Clock) -> None:
@@ -178,7 +178,7 @@ def test_many_at_once(outbox: Outbox, clock: Clock) -> None:
     assert outbox.status().counts[State.SENT] == 50
 
 
-# ------------------------------------------------------------------------------- notes
+# -------------------------------------------------------------------------------- notes
 
 
 def test_a_note_changes_no_state(outbox: Outbox, clock: Clock) -> None:
@@ -233,7 +233,7 @@ def test_a_note_on_a_message_that_is_gone_takes_no_record_with_it(
     assert outbox.get(message_id).state is State.SENT
 
 
-# ------------------------------------------------------------------------------- begin
+# -------------------------------------------------------------------------------- begin
 
 
 def test_begin_holds_as_long_as_the_lease(outbox: Outbox, clock: Clock) -> None:
@@ -259,7 +259,7 @@ def test_begin_is_forgotten_when_the_attempt_ends(outbox: Outbox, clock: Clock) 
     assert outbox.status().counts[State.UNKNOWN] == 0
 
 
-# ----------------------------------------------------------------------------- fencing
+# ------------------------------------------------------------------------------ fencing
 
 STALE = {
     "an older token": {"token": 0},

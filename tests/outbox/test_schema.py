@@ -47,9 +47,7 @@ def set_version(url: str, version: str) -> None:
 def in_processes(job: Job, url: str) -> list[str]:
     """Have many processes do the same at the same moment; what each says of it."""
     with ExitStack() as stack:
-        processes = [
-            stack.enter_context(Process(job, url)) for _ in range(PROCESSES)
-        ]
+        processes = [stack.enter_context(Process(job, url)) for _ in range(PROCESSES)]
         for process in processes:
             assert process.hear() == "ready"
         for process in processes:
@@ -57,7 +55,7 @@ def in_processes(job: Job, url: str) -> list[str]:
         return [process.hear() for process in processes]
 
 
-# ------------------------------------------------------------------------ of what they are
+# --------------------------------------------------------------------- of what they are
 
 
 def test_the_tables_are_what_the_code_believes(bare_url: str) -> None:
@@ -101,7 +99,7 @@ def test_the_version_is_told(bare_url: str) -> None:
     assert database.version() == REVISION
 
 
-# --------------------------------------------------------------------------- at first use
+# ------------------------------------------------------------------------- at first use
 
 
 def test_the_embedded_outbox_makes_its_own(sqlite_url: str, opener: Opener) -> None:
@@ -112,7 +110,9 @@ def test_the_embedded_outbox_makes_its_own(sqlite_url: str, opener: Opener) -> N
     assert outbox.status().due == 1
 
 
-def test_the_folder_is_made_too(tmp_path_factory: pytest.TempPathFactory, opener: Opener) -> None:
+def test_the_folder_is_made_too(
+    tmp_path_factory: pytest.TempPathFactory, opener: Opener
+) -> None:
     folder = tmp_path_factory.mktemp("app") / "instance" / "mail"
 
     put(opener(f"sqlite:///{folder / 'outbox.db'}"))
@@ -147,7 +147,7 @@ def test_many_processes_make_the_tables(bare_url: str, opener: Opener) -> None:
     put(opener(bare_url))
 
 
-# ------------------------------------------------------------------------- another version
+# ---------------------------------------------------------------------- another version
 
 
 on_servers = pytest.mark.parametrize("home", [*SERVERS], indirect=True)
@@ -188,9 +188,9 @@ def test_tables_that_nobody_here_knows(bare_url: str, opener: Opener) -> None:
     Database(bare_url).upgrade()
     set_version(bare_url, "9999")
 
-    with pytest.raises(SchemaError, match="version 9999"):
+    with pytest.raises(SchemaError):
         put(opener(bare_url))
-    with pytest.raises(SchemaError, match="version 9999"):
+    with pytest.raises(SchemaError, match="install a newer Flask-Outbox"):
         Database(bare_url).upgrade()
 
     assert Database(bare_url).version() == "9999"

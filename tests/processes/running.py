@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -109,7 +110,11 @@ class Shop(Running):
 
     def _open(self, path: str, body: bytes | None) -> Any:
         request = urllib.request.Request(self.address + path, body)
-        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
+        try:
+            response = urllib.request.urlopen(request, timeout=PATIENCE_SECONDS)
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{error}: {self.stderr}") from None
+        with response:
             content = response.read()
         is_json = response.headers.get_content_type() == "application/json"
         return json.loads(content) if is_json else content.decode()

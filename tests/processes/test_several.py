@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.processes.conftest import OpenShop, RunScript
 from tests.servers import Behaviour, JournalSmtp
@@ -34,7 +34,7 @@ def test_each_forked_worker_has_a_courier_of_its_own(
 ):
     """Prefork: the app is made once, before any worker is."""
     sent = run_script(PREFORK.format(workers=4, mails=10)).end().split()
-    assert len(sent) == 40
+    assert len(sent) == 40, "\n".join(sent)
     assert _arrived(server) == sorted(sent)
 
 
@@ -85,16 +85,9 @@ def test_a_worker_that_is_killed_leaves_its_mail_to_the_others(
 
 def test_two_processes_on_one_outbox(open_shop: OpenShop, server: JournalSmtp):
     shops = [open_shop(), open_shop()]
-    sent: list[str] = []
-
-    def customers(shop) -> None:
-        sent.extend(shop.send_emails(100))
-
-    threads = [threading.Thread(target=customers, args=[shop]) for shop in shops]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor() as customers:
+        answers = customers.map(lambda shop: shop.send_emails(100), shops)
+        sent = [one for answer in answers for one in answer]
     assert len(sent) == 200
     server.wait_for(200, timeout_seconds=30)
     eventually(lambda: shops[0].get("/status")["counts"] == {"sent": 200})

@@ -10,7 +10,16 @@
 """
 
 from .journal_smtp import Behaviour, JournalSmtp, Mail
-from .scripted_smtp import CLOSE, RESET, STALL, Drip, ScriptedSmtp, StartTls, Step
+from .scripted_smtp import (
+    CLOSE,
+    RESET,
+    STALL,
+    Drip,
+    Pause,
+    ScriptedSmtp,
+    StartTls,
+    Step,
+)
 from .tls import Authority
 
 __all__ = [
@@ -22,6 +31,7 @@ __all__ = [
     "Drip",
     "JournalSmtp",
     "Mail",
+    "Pause",
     "ScriptedSmtp",
     "StartTls",
     "Step",

@@ -38,7 +38,7 @@ import time
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
@@ -338,8 +338,8 @@ class _Conversation(SMTP):
 
     def cut(self) -> None:
         """End the connection at once, without a word."""
-        if isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.abort()
+        if self.transport is not None:
+            cast(asyncio.Transport, self.transport).abort()
 
 
 @contextlib.contextmanager

@@ -16,9 +16,9 @@ A script is a list of steps, one list for each connection that is expected::
     assert server.commands(0) == ["EHLO me", "MAIL FROM:<a@b>", ...]
 
 A step waits for a line that begins with its expectation and then does its actions, in
-order: send bytes, `Drip` them, `CLOSE`, `RESET`, `STALL`, `StartTls`. What is sent is
-exactly what the script says, be it no SMTP at all. A line that the script does not
-expect ends the connection and fails the ``with`` block, so that no test passes by
+order: send bytes, `Drip` them, `Pause`, `CLOSE`, `RESET`, `STALL`, `StartTls`. What is
+sent is exactly what the script says, be it no SMTP at all. A line that the script does
+not expect ends the connection and fails the ``with`` block, so that no test passes by
 accident. A connection beyond the scripts is closed at once (and counted).
 """
 
@@ -66,13 +66,20 @@ class Drip:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """Read nothing and say nothing for this long."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class StartTls:
     """Take the TLS handshake now, as the server."""
 
     context: ssl.SSLContext
 
 
-Action = bytes | Drip | StartTls | _Action
+Action = bytes | Drip | Pause | StartTls | _Action
 
 
 @dataclass(frozen=True, init=False)
@@ -222,7 +229,7 @@ class _Connection:
         self._link = link
         self._ending = ending
         self._received = received
-        self._unread = b""
+        self._unread = bytearray()
 
     def close(self) -> None:
         self._link.close()
@@ -232,10 +239,10 @@ class _Connection:
 
     def await_line(self, expected: str) -> None:
         if expected == ANYTHING:
-            self._received.append(self._unread or self._receive())
-            self._unread = b""
+            self._received.append(bytes(self._unread or self._receive()))
+            self._unread.clear()
         elif expected == CONTENT:
-            self._received.append(self._read_through(b"\r\n.\r\n"))
+            self._received.append(self._read_content())
         elif expected:
             line = self._read_through(b"\n")
             self._received.append(line)
@@ -251,6 +258,8 @@ class _Connection:
                     self._link.sendall(bytes([byte]))
                     if self._ending.wait(pause_seconds):
                         raise _ClientGone
+            case Pause(seconds):
+                self._ending.wait(seconds)
             case StartTls(context):
                 self.start_tls(context)
             case _Action.STALL:
@@ -271,13 +280,25 @@ class _Connection:
         raise _ClientGone
 
     def _read_through(self, end: bytes) -> bytes:
-        while end not in self._unread:
-            if end == b"\r\n.\r\n" and self._unread.startswith(b".\r\n"):
-                end = b".\r\n"  # content without a line
-                break
+        """What comes up to the first ``end``, and it."""
+        searched = 0
+        while (found := self._unread.find(end, max(0, searched - len(end)))) < 0:
+            searched = len(self._unread)
             self._unread += self._receive()
-        line, _, self._unread = self._unread.partition(end)
-        return line + end
+        return self._take(found + len(end))
+
+    def _read_content(self) -> bytes:
+        """What comes up to the final dot, and it; the dot may be all."""
+        while len(self._unread) < len(b".\r\n"):
+            self._unread += self._receive()
+        if self._unread.startswith(b".\r\n"):
+            return self._take(len(b".\r\n"))
+        return self._read_through(b"\r\n.\r\n")
+
+    def _take(self, length: int) -> bytes:
+        taken = bytes(self._unread[:length])
+        del self._unread[:length]
+        return taken
 
     def _receive(self) -> bytes:
         data = self._link.recv(65536)

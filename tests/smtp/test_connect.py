@@ -24,6 +24,7 @@ from .talk import (
     HASTY_SECONDS,
     HELLO,
     ONE_MAIL,
+    PATIENT_SECONDS,
     QUIT,
     attempt,
     deliver_once,
@@ -116,7 +117,8 @@ def test_no_answer_at_all() -> None:
 )
 def test_a_bad_greeting(greeting: tuple[object, ...], words: str) -> None:
     with ScriptedSmtp([Step("", *greeting)]) as server:  # type: ignore[arg-type]
-        made = deliver_once(settings_for(server, connect_timeout_seconds=HASTY_SECONDS))
+        bound_seconds = HASTY_SECONDS if "0.3 s" in words else PATIENT_SECONDS
+        made = deliver_once(settings_for(server, connect_timeout_seconds=bound_seconds))
         server.wait_for_end()
     assert words in made.reason
     assert server.commands() == []

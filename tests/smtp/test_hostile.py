@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from flask_outbox.delivery import Outcome
-from tests.servers import CLOSE, STALL, Drip, ScriptedSmtp, Step
+from tests.servers import CLOSE, STALL, Drip, Pause, ScriptedSmtp, Step
 from tests.servers.scripted_smtp import ANYTHING, CONTENT, Action
 
 from .talk import (
     CONTENT_BYTES,
     DATA,
+    DOT,
     HASTY_SECONDS,
     HELLO,
     MAIL,
@@ -114,6 +115,12 @@ def test_a_server_that_stops_reading() -> None:
     ]
     assert made.outcomes == [Outcome.DEFERRED]
     assert not made.progress.final_dot_sent
+
+
+def test_a_server_that_reads_again_in_time_gets_it_all() -> None:
+    pausing = Step("DATA", b"354 go\r\n", Pause(HASTY_SECONDS))
+    made = deliver_to(MAIL, RCPT, pausing, DOT, QUIT, content=LARGE)
+    assert made.outcomes == [Outcome.ACCEPTED]
 
 
 # -------------------------------------------------------------------- talking too much

@@ -79,6 +79,7 @@ def test_a_broken_link_stays_broken_for_its_first_reason(
     said: bytes, kind: type[Exception]
 ) -> None:
     async def talk(link: SmtpLink) -> None:
+        link.write(b"NOOP\r\n")
         async with asyncio.timeout(PATIENT_SECONDS):
             while link.open:
                 await asyncio.sleep(0)
@@ -94,7 +95,7 @@ def test_a_broken_link_stays_broken_for_its_first_reason(
         with pytest.raises(kind):
             await link.drain(PATIENT_SECONDS)
 
-    with_link(Step("", said, STALL), talk=talk)
+    with_link(Step("NOOP", said, STALL), talk=talk)
 
 
 def test_a_reply_that_nobody_waits_for_any_more_is_no_trouble() -> None:

@@ -19,6 +19,7 @@ from .talk import (
     HASTY_SECONDS,
     HELLO,
     ONE_MAIL,
+    PATIENT_SECONDS,
     QUIT,
     Attempt,
     attempt,
@@ -153,22 +154,32 @@ def test_no_starttls_no_login() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("answer", "words", "bound_seconds"),
     [
-        ([b"454 4.7.0 not now\r\n"], "did not go on after STARTTLS (454 4.7.0 not now"),
-        ([b"220 go\r\n", b"not TLS at all\r\n", STALL], "The TLS handshake with"),
-        ([b"220 go\r\n", STALL], "it fell silent after STARTTLS"),
+        (
+            [b"454 4.7.0 not now\r\n"],
+            "did not go on after STARTTLS (454 4.7.0 not now",
+            PATIENT_SECONDS,
+        ),
+        (
+            [b"220 go\r\n", b"not TLS at all\r\n", STALL],
+            "The TLS handshake with",
+            PATIENT_SECONDS,
+        ),
+        ([b"220 go\r\n", STALL], "it fell silent after STARTTLS", HASTY_SECONDS),
     ],
     ids=["454", "plaintext", "stall"],
 )
-def test_a_failed_starttls_is_the_end(answer: list[Action], words: str) -> None:
+def test_a_failed_starttls_is_the_end(
+    answer: list[Action], words: str, bound_seconds: float
+) -> None:
     script = [GREETING, ehlo("STARTTLS", "AUTH PLAIN"), Step("STARTTLS", *answer)]
     with ScriptedSmtp(script) as server:
         made = deliver_once(
             settings_for(
                 server,
                 security="starttls",
-                connect_timeout_seconds=HASTY_SECONDS,
+                connect_timeout_seconds=bound_seconds,
                 **LOGIN,
             )
         )

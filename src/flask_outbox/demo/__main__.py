@@ -7,9 +7,10 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from flask_outbox import OutboxError
@@ -25,7 +26,7 @@ PORT = 5000
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until Ctrl-C or SIGTERM, or until the check is done; return the exit code."""
     options = _options(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _on_signals(signal.default_int_handler)
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     try:
@@ -84,7 +85,7 @@ def _run(options: argparse.Namespace) -> int:
         try:
             (check if options.check else _serve)(demo)
         finally:
-            _end_at_once_from_now_on()
+            _on_signals(signal.SIG_DFL)  # a second Ctrl-C does not wait
     return 0
 
 
@@ -100,10 +101,12 @@ def _serve(demo: Demo) -> None:
         print(file=sys.stderr)
 
 
-def _end_at_once_from_now_on() -> None:
-    """A second Ctrl-C does not wait for the courier."""
+def _on_signals(
+    do: Callable[[int, FrameType | None], object] | signal.Handlers,
+) -> None:
+    """Set what SIGINT and SIGTERM do, also where a shell had SIGINT ignored."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, do)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from . import smtp_trouble
 from .smtp_link import SmtpLink
 from .smtp_offer import Offer
 from .smtp_session import SmtpSession
-from .smtp_trouble import Step, said
+from .smtp_trouble import Step, as_reply
 
 OWN_NAME_SECONDS = 2.0
 """How long this machine's name may take to find: a broken DNS must not stop mail."""
@@ -57,7 +57,7 @@ class SmtpConnector:
             hostname=settings.host,
             port=settings.port,
             local_hostname=self._own_name or "localhost",
-            timeout=settings.connect_timeout_seconds,
+            timeout=None,  # ours is around it; wait_for() loses cancellations in 3.11
             use_tls=settings.security == "tls",
             start_tls=False,
             tls_context=None if settings.security == "plain" else self._tls_context,
@@ -76,7 +76,7 @@ class SmtpConnector:
         progress.note("us", f"connected to {settings.place}")
         if settings.security == "tls":
             progress.note("us", self._tls_words(client))
-        progress.note("them", str(said(greeting.code, greeting.message)))
+        progress.note("them", str(as_reply(greeting.code, greeting.message)))
         if not self._own_name:
             client.local_hostname = _address_literal(client)
         await _greet(client, progress)
@@ -101,7 +101,7 @@ class SmtpConnector:
         client.step = Step.AUTH
         reply = await client.login(username, self._settings.password or "")
         progress.note("us", f"authenticated as {username}")
-        progress.note("them", str(said(reply.code, reply.message)))
+        progress.note("them", str(as_reply(reply.code, reply.message)))
 
     def _tls_words(self, client: _Client) -> str:
         version = client.get_transport_info("ssl_object").version()
@@ -151,7 +151,7 @@ async def _greet(client: _Client, progress: Progress) -> None:
             raise
         progress.note("us", f"HELO {client.local_hostname}")
         reply = await client.helo()
-    progress.note("them", str(said(reply.code, reply.message)))
+    progress.note("them", str(as_reply(reply.code, reply.message)))
 
 
 def tls_context(settings: SmtpSettings) -> ssl.SSLContext:

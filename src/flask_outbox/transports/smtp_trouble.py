@@ -284,10 +284,10 @@ _SENTENCES: tuple[
 
 
 def _said(error: aiosmtplib.SMTPResponseException) -> str:
-    return str(said(error.code, error.message))
+    return str(as_reply(error.code, error.message))
 
 
-def said(code: int, message: str) -> Reply:
+def as_reply(code: int, message: str) -> Reply:
     """A reply that aiosmtplib has read, as one of ours."""
     lines = message.encode("utf-8", "surrogateescape").split(b"\n")
     return compose(code, [presentable(line) for line in lines])

@@ -1,4 +1,4 @@
-"""What is asked of SQLite, so that a commit is what it is promised to be."""
+"""What is asked of a database, so that a commit is what it is promised to be."""
 
 from __future__ import annotations
 
@@ -40,6 +40,20 @@ def test_full_is_what_nobody_asks_for(sqlite_url: str) -> None:
     database = Database(sqlite_url)
 
     assert database.write(lambda connection: ask(connection, "synchronous")) == FULL
+    database.close()
+
+
+@pytest.mark.parametrize("home", ["postgresql"], indirect=True)
+@pytest.mark.parametrize(
+    ("durability", "setting"), [("full", "on"), ("process", "off")]
+)
+def test_postgresql_syncs_as_promised(url: str, durability: str, setting: str) -> None:
+    database = Database(url, durability)
+    show = "SHOW synchronous_commit"
+
+    found = database.write(lambda connection: connection.exec_driver_sql(show).scalar())
+
+    assert found == setting
     database.close()
 
 

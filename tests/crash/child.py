@@ -1,0 +1,113 @@
+"""Child processes: started in no time, talked with, frozen, killed, never left behind.
+
+They are forked from a server that has imported all that they need, and nothing else.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+from tests.waiting import eventually
+
+PATIENCE_SECONDS = 60.0
+"""How long a child may be silent before the test fails."""
+
+Job = Callable[..., None]
+
+_context = multiprocessing.get_context("forkserver")
+
+class Child:
+    """A process at a job of `tests.crash.jobs`; killed when the ``with`` block ends."""
+
+    def __init__(self, job: Job, *arguments: Any) -> None:
+        _context.set_forkserver_preload(["tests.crash.jobs"])
+        self.line, theirs = _context.Pipe()
+        self._process = _context.Process(target=job, args=(theirs, *arguments))
+        self._process.start()
+        theirs.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        assert self._process.pid
+        return self._process.pid
+
+    @property
+    def end(self) -> int:
+        """What becomes ready when it ends."""
+        return self._process.sentinel
+
+    @property
+    def killed(self) -> bool:
+        """Whether it has ended by SIGKILL. Fails when it has ended otherwise."""
+        code = self._process.exitcode
+        assert code in (None, -signal.SIGKILL), f"a child ended by itself: {code}"
+        return code is not None
+
+    def hear(self, timeout_seconds: float = PATIENCE_SECONDS) -> Any:
+        """The next thing that it says; fails when it ends or is silent."""
+        assert self.line.poll(timeout_seconds), "a child is silent"
+        return self.line.recv()
+
+    def heard(self) -> list[Any]:
+        """What it has said until now."""
+        words = []
+        with suppress(EOFError):
+            while self.line.poll():
+                words.append(self.line.recv())
+        return words
+
+    def say(self, word: Any) -> None:
+        """Tell it something."""
+        self.line.send(word)
+
+    def ask(self, word: Any) -> Any:
+        """Tell it something and return what it says to that."""
+        self.say(word)
+        return self.hear()
+
+    def kill(self) -> None:
+        """Kill it, and return once it is gone."""
+        self._process.kill()
+        self._process.join()
+
+    def close(self) -> None:
+        """Kill it, and keep nothing of it."""
+        self.kill()
+        self._process.close()
+        self.line.close()
+
+    def wait_until_killed(self) -> None:
+        """Return once it has killed itself, or fail."""
+        self._process.join(PATIENCE_SECONDS)
+        assert self.killed, "a child lives on"
+
+    def freeze(self) -> None:
+        """Stop it in the middle of whatever it does, and return once it stands."""
+        os.kill(self.pid, signal.SIGSTOP)
+        self.wait_until_frozen()
+
+    def wait_until_frozen(self) -> None:
+        """Return once it stands still, or fail."""
+        eventually(lambda: _state(self.pid) == "T", PATIENCE_SECONDS)
+
+    def thaw(self) -> None:
+        """Let it go on as if nothing had been."""
+        os.kill(self.pid, signal.SIGCONT)
+
+def _state(pid: int) -> str:
+    """How a process is, see proc(5)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+

@@ -1,0 +1,75 @@
+"""Fixtures: an outbox on each database, mail servers, and processes to be killed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flask_outbox.outbox.database import Database
+from flask_outbox.outbox.store import Outbox
+from tests.crash import homes
+from tests.crash.child import Child
+from tests.crash.mail_server import MailServer
+from tests.servers import JournalSmtp
+
+HERE = Path(__file__).parent
+
+Start = Callable[..., Child]
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Leave the long runs out, unless ``-m long`` asks for them."""
+    if "long" in config.option.markexpr:
+        return
+    long = [
+        one for one in items if HERE in one.path.parents and one.get_closest_marker("long")
+    ]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [one for one in items if one not in long]
+
+
+@pytest.fixture(params=homes.NAMES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an outbox without messages, on each database system in turn."""
+    with homes.outbox_on(request.param, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def outbox(url: str) -> Iterator[Outbox]:
+    """The same outbox, as this process sees it."""
+    outbox = Outbox(Database(url))
+    yield outbox
+    outbox.database.close()
+
+
+@pytest.fixture
+def mail_server(tmp_path: Path) -> Iterator[MailServer]:
+    """A server that outlives the test's other processes."""
+    with MailServer(tmp_path / "arrived") as server:
+        yield server
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[JournalSmtp]:
+    """A server that does as the test tells it."""
+    with JournalSmtp(tmp_path / "arrived") as server:
+        yield server
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts children at their jobs; none outlives the test."""
+    with ExitStack() as stack:
+
+        def start(*job: Any) -> Child:
+            return stack.enter_context(Child(*job))
+
+        yield start

@@ -1,0 +1,35 @@
+"""A database of its own for each test: one that a killed process was in the middle of
+is thrown away, not cleaned.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flask_outbox.outbox.database import Database
+from tests.outbox import databases
+
+NAMES = databases.NAMES
+
+
+@contextmanager
+def outbox_on(name: str, folder: Path) -> Iterator[str]:
+    """The URL of an outbox without messages; skips where there is no such server."""
+    if name == "sqlite":
+        url = f"sqlite:///{folder / 'outbox.db'}"
+        Database(url).upgrade()
+        yield url
+        return
+    with databases._server(name) as server, server.connect() as connection:
+        own = f"outbox_crash_{os.getpid()}"
+        forced = " WITH (FORCE)" if server.name == "postgresql" else ""
+        connection.exec_driver_sql(f"CREATE DATABASE {own}")
+        try:
+            url = server.url.set(database=own).render_as_string(hide_password=False)
+            Database(url).upgrade()
+            yield url
+        finally:
+            connection.exec_driver_sql(f"DROP DATABASE {own}{forced}")

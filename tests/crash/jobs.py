@@ -1,0 +1,166 @@
+"""What these tests have done by processes of their own.
+
+Each job is a function of this module: it is given a line to talk over, the settings of
+an app, and whatever else it needs. It goes on until it is told ``None``.
+"""
+
+from __future__ import annotations
+
+import email
+import threading
+from collections.abc import Iterable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from flask_outbox import Mail, Message, events
+from flask_outbox.outbox.store import Outbox
+from flask_outbox.transports.smtp_link import SmtpLink
+from tests.crash.journal import Journal
+from tests.crash.points import Stop, after, before, is_final_dot
+from tests.mail.site import make_app
+
+Config = dict[str, Any]
+
+RECIPIENTS = ("ada@example.org", "bob@example.org", "eve@example.org")
+ATTACHMENT = bytes(range(256)) * 40
+
+
+def open_mail(config: Config) -> Mail:
+    """The mail of an app with these settings."""
+    return Mail(make_app(Path.cwd(), **config))
+
+
+def mail_named(subject: str) -> Message:
+    """A mail with several recipients and an attachment, known by its subject."""
+    message = Message(subject, list(RECIPIENTS), f"This is {subject}.\n")
+    message.attach("bytes.bin", "application/octet-stream", ATTACHMENT)
+    return message
+
+
+# ---------------------------------------------------------------------------- sending
+
+
+def send(line: Connection, config: Config, accepted: Path) -> None:
+    """Send a mail for each subject of the lists told; a journal has what was accepted.
+
+    Says how many, after each list.
+    """
+    mail, journal = open_mail(config), Journal(accepted)
+    while (subjects := line.recv()) is not None:
+        _send(mail, journal, subjects)
+        line.send(len(subjects))
+
+
+def send_on(
+    line: Connection, config: Config, accepted: Path, name: str, threads: int
+) -> None:
+    """Send without end, in so many threads; a journal has what was accepted."""
+    mail, journal = open_mail(config), Journal(accepted)
+
+    def go_on(thread: int) -> None:
+        number = 0
+        while True:
+            number += 1
+            _send(mail, journal, [f"{name}-{thread}-{number}"])
+
+    for thread in range(threads):
+        threading.Thread(target=go_on, args=[thread], daemon=True).start()
+    line.recv()
+
+
+def _send(mail: Mail, accepted: Journal, subjects: Iterable[str]) -> None:
+    for subject in subjects:
+        receipt = mail.send(mail_named(subject))
+        accepted.keep(receipt.id, receipt.message_id)
+
+
+# ------------------------------------------------------------------------- delivering
+
+
+def deliver(
+    line: Connection,
+    config: Config,
+    stop: Stop | None = None,
+    trace: Path | None = None,
+) -> None:
+    """Be a courier, and say so."""
+    mail = _begin(config, stop, trace)
+    mail.start()
+    line.send("at work")
+    line.recv()
+    mail.stop()
+
+
+def send_and_deliver(
+    line: Connection,
+    config: Config,
+    accepted: Path,
+    subjects: Iterable[str],
+    stop: Stop | None = None,
+    trace: Path | None = None,
+) -> None:
+    """Be what a web process is: send, with a courier beside."""
+    mail = _begin(config, stop, trace)
+    mail.start()
+    _send(mail, Journal(accepted), subjects)
+    line.recv()
+    mail.stop()
+
+
+def deliver_and_tell(
+    line: Connection, config: Config, stop: Stop | None = None
+) -> None:
+    """Be a courier, and say what its signals say."""
+    _tell(line)
+    deliver(line, config, stop)
+
+
+def _begin(config: Config, stop: Stop | None, trace: Path | None) -> Mail:
+    if trace is not None:
+        leave_traces(Journal(trace))
+    if stop is not None:
+        stop.arm()
+    return open_mail(config)
+
+
+def leave_traces(trace: Journal) -> None:
+    """Note each message that was begun with care, may be through, or is recorded."""
+
+    def begun(_answer: bool, _outbox: Outbox, held: Any) -> None:
+        trace.note("begun", message_id_of(held.content))
+
+    def through(_link: SmtpLink, data: bytes) -> None:
+        if is_final_dot(data):
+            trace.note("through", message_id_of(bytes(data)))
+
+    def recorded(_lost: object, _outbox: Outbox, records: Any, _notes: object) -> None:
+        for one in records:
+            trace.note("recorded", message_id_of(one.claim.content))
+
+    after(Outbox, "begin", begun)
+    before(SmtpLink, "write", through)
+    after(Outbox, "record", recorded)
+
+
+def message_id_of(content: bytes) -> str:
+    """The Message-ID of a content."""
+    return str(email.message_from_bytes(content)["Message-ID"])
+
+
+def _tell(line: Connection) -> None:
+    """Say what is sent, rescued, lost or stalled: a signal's name, and of what."""
+
+    def said(name: str, message_id: str = "", error: object = "", **_: Any) -> None:
+        line.send((name, message_id or str(error)))
+
+    for signal in (
+        events.message_sent,
+        events.message_rescued,
+        events.lease_lost,
+        events.courier_stalled,
+    ):
+        signal.connect(
+            lambda _app, _name=signal.name, **payload: said(_name, **payload),
+            weak=False,
+        )

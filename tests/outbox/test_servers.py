@@ -1,0 +1,141 @@
+"""A database server that loses connections, keeps others waiting, or syncs less."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import Connection
+
+from flask_outbox.delivery import State
+from flask_outbox.errors import OutboxUnavailable
+from flask_outbox.outbox import dialects
+from flask_outbox.outbox.database import Database
+from flask_outbox.outbox.store import Outbox
+
+from .conftest import Opener
+from .databases import SERVERS
+from .making import new_message, put, sent
+
+pytestmark = pytest.mark.parametrize("home", [*SERVERS], indirect=True)
+
+OTHERS = {
+    "postgresql": "SELECT pid FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    "mysql": "SELECT id FROM information_schema.processlist "
+    "WHERE db = database() AND id <> connection_id()",
+}
+KILL = {"postgresql": "SELECT pg_terminate_backend({}, 5000)", "mysql": "KILL {}"}
+
+
+@pytest.fixture
+def kill_connections(opener: Opener, url: str) -> Iterator[Callable[[], int]]:
+    """Kills every connection to the outbox but its own; how many there were."""
+    engine = Database(url).connect()
+    connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    name = engine.dialect.name
+
+    def kill() -> int:
+        others = connection.exec_driver_sql(OTHERS[name]).scalars().all()
+        for one in others:
+            connection.exec_driver_sql(KILL[name].format(one))
+        return len(others)
+
+    kill()
+    yield kill
+    connection.close()
+    engine.dispose()
+
+
+def test_a_connection_that_died_at_rest_costs_nobody(
+    outbox: Outbox, kill_connections: Callable[[], int]
+) -> None:
+    first = put(outbox)
+    assert kill_connections() > 0
+
+    second = put(outbox)
+    assert kill_connections() > 0
+    assert {one.id for one in outbox.list()} == {first, second}
+
+
+def test_a_connection_that_dies_at_work_is_told(
+    outbox: Outbox, kill_connections: Callable[[], int]
+) -> None:
+    put(outbox)
+
+    def work(connection: Connection) -> None:
+        assert kill_connections() > 0
+        connection.exec_driver_sql("DELETE FROM outbox_lane")
+
+    with pytest.raises(OutboxUnavailable) as caught:
+        outbox.database.write(work)
+
+    assert outbox.database.shown in str(caught.value)
+    put(outbox)
+    assert outbox.status().due == 2
+
+
+def test_one_that_dies_between_work_and_commit_is_no_success(
+    outbox: Outbox, kill_connections: Callable[[], int]
+) -> None:
+    new = new_message(outbox.clock())
+
+    def work(connection: Connection) -> None:
+        connection.exec_driver_sql("DELETE FROM outbox_message")
+        assert kill_connections() > 0
+
+    put(outbox)
+    with pytest.raises(OutboxUnavailable):
+        outbox.database.write(work)
+    outbox.enqueue([new])
+    assert outbox.status().counts[State.PENDING] == 2
+
+
+def test_a_lock_that_is_held_for_too_long(
+    url: str, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialects, "BUSY_SECONDS", 1.0)
+    outbox, other = opener(url), opener(url)
+    message_id = put(outbox)
+
+    def hold(connection: Connection) -> None:
+        connection.exec_driver_sql("UPDATE outbox_message SET priority = priority")
+        with pytest.raises(OutboxUnavailable, match="held a lock for too long"):
+            other.cancel(message_id)
+
+    outbox.database.write(hold)
+    other.cancel(message_id)
+    assert outbox.get(message_id).state is State.CANCELLED
+
+
+def test_couriers_that_do_everything_at_once(url: str, opener: Opener) -> None:
+    """No deadlock reaches anyone, and nothing is sent twice."""
+    outboxes = [opener(url) for _ in range(4)]
+    clock = outboxes[0].clock
+
+    def send(number: int) -> None:
+        outboxes[number % 4].enqueue([new_message(clock(), priority=number % 3)])
+
+    def deliver(number: int) -> list[str]:
+        outbox, courier = outboxes[number], f"courier-{number}"
+        outbox.register(courier, "thread", 20)
+        delivered: list[str] = []
+        for _ in range(40):
+            claims = outbox.claim(courier, "default", 5)
+            assert outbox.record([sent(held, clock()) for held in claims]) == []
+            delivered += [held.id for held in claims]
+            outbox.renew(courier, 20)
+            outbox.rescue(hold=False)
+        outbox.resign(courier)
+        return delivered
+
+    with ThreadPoolExecutor(12) as threads:
+        couriers = [threads.submit(deliver, number) for number in range(4)]
+        list(threads.map(send, range(200)))
+        delivered = [one for courier in couriers for one in courier.result()]
+
+    assert len(delivered) == len(set(delivered))
+    counts = outboxes[0].status().counts
+    assert counts[State.SENT] == len(delivered)
+    assert counts[State.SENT] + counts[State.PENDING] == 200
