@@ -23,6 +23,7 @@ from .extension import Mail
 from .message import Address, Attachment, Message
 from .outbox.records import MessageRecord, Receipt
 from .outbox.schema import add_tables
+from .story import Event
 
 __all__ = [
     "Address",
@@ -31,6 +32,7 @@ __all__ = [
     "AttachmentError",
     "ConfigError",
     "DeliveryError",
+    "Event",
     "HeaderError",
     "LeaseLost",
     "Mail",

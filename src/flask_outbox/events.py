@@ -70,7 +70,7 @@ courier_started = _signals.signal(
     "courier-started", doc="A courier began to work. ``courier``, ``engine``."
 )
 courier_stopped = _signals.signal(
-    "courier-stopped", doc="A courier ended. ``courier``, ``released``."
+    "courier-stopped", doc="A courier ended. ``courier``."
 )
 courier_stalled = _signals.signal(
     "courier-stalled",

@@ -125,7 +125,8 @@ class Mail:
         app.before_request(_begin_request)
         app.cli.add_command(outbox_commands)
         logs.listen()
-        self._apps.append(app)
+        if app not in self._apps:
+            self._apps.append(app)
 
     def send(
         self,

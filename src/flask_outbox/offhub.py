@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def off_hub(call: Callable[[], T]) -> T:
-    """Return what ``call`` returns; where gevent has patched threads, from a native one.
+    """Return what ``call`` returns; under gevent, run it in a native thread.
 
     A commit waits for the disk, and may wait for another process's lock: without
     gevent that holds up this thread only, under gevent it would be all greenlets.

@@ -86,7 +86,6 @@ def deliver(
 ) -> None:
     """Be a courier, and say so."""
     mail = _begin(config, stop, trace)
-    mail.start()
     line.send("at work")
     line.recv()
     mail.stop()
@@ -102,7 +101,6 @@ def send_and_deliver(
 ) -> None:
     """Be what a web process is: send, with a courier beside."""
     mail = _begin(config, stop, trace)
-    mail.start()
     _send(mail, Journal(accepted), subjects)
     line.recv()
     mail.stop()
@@ -117,17 +115,22 @@ def deliver_and_tell(
 
 
 def _begin(config: Config, stop: Stop | None, trace: Path | None) -> Mail:
+    """The app's mail, its courier at work."""
     if trace is not None:
         leave_traces(Journal(trace))
     if stop is not None:
         stop.arm()
-    return open_mail(config)
+    mail, started = open_mail(config), threading.Event()
+    with events.courier_started.connected_to(lambda *_, **__: started.set()):
+        mail.start()
+        started.wait()
+    return mail
 
 
 def leave_traces(trace: Journal) -> None:
-    """Note each message that was begun with care, may be through, or is recorded."""
+    """Note each message that is begun with care, may be through, or is recorded."""
 
-    def begun(_answer: bool, _outbox: Outbox, held: Any) -> None:
+    def begins(_outbox: Outbox, held: Any) -> None:
         trace.note("begun", message_id_of(held.content))
 
     def through(_link: SmtpLink, data: bytes) -> None:
@@ -138,7 +141,7 @@ def leave_traces(trace: Journal) -> None:
         for one in records:
             trace.note("recorded", message_id_of(one.claim.content))
 
-    after(Outbox, "begin", begun)
+    before(Outbox, "begin", begins)
     before(SmtpLink, "write", through)
     after(Outbox, "record", recorded)
 

@@ -60,6 +60,7 @@ def test_kill_loop(
     poison = aftermath.ids_in(outbox, "failed")
     begun = Counter(one for trace in lives.traces for one in trace.begun)
     for id in poison:
+        print(begun[outbox.get(id).message_id], [(e.kind,e.detail) for e in outbox.get(id).events])
         assert begun[outbox.get(id).message_id] >= 2, outbox.get(id).events
         outbox.retry(id, PATIENCE_SECONDS)
     eventually(lambda: not outbox.anything_due(), DRAIN_SECONDS)

@@ -62,7 +62,7 @@ from tests.processes.shop import create_app
 app, mail = create_app({config!r})
 def send():
     receipt = mail.send(Message("Hello", ["ada@example.org"], "Hello\\n"))
-    print(receipt.message_id, flush=True)
+    os.write(1, f"{{receipt.message_id}}\\n".encode())
 def outbox():
     return app.extensions["outbox"].runtime.outbox
 {body}

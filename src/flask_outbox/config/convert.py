@@ -25,6 +25,14 @@ def as_text(name: str, value: Any) -> str:
     return value
 
 
+def as_secret(name: str, value: Any) -> str:
+    """A non-empty string; what else is given may be a secret too, and is not shown."""
+    if not isinstance(value, str) or not value:
+        given = "empty" if value == "" else f"of type {type(value).__name__}"
+        raise ConfigError(f"{name} is {given}: it must be a non-empty string.")
+    return value
+
+
 def as_path(name: str, value: Any) -> str:
     """The path of a file that exists."""
     if not isinstance(value, str | os.PathLike):
@@ -72,7 +80,7 @@ def as_seconds(name: str, value: Any) -> float:
         value = value.total_seconds()
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = -1.0
     if not 0 < seconds < float("inf"):
         raise wrong(name, value, "a number of seconds above 0, or a timedelta")

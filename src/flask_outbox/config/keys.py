@@ -12,6 +12,7 @@ from .convert import (
     as_flag,
     as_path,
     as_seconds,
+    as_secret,
     as_sender,
     as_text,
     as_whole,
@@ -54,7 +55,7 @@ KEYS: tuple[Key, ...] = (
         "from ``MAIL_SERVER`` to ``MAIL_PASSWORD``: ``smtp://``, ``smtp+starttls://`` "
         "or ``smtps://`` with ``user:password@host:port``, or ``inbox://`` to keep "
         "everything here.",
-        as_text,
+        as_secret,
         "none",
     ),
     Key("MAIL_SERVER", "str", "127.0.0.1", "The SMTP server's host name.", as_text),
@@ -81,7 +82,7 @@ KEYS: tuple[Key, ...] = (
         as_flag,
     ),
     Key("MAIL_USERNAME", "str", None, "The name to log in with.", as_text, "none"),
-    Key("MAIL_PASSWORD", "str", None, "The password to log in with.", as_text, "none"),
+    Key("MAIL_PASSWORD", "str", None, "The password of that name.", as_secret, "none"),
     Key(
         "MAIL_DEFAULT_SENDER",
         "str or (name, address)",
@@ -178,7 +179,7 @@ KEYS: tuple[Key, ...] = (
         "str",
         None,
         "Where the outbox is kept, as an SQLAlchemy URL.",
-        as_text,
+        as_secret,
         "sqlite: outbox.db in the instance folder",
     ),
     Key(

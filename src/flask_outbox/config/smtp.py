@@ -77,6 +77,7 @@ def smtp_settings(
     )
 
 
+_ENCODE = 'A "/", "?", "#" or "@" in the password must be percent-encoded.'
 _DEFAULT_PORTS = {"plain": 25, "starttls": 587, "tls": 465}
 _SCHEMES = {"smtp": "plain", "smtp+starttls": "starttls", "smtps": "tls"}
 
@@ -104,8 +105,11 @@ def _from_url(url: str) -> dict[str, Any] | None:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise ConfigError(f"MAIL_URL cannot be read: {error}.") from None
+    except ValueError:
+        raise ConfigError(
+            "MAIL_URL cannot be read: after the host comes a port from 1 to 65535, or "
+            f"nothing. {_ENCODE}"
+        ) from None
     if parts.scheme == "inbox":
         return None
     _check_url(parts)
@@ -131,14 +135,10 @@ def _check_url(parts: SplitResult) -> None:
     if not parts.hostname:
         raise ConfigError(
             "MAIL_URL names no host. It looks like "
-            '"smtp+starttls://user:password@smtp.example.com:587"; a "/", "?", "#" or '
-            '"@" in the password must be percent-encoded.'
+            f'"smtp+starttls://user:password@smtp.example.com:587". {_ENCODE}'
         )
     if parts.path.strip("/") or parts.query or parts.fragment:
-        raise ConfigError(
-            "MAIL_URL has something after the host and port. If the password holds a "
-            '"/", "?" or "#", percent-encode it.'
-        )
+        raise ConfigError(f"MAIL_URL has something after the host and port. {_ENCODE}")
 
 
 def _with_login(

@@ -72,7 +72,7 @@ class Courier:
         return (
             usable
             and self._duties.lease_holds()
-            and self._holding.offer(message_id, self._crew.concurrency)
+            and self._holding.offer(message_id, self._places())
         )
 
     def withdraw(self, message_id: str) -> None:
@@ -168,9 +168,12 @@ class Courier:
         """Take due messages in hand, as many as there are places."""
         self._more = False
         for lane in self._lanes.values():
-            wanted = self._free()
-            if not lane.open or not wanted:
+            if not lane.open:
                 continue
+            wanted = self._holding.reserve(self._places())
+            if not wanted:
+                self._more = True
+                return
             async with self._claiming:
                 claims: list[Claim] = await self.in_thread(
                     self._claim_and_hold, lane.name, wanted
@@ -180,21 +183,24 @@ class Courier:
                 self._start(held)
 
     def _claim_and_hold(self, lane: str, wanted: int) -> list[Claim]:
-        claims = self._outbox.claim(self.id, lane, wanted)
-        for held in claims:
-            self._holding.add(held.id)
+        claims: list[Claim] = []
+        try:
+            claims = self._outbox.claim(self.id, lane, wanted)
+        finally:
+            self._holding.fill(wanted, [held.id for held in claims])
         return claims
 
-    def _free(self) -> int:
-        """Places for claims: suspects that wait for their turn do not take any."""
-        active = len(self._holding) - self._suspects
-        spare = 2 * self._crew.concurrency - len(self._holding)
-        return max(0, min(self._crew.concurrency - active, spare))
+    def _places(self) -> int:
+        """How many messages to hold: suspects that wait for their turn get extra ones,
+        up to as many again, so that they hold nobody else up.
+        """
+        waiting = min(self._suspects, self._crew.concurrency)
+        return self._crew.concurrency + waiting
 
     async def _seconds_to_next(self) -> float:
         """How long to rest, if nobody wakes us: until the next message comes due."""
         seconds = self._crew.poll_seconds
-        if self._free():
+        if len(self._holding) < self._places():
             for lane in self._lanes.values():
                 if lane.open:
                     due_at = await self.in_thread(self._outbox.next_due_at, lane.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 
 class Holding:
@@ -15,20 +16,29 @@ class Holding:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ids: set[str] = set()
+        self._reserved = 0
         self._closed = False
 
     def offer(self, message_id: str, places: int) -> bool:
         """Hold a new message unless ``places`` are taken or all is closed."""
         with self._lock:
-            if self._closed or len(self._ids) >= places:
+            if self._closed or len(self._ids) + self._reserved >= places:
                 return False
             self._ids.add(message_id)
             return True
 
-    def add(self, message_id: str) -> None:
-        """Hold a message that was claimed."""
+    def reserve(self, places: int) -> int:
+        """Keep what is free of ``places`` for a claim; `fill` must follow."""
         with self._lock:
-            self._ids.add(message_id)
+            free = max(0, places - len(self._ids) - self._reserved)
+            self._reserved += free
+            return free
+
+    def fill(self, reserved: int, message_ids: Iterable[str] = ()) -> None:
+        """Hold what was claimed for ``reserved`` places, and free the others."""
+        with self._lock:
+            self._reserved -= reserved
+            self._ids.update(message_ids)
 
     def remove(self, message_id: str) -> None:
         """Let go of a message."""

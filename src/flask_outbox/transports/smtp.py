@@ -14,7 +14,8 @@ class SmtpTransport(Transport):
     """One SMTP server, as the settings describe it.
 
     Each connection carries one message at a time. `deliver` holds to the contract: a
-    server's no is an outcome, trouble with the server itself is `TransportDown`.
+    server's no is an outcome, trouble with the server itself is `TransportDown`. The
+    wait for a free connection has no bound but those of the deliveries before it.
     """
 
     def __init__(self, settings: SmtpSettings) -> None:

@@ -38,8 +38,8 @@ class SmtpConnector:
         """
         client: _Client | None = None
         try:
+            client = await self._client()
             async with asyncio.timeout(self._settings.connect_timeout_seconds):
-                client = await self._client()
                 await self._make_ready(client, progress)
             return self._take_over(client)
         except smtp_trouble.EXPECTED as error:
@@ -50,6 +50,7 @@ class SmtpConnector:
                 client.close()
 
     async def _client(self) -> _Client:
+        """A client that has done nothing yet; what is slow about it is done once."""
         if self._own_name is None:
             self._own_name = await own_name()
         settings = self._settings
