@@ -25,8 +25,11 @@ POINT_SECONDS = 2.0
 """How long a life may take to come to its point, before it ends at random after all."""
 
 PASSES = 4
-"""How often a life passes its point, at most, until it ends there; and how many mails
-it sends itself, when it does."""
+"""How often a life passes its point, at most, until it ends there."""
+
+SENDS = 12
+"""Mails that a life sends itself, when it does: more than its courier has places, so
+that some are handed over under its lease whatever else it has in hand."""
 
 
 @dataclass(frozen=True)
@@ -99,15 +102,20 @@ class Lives:
         trace = self._folder / f"trace-{number}"
         stop, seconds = None, self._dice.uniform(0, RANDOM_SECONDS)
         if number % 2:
-            stop = Stop(next(self._points), self._dice.randint(1, PASSES))
-            seconds = POINT_SECONDS
-        if self._dice.random() < 0.5 or (stop and stop.point == HAND_OVER):
-            subjects = [f"life-{number}-{one}" for one in range(PASSES)]
+            stop, seconds = self._next_stop(), POINT_SECONDS
+        sends = stop.point == HAND_OVER if stop else self._dice.random() < 0.5
+        if sends:
+            subjects = [f"life-{number}-{one}" for one in range(SENDS)]
             arguments = self._config, self._accepted, subjects, stop, trace
             child = Child(send_and_deliver, *arguments)
         else:
             child = Child(deliver, self._config, stop, trace)
         return _Life(child, trace, stop, time.monotonic() + seconds)
+
+    def _next_stop(self) -> Stop:
+        point = next(self._points)
+        passes = 1 if point == HAND_OVER else self._dice.randint(1, PASSES)
+        return Stop(point, passes)
 
     def _first_to_end(self) -> _Life:
         """A life that has ended at its point, or else whose time is up."""
