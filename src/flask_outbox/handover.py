@@ -141,6 +141,8 @@ def _check_label(field: str, label: Any) -> None:
         raise MessageError(
             field, f"{label!r} is not a string of 1 to {KEY_LENGTH} characters."
         )
+    if label != label.strip():
+        raise MessageError(field, f"{label!r} begins or ends with a space: remove it.")
     if not label.isprintable():
         raise MessageError(field, f"{label!r} has characters that cannot be printed.")
 

@@ -22,6 +22,7 @@ Job = Callable[..., None]
 
 _context = multiprocessing.get_context("forkserver")
 
+
 class Child:
     """A process at a job of `tests.crash.jobs`; killed when the ``with`` block ends."""
 
@@ -107,7 +108,7 @@ class Child:
         """Let it go on as if nothing had been."""
         os.kill(self.pid, signal.SIGCONT)
 
+
 def _state(pid: int) -> str:
     """How a process is, see proc(5)."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-

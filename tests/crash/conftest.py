@@ -28,7 +28,9 @@ def pytest_collection_modifyitems(
     if "long" in config.option.markexpr:
         return
     long = [
-        one for one in items if HERE in one.path.parents and one.get_closest_marker("long")
+        one
+        for one in items
+        if HERE in one.path.parents and one.get_closest_marker("long")
     ]
     if long:
         config.hook.pytest_deselected(items=long)

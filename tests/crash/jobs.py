@@ -7,11 +7,14 @@ an app, and whatever else it needs. It goes on until it is told ``None``.
 from __future__ import annotations
 
 import email
+import itertools
 import threading
 from collections.abc import Iterable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import Column, MetaData, String, Table, create_engine
 
 from flask_outbox import Mail, Message, events
 from flask_outbox.outbox.store import Outbox
@@ -23,6 +26,9 @@ from tests.mail.site import make_app
 Config = dict[str, Any]
 
 RECIPIENTS = ("ada@example.org", "bob@example.org", "eve@example.org")
+ORDERS = Table("shop_order", MetaData(), Column("name", String(64), primary_key=True))
+"""A table of the app's own."""
+
 ATTACHMENT = bytes(range(256)) * 40
 
 
@@ -64,9 +70,23 @@ def send_on(
             number += 1
             _send(mail, journal, [f"{name}-{thread}-{number}"])
 
+    line.send("at work")
     for thread in range(threads):
         threading.Thread(target=go_on, args=[thread], daemon=True).start()
     line.recv()
+
+
+def order_on(line: Connection, config: Config, accepted: Path, name: str) -> None:
+    """Order without end: an order and its mail, in one transaction of the app's own."""
+    mail, journal = open_mail(config), Journal(accepted)
+    engine = create_engine(config["OUTBOX_URL"])
+    line.send("at work")
+    for number in itertools.count():
+        order = f"{name}-{number}"
+        with engine.begin() as connection:
+            connection.execute(ORDERS.insert().values(name=order))
+            receipt = mail.send(mail_named(order), session=connection)
+        journal.keep(receipt.id, receipt.message_id)
 
 
 def _send(mail: Mail, accepted: Journal, subjects: Iterable[str]) -> None:

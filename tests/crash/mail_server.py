@@ -15,7 +15,7 @@ PROGRAM = "from tests.servers.journal_smtp import main; main()"
 
 
 class MailServer:
-    """`tests.servers.journal_smtp` as a process; killed when the ``with`` block ends."""
+    """`JournalSmtp` in its own process; killed when the ``with`` block ends."""
 
     def __init__(self, journal: Path) -> None:
         self._journal = journal

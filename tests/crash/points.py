@@ -18,29 +18,27 @@ from flask_outbox.outbox import leases
 from flask_outbox.outbox.store import Outbox
 from flask_outbox.transports.smtp_link import SmtpLink
 
-Passing = Callable[[], None]
 
-
-def before(owner: Any, name: str, call: Callable[..., Any]) -> None:
+def before(owner: Any, name: str, call: Callable[..., None]) -> None:
     """Have ``call`` called with the arguments of each call of ``owner.name``."""
     original = getattr(owner, name)
 
     @wraps(original)
-    def patched(*arguments: Any, **named: Any) -> Any:
-        call(*arguments, **named)
-        return original(*arguments, **named)
+    def patched(*arguments: Any) -> Any:
+        call(*arguments)
+        return original(*arguments)
 
     setattr(owner, name, patched)
 
 
-def after(owner: Any, name: str, call: Callable[..., Any]) -> None:
+def after(owner: Any, name: str, call: Callable[..., None]) -> None:
     """Have ``call`` called with the answer and the arguments of each such call."""
     original = getattr(owner, name)
 
     @wraps(original)
-    def patched(*arguments: Any, **named: Any) -> Any:
-        answer = original(*arguments, **named)
-        call(answer, *arguments, **named)
+    def patched(*arguments: Any) -> Any:
+        answer = original(*arguments)
+        call(answer, *arguments)
         return answer
 
     setattr(owner, name, patched)
@@ -51,69 +49,62 @@ def is_final_dot(data: bytes | memoryview) -> bool:
     return bytes(data).endswith(b"\r\n.\r\n")
 
 
-def _after_enqueue(passing: Passing) -> None:
-    def call(_receipts: object, _outbox: object, _new: object, owner: str | None = None):
-        if owner is not None:
-            passing()
+@dataclass(frozen=True)
+class Point:
+    """A step of the package, before or after a call of ``owner.name``.
 
-    after(Outbox, "enqueue", call)
+    ``counts`` is asked with what `before` or `after` is told: not every call is such a
+    step.
+    """
 
+    patch: Callable[[Any, str, Callable[..., None]], None]
+    owner: Any
+    name: str
+    counts: Callable[..., Any] = lambda *_: True
 
-def _after_claim(passing: Passing) -> None:
-    after(Outbox, "claim", lambda claims, *_: claims and passing())
+    def tell(self, passing: Callable[[], None]) -> None:
+        """Have ``passing`` called whenever this process comes here, from now on."""
 
+        def call(*arguments: Any) -> None:
+            if self.counts(*arguments):
+                passing()
 
-def _after_begin(passing: Passing) -> None:
-    after(Outbox, "begin", lambda *_: passing())
-
-
-def _before_mail(passing: Passing) -> None:
-    before(
-        SmtpLink,
-        "command",
-        lambda _link, line, _timeout: line.startswith(b"MAIL") and passing(),
-    )
-
-
-def _before_final_dot(passing: Passing) -> None:
-    before(SmtpLink, "write", lambda _link, data: is_final_dot(data) and passing())
+        self.patch(self.owner, self.name, call)
 
 
-def _after_final_dot(passing: Passing) -> None:
-    after(SmtpLink, "write", lambda _, _link, data: is_final_dot(data) and passing())
+def _has_owner(
+    _receipts: object, _outbox: object, _new: object, owner: str | None = None
+) -> bool:
+    return owner is not None
 
 
-def _after_reply(passing: Passing) -> None:
-    before(Recorder, "add", lambda *_: passing())
-
-
-def _within_record(passing: Passing) -> None:
-    before(leases._answer, "run_many", lambda _connection, rows: rows and passing())
-
-
-def _before_record_commits(passing: Passing) -> None:
-    after(leases, "record", lambda _lost, _, records, _notes: records and passing())
-
-
-def _after_record(passing: Passing) -> None:
-    after(Outbox, "record", lambda _lost, _, records, _notes: records and passing())
+def _has_records(_lost: object, _where: object, records: Any, _notes: object) -> bool:
+    return bool(records)
 
 
 HAND_OVER = "after a hand-over under a lease"
 
-POINTS: Mapping[str, Callable[[Passing], None]] = {
-    HAND_OVER: _after_enqueue,
-    "after a claim": _after_claim,
-    "after the beginning is written": _after_begin,
-    "before MAIL": _before_mail,
-    "before the final dot": _before_final_dot,
-    "after the final dot": _after_final_dot,
-    "after the reply": _after_reply,
-    "in the middle of a record": _within_record,
-    "before a record's commit": _before_record_commits,
-    "after a record's commit": _after_record,
+POINTS: Mapping[str, Point] = {
+    HAND_OVER: Point(after, Outbox, "enqueue", _has_owner),
+    "after a claim": Point(after, Outbox, "claim", lambda claims, *_: claims),
+    "after the beginning is written": Point(after, Outbox, "begin"),
+    "before MAIL": Point(
+        before, SmtpLink, "command", lambda _, line, *__: line.startswith(b"MAIL")
+    ),
+    "before the final dot": Point(
+        before, SmtpLink, "write", lambda _, data: is_final_dot(data)
+    ),
+    "after the final dot": Point(
+        after, SmtpLink, "write", lambda _, __, data: is_final_dot(data)
+    ),
+    "after the reply": Point(before, Recorder, "add"),
+    "in the middle of a record": Point(
+        before, leases._answer, "run_many", lambda _, rows: rows
+    ),
+    "before a record's commit": Point(after, leases, "record", _has_records),
+    "after a record's commit": Point(after, Outbox, "record", _has_records),
 }
-"""Each step from a lease to its record, and how to be told that it is passed."""
+"""Each step from a lease to its record."""
 
 
 @dataclass(frozen=True)
@@ -139,4 +130,4 @@ class Stop:
                 if passed == self.passes:
                     os.kill(os.getpid(), self.signal)
 
-        POINTS[self.point](passing)
+        POINTS[self.point].tell(passing)

@@ -1,8 +1,7 @@
-"""Couriers killed again and again: no mail is lost, stuck, or twice without a reason."""
+"""Couriers killed again and again: nothing is lost, stuck, or twice without a reason."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from tests.crash.mail_server import MailServer
 from tests.waiting import eventually
 
 DRAIN_SECONDS = 30.0
-"""Within this, by default, what a dead courier leaves is delivered by another."""
+"""Within this, by default, what dead couriers have left is delivered."""
 
 PATIENCE_SECONDS = 86_400.0
 """How long a message that a person retries may be tried."""
@@ -49,7 +48,6 @@ class Loop:
 
         lives = Lives(self.config, accepted, self.folder)
         lives.spend(kills, send_more)
-        self._last_kill_at = time.monotonic()
         self.start(deliver, self.config)
         for _ in range(kills):
             sender.hear()

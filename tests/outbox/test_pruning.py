@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,7 +13,7 @@ from flask_outbox.outbox import pruning
 from flask_outbox.outbox.pruning import Pruned
 from flask_outbox.outbox.store import Outbox
 
-from .making import COURIER, Clock, claim_one, failed, put, sent, unknown
+from .making import COURIER, Clock, claim_one, deferred, failed, put, sent, unknown
 from .meanwhile import commits_of, meanwhile
 
 DAY = 86_400.0
@@ -61,15 +62,27 @@ def test_the_record_goes_later_and_all_of_it(outbox: Outbox, clock: Clock) -> No
             assert count.scalar() == 0, table
 
 
-@pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED])
+def has_failed(outbox: Outbox) -> None:
+    put(outbox)
+    outbox.record([failed(claim_one(outbox), outbox.clock())])
+
+
+def is_cancelled(outbox: Outbox) -> None:
+    outbox.cancel(put(outbox))
+
+
+def is_poison(outbox: Outbox) -> None:
+    put(outbox)
+    for _ in range(3):
+        outbox.begin(claim_one(outbox))
+        outbox.rescue(hold=False)
+
+
+@pytest.mark.parametrize("finish", [has_failed, is_cancelled, is_poison])
 def test_whatever_is_finished_is_pruned(
-    outbox: Outbox, clock: Clock, state: State
+    outbox: Outbox, clock: Clock, finish: Callable[[Outbox], None]
 ) -> None:
-    message_id = put(outbox)
-    if state is State.CANCELLED:
-        outbox.cancel(message_id)
-    else:
-        outbox.record([failed(claim_one(outbox), clock.now)])
+    finish(outbox)
     clock.advance(KEEP_ROWS + 1)
 
     assert prune(outbox) == Pruned(bodies=1, rows=1)
@@ -78,6 +91,8 @@ def test_whatever_is_finished_is_pruned(
 def test_what_is_not_finished_is_kept_for_ever(outbox: Outbox, clock: Clock) -> None:
     put(outbox)
     outbox.record([unknown(claim_one(outbox), clock.now)])
+    put(outbox)
+    outbox.record([deferred(claim_one(outbox), clock.now, clock.now + KEEP_ROWS)])
     put(outbox, due_at=clock.now + 10 * KEEP_ROWS)
     put(outbox, owner=COURIER)
     clock.advance(2 * KEEP_ROWS)
@@ -85,7 +100,7 @@ def test_what_is_not_finished_is_kept_for_ever(outbox: Outbox, clock: Clock) -> 
     assert prune(outbox) == Pruned()
 
     assert all(outbox.content(one.id) for one in outbox.list())
-    assert len(outbox.list()) == 3
+    assert len(outbox.list()) == 4
 
 
 def test_what_was_resent_counts_from_its_last_end(outbox: Outbox, clock: Clock) -> None:

@@ -25,7 +25,11 @@ closes it under the parent (https://sqlite.org/howtocorrupt.html, section 2.6)."
 
 
 class Conflict(OutboxUnavailable):
-    """Somebody else wrote the same key at the same moment: another try finds it."""
+    """Somebody else wrote the same rows at the same moment: another try may do."""
+
+
+_CONFLICTS = ("deadlock", "could not serialize", "duplicate", "unique")
+"""Words by which databases say so."""
 
 
 class Database:
@@ -220,10 +224,8 @@ class Database:
 
     def _explain(self, error: Exception, epilogue: str) -> NoReturn:
         cause = getattr(error, "orig", None) or error
-        conflict = type(cause).__name__ == "IntegrityError" or isinstance(
-            cause, exc.IntegrityError
-        )
         reason = " ".join(str(cause).split())
+        conflict = any(word in reason.lower() for word in _CONFLICTS)
         kind = Conflict if conflict else OutboxUnavailable
         raise kind(
             f"The outbox at {self.shown} cannot be used: {reason}. "

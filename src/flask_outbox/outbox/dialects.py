@@ -178,16 +178,16 @@ _ADVICE = {
     "lock": "Another process has held a lock for too long.",
     "readonly": "Its file or folder cannot be written by this user.",
     "disk is full": "Make room on the disk.",
-    "No space": "Make room on the disk.",
+    "no space": "Make room on the disk.",
     "malformed": "The file is damaged: restore it, or move it away to begin anew.",
     "not a database": "The file is not an SQLite database: look at OUTBOX_URL.",
     "unable to open": "Its folder must exist and be writable.",
     "refused": "Is the database server running?",
     "authentication": "Look at the user and password in OUTBOX_URL.",
-    "Access denied": "Look at the user and password in OUTBOX_URL.",
+    "access denied": "Look at the user and password in OUTBOX_URL.",
 }
 
-_LOST = ("closed the connection", "Lost connection", "connection is lost")
+_LOST = ("closed the connection", "lost connection", "connection is lost")
 
 
 def advice(reason: str, unless_lost: str = "") -> str:
@@ -195,6 +195,7 @@ def advice(reason: str, unless_lost: str = "") -> str:
 
     ``unless_lost`` is added where the connection outlived the error.
     """
+    reason = reason.lower()
     if any(word in reason for word in _LOST):
         return (
             "The connection was lost, so what was being written may or may not be "

@@ -33,6 +33,7 @@ class _Turn(Generic[T]):
         self.done = True
 
     def outcome(self) -> T:
+        assert self.done
         if self.error is not None:
             raise self.error
         return self.result
@@ -60,20 +61,24 @@ class GroupCommit:
         self._waiting.append(turn)
         with self._committing:
             if not turn.done:
-                self._commit(self._take())
+                self._commit_for_all(turn)
         return turn.outcome()
 
-    def _take(self) -> Batch:
-        return [self._waiting.popleft() for _ in range(len(self._waiting))]
+    def _commit_for_all(self, leader: _Turn[Any]) -> None:
+        """Commit what waits; what an interruption leaves undone waits on."""
+        batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        try:
+            self._commit(batch)
+        except BaseException:
+            undone = [one for one in batch if not one.done and one is not leader]
+            self._waiting.extendleft(reversed(undone))
+            raise
 
     def _commit(self, batch: Batch) -> None:
         try:
             self._transaction(lambda connection: _run_all(batch, connection))
         except Exception as error:
             self._isolate(batch, error)
-        except BaseException:
-            self._waiting.extendleft(turn for turn in reversed(batch))
-            raise
         else:
             for turn in batch:
                 turn.finish()

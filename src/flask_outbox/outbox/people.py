@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import Connection, select, update
-from sqlalchemy.engine import Row
 
 from ..delivery import State
 from ..errors import MessageNotFound, TransitionRefused
@@ -19,15 +16,15 @@ RETRIED = frozenset({State.FAILED, State.UNKNOWN, State.CANCELLED})
 
 def cancel(connection: Connection, message_id: str, now: float) -> None:
     """Take a pending message, or one on hold as unknown, out of the outbox's work."""
-    row = _locked(connection, message_id)
-    if row.state == State.LEASED:
+    state = _locked(connection, message_id)
+    if state == State.LEASED:
         raise TransitionRefused(
             f"Message {message_id} is being delivered at this moment and cannot be "
             "cancelled. If the attempt is put off, cancel it then."
         )
-    if row.state not in (State.PENDING, State.UNKNOWN):
+    if state not in (State.PENDING, State.UNKNOWN):
         raise TransitionRefused(
-            f"Message {message_id} is {row.state}: there is nothing to cancel."
+            f"Message {message_id} is {state}: there is nothing to cancel."
         )
     _set(connection, message_id, State.CANCELLED, now)
     add_events.run(connection, event_row(message_id, now, "cancelled"))
@@ -38,14 +35,15 @@ def retry(connection: Connection, message_id: str, now: float, patience: float) 
 
     It is given up ``patience`` seconds later.
     """
-    row = _locked(connection, message_id)
-    if row.state == State.SENT:
+    state = _locked(connection, message_id)
+    if state == State.SENT:
         raise TransitionRefused(
             f"Message {message_id} was sent to everyone: there is nobody to retry."
         )
-    if row.state == State.LEASED:
+    if state == State.LEASED:
         raise TransitionRefused(f"Message {message_id} is being delivered right now.")
-    if row.kept is None:
+    kept = select(content.c.message_id).where(content.c.message_id == message_id)
+    if connection.scalar(kept) is None:
         raise TransitionRefused(
             f"Message {message_id} cannot be retried: its content was pruned "
             "(OUTBOX_KEEP_BODIES)."
@@ -54,16 +52,14 @@ def retry(connection: Connection, message_id: str, now: float, patience: float) 
     add_events.run(connection, event_row(message_id, now, "retried"))
 
 
-def _locked(connection: Connection, message_id: str) -> Row[*tuple[Any, ...]]:
-    row = connection.execute(
-        select(message.c.state, content.c.message_id.label("kept"))
-        .outerjoin(content, content.c.message_id == message.c.id)
-        .where(message.c.id == message_id)
-        .with_for_update(of=message)
-    ).first()
-    if row is None:
+def _locked(connection: Connection, message_id: str) -> State:
+    """The message's state, which stays so until the end of the transaction."""
+    state = connection.scalar(
+        select(message.c.state).where(message.c.id == message_id).with_for_update()
+    )
+    if state is None:
         raise not_found(message_id)
-    return row
+    return State(state)
 
 
 def not_found(message_id: str) -> MessageNotFound:

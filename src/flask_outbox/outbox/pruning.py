@@ -57,7 +57,8 @@ def _finished(
     connection: Connection, before: float, *, with_content: bool
 ) -> list[str]:
     wanted = _which(before, with_content=with_content).limit(PRUNE_LIMIT)
-    return list(connection.scalars(wanted))
+    locked = wanted.with_for_update(of=message, skip_locked=True)
+    return list(connection.scalars(locked))
 
 
 def _which(before: float, *, with_content: bool) -> Select[tuple[str]]:

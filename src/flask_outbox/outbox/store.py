@@ -30,6 +30,11 @@ from .records import (
 T = TypeVar("T")
 
 
+CONFLICTS = 3
+"""How often a transaction makes way for another before it is an error: each time it
+does, that other one has come to its end."""
+
+
 class Outbox:
     """The durable store of messages. Safe to share between threads.
 
@@ -43,6 +48,12 @@ class Outbox:
         self.clock = clock or database.now
 
     def _write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a transaction, again where somebody else was in its way."""
+        for _ in range(CONFLICTS):
+            try:
+                return self.database.write(work)
+            except Conflict:
+                continue
         return self.database.write(work)
 
     # Handing over
@@ -59,10 +70,7 @@ class Outbox:
         def work(connection: Connection) -> list[Receipt]:
             return enqueue.enqueue(connection, messages, owner)
 
-        try:
-            return self._write(work)
-        except Conflict:
-            return self._write(work)
+        return self._write(work)
 
     # Delivering
 

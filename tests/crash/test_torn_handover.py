@@ -1,0 +1,77 @@
+"""Processes killed inside ``send()``: each mail is there whole, or not at all."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine, select
+
+from flask_outbox.outbox.store import Outbox
+from tests.crash.aftermath import accepted
+from tests.crash.child import Child
+from tests.crash.jobs import ORDERS, order_on, send_on
+from tests.crash.wholeness import whole_messages
+
+LIFE_SECONDS = 0.15
+"""The longest that a sender lives, from the moment when it begins to send."""
+
+THREADS = 4
+"""Senders in one process, which share commits."""
+
+KILLS = [
+    pytest.param(25, id="short"),
+    pytest.param(500, id="long", marks=pytest.mark.long),
+]
+
+
+def _kill_senders(kills: int, job: object, *arguments: object, threads: tuple = ()) -> None:
+    dice = random.Random("a sender")
+    for number in range(kills):
+        with Child(job, *arguments, f"sender-{number}", *threads) as sender:
+            assert sender.hear() == "at work"
+            time.sleep(dice.uniform(0, LIFE_SECONDS))
+
+
+@pytest.mark.parametrize("kills", KILLS)
+def test_a_mail_is_whole_or_not_there(
+    kills: int, url: str, outbox: Outbox, tmp_path: Path
+):
+    config = {"OUTBOX_URL": url, "OUTBOX_ENGINE": "external"}
+    journal = tmp_path / "accepted"
+    _kill_senders(kills, send_on, config, journal, threads=(THREADS,))
+
+    found = whole_messages(outbox)
+    print(f"{len(found)} mails, {len(accepted(journal))} accepted, {kills} kills")
+    assert accepted(journal) <= found.keys()
+    assert len(found) - len(accepted(journal)) <= kills * THREADS
+    assert len(set(found.values())) == len(found)
+    assert len(found) > kills
+
+
+@pytest.mark.parametrize("kills", KILLS)
+def test_a_mail_is_there_if_and_only_if_its_transaction_is(
+    kills: int, url: str, outbox: Outbox, orders: Engine, tmp_path: Path
+):
+    config = {"OUTBOX_URL": url, "OUTBOX_ENGINE": "external"}
+    journal = tmp_path / "accepted"
+    _kill_senders(kills, order_on, config, journal)
+
+    found = whole_messages(outbox)
+    with orders.connect() as connection:
+        ordered = connection.scalars(select(ORDERS.c.name)).all()
+    print(f"{len(ordered)} orders, {len(accepted(journal))} accepted, {kills} kills")
+    assert sorted(found.values()) == sorted(ordered)
+    assert accepted(journal) <= found.keys()
+    assert len(found) > kills
+
+
+@pytest.fixture
+def orders(url: str):
+    """The app's own database, which is the outbox's, with a table of its own."""
+    engine = create_engine(url)
+    ORDERS.create(engine)
+    yield engine
+    engine.dispose()
