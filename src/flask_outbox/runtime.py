@@ -149,9 +149,9 @@ class Runtime:
         if thread is not None:
             thread.stop()
 
-    def forked(self) -> None:
+    def after_fork_in_child(self) -> None:
         """Begin anew in a child process: nothing of the parent's may be touched."""
-        self.outbox.database.abandon()
+        self.outbox.database.after_fork_in_child()
         self._starting = threading.Lock()
         self._thread = None
 
@@ -280,10 +280,29 @@ def _refusals(report: Report) -> str:
     return "Not everyone's mail server accepted the message. " + "; ".join(refused)
 
 
-def _forked() -> None:
-    for runtime in _runtimes:
-        runtime.forked()
+_forking: list[Runtime] = []
+"""The runtimes that wait for a fork to be over."""
+
+
+def _before_fork() -> None:
+    for runtime in list(_runtimes):
+        runtime.outbox.database.before_fork()
+        _forking.append(runtime)
+
+
+def _after_fork_in_parent() -> None:
+    while _forking:
+        _forking.pop().outbox.database.after_fork_in_parent()
+
+
+def _after_fork_in_child() -> None:
+    while _forking:
+        _forking.pop().after_fork_in_child()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

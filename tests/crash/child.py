@@ -36,8 +36,11 @@ class Child:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        self.kill()
+        code = self._process.exitcode
         self.close()
+        assert error or code in (0, -signal.SIGKILL), f"a child broke: {code}"
 
     @property
     def pid(self) -> int:

@@ -59,7 +59,7 @@ def send(line: Connection, config: Config, accepted: Path) -> None:
 
 
 def send_on(
-    line: Connection, config: Config, accepted: Path, name: str, threads: int
+    line: Connection, name: str, config: Config, accepted: Path, threads: int
 ) -> None:
     """Send without end, in so many threads; a journal has what was accepted."""
     mail, journal = open_mail(config), Journal(accepted)
@@ -76,7 +76,7 @@ def send_on(
     line.recv()
 
 
-def order_on(line: Connection, config: Config, accepted: Path, name: str) -> None:
+def order_on(line: Connection, name: str, config: Config, accepted: Path) -> None:
     """Order without end: an order and its mail, in one transaction of the app's own."""
     mail, journal = open_mail(config), Journal(accepted)
     engine = create_engine(config["OUTBOX_URL"])

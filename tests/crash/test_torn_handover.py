@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, select
 
 from flask_outbox.outbox.store import Outbox
 from tests.crash.aftermath import accepted
-from tests.crash.child import Child
+from tests.crash.child import Child, Job
 from tests.crash.jobs import ORDERS, order_on, send_on
 from tests.crash.wholeness import whole_messages
 
@@ -21,16 +23,28 @@ LIFE_SECONDS = 0.15
 THREADS = 4
 """Senders in one process, which share commits."""
 
+KEEPS = {"MAIL_URL": "inbox://", "OUTBOX_ENGINE": "external"}
+"""Nothing leaves here: it is all about what is kept."""
+
 KILLS = [
     pytest.param(25, id="short"),
     pytest.param(500, id="long", marks=pytest.mark.long),
 ]
 
 
-def _kill_senders(kills: int, job: object, *arguments: object, threads: tuple = ()) -> None:
+@pytest.fixture
+def orders(url: str) -> Iterator[Engine]:
+    """The app's own database, which is the outbox's, with a table of its own."""
+    engine = create_engine(url)
+    ORDERS.create(engine)
+    yield engine
+    engine.dispose()
+
+
+def _kill_senders(kills: int, job: Job, *arguments: Any) -> None:
     dice = random.Random("a sender")
     for number in range(kills):
-        with Child(job, *arguments, f"sender-{number}", *threads) as sender:
+        with Child(job, f"sender-{number}", *arguments) as sender:
             assert sender.hear() == "at work"
             time.sleep(dice.uniform(0, LIFE_SECONDS))
 
@@ -39,9 +53,9 @@ def _kill_senders(kills: int, job: object, *arguments: object, threads: tuple = 
 def test_a_mail_is_whole_or_not_there(
     kills: int, url: str, outbox: Outbox, tmp_path: Path
 ):
-    config = {"OUTBOX_URL": url, "OUTBOX_ENGINE": "external"}
+    config = {**KEEPS, "OUTBOX_URL": url}
     journal = tmp_path / "accepted"
-    _kill_senders(kills, send_on, config, journal, threads=(THREADS,))
+    _kill_senders(kills, send_on, config, journal, THREADS)
 
     found = whole_messages(outbox)
     print(f"{len(found)} mails, {len(accepted(journal))} accepted, {kills} kills")
@@ -55,7 +69,7 @@ def test_a_mail_is_whole_or_not_there(
 def test_a_mail_is_there_if_and_only_if_its_transaction_is(
     kills: int, url: str, outbox: Outbox, orders: Engine, tmp_path: Path
 ):
-    config = {"OUTBOX_URL": url, "OUTBOX_ENGINE": "external"}
+    config = {**KEEPS, "OUTBOX_URL": url}
     journal = tmp_path / "accepted"
     _kill_senders(kills, order_on, config, journal)
 
@@ -66,12 +80,3 @@ def test_a_mail_is_there_if_and_only_if_its_transaction_is(
     assert sorted(found.values()) == sorted(ordered)
     assert accepted(journal) <= found.keys()
     assert len(found) > kills
-
-
-@pytest.fixture
-def orders(url: str):
-    """The app's own database, which is the outbox's, with a table of its own."""
-    engine = create_engine(url)
-    ORDERS.create(engine)
-    yield engine
-    engine.dispose()

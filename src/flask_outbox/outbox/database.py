@@ -13,15 +13,27 @@ from sqlalchemy import Connection, Engine, exc, inspect, text
 
 from ..errors import OutboxUnavailable, SchemaError
 from ..offhub import off_hub
-from .dialects import SERVER_NOW, advice, open_engine, parse_url, shown_url
+from .dialects import (
+    BUSY_SECONDS,
+    SERVER_NOW,
+    advice,
+    open_engine,
+    parse_url,
+    shown_url,
+)
+from .gate import Gate
 from .group_commit import GroupCommit
 from .schema import REVISION, VERSION_TABLE, metadata
 
 T = TypeVar("T")
 
+FORK_SECONDS = 2 * BUSY_SECONDS
+"""How long a fork waits for the end of what others do with the database: no transaction
+takes longer."""
+
 _ABANDONED: list[object] = []
-"""What a forked child inherited: never closed, for closing a database file in the child
-closes it under the parent (https://sqlite.org/howtocorrupt.html, section 2.6)."""
+"""What a child inherited from a fork that could not wait: never closed, for closing a
+database file in the child closes it under the parent."""
 
 
 class Conflict(OutboxUnavailable):
@@ -47,6 +59,7 @@ class Database:
         self._open_fresh()
 
     def _open_fresh(self) -> None:
+        self._gate = Gate()
         self._opening = threading.Lock()
         self._engine: Engine | None = None
         self._writer: Connection | None = None
@@ -76,7 +89,8 @@ class Database:
 
     def open(self) -> None:
         """Open it now and check its tables, instead of at first use."""
-        _ = self.engine
+        with self._gate.inside():
+            _ = self.engine
 
     def connect(self) -> Engine:
         """A new engine, whatever state the tables are in."""
@@ -145,8 +159,24 @@ class Database:
             self._engine.dispose()
         self._writer = self._engine = None
 
-    def abandon(self) -> None:
-        """Forget the parent's connections in a forked child, without closing them."""
+    # Forking
+
+    def before_fork(self) -> None:
+        """Close all connections, and let nobody open one, until the fork is over.
+
+        A child that inherits an open SQLite file believes that it holds the parent's
+        locks, whatever it opens itself; the next process to close the file then deletes
+        the log under it (https://sqlite.org/howtocorrupt.html, section 2.6).
+        """
+        if self._gate.shut(FORK_SECONDS):
+            self.close()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on; the next use opens new connections."""
+        self._gate.open()
+
+    def after_fork_in_child(self) -> None:
+        """Begin anew."""
         _ABANDONED.extend((self._engine, self._writer))
         self._open_fresh()
 
@@ -155,7 +185,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection for questions: nothing is written."""
-        with self.errors(), self.engine.connect() as connection:
+        with self._gate.inside(), self.errors(), self.engine.connect() as connection:
             yield connection.execution_options(outbox_reading=True)
 
     def write(self, work: Callable[[Connection], T]) -> T:
@@ -164,7 +194,7 @@ class Database:
         Concurrent callers share one commit. Raises `OutboxUnavailable` when nothing was
         stored.
         """
-        with self.errors("Nothing was stored."):
+        with self._gate.inside(), self.errors("Nothing was stored."):
             return self._group.run(work)
 
     def _transaction(self, work: Callable[[Connection], None]) -> None:
@@ -199,7 +229,7 @@ class Database:
 
     def set_clock(self) -> None:
         """Ask a database server once more what time it is."""
-        with self.errors():
+        with self._gate.inside(), self.errors():
             self._set_clock(self.engine)
 
     def _set_clock(self, engine: Engine) -> None:
