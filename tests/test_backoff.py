@@ -43,7 +43,8 @@ def test_a_crowd_that_failed_together_does_not_come_back_together():
     waits = {backoff(5, base_seconds=10, cap_seconds=3_600) for _ in range(200)}
     assert len(waits) > 190
     assert all(0 <= wait <= 160 for wait in waits)
-    assert min(waits) < 40 < 120 < max(waits)
+    assert min(waits) < 40
+    assert max(waits) > 120
 
 
 def test_some_waits_in_numbers():

@@ -259,7 +259,7 @@ def test_other_peoples_keys_are_left_alone():
 
 # ---------------------------------------------------------------- where mail leaves
 
-LOGIN = {"username": "user", "password": "secret"}
+LOGIN: dict[str, Any] = {"username": "user", "password": "secret"}
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,10 @@ def test_certificates_are_verified_unless_it_says_otherwise():
 @pytest.mark.parametrize(
     ("url", "advice"),
     [
-        ("http://m.example.com", "begins with 'http': it must begin with one of smtp://"),
+        (
+            "http://m.example.com",
+            "begins with 'http': it must begin with one of smtp://",
+        ),
         ("mail.example.com:25", "it must begin with one of smtp://, smtp+starttls://"),
         ("mail.example.com", "it must begin with one of"),
         ("smtp://", "names no host. It looks like"),
@@ -410,7 +413,7 @@ def test_keys_that_contradict_each_other(debug: bool):
 
 
 def test_production_says_how_mail_leaves_or_does_not_start():
-    with pytest.raises(ConfigError, match=r"set MAIL_URL, for example .*or MAIL_SERVER"):
+    with pytest.raises(ConfigError, match=r"set MAIL_URL, .* or MAIL_SERVER"):
         _read()
 
 

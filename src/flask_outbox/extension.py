@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -50,7 +52,6 @@ class Installed:
         self._app = app
         self._making = threading.Lock()
         self._runtime: Runtime | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
         check_url(self._settings(app.instance_path).url)
 
     @property
@@ -82,10 +83,9 @@ class Installed:
         """The instance folder; under TESTING one that goes when the app does."""
         if not self._app.testing:
             return self._app.instance_path
-        self._folder = tempfile.TemporaryDirectory(
-            prefix="flask-outbox-", ignore_cleanup_errors=True
-        )
-        return self._folder.name
+        folder = tempfile.mkdtemp(prefix="flask-outbox-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder
 
 
 class Mail:

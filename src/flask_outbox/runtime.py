@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from email.message import Message as StandardMessage
 from typing import Any
 
@@ -133,21 +134,22 @@ class Runtime:
         """Start this process's courier, unless it works already."""
         with self._starting:
             if self._thread is None or not self._thread.alive:
+                self._end_at_exit()
                 self._thread = CourierThread(self.crew)
                 self._thread.start()
-                self._end_at_exit()
 
     def start_if_wanted(self) -> None:
         """Start the courier where the settings want one in each sending process."""
         if self._works_here and (self._thread is None or not self._thread.alive):
-            self.start()
+            with suppress(RuntimeError):  # too late: what is kept goes out next time
+                self.start()
 
-    def stop(self) -> None:
+    def stop(self, *, drain: bool = False) -> None:
         """Stop this process's courier: finish what was begun, give the rest back."""
         with self._starting:
             thread, self._thread = self._thread, None
         if thread is not None:
-            thread.stop()
+            thread.stop(drain=drain)
 
     def after_fork_in_child(self) -> None:
         """Begin anew in a child process: nothing of the parent's may be touched."""
@@ -248,15 +250,20 @@ class Runtime:
         events.emit(signal, self._sender, **payload)
 
     def _end_at_exit(self) -> None:
-        """Have `stop` called while threads may still work.
+        """Have `_end` called while threads may still work.
 
         ``atexit`` would be too late: by then asyncio can no longer look up a host,
         because the standard executors have shut down. There is no public way to come
         before them.
         """
         if not self._ends_at_exit:
+            threading._register_atexit(self._end)  # type: ignore[attr-defined]
             self._ends_at_exit = True
-            threading._register_atexit(self.stop)  # type: ignore[attr-defined]
+
+    def _end(self) -> None:
+        """Deliver what is due within the grace time; from then on mail is only kept."""
+        self._works_here = False
+        self.stop(drain=True)
 
 
 def _run(delivery: Coroutine[Any, Any, Report]) -> Report:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import email
 import itertools
+import os
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from blinker import NamedSignal
 from sqlalchemy import Column, MetaData, String, Table, create_engine
 
 from flask_outbox import Mail, Message, events
@@ -28,6 +31,9 @@ Config = dict[str, Any]
 RECIPIENTS = ("ada@example.org", "bob@example.org", "eve@example.org")
 ORDERS = Table("shop_order", MetaData(), Column("name", String(64), primary_key=True))
 """A table of the app's own."""
+
+CALLED, RETURNED = "/send-was-called", "/send-has-returned"
+"""Paths that nobody has; a process looks for them to leave a mark in its trace."""
 
 ATTACHMENT = bytes(range(256)) * 40
 
@@ -50,12 +56,46 @@ def mail_named(subject: str) -> Message:
 def send(line: Connection, config: Config, accepted: Path) -> None:
     """Send a mail for each subject of the lists told; a journal has what was accepted.
 
-    Says how many, after each list.
+    Says so when all is sent.
     """
     mail, journal = open_mail(config), Journal(accepted)
     while (subjects := line.recv()) is not None:
         _send(mail, journal, subjects)
-        line.send(len(subjects))
+    line.send("sent")
+
+
+def send_once(line: Connection, config: Config) -> None:
+    """When told, send one mail between two calls that a trace shows; say what came."""
+    mail = open_mail(config)
+    line.recv()
+    os.access(CALLED, os.F_OK)
+    try:
+        answer = "sent", mail.send(mail_named("once")).message_id
+    except Exception as error:
+        answer = type(error).__name__, str(error)
+    os.access(RETURNED, os.F_OK)
+    line.send(answer)
+
+
+def send_for(line: Connection, config: Config, seconds: float) -> None:
+    """Send as fast as it goes for so long, once told; say how long each took.
+
+    Whatever `send` raises is said too. The first ``send()``, which opens the outbox,
+    comes before.
+    """
+    mail = open_mail(config)
+    mail.send(mail_named("first"))
+    line.send("ready")
+    line.recv()
+    times, errors = [], []
+    end = time.monotonic() + seconds
+    while (began := time.monotonic()) < end:
+        try:
+            mail.send(mail_named("another"))
+        except Exception as error:
+            errors.append(str(error))
+        times.append(time.monotonic() - began)
+    line.send((times, errors))
 
 
 def send_on(
@@ -127,10 +167,19 @@ def send_and_deliver(
 
 
 def deliver_and_tell(
-    line: Connection, config: Config, stop: Stop | None = None
+    line: Connection, config: Config, *names: str, stop: Stop | None = None
 ) -> None:
-    """Be a courier, and say what its signals say."""
-    _tell(line)
+    """Be a courier, and say when signals of these names are sent, and of what."""
+
+    def listen_to(name: str) -> Callable[..., None]:
+        def say(_app: object, message_id: str = "", error: object = "", **_: Any) -> None:
+            line.send((name, message_id or str(error)))
+
+        return say
+
+    for name in names:
+        signal: NamedSignal = getattr(events, name)
+        signal.connect(listen_to(name), weak=False)
     deliver(line, config, stop)
 
 
@@ -169,21 +218,3 @@ def leave_traces(trace: Journal) -> None:
 def message_id_of(content: bytes) -> str:
     """The Message-ID of a content."""
     return str(email.message_from_bytes(content)["Message-ID"])
-
-
-def _tell(line: Connection) -> None:
-    """Say what is sent, rescued, lost or stalled: a signal's name, and of what."""
-
-    def said(name: str, message_id: str = "", error: object = "", **_: Any) -> None:
-        line.send((name, message_id or str(error)))
-
-    for signal in (
-        events.message_sent,
-        events.message_rescued,
-        events.lease_lost,
-        events.courier_stalled,
-    ):
-        signal.connect(
-            lambda _app, _name=signal.name, **payload: said(_name, **payload),
-            weak=False,
-        )

@@ -49,8 +49,7 @@ class Loop:
         lives = Lives(self.config, accepted, self.folder)
         lives.spend(kills, send_more)
         self.start(deliver, self.config)
-        for _ in range(kills):
-            sender.hear()
+        sender.ask(None)
         return lives
 
     def drain(self) -> None:

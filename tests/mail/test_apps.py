@@ -44,7 +44,7 @@ def test_an_app_made_later_by_a_factory(tmp_path, server: JournalSmtp):
     response = app.test_client().post("/send-email")
     assert response.status_code == 202
     (arrived,) = server.wait_for(1)
-    assert arrived.message_id == response.json["message_id"]
+    assert response.json == {"message_id": arrived.message_id}
     site.close()
 
 
@@ -93,7 +93,7 @@ def test_one_mail_for_two_apps_goes_by_the_context(
 def test_one_mail_for_two_apps_asks_which_outside_of_both(make_site: MakeSite):
     mail = Mail()
     sites = [make_site(mail), make_site(mail)]
-    with pytest.raises(ConfigError, match="serves 2 apps: use it inside .*app_context"):
+    with pytest.raises(ConfigError, match=r"serves 2 apps: .* app_context"):
         mail.send(_hello())
     assert [site.counts() for site in sites] == [{}, {}]
 

@@ -57,9 +57,7 @@ def test_being_down_does_not_use_up_patience(make_site: MakeSite, server: Journa
     server.go_down()
     receipt = site.send()
     site.wait_until(
-        lambda: (
-            site.outbox.clock() > site.get(receipt).enqueued_at.timestamp() + 0.3
-        ),
+        lambda: site.outbox.clock() > site.get(receipt).enqueued_at.timestamp() + 0.3,
         "its time is long over",
     )
     assert site.get(receipt).state is not State.FAILED

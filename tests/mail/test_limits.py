@@ -46,9 +46,7 @@ def test_no_more_connections_than_allowed(make_site: MakeSite, server: JournalSm
     assert server.connections_made == 3
 
 
-def test_a_connection_is_kept_open_for_the_next_mail(
-    site: Site, server: JournalSmtp
-):
+def test_a_connection_is_kept_open_for_the_next_mail(site: Site, server: JournalSmtp):
     for _ in range(5):
         site.settled(site.send())
     assert server.connections_made == 1

@@ -34,11 +34,10 @@ def test_get_tells_all_of_a_message(site: Site):
         (ADA, State.SENT),
         (BOB, State.SENT),
     ]
-    assert {str(one.reply) for one in record.recipients} == {
-        "250 2.0.0 journaled as 1"
-    }
+    assert {str(one.reply) for one in record.recipients} == {"250 2.0.0 journaled as 1"}
     (attempt,) = record.attempts
     assert (attempt.number, attempt.outcome) == (1, "sent")
+    assert attempt.ended_at
     assert record.enqueued_at <= attempt.began_at <= attempt.ended_at
     assert [one.kind for one in record.events] == ["enqueued", "began", "sent"]
     assert [one.step for one in record.events] == [1, 2, 3]
@@ -97,9 +96,7 @@ def test_a_message_that_is_put_off_can_be_cancelled(
     make_site: MakeSite, server: JournalSmtp
 ):
     server.behaviour = Behaviour(at_data="451 4.3.0 later")
-    site = make_site(
-        OUTBOX_BACKOFF_BASE_SECONDS=HOUR, OUTBOX_BACKOFF_CAP_SECONDS=HOUR
-    )
+    site = make_site(OUTBOX_BACKOFF_BASE_SECONDS=HOUR, OUTBOX_BACKOFF_CAP_SECONDS=HOUR)
     receipt = site.send()
     site.wait_for(events.message_deferred)
     record = site.mail.cancel(receipt.id)
@@ -172,5 +169,5 @@ def test_what_was_pruned_is_not_retried(make_site: MakeSite, server: JournalSmtp
     receipt = site.send()
     site.settled(receipt)
     site.outbox.prune(0, HOUR)
-    with pytest.raises(TransitionRefused, match="was pruned .*OUTBOX_KEEP_BODIES"):
+    with pytest.raises(TransitionRefused, match=r"was pruned .*OUTBOX_KEEP_BODIES"):
         site.mail.retry(receipt.id)

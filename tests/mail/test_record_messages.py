@@ -12,6 +12,10 @@ from tests.mail.site import ADA
 from tests.servers import JournalSmtp
 
 
+def _subjects(messages: list) -> list[str]:
+    return [message.subject for message in messages]
+
+
 def test_what_is_handed_over_inside_the_block(make_site: MakeSite, server: JournalSmtp):
     site = make_site(TESTING=True)
     standard = EmailMessage()
@@ -41,7 +45,7 @@ def test_what_a_view_sends_is_recorded(make_site: MakeSite):
 
     with site.mail.record_messages() as outbox:
         site.app.test_client().post("/send-email")
-    assert [one.subject for one in outbox] == ["Hello"]
+    assert _subjects(outbox) == ["Hello"]
 
 
 def test_what_is_refused_is_not_recorded(make_site: MakeSite):
@@ -57,8 +61,8 @@ def test_blocks_within_blocks(make_site: MakeSite):
         site.mail.send_message("1", [ADA])
         with site.mail.record_messages() as inner:
             site.mail.send_message("2", [ADA])
-    assert [one.subject for one in outer] == ["1", "2"]
-    assert [one.subject for one in inner] == ["2"]
+    assert _subjects(outer) == ["1", "2"]
+    assert _subjects(inner) == ["2"]
 
 
 def test_the_recording_ends_when_the_block_raises(make_site: MakeSite):

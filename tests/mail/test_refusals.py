@@ -229,6 +229,7 @@ BAD_WISHES: dict[str, tuple[dict[str, Any], str, str]] = {
     "too long a key": ({"key": "x" * 256}, "key", "string of 1 to 255 characters"),
     "a key that is no string": ({"key": 17}, "key", "17 is not a string"),
     "a key of two lines": ({"key": "a\nb"}, "key", "cannot be printed"),
+    "a key that ends with a space": ({"key": "a "}, "key", "remove it"),
     "a key with half a character": ({"key": "\ud800"}, "key", "cannot be printed"),
     "an empty tag": ({"tag": ""}, "tag", "string of 1 to 255 characters"),
     "too long a tag": ({"tag": "x" * 256}, "tag", "string of 1 to 255 characters"),
@@ -372,7 +373,7 @@ def test_an_outbox_that_cannot_be_made_accepts_nothing(make_site: MakeSite, tmp_
         OUTBOX_URL=f"sqlite:///{tmp_path}/in-the-way/outbox.db",
         OUTBOX_ENGINE="external",
     )
-    with pytest.raises(OutboxUnavailable, match="in-the-way.*Nothing was stored"):
+    with pytest.raises(OutboxUnavailable, match=r"in-the-way.*Nothing was stored"):
         site.send()
 
 

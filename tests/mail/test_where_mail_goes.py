@@ -65,7 +65,9 @@ def test_a_testing_app_says_it_quietly(
     assert level == logging.INFO
 
 
-@pytest.mark.parametrize("config", [{"MAIL_URL": "inbox://"}, {"MAIL_SUPPRESS_SEND": True}])
+@pytest.mark.parametrize(
+    "config", [{"MAIL_URL": "inbox://"}, {"MAIL_SUPPRESS_SEND": True}]
+)
 def test_a_production_app_keeps_its_mail_if_it_says_so(
     make_site: MakeSite, server: JournalSmtp, config
 ):

@@ -184,11 +184,12 @@ def test_page_by_page(outbox: Outbox) -> None:
     ids = numbered(outbox, 5)
     pages: list[list[str]] = []
     before: str | None = None
-    while page := outbox.list(limit=2, before=before):
-        pages.append([one.id for one in page])
-        before = page[-1].id
+    for _ in range(4):
+        page = [one.id for one in outbox.list(limit=2, before=before)]
+        before = page[-1] if page else before
+        pages.append(page)
 
-    assert pages == [[ids[4], ids[3]], [ids[2], ids[1]], [ids[0]]]
+    assert pages == [[ids[4], ids[3]], [ids[2], ids[1]], [ids[0]], []]
 
 
 def test_of_one_state(outbox: Outbox, clock: Clock) -> None:

@@ -156,8 +156,8 @@ def test_threads_never_get_the_same(url: str, opener: Opener) -> None:
 
     def claim_all(number: int) -> list[str]:
         claimed: list[str] = []
-        outbox = outboxes[number % 4]
-        while claims := outbox.claim(f"courier-{number}", "default", 7):
+        outbox, courier = outboxes[number % 4], f"courier-{number}"
+        while len(claimed) < 1_000 and (claims := outbox.claim(courier, "default", 7)):
             claimed += ids_of(claims)
         return claimed
 

@@ -17,7 +17,6 @@ from flask_outbox import Mail, Message
 logging.basicConfig(level=logging.INFO, format="%(process)d %(levelname)s %(message)s")
 
 app = Flask("models", instance_path=str(Path.cwd()))
-app.config.update(MAIL_DEFAULT_SENDER="shop@example.com")
 app.config.update(json.loads(os.environ["APP_CONFIG"]))
 mail = Mail(app)
 
@@ -29,10 +28,9 @@ def send() -> str:
 
 @app.post("/send-email")
 def send_email():
-    return send()
+    return {"message_id": send(), "process": os.getpid()}
 
 
 @app.get("/ping")
 def ping():
-    """Which process answers."""
-    return str(os.getpid())
+    return {"process": os.getpid()}

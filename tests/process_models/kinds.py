@@ -1,17 +1,18 @@
-"""The kinds of server: how each is started, and what its signals do."""
+"""The kinds of server: how each is started, and which signals it ends well on."""
 
 from __future__ import annotations
 
 import sys
 import sysconfig
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGINT, SIGTERM, Signals
 
 APP = "tests.process_models.app"
 WORKERS = 2
-REQUESTS_PER_WORKER = 7
-"""After so many a worker that is recycled makes room for the next."""
+RECYCLED = "--max-requests=7"
+"""After so many requests a worker makes room for the next."""
 
 
 @dataclass(frozen=True)
@@ -20,76 +21,77 @@ class Kind:
 
     name: str
     command: tuple[str, ...]
-    """It listens on a port of its own choice, and its log says which."""
-    ends_at_once: bool = False
-    """SIGTERM is left to the system, which ends the process on the spot."""
+    """It takes a port of its own choice, and its log says which."""
+    ends_well_on: frozenset[Signals] = frozenset((SIGTERM, SIGINT))
+    """Any other signal ends its processes on the spot."""
 
     def __str__(self) -> str:
         return self.name
 
 
-def _python(name: str, *arguments: str, **traits: bool) -> Kind:
-    return Kind(name, (sys.executable, "-m", *arguments), **traits)
-
-
 def _gunicorn(worker: str, *options: str) -> Kind:
-    return _python(
-        " ".join([f"gunicorn {worker}", *options]),
-        "gunicorn",
-        "--bind=127.0.0.1:0",
-        f"--workers={WORKERS}",
-        f"--worker-class={worker}",
-        *(["--threads=4"] if worker == "gthread" else []),
-        *options,
-        f"{APP}:app",
+    return Kind(
+        " ".join(["gunicorn", worker, *options]),
+        (
+            sys.executable,
+            *("-m", "gunicorn", "--bind=127.0.0.1:0"),
+            *(f"--workers={WORKERS}", f"--worker-class={worker}"),
+            *(("--threads=4",) if worker == "gthread" else ()),
+            *options,
+            f"{APP}:app",
+        ),
     )
 
 
 def _uwsgi(*options: str) -> Kind:
-    scripts = Path(sysconfig.get_path("scripts"))
+    program = Path(sysconfig.get_path("scripts")) / "uwsgi"
     return Kind(
         " ".join(["uwsgi", *options]),
         (
-            str(scripts / "uwsgi"),
-            "--http-socket=127.0.0.1:0",
-            "--master",
-            "--need-app",
-            "--die-on-term",
-            f"--processes={WORKERS}",
-            f"--module={APP}:app",
+            str(program),
+            *("--http-socket=127.0.0.1:0", f"--processes={WORKERS}"),
+            *("--master", "--need-app", "--die-on-term", f"--module={APP}:app"),
             *options,
         ),
     )
 
 
-RECYCLED = f"--max-requests={REQUESTS_PER_WORKER}"
+def _flask(name: str, *options: str, ends_well_on: frozenset[Signals]) -> Kind:
+    flask = (sys.executable, "-m", "flask", f"--app={APP}")
+    return Kind(name, (*flask, *options, "run", "--port=0"), ends_well_on)
+
 
 SYNC = _gunicorn("sync")
 GTHREAD = _gunicorn("gthread")
 GEVENT = _gunicorn("gevent")
 UWSGI = _uwsgi("--enable-threads")
 UWSGI_WITHOUT_THREADS = _uwsgi()
-WAITRESS = _python(
-    "waitress", "waitress", "--listen=127.0.0.1:0", f"{APP}:app", ends_at_once=True
+WAITRESS = Kind(
+    "waitress",
+    (sys.executable, "-m", "waitress", "--listen=127.0.0.1:0", f"{APP}:app"),
+    frozenset((SIGINT,)),
 )
-FLASK = _python("flask run", "flask", f"--app={APP}", "run", "--port=0", ends_at_once=True)
-RELOADER = _python("flask run with reloader", "flask", f"--app={APP}", "--debug", "run", "--port=0")
+FLASK_RUN = _flask("flask run", ends_well_on=frozenset((SIGINT,)))
+RELOADER = _flask("flask run, reloading", "--debug", ends_well_on=frozenset())
+
+KINDS = (SYNC, GTHREAD, GEVENT, UWSGI, WAITRESS, FLASK_RUN, RELOADER)
 
 FAMILIES: Mapping[str, tuple[Kind, ...]] = {
     **{
-        f"gunicorn {worker}": (
-            _gunicorn(worker),
-            _gunicorn(worker, "--preload"),
-            _gunicorn(worker, RECYCLED),
-            _gunicorn(worker, "--preload", RECYCLED),
+        f"gunicorn {one}": (
+            _gunicorn(one),
+            _gunicorn(one, "--preload"),
+            _gunicorn(one, RECYCLED),
+            _gunicorn(one, "--preload", RECYCLED),
         )
-        for worker in ("sync", "gthread", "gevent")
+        for one in ("sync", "gthread", "gevent")
     },
     "uwsgi": (
         UWSGI,
         _uwsgi("--threads=2"),
         _uwsgi("--enable-threads", "--lazy-apps"),
-        _uwsgi("--enable-threads", RECYCLED),
+        _uwsgi("--enable-threads", RECYCLED, "--min-worker-lifetime=1"),
     ),
-    "others": (WAITRESS, FLASK, RELOADER),
+    "development": (WAITRESS, FLASK_RUN, RELOADER),
 }
+"""Each kind with the options that change when processes begin and end."""

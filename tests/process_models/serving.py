@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from signal import SIGKILL, Signals
 from typing import Any, Self
 
 from tests.waiting import eventually
@@ -27,23 +27,21 @@ PATIENCE_SECONDS = 60.0
 class Program:
     """A process and all that it starts, in a folder; a context manager that kills them.
 
-    ``config`` is the app's. What they print is kept in ``log.txt``.
+    ``config`` is the app's. What they print is kept in ``log``.
     """
 
     def __init__(
-        self, command: tuple[str, ...], folder: Path, config: Mapping[str, Any]
+        self, command: Iterable[str], folder: Path, config: Mapping[str, Any]
     ) -> None:
         folder.mkdir(exist_ok=True)
-        self._log = folder / "log.txt"
-        self._log_began = self._log.stat().st_size if self._log.exists() else 0
-        path = os.pathsep.join([str(ROOT), *sys.path])
-        with self._log.open("a") as log:
+        self._file = folder / "log.txt"
+        with self._file.open("w") as log:
             self.process = subprocess.Popen(
-                command,
+                [*command],
                 cwd=folder,
                 env={
                     **os.environ,
-                    "PYTHONPATH": path,
+                    "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
                     "APP_CONFIG": json.dumps(config),
                 },
                 stdin=subprocess.PIPE,
@@ -64,9 +62,9 @@ class Program:
     @property
     def log(self) -> str:
         """What it and all that it started have printed."""
-        return self._log.read_text()[self._log_began :]
+        return self._file.read_text()
 
-    def wait(self) -> int:
+    def end(self) -> int:
         """Its exit code, once it and all that it started have ended."""
         try:
             code = self.process.wait(PATIENCE_SECONDS)
@@ -75,19 +73,19 @@ class Program:
         eventually(lambda: not _living(self.process.pid))
         return code
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send the process a signal."""
+    def signal(self, number: Signals) -> None:
+        """Send a signal to the process, as a supervisor does."""
         self.process.send_signal(number)
 
-    def signal_all(self, number: signal.Signals) -> None:
-        """Send a signal to the process and all that it started, as a terminal does."""
+    def signal_all(self, number: Signals) -> None:
+        """Send a signal to it and all that it started, as a terminal does."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
 
     def kill(self) -> None:
         """End all of it as a power cut would, and return once it is gone."""
-        self.signal_all(signal.SIGKILL)
-        self.wait()
+        self.signal_all(SIGKILL)
+        self.end()
 
 
 class Serving(Program):
@@ -95,47 +93,44 @@ class Serving(Program):
 
     def __init__(self, kind: Kind, folder: Path, config: Mapping[str, Any]) -> None:
         super().__init__(kind.command, folder, config)
-        self.kind = kind
+        self._address = ""
+        self.workers: set[int] = set()
+        """The processes that have answered so far."""
 
-    @property
-    def address(self) -> str:
-        """Where it serves, once its log says so."""
-        found = eventually(self._listening, PATIENCE_SECONDS)
-        return f"http://{found[0]}"
-
-    def _listening(self) -> re.Match[str] | None:
-        assert self.process.poll() is None, self.log
-        return re.search(r"127\.0\.0\.1:[1-9]\d*", self.log)
-
-    def ping(self) -> str:
-        """Have some worker answer; its process id."""
-        return self._open("/ping", None)
+    def ping(self) -> None:
+        """Make a request that sends nothing."""
+        self._ask("/ping", None)
 
     def send_emails(self, count: int) -> list[str]:
         """Have so many mails sent, one after the other; their Message-IDs."""
-        return [self._open("/send-email", b"") for _ in range(count)]
+        return [self._ask("/send-email", b"")["message_id"] for _ in range(count)]
 
-    def _open(self, path: str, body: bytes | None) -> str:
-        request = urllib.request.Request(self.address + path, body)
+    def _ask(self, path: str, body: bytes | None) -> Any:
+        self._address = self._address or eventually(self._listening, PATIENCE_SECONDS)
+        request = urllib.request.Request(f"http://{self._address}{path}", body)
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
-                answer: bytes = response.read()
-        except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
-            raise AssertionError(f"{error}: {self.log}") from error
-        return answer.decode()
+                answer = json.load(response)
+        except OSError as error:
+            raise AssertionError(f"{error!r}: {self.log}") from error
+        self.workers.add(answer["process"])
+        return answer
+
+    def _listening(self) -> str:
+        """Where it listens, once its log says so."""
+        assert self.process.poll() is None, self.log
+        found = re.search(r"127\.0\.0\.1:[1-9]\d*", self.log)
+        return found.group() if found else ""
 
 
-def _living(group: int) -> list[int]:
+def _living(group: int) -> list[str]:
     """The processes of a group that have not ended."""
-    return [
-        int(stat.parent.name)
-        for stat in Path("/proc").glob("[0-9]*/stat")
-        if _is_living_in(group, stat)
-    ]
+    stats = Path("/proc").glob("[0-9]*/stat")
+    return [stat.parent.name for stat in stats if _is_living_in(group, stat)]
 
 
 def _is_living_in(group: int, stat: Path) -> bool:
-    """Fields 3 and 5 of ``/proc/PID/stat``, see proc(5)."""
+    """By fields 3 and 5 of ``/proc/PID/stat``, see proc(5)."""
     try:
         state, _parent, its_group, *_ = stat.read_text().rpartition(")")[2].split()
     except OSError:

@@ -9,7 +9,6 @@ servers do; ``SIGINT`` by Python's own ``KeyboardInterrupt``.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from pathlib import Path
@@ -39,7 +38,7 @@ def create_app(config: dict[str, object]) -> tuple[Flask, Mail]:
     @app.get("/threads")
     def threads():
         """How many threads the system counts, this request's own left out."""
-        return {"count": len(os.listdir("/proc/self/task")) - 1}
+        return {"count": len(list(Path("/proc/self/task").iterdir())) - 1}
 
     @app.get("/status")
     def status():

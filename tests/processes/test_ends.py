@@ -103,7 +103,8 @@ def test_a_script_that_ends_while_the_server_is_slow(
 def test_a_script_with_a_black_hole_ends_and_the_next_delivers(
     run_script: RunScript, server: JournalSmtp, black_hole: str
 ):
-    first = run_script(SEND * 15, MAIL_URL=black_hole, OUTBOX_GRACE_SECONDS=GRACE_SECONDS)
+    settings = {"MAIL_URL": black_hole, "OUTBOX_GRACE_SECONDS": GRACE_SECONDS}
+    first = run_script(SEND * 15, **settings)
     sent = [first.line() for _ in range(15)]
     has_sent_at = time.monotonic()
     assert first.end() == ""
@@ -121,8 +122,7 @@ def test_a_script_with_a_hanging_server_ends_and_the_next_resends(
     (sent,) = first.end().split()
     server.behaviour = Behaviour()
     second = run_script(
-        "mail.start()\n"
-        "while outbox().list()[0].state != 'sent': time.sleep(0.05)"
+        "mail.start()\nwhile outbox().list()[0].state != 'sent': time.sleep(0.05)"
     )
     second.end()
     assert _arrived(server) == [sent]
@@ -150,8 +150,7 @@ def test_a_script_under_testing_leaves_nothing_behind(
     run_script: RunScript, server: JournalSmtp
 ):
     script = run_script(
-        "send()\n"
-        "print(outbox().database.url.database)",
+        "send()\nprint(outbox().database.url.database)",
         TESTING=True,
     )
     script.line()

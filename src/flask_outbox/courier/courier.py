@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from math import inf
 from typing import Any
 
 from blinker import NamedSignal
@@ -60,6 +61,7 @@ class Courier:
         self._suspects = 0
         self._more = False
         self._asked_to_stop = False
+        self._drains = False
 
     # From any thread
 
@@ -91,8 +93,12 @@ class Courier:
         """Look for due messages now."""
         self._call(self._wake)
 
-    def stop(self) -> None:
-        """Begin to wind down: finish what was begun, give the rest back."""
+    def stop(self, *, drain: bool = False) -> None:
+        """Begin to wind down: finish what was begun, give the rest back.
+
+        With ``drain``, go on with what is due until nothing is, or the grace time ends.
+        """
+        self._drains = drain
         self._asked_to_stop = True
         if self._store is not None:
             self._store.interrupt(self._stop)
@@ -167,9 +173,7 @@ class Courier:
     async def _claim(self) -> None:
         """Take due messages in hand, as many as there are places."""
         self._more = False
-        for lane in self._lanes.values():
-            if not lane.open:
-                continue
+        for lane in self._open_lanes():
             wanted = self._holding.reserve(self._places())
             if not wanted:
                 self._more = True
@@ -201,12 +205,17 @@ class Courier:
         """How long to rest, if nobody wakes us: until the next message comes due."""
         seconds = self._crew.poll_seconds
         if len(self._holding) < self._places():
-            for lane in self._lanes.values():
-                if lane.open:
-                    due_at = await self.in_thread(self._outbox.next_due_at, lane.name)
-                    if due_at is not None:
-                        seconds = min(seconds, due_at - self._outbox.clock())
+            for lane in self._open_lanes():
+                seconds = min(seconds, await self._due_seconds(lane))
         return seconds
+
+    async def _due_seconds(self, lane: Lane) -> float:
+        """In how many seconds the next message of ``lane`` comes due."""
+        due_at = await self.in_thread(self._outbox.next_due_at, lane.name)
+        return inf if due_at is None else float(due_at) - self._outbox.clock()
+
+    def _open_lanes(self) -> list[Lane]:
+        return [lane for lane in self._lanes.values() if lane.open]
 
     def _start(self, held: Claim) -> None:
         task = asyncio.create_task(self._deliver(held))
@@ -296,17 +305,33 @@ class Courier:
 
     async def _wind_down(self, working: asyncio.Task[None]) -> None:
         self._holding.close()
+        with suppress(TimeoutError, StoreError):
+            async with asyncio.timeout(self._crew.grace_seconds):
+                await self._finish(working)
         working.cancel()
         await asyncio.wait([working])
-        await self._finish_attempts()
+        await self._interrupt_attempts()
         await _within(FLUSH_SECONDS, self._sign_off())
         for lane in self._lanes.values():
             await _within(CLOSE_SECONDS, lane.transport.close())
         self.emit(events.courier_stopped)
 
-    async def _finish_attempts(self) -> None:
-        if self._attempts:
-            await asyncio.wait(self._attempts, timeout=self._crew.grace_seconds)
+    async def _finish(self, working: asyncio.Task[None]) -> None:
+        """Finish what was begun; first, where that is wanted, begin all that is due."""
+        if self._drains:
+            await self._until_nothing_is_due(working)
+        working.cancel()
+        while self._attempts:
+            await asyncio.wait(self._attempts)
+
+    async def _until_nothing_is_due(self, working: asyncio.Task[None]) -> None:
+        while not working.done():
+            due = [await self._due_seconds(lane) for lane in self._open_lanes()]
+            if min(due, default=inf) > 0:
+                return
+            await asyncio.wait([working], timeout=REST_SECONDS)
+
+    async def _interrupt_attempts(self) -> None:
         for task in self._attempts:
             task.cancel()
         await asyncio.gather(*self._attempts, return_exceptions=True)

@@ -40,10 +40,13 @@ class CourierThread:
         """Whether the thread runs, and in this process."""
         return self._thread.is_alive()
 
-    def stop(self) -> None:
-        """End within the grace time and the few seconds that tidying may take."""
+    def stop(self, *, drain: bool = False) -> None:
+        """End within the grace time and the few seconds that tidying may take.
+
+        With ``drain``, deliver until then what is due.
+        """
         self._stopped.set()
-        self.courier.stop()
+        self.courier.stop(drain=drain)
         tidying = FLUSH_SECONDS + CLOSE_SECONDS
         self._thread.join(self._crew.grace_seconds + tidying)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ CONNECT_SECONDS = 5
 
 ANSWER_SECONDS = 15
 """How long a database server may leave a statement without an answer."""
+
+WAL_RETRY_SECONDS = 0.01
+"""How soon a file that another process is just opening is tried again."""
 
 _DRIVERS = {
     "sqlite": ("sqlite+pysqlite", None),
@@ -94,12 +98,9 @@ def _open_sqlite(url: URL, durability: str) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None
-        for pragma in (
-            "journal_mode = WAL",
-            f"synchronous = {synchronous}",
-            "foreign_keys = ON",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
+        _into_wal(connection)
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute("PRAGMA foreign_keys = ON")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -108,6 +109,23 @@ def _open_sqlite(url: URL, durability: str) -> Engine:
         driver.execute("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _into_wal(connection: sqlite3.Connection) -> None:
+    """Have the file in WAL mode; two who make it so at once are in each other's way.
+
+    SQLite does not wait here by itself, since it fears that both hold a lock.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(WAL_RETRY_SECONDS)
+        else:
+            return
 
 
 def _make_folder(folder: Path) -> None:

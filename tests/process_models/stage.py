@@ -1,0 +1,85 @@
+"""Where servers are tried: each kind with a folder and a mail server of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from flask_outbox import Mail, State
+from flask_outbox.outbox.database import Database
+from flask_outbox.outbox.records import Status
+from flask_outbox.outbox.store import Outbox
+from tests.mail.site import QUICK, make_app, url_of
+from tests.servers import JournalSmtp
+
+from .kinds import Kind
+from .serving import PATIENCE_SECONDS, Serving
+
+AT_ONCE = 4
+"""Kinds that are tried side by side: most of the time they all wait."""
+
+
+class Stage:
+    """One kind of server, its outbox's folder, and the mail server that it leads to."""
+
+    def __init__(self, kind: Kind, folder: Path, smtp: JournalSmtp) -> None:
+        self.kind = kind
+        self.smtp = smtp
+        self._folder = folder
+
+    def serving(self, **changes: Any) -> Serving:
+        """A server, begun anew on the same outbox; keywords are settings."""
+        return Serving(self.kind, self._folder, self._config(changes))
+
+    def deliver_the_rest(self, **changes: Any) -> None:
+        """Deliver what is left, from this process; keywords are settings."""
+        app = make_app(self._folder, **self._config(changes))
+        mail = Mail(app)
+        try:
+            assert mail.drain(PATIENCE_SECONDS)
+        finally:
+            mail.stop()
+            app.extensions["outbox"].runtime.outbox.database.close()
+
+    @property
+    def arrived(self) -> list[str]:
+        """The Message-IDs of all mail that has arrived, sorted."""
+        return sorted(mail.message_id for mail in self.smtp.mails)
+
+    @property
+    def status(self) -> Status:
+        """The outbox at a glance."""
+        database = Database(f"sqlite:///{self._folder / 'outbox.db'}")
+        try:
+            return Outbox(database).status()
+        finally:
+            database.close()
+
+    @property
+    def counts(self) -> dict[State, int]:
+        """How many messages are in which state; states without any are left out."""
+        counts = self.status.counts
+        return {state: count for state, count in counts.items() if count}
+
+    def _config(self, changes: dict[str, Any]) -> dict[str, Any]:
+        return {**QUICK, "MAIL_URL": url_of(self.smtp), **changes}
+
+
+def each(kinds: Iterable[Kind], folder: Path, life: Callable[[Stage], None]) -> None:
+    """Run ``life`` with each kind, side by side; fails when one does, and names it."""
+
+    def run(kind: Kind) -> Exception | None:
+        try:
+            with JournalSmtp(folder / f"journal of {kind}") as smtp:
+                life(Stage(kind, folder / str(kind), smtp))
+        except Exception as error:
+            error.add_note(f"with {kind}")
+            return error
+        return None
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        failed = [error for error in threads.map(run, kinds) if error]
+    if failed:
+        raise ExceptionGroup("not with every kind of server", failed)
