@@ -194,7 +194,7 @@ class FlaskMail(Way):
 class FlaskMailThread(FlaskMail):
     """The usual advice: Flask-Mail in a thread of its own for each mail."""
 
-    name = "Thread(...).start()"
+    name = "Thread(target=...).start()"
 
     def __init__(self, port: int) -> None:
         super().__init__(port)
