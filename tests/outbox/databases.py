@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
@@ -50,6 +51,14 @@ def is_required(name: str) -> bool:
     """Whether ``OUTBOX_TEST_REQUIRE`` names it."""
     named = os.environ.get("OUTBOX_TEST_REQUIRE", "").replace(" ", "").split(",")
     return name in named or "all" in named
+
+
+def need_driver(name: str, module: str) -> None:
+    """Skip, or fail where it is required, without the driver of the server ``name``."""
+    try:
+        import_module(module)
+    except ImportError as error:
+        _absent(name, f"{name} cannot be used: {error}")
 
 
 @contextmanager

@@ -17,13 +17,17 @@ from .making import (
     ADA,
     BOB,
     COURIER,
+    KEPT,
+    LATER,
     OTHER_COURIER,
     Clock,
     content_of,
     deferred,
+    ended,
     new_message,
     put,
 )
+from .meanwhile import meanwhile
 
 CROWD = 300
 
@@ -197,6 +201,24 @@ def test_two_at_once_share_the_work(outbox: Outbox, other: Outbox) -> None:
 
     assert [len(half) for half in halves] == [CROWD // 2] * 2
     assert_each_was_claimed_once(expected, ids_of(halves[0]) + ids_of(halves[1]))
+
+
+def test_what_another_settles_meanwhile_is_not_sent_again(
+    outbox: Outbox, other: Outbox, clock: Clock
+) -> None:
+    """Who is open is asked once the message is ours, not when we began to look."""
+    first = put(outbox, ADA, BOB)
+    (held,) = other.claim(OTHER_COURIER, "default", 1)
+    put(outbox)
+    answers = {ADA: (State.SENT, KEPT), BOB: (State.PENDING, LATER)}
+    end = ended(held, clock.now, State.PENDING, answers, due_at=clock.now)
+
+    with meanwhile(outbox, "SELECT outbox_message.id", lambda: other.record([end])):
+        claims = outbox.claim(COURIER, "default", 10)
+    claims += outbox.claim(COURIER, "default", 10)
+
+    recipients = {held.id: held.envelope.recipients for held in claims}
+    assert recipients[first] == (BOB,)
 
 
 def test_content_is_not_mixed_up(outbox: Outbox, other: Outbox) -> None:
