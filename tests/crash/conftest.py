@@ -13,12 +13,14 @@ from flask_outbox.outbox.database import Database
 from flask_outbox.outbox.store import Outbox
 from tests.crash import homes
 from tests.crash.child import Child
+from tests.crash.jobs import Config, send
 from tests.crash.mail_server import MailServer
 from tests.servers import JournalSmtp
 
 HERE = Path(__file__).parent
 
 Start = Callable[..., Child]
+SendMails = Callable[..., None]
 
 
 def pytest_collection_modifyitems(
@@ -67,6 +69,12 @@ def server(tmp_path: Path) -> Iterator[JournalSmtp]:
 
 
 @pytest.fixture
+def config(url: str, server: JournalSmtp) -> Config:
+    """The settings of an app on this outbox, whose mail goes to `server`."""
+    return {"OUTBOX_URL": url, "MAIL_URL": f"smtp://{server.host}:{server.port}"}
+
+
+@pytest.fixture
 def start() -> Iterator[Start]:
     """Starts children at their jobs; none outlives the test."""
     with ExitStack() as stack:
@@ -75,3 +83,16 @@ def start() -> Iterator[Start]:
             return stack.enter_context(Child(*job))
 
         yield start
+
+
+@pytest.fixture
+def send_mails(config: Config, start: Start, tmp_path: Path) -> SendMails:
+    """Sends a mail for each subject, from a process without a courier."""
+
+    def send_mails(*subjects: str) -> None:
+        external = {**config, "OUTBOX_ENGINE": "external"}
+        sender = start(send, external, tmp_path / "accepted")
+        sender.say(subjects)
+        sender.ask(None)
+
+    return send_mails

@@ -14,13 +14,16 @@ import time
 from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 
 from blinker import NamedSignal
 from sqlalchemy import Column, MetaData, String, Table, create_engine
 
 from flask_outbox import Mail, Message, events
+from flask_outbox.outbox import couriers
 from flask_outbox.outbox.store import Outbox
+from flask_outbox.transports.smtp import SmtpTransport
 from flask_outbox.transports.smtp_link import SmtpLink
 from tests.crash.journal import Journal
 from tests.crash.points import Stop, after, before, is_final_dot
@@ -167,7 +170,7 @@ def send_and_deliver(
 
 
 def deliver_and_tell(
-    line: Connection, config: Config, *names: str, stop: Stop | None = None
+    line: Connection, config: Config, names: Iterable[str], stop: Stop | None = None
 ) -> None:
     """Be a courier, and say when signals of these names are sent, and of what."""
 
@@ -181,6 +184,23 @@ def deliver_and_tell(
         signal: NamedSignal = getattr(events, name)
         signal.connect(listen_to(name), weak=False)
     deliver(line, config, stop)
+
+
+def deliver_elsewhere(line: Connection, config: Config, names: Iterable[str]) -> None:
+    """Do so on a machine of one's own, as far as the others can tell."""
+    couriers.this_process = lambda: f"boot-{os.getpid()}/pid:[1] 4711@815"
+    deliver_and_tell(line, config, names)
+
+
+def deliver_but_die_of(line: Connection, config: Config, subject: str) -> None:
+    """Be a courier whom a mail with this subject kills."""
+
+    def die(_transport: object, _envelope: object, body: bytes, _: object) -> None:
+        if f"Subject: {subject}\r\n".encode() in body:
+            os.kill(os.getpid(), SIGKILL)
+
+    before(SmtpTransport, "deliver", die)
+    deliver(line, config)
 
 
 def _begin(config: Config, stop: Stop | None, trace: Path | None) -> Mail:

@@ -13,23 +13,22 @@ from pathlib import Path
 from tests.crash import journal
 from tests.crash.child import Child
 from tests.crash.jobs import Config, deliver, send_and_deliver
-from tests.crash.points import HAND_OVER, POINTS, Stop
+from tests.crash.points import HAND_OVER, POINTS, RARE, Stop
 
 AT_A_TIME = 2
 """Lives at a time: what one leaves, the other takes up, and the next."""
 
-RANDOM_SECONDS = 0.6
+RANDOM_SECONDS = 1.2
 """The longest life of those that end at random, from before the courier is ready."""
 
 POINT_SECONDS = 2.0
 """How long a life may take to come to its point, before it ends at random after all."""
 
-PASSES = 4
+PASSES = 12
 """How often a life passes its point, at most, until it ends there."""
 
-SENDS = 12
-"""Mails that a life sends itself, when it does: more than its courier has places, so
-that some are handed over under its lease whatever else it has in hand."""
+SENDS = 6
+"""Mails that a life sends itself, when it does."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ class Lives:
 
     def _next_stop(self) -> Stop:
         point = next(self._points)
-        passes = 1 if point == HAND_OVER else self._dice.randint(1, PASSES)
+        passes = 1 if point in RARE else self._dice.randint(1, PASSES)
         return Stop(point, passes)
 
     def _first_to_end(self) -> _Life:

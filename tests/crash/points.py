@@ -5,16 +5,17 @@ The package knows nothing of this: it is patched, in the process that is to stop
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
 from flask_outbox.courier.recorder import Recorder
 from flask_outbox.outbox import leases
+from flask_outbox.outbox.database import Database
 from flask_outbox.outbox.store import Outbox
 from flask_outbox.transports.smtp_link import SmtpLink
 
@@ -40,6 +41,18 @@ def after(owner: Any, name: str, call: Callable[..., None]) -> None:
         answer = original(*arguments)
         call(answer, *arguments)
         return answer
+
+    setattr(owner, name, patched)
+
+
+def within(owner: Any, name: str, lock: AbstractContextManager[Any]) -> None:
+    """Have each call of ``owner.name`` made with ``lock`` held."""
+    original = getattr(owner, name)
+
+    @wraps(original)
+    def patched(*arguments: Any) -> Any:
+        with lock:
+            return original(*arguments)
 
     setattr(owner, name, patched)
 
@@ -83,11 +96,14 @@ def _has_records(_lost: object, _where: object, records: Any, _notes: object) ->
 
 
 HAND_OVER = "after a hand-over under a lease"
+BEGINNING = "after the beginning is written"
+RARE = {HAND_OVER, BEGINNING}
+"""Points that are on the way of few attempts."""
 
 POINTS: Mapping[str, Point] = {
     HAND_OVER: Point(after, Outbox, "enqueue", _has_owner),
     "after a claim": Point(after, Outbox, "claim", lambda claims, *_: claims),
-    "after the beginning is written": Point(after, Outbox, "begin"),
+    BEGINNING: Point(after, Outbox, "begin"),
     "before MAIL": Point(
         before, SmtpLink, "command", lambda _, line, *__: line.startswith(b"MAIL")
     ),
@@ -111,7 +127,9 @@ POINTS: Mapping[str, Point] = {
 class Stop:
     """Where a process stops: at the ``passes``-th passing of a point, by a signal.
 
-    SIGKILL ends it there; SIGSTOP has it stand still until somebody lets it go on.
+    SIGKILL ends it there, whatever else it does at this moment. SIGSTOP has it stand
+    still until somebody lets it go on, but never in the middle of a transaction of
+    another thread: that would keep everybody else from an SQLite file.
     """
 
     point: str
@@ -122,12 +140,17 @@ class Stop:
         """Patch this process, for good."""
         passed = 0
         counting = threading.Lock()
+        writing: AbstractContextManager[Any] = nullcontext()
+        if self.signal == signal.SIGSTOP:
+            writing = threading.Lock()
+            within(Database, "write", writing)
 
         def passing() -> None:
             nonlocal passed
             with counting:
                 passed += 1
                 if passed == self.passes:
-                    os.kill(os.getpid(), self.signal)
+                    with writing:
+                        signal.pthread_kill(threading.get_ident(), self.signal)
 
         POINTS[self.point].tell(passing)

@@ -33,7 +33,7 @@ def test_everyone_gets_a_turn(
     url = f"sqlite:///{tmp_path / 'outbox.db'}"
     config = {"OUTBOX_URL": url, "MAIL_URL": mail_server.url}
     couriers = [
-        start(deliver_and_tell, config, "courier_stalled") for _ in range(COURIERS)
+        start(deliver_and_tell, config, ["courier_stalled"]) for _ in range(COURIERS)
     ]
     assert [courier.hear() for courier in couriers] == ["at work"] * COURIERS
     external = {**config, "OUTBOX_ENGINE": "external"}

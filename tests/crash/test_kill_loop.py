@@ -88,9 +88,9 @@ def make_loop(
     url: str, outbox: Outbox, mail_server: MailServer, start: Start, tmp_path: Path
 ) -> MakeLoop:
     """Makes the loop; keywords are settings."""
-    places = {"OUTBOX_URL": url, "MAIL_URL": mail_server.url}
+    usual = {"OUTBOX_URL": url, "MAIL_URL": mail_server.url, "OUTBOX_CONCURRENCY": 4}
     return lambda **settings: Loop(
-        outbox, mail_server, tmp_path, start, {**places, **settings}
+        outbox, mail_server, tmp_path, start, {**usual, **settings}
     )
 
 

@@ -121,3 +121,20 @@ def test_start_starts_the_courier_before_any_mail(site: Site):
     site.mail.start()
     receipt = site.send()
     assert site.settled(receipt).attempts[0].courier == started["courier"]
+
+
+def test_stop_right_after_send_leaves_no_attempt_half_done(
+    site: Site, server: JournalSmtp
+):
+    """However the two meet: what was begun is finished, the rest was never begun."""
+    receipts = []
+    for count in range(1, 31):
+        site.mail.start()
+        site.wait_for(events.courier_started, times=count)
+        receipts.append(site.send())
+        site.mail.stop()
+    records = [site.get(one) for one in receipts]
+    sent = [one.message_id for one in records if one.state is State.SENT]
+    assert sorted(mail.message_id for mail in server.mails) == sorted(sent)
+    for record in records:
+        assert [one.outcome for one in record.attempts] in ([], ["sent"])

@@ -138,7 +138,14 @@ ON_A_FILE = {
 def run(script: str, url: str) -> None:
     """Run it to its end, and that of all its children."""
     done = subprocess.run(
-        [sys.executable, "-c", PREFACE + script, url],
+        [
+            sys.executable,
+            "-W",
+            "ignore::DeprecationWarning",
+            "-c",
+            PREFACE + script,
+            url,
+        ],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
