@@ -149,3 +149,15 @@ def test_attempts_that_fail_meanwhile_do_not_lengthen_the_wait(server: JournalSm
         _assert_waits(lane, FIRST_PAUSE_SECONDS)
 
     _with_lane(server, work)
+
+
+def test_nor_do_they_shorten_it(server: JournalSmtp):
+    async def work(lane: Lane) -> None:
+        server.go_down()
+        lane.pause(TransportDown("down"))
+        await lane.probe()
+        await lane.probe()
+        lane.pause(TransportDown("a message that was on its way"))
+        _assert_waits(lane, 4 * FIRST_PAUSE_SECONDS)
+
+    _with_lane(server, work)

@@ -79,14 +79,13 @@ def classify(held: Claim, report: Report, policy: Policy, now: float) -> Verdict
     deferred = any(
         one.outcome is Outcome.DEFERRED for one in report.recipients.values()
     )
-    return Verdict(
-        state,
-        recipients,
-        due_at=_due_at(state, held, policy, now),
-        reason="it was deferred for too long (OUTBOX_GIVE_UP_AFTER)"
-        if given_up and deferred
-        else None,
-    )
+    reason = None
+    if given_up and deferred:
+        reason = "it was deferred for too long (OUTBOX_GIVE_UP_AFTER)"
+    elif state is State.FAILED and report.accepted:
+        reason = "not everyone got it: someone's server refused it before"
+    due_at = _due_at(state, held, policy, now)
+    return Verdict(state, recipients, due_at=due_at, reason=reason)
 
 
 def _next_state(outcome: Outcome, given_up: bool) -> State:

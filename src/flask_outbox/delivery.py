@@ -83,6 +83,7 @@ class Reply:
     @classmethod
     def parse(cls, code: int, text: str) -> Reply:
         """Split the enhanced status code from the text, where there is one."""
+        text = _storable(text)
         found = _ENHANCED.match(text)
         if not found:
             return cls(code, None, text)
@@ -91,11 +92,24 @@ class Reply:
     @classmethod
     def observed(cls, text: str) -> Reply:
         """What we saw ourselves, without a server's word."""
-        return cls(None, None, text)
+        return cls(None, None, _storable(text))
 
     def __str__(self) -> str:
         parts = (str(self.code) if self.code else "", self.enhanced or "", self.text)
         return " ".join(part for part in parts if part)
+
+
+REPLY_LENGTH = 2_000
+"""Longer texts are cut: no server has more to say, and each is kept more than once."""
+
+
+def _storable(text: str) -> str:
+    """The text in a form that every database takes and no terminal obeys."""
+    if len(text) > REPLY_LENGTH:
+        text = f"{text[:REPLY_LENGTH]} …"
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in text)
 
 
 @dataclass(frozen=True, slots=True)

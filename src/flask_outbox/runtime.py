@@ -287,11 +287,13 @@ def _refusals(report: Report) -> str:
     return "Not everyone's mail server accepted the message. " + "; ".join(refused)
 
 
+_one_fork = threading.Lock()
 _forking: list[Runtime] = []
-"""The runtimes that wait for a fork to be over."""
+"""The runtimes that wait for the fork to be over."""
 
 
 def _before_fork() -> None:
+    _one_fork.acquire()
     for runtime in list(_runtimes):
         runtime.outbox.database.before_fork()
         _forking.append(runtime)
@@ -300,11 +302,13 @@ def _before_fork() -> None:
 def _after_fork_in_parent() -> None:
     while _forking:
         _forking.pop().outbox.database.after_fork_in_parent()
+    _one_fork.release()
 
 
 def _after_fork_in_child() -> None:
     while _forking:
         _forking.pop().after_fork_in_child()
+    _one_fork.release()
 
 
 if hasattr(os, "register_at_fork"):

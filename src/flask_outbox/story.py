@@ -55,7 +55,7 @@ def tell(
         if event.kind == "enqueued":
             what, background, output = _enqueued(message_id, origin, event.detail)
         else:
-            what, changed, output = _TELLINGS[event.kind](event.detail)
+            what, changed, output = _telling(event.kind)(event.detail)
             background = changed or background
         if event.kind == "responded":
             request = "finished: free for other requests"
@@ -119,7 +119,9 @@ def _deferred(detail: Mapping[str, Any]) -> Telling:
 
 def _failed(detail: Mapping[str, Any]) -> Telling:
     reason = detail.get("reason")
-    what = f"Given up: {reason}" if reason else "The next hop refused the mail for good"
+    what = "The next hop refused the mail for good"
+    if reason:
+        what = f"Given up: {reason}"
     return what, "finished", _replies(detail)
 
 
@@ -165,6 +167,11 @@ _TELLINGS: Mapping[str, Callable[[Mapping[str, Any]], Telling]] = {
     "cancelled": _plain("A person cancelled it", "finished"),
     "retried": _plain("A person asked for it again", "waiting"),
 }
+
+
+def _telling(kind: str) -> Callable[[Mapping[str, Any]], Telling]:
+    """How to tell an event; one of a later version is told by its name."""
+    return _TELLINGS.get(kind, _plain(kind.capitalize(), ""))
 
 
 def _replies(detail: Mapping[str, Any]) -> str:

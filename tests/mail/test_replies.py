@@ -101,6 +101,21 @@ def test_a_message_that_is_put_off_for_too_long_is_given_up(
     assert server.mails == []
 
 
+def test_the_last_attempt_is_when_patience_ends(
+    make_site: MakeSite, server: JournalSmtp
+):
+    """However long the next wait would be."""
+    site = make_site(
+        OUTBOX_GIVE_UP_AFTER=0.3,
+        OUTBOX_BACKOFF_BASE_SECONDS=360_000,
+        OUTBOX_BACKOFF_CAP_SECONDS=360_000,
+    )
+    server.behaviour = Behaviour(at_data=LATER)
+    receipt = site.send()
+    site.wait_for(events.message_failed)
+    assert [one.outcome for one in site.get(receipt).attempts] == ["deferred", "failed"]
+
+
 def test_giving_up_is_for_those_who_were_put_off(
     make_site: MakeSite, server: JournalSmtp
 ):

@@ -14,6 +14,9 @@ WORKERS = 2
 RECYCLED = "--max-requests=7"
 """After so many requests a worker makes room for the next."""
 
+WATCHED = "watched"
+"""The file at whose change the reloader begins anew, beside the outbox."""
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -56,9 +59,9 @@ def _uwsgi(*options: str) -> Kind:
     )
 
 
-def _flask(name: str, *options: str, ends_well_on: frozenset[Signals]) -> Kind:
-    flask = (sys.executable, "-m", "flask", f"--app={APP}")
-    return Kind(name, (*flask, *options, "run", "--port=0"), ends_well_on)
+def _flask(*options: str, ends_well_on: frozenset[Signals]) -> Kind:
+    flask = (sys.executable, "-m", "flask", f"--app={APP}", "run", "--port=0")
+    return Kind(" ".join(["flask run", *options]), (*flask, *options), ends_well_on)
 
 
 SYNC = _gunicorn("sync")
@@ -71,8 +74,10 @@ WAITRESS = Kind(
     (sys.executable, "-m", "waitress", "--listen=127.0.0.1:0", f"{APP}:app"),
     frozenset((SIGINT,)),
 )
-FLASK_RUN = _flask("flask run", ends_well_on=frozenset((SIGINT,)))
-RELOADER = _flask("flask run, reloading", "--debug", ends_well_on=frozenset())
+FLASK_RUN = _flask(ends_well_on=frozenset((SIGINT,)))
+RELOADER = _flask(
+    "--debug", f"--extra-files={WATCHED}", ends_well_on=frozenset()
+)
 
 KINDS = (SYNC, GTHREAD, GEVENT, UWSGI, WAITRESS, FLASK_RUN, RELOADER)
 

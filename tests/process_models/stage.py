@@ -43,6 +43,13 @@ class Stage:
             mail.stop()
             app.extensions["outbox"].runtime.outbox.database.close()
 
+    def work_until_drained(self) -> None:
+        """Deliver what is due by the command that is for that."""
+        worker = (*("-m", "flask", f"--app={APP}"), *("outbox", "worker"))
+        command = (sys.executable, *worker, "--until-drained")
+        with Program(command, self._folder / "worker", self._config({})) as program:
+            assert program.end() == 0, program.log
+
     @property
     def arrived(self) -> list[str]:
         """The Message-IDs of all mail that has arrived, sorted."""

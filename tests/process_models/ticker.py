@@ -1,6 +1,6 @@
 """How long gevent's hub stands still, in the worst case, while an app sends.
 
-    python -m tests.process_models.ticker URL_OF_SMTP [URL_OF_OUTBOX]
+    python -m tests.process_models.ticker MAIL_URL
 
 Run in a folder of its own. Prints one line of JSON: the longest gap in seconds between
 two looks of a greenlet that looks all the time, for each of several occupations.
@@ -98,8 +98,6 @@ def main() -> None:
     def send_while_locked() -> None:
         with held_by_another():
             gevent.joinall([gevent.spawn(send, mail) for _ in range(WAITING)])
-
-    def send_while_locked_only() -> None: ...
 
     gaps = {
         "idle": longest_gap(lambda: gevent.sleep(IDLE_SECONDS)),

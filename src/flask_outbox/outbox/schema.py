@@ -42,7 +42,7 @@ OPTIONS: dict[str, Any] = {
 
 _Id = String(26)
 _Key = String(255)
-_Json = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+_Long = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 _Bytes = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 _Serial = BigInteger().with_variant(Integer, "sqlite")
 
@@ -70,12 +70,12 @@ message = Table(
     Column("tag", _Key),
     Column("message_id", String(998), nullable=False),
     Column("return_path", _Key, nullable=False),
-    Column("subject", Text, nullable=False),
+    Column("subject", _Long, nullable=False),
     Column("size_bytes", Integer, nullable=False),
     Column("enqueued_at", Double, nullable=False),
     Column("give_up_at", Double, nullable=False),
     Column("finished_at", Double),
-    Column("origin", _Json),
+    Column("origin", _Long),
     sqlite_with_rowid=False,
     **OPTIONS,
 )
@@ -121,8 +121,8 @@ content = Table(
         primary_key=True,
     ),
     Column("body", _Bytes, nullable=False),
-    Column("envelope", _Json),
-    Column("metadata", _Json),
+    Column("envelope", _Long),
+    Column("metadata", _Long),
     **OPTIONS,
 )
 """What is said, apart from the message's row so that claims stay cheap."""
@@ -141,7 +141,7 @@ recipient = Table(
     Column("state", String(10), nullable=False),
     Column("reply_code", SmallInteger),
     Column("reply_enhanced", String(16)),
-    Column("reply_text", Text),
+    Column("reply_text", _Long),
     Column("replied_at", Double),
     sqlite_with_rowid=False,
     **OPTIONS,
@@ -160,7 +160,7 @@ event = Table(
     ),
     Column("at", Double, nullable=False),
     Column("kind", String(16), nullable=False),
-    Column("detail", _Json),
+    Column("detail", _Long),
     **OPTIONS,
 )
 """The story of each message, only ever appended to."""
@@ -171,7 +171,7 @@ lane = Table(
     metadata,
     Column("name", String(64), primary_key=True),
     Column("paused_until", Double, nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("reason", _Long, nullable=False),
     Column("paused_at", Double, nullable=False),
     **OPTIONS,
 )

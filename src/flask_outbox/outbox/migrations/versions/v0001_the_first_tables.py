@@ -9,7 +9,7 @@ from flask_outbox.outbox.schema import OPTIONS
 revision = "0001"
 down_revision = None
 
-Json = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+Long = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 Bytes = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 Serial = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
@@ -33,7 +33,7 @@ def upgrade() -> None:
         "outbox_lane",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("paused_until", sa.Double(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("reason", Long, nullable=False),
         sa.Column("paused_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
         **OPTIONS,
@@ -54,12 +54,12 @@ def upgrade() -> None:
         sa.Column("tag", sa.String(length=255), nullable=True),
         sa.Column("message_id", sa.String(length=998), nullable=False),
         sa.Column("return_path", sa.String(length=255), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("subject", Long, nullable=False),
         sa.Column("size_bytes", sa.Integer(), nullable=False),
         sa.Column("enqueued_at", sa.Double(), nullable=False),
         sa.Column("give_up_at", sa.Double(), nullable=False),
         sa.Column("finished_at", sa.Double(), nullable=True),
-        sa.Column("origin", Json, nullable=True),
+        sa.Column("origin", Long, nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sqlite_with_rowid=False,
         **OPTIONS,
@@ -103,8 +103,8 @@ def upgrade() -> None:
         "outbox_content",
         sa.Column("message_id", sa.String(length=26), nullable=False),
         sa.Column("body", Bytes, nullable=False),
-        sa.Column("envelope", Json, nullable=True),
-        sa.Column("metadata", Json, nullable=True),
+        sa.Column("envelope", Long, nullable=True),
+        sa.Column("metadata", Long, nullable=True),
         sa.ForeignKeyConstraint(
             ["message_id"], ["outbox_message.id"], ondelete="CASCADE"
         ),
@@ -117,7 +117,7 @@ def upgrade() -> None:
         sa.Column("message_id", sa.String(length=26), nullable=False),
         sa.Column("at", sa.Double(), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
-        sa.Column("detail", Json, nullable=True),
+        sa.Column("detail", Long, nullable=True),
         sa.ForeignKeyConstraint(
             ["message_id"], ["outbox_message.id"], ondelete="CASCADE"
         ),
@@ -135,7 +135,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=10), nullable=False),
         sa.Column("reply_code", sa.SmallInteger(), nullable=True),
         sa.Column("reply_enhanced", sa.String(length=16), nullable=True),
-        sa.Column("reply_text", sa.Text(), nullable=True),
+        sa.Column("reply_text", Long, nullable=True),
         sa.Column("replied_at", sa.Double(), nullable=True),
         sa.ForeignKeyConstraint(
             ["message_id"], ["outbox_message.id"], ondelete="CASCADE"

@@ -1,0 +1,64 @@
+"""Processes that serve nobody for long: a script, a shell, a server that reloads."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.mail.site import QUICK, url_of
+from tests.servers import Behaviour, JournalSmtp
+from tests.waiting import eventually
+
+from .kinds import APP, RELOADER, WATCHED
+from .serving import Program
+from .stage import Stage
+
+SEND = f"from {APP} import send\n"
+
+
+@pytest.fixture
+def smtp(tmp_path: Path) -> Iterator[JournalSmtp]:
+    with JournalSmtp(tmp_path / "journal") as server:
+        yield server
+
+
+@pytest.mark.parametrize("mails", [1, 40])
+def test_a_script_that_sends_and_ends(tmp_path: Path, smtp: JournalSmtp, mails: int):
+    """Even when it ends before its courier is ready: nobody else may come for it."""
+    script = f"{SEND}for _ in range({mails}): print('sent', send())\n"
+    config = {**QUICK, "MAIL_URL": url_of(smtp)}
+    with Program((sys.executable, "-c", script), tmp_path / "app", config) as program:
+        assert program.end() == 0, program.log
+        sent = [line for line in program.log.splitlines() if line.startswith("sent ")]
+    assert len(sent) == mails
+    assert sorted(f"sent {mail.message_id}" for mail in smtp.mails) == sorted(sent)
+
+
+def test_a_shell_that_sends_and_ends(tmp_path: Path, smtp: JournalSmtp):
+    config = {**QUICK, "MAIL_URL": url_of(smtp)}
+    shell = (sys.executable, "-m", "flask", f"--app={APP}", "shell")
+    with Program(shell, tmp_path / "app", config) as program:
+        program.process.communicate(f"{SEND}send()\nsend()\nexit()\n", timeout=60)
+        assert program.end() == 0, program.log
+    assert len(smtp.mails) == len({mail.message_id for mail in smtp.mails}) == 2
+
+
+def test_a_reload_with_mail_in_flight(tmp_path: Path, smtp: JournalSmtp):
+    """The old process finishes what it has begun, and the new one goes on."""
+    stage = Stage(RELOADER, tmp_path / "app", smtp)
+    watched = tmp_path / "app" / WATCHED
+    watched.parent.mkdir()
+    watched.touch()
+    smtp.behaviour = Behaviour(delay_seconds=0.2)
+    with stage.serving() as serving:
+        sent = serving.send_emails(40)
+        watched.write_text("changed")
+        eventually(lambda: "Detected change" in serving.log)
+        smtp.wait_for(len(sent))
+        smtp.behaviour = Behaviour()
+        sent += eventually(lambda: _new_worker_sends(serving))
+        smtp.wait_for(len(sent))
+    assert stage.arrived == sorted(sent)

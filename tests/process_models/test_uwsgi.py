@@ -1,0 +1,57 @@
+"""uWSGI without threads: until version 2.0.27 it gives a background thread no time."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from flask_outbox import State
+from tests.servers import JournalSmtp
+
+from .kinds import UWSGI_WITHOUT_THREADS
+from .stage import Stage
+
+WITH_THREADS = (2, 0, 27)
+"""From this version on it knows no other way."""
+
+
+@pytest.fixture
+def stage(tmp_path: Path):
+    with JournalSmtp(tmp_path / "journal") as smtp:
+        yield Stage(UWSGI_WITHOUT_THREADS, tmp_path / "app", smtp)
+
+
+def _version() -> tuple[int, ...]:
+    program = UWSGI_WITHOUT_THREADS.command[0]
+    said = subprocess.check_output([program, "--version"], text=True)
+    return tuple(int(part) for part in said.split(".")[:3])
+
+
+def test_the_app_says_at_boot_that_no_courier_can_work(stage: Stage):
+    if _version() >= WITH_THREADS:
+        pytest.skip("this uWSGI has threads whether it is told to or not")
+    with stage.serving() as serving:
+        assert serving.end() != 0
+        assert "no courier can work" in serving.log
+        assert "--enable-threads" in serving.log
+        assert "OUTBOX_ENGINE = 'external'" in serving.log
+
+
+def test_an_idle_server_delivers_where_threads_are_there_unasked(stage: Stage):
+    if _version() < WITH_THREADS:
+        pytest.skip("this uWSGI has no threads unless it is told to")
+    with stage.serving() as serving:
+        sent = serving.send_emails(1)
+        stage.smtp.wait_for(1)
+    assert stage.arrived == sent
+
+
+def test_a_worker_beside_it_delivers(stage: Stage):
+    with stage.serving(OUTBOX_ENGINE="external") as serving:
+        sent = serving.send_emails(10)
+        assert stage.counts == {State.PENDING: 10}
+        stage.work_until_drained()
+        assert stage.arrived == sorted(sent)
+        assert stage.status.couriers == ()
