@@ -41,7 +41,7 @@ class Aftermath:
     @property
     def unexplained(self) -> dict[str, int]:
         """Message-ID → copies beyond the first that no kill explains."""
-        return dict((self.copies - Counter(set(self.copies)) - self.past_the_final_dot))
+        return dict(self.copies - Counter(set(self.copies)) - self.past_the_final_dot)
 
     @property
     def changed(self) -> dict[str, set[str]]:

@@ -175,7 +175,9 @@ def deliver_and_tell(
     """Be a courier, and say when signals of these names are sent, and of what."""
 
     def listen_to(name: str) -> Callable[..., None]:
-        def say(_app: object, message_id: str = "", error: object = "", **_: Any) -> None:
+        def say(
+            _app: object, message_id: str = "", error: object = "", **_: Any
+        ) -> None:
             line.send((name, message_id or str(error)))
 
         return say

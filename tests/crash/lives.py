@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -68,7 +68,7 @@ class _Life:
 class Lives:
     """Couriers, and processes that send with a courier beside, born to be killed.
 
-    Every other one is killed at a named point, each point in turn, the rest at random.
+    Every other one is killed at a named point, the rest at random.
     """
 
     def __init__(self, config: Config, accepted: Path, folder: Path) -> None:
@@ -80,7 +80,6 @@ class Lives:
         self._accepted = accepted
         self._folder = folder
         self._dice = random.Random("a life")
-        self._points = itertools.cycle(POINTS)
         self._lives: list[_Life] = []
 
     def spend(self, kills: int, killed: Callable[[int], None]) -> None:
@@ -112,7 +111,9 @@ class Lives:
         return _Life(child, trace, stop, time.monotonic() + seconds)
 
     def _next_stop(self) -> Stop:
-        point = next(self._points)
+        """At the point that the fewest lives have ended at, or are going to."""
+        ahead = Counter(life.stop.point for life in self._lives if life.stop)
+        point = min(POINTS, key=lambda point: self.points_hit[point] + ahead[point])
         passes = 1 if point in RARE else self._dice.randint(1, PASSES)
         return Stop(point, passes)
 

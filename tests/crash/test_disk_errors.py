@@ -39,7 +39,7 @@ class Sent:
 
 
 class Disk:
-    """SQLite outboxes without messages, each for one ``send()`` by a watched process."""
+    """Empty SQLite outboxes, each for one ``send()`` by a process that is watched."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

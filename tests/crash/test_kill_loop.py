@@ -1,4 +1,4 @@
-"""Couriers killed again and again: nothing is lost, stuck, or twice without a reason."""
+"""Couriers killed again and again: nothing is lost, stuck, or twice for no reason."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def make_loop(
         pytest.param(1_000, id="long", marks=pytest.mark.long),
     ],
 )
-def test_nothing_is_lost_or_stuck_or_twice_without_a_reason(
+def test_nothing_is_lost_or_stuck_or_twice_for_no_reason(
     make_loop: MakeLoop, outbox: Outbox, kills: int
 ):
     loop = make_loop()

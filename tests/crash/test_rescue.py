@@ -1,4 +1,4 @@
-"""Couriers that die, or only seem to: what they had in hand is delivered all the same."""
+"""Couriers that die, or only seem to: what they had in hand is delivered."""
 
 from __future__ import annotations
 

@@ -64,8 +64,7 @@ def test_a_connection_is_closed_after_so_many_mails(
 def test_an_idle_courier_is_woken_by_a_send(make_site: MakeSite, server: JournalSmtp):
     """It looks by itself once an hour, and mail leaves all the same."""
     site = make_site(OUTBOX_POLL_SECONDS=NEVER)
-    site.mail.start()
-    site.wait_for(events.courier_started)
+    site.make_ready()
     for count in range(1, 4):
         site.send()
         server.wait_for(count)
@@ -95,7 +94,8 @@ def test_a_burst_of_more_than_fits_is_not_left_behind(
 
 def test_what_comes_due_is_not_left_behind(make_site: MakeSite, server: JournalSmtp):
     site = make_site(OUTBOX_POLL_SECONDS=NEVER)
-    later, sooner = site.send(delay=0.6), site.send(delay=0.2)
+    site.make_ready()
+    later, sooner = site.send(delay=1.0), site.send(delay=0.4)
     arrived = [mail.message_id for mail in server.wait_for(2)]
     assert arrived == [sooner.message_id, later.message_id]
 

@@ -55,12 +55,13 @@ def test_no_message_has_that_id(site: Site, ask: str):
 def test_a_waiting_message_is_cancelled_and_never_leaves(
     site: Site, server: JournalSmtp
 ):
-    receipt = site.send(ADA, BOB, delay=0.2)
+    site.make_ready()
+    receipt = site.send(ADA, BOB, delay=0.6)
     record = site.mail.cancel(receipt.id)
     assert record.state is State.CANCELLED
     assert {one.state for one in record.recipients} == {State.CANCELLED}
     assert [one.kind for one in record.events] == ["enqueued", "cancelled"]
-    later = site.send(delay=0.3)
+    later = site.send(delay=0.7)
     site.settled(later)
     assert [mail.message_id for mail in server.mails] == [later.message_id]
 

@@ -85,7 +85,8 @@ def test_only_who_was_put_off_is_tried_again(site: Site, server: JournalSmtp):
 def test_a_message_that_is_put_off_for_too_long_is_given_up(
     make_site: MakeSite, server: JournalSmtp
 ):
-    site = make_site(OUTBOX_GIVE_UP_AFTER=0.4)
+    site = make_site(OUTBOX_GIVE_UP_AFTER=0.6)
+    site.make_ready()
     server.behaviour = Behaviour(at_data=LATER)
     receipt = site.send()
     (failed,) = site.wait_for(events.message_failed)
@@ -94,7 +95,7 @@ def test_a_message_that_is_put_off_for_too_long_is_given_up(
     assert len(record.attempts) > 1
     last = record.attempts[-1].ended_at
     assert last is not None
-    assert last >= record.enqueued_at + timedelta(seconds=0.4)
+    assert last >= record.enqueued_at + timedelta(seconds=0.6)
     assert "OUTBOX_GIVE_UP_AFTER" in failed["reason"]
     assert str(record.recipients[0].reply) == LATER
     assert record.events[-1].what.startswith("Given up:")
@@ -106,10 +107,11 @@ def test_the_last_attempt_is_when_patience_ends(
 ):
     """However long the next wait would be."""
     site = make_site(
-        OUTBOX_GIVE_UP_AFTER=0.3,
+        OUTBOX_GIVE_UP_AFTER=0.6,
         OUTBOX_BACKOFF_BASE_SECONDS=360_000,
         OUTBOX_BACKOFF_CAP_SECONDS=360_000,
     )
+    site.make_ready()
     server.behaviour = Behaviour(at_data=LATER)
     receipt = site.send()
     site.wait_for(events.message_failed)

@@ -31,6 +31,11 @@ class Kind:
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def installed(self) -> bool:
+        """Whether it can be had here."""
+        return Path(self.command[0]).exists()
+
 
 def _gunicorn(worker: str, *options: str) -> Kind:
     return Kind(
@@ -79,7 +84,11 @@ RELOADER = _flask(
     "--debug", f"--extra-files={WATCHED}", ends_well_on=frozenset()
 )
 
-KINDS = (SYNC, GTHREAD, GEVENT, UWSGI, WAITRESS, FLASK_RUN, RELOADER)
+KINDS = tuple(
+    kind
+    for kind in (SYNC, GTHREAD, GEVENT, UWSGI, WAITRESS, FLASK_RUN, RELOADER)
+    if kind.installed
+)
 
 FAMILIES: Mapping[str, tuple[Kind, ...]] = {
     **{

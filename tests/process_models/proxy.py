@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 WAIT_SECONDS = 10.0
@@ -57,6 +58,15 @@ class Proxy:
     def swallow(self) -> None:
         """Keep all connections, take new ones, and let nothing pass."""
         self._run(self._hold)
+
+    @contextmanager
+    def swallowing(self) -> Iterator[None]:
+        """Swallow for a while."""
+        self.swallow()
+        try:
+            yield
+        finally:
+            self.pass_on()
 
     # ---------------------------------------------------------------- in its own loop
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
@@ -23,6 +25,8 @@ ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 60.0
 """How long a server may take to begin, to answer or to end before the test fails."""
 
+_numbers = itertools.count(1)
+
 
 class Program:
     """A process and all that it starts, in a folder; a context manager that kills them.
@@ -34,7 +38,7 @@ class Program:
         self, command: Iterable[str], folder: Path, config: Mapping[str, Any]
     ) -> None:
         folder.mkdir(exist_ok=True)
-        self._file = folder / "log.txt"
+        self._file = folder / f"{next(_numbers)}.log"
         with self._file.open("w") as log:
             self.process = subprocess.Popen(
                 [*command],
@@ -81,6 +85,13 @@ class Program:
         """Send a signal to it and all that it started, as a terminal does."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
+
+    def seconds_to_end(self, number: Signals) -> float:
+        """How long it takes to end after the signal."""
+        began = time.monotonic()
+        self.signal(number)
+        self.end()
+        return time.monotonic() - began
 
     def kill(self) -> None:
         """End all of it as a power cut would, and return once it is gone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,8 +15,8 @@ from flask_outbox.outbox.store import Outbox
 from tests.mail.site import QUICK, make_app, url_of
 from tests.servers import JournalSmtp
 
-from .kinds import Kind
-from .serving import PATIENCE_SECONDS, Serving
+from .kinds import APP, Kind
+from .serving import PATIENCE_SECONDS, Program, Serving
 
 AT_ONCE = 4
 """Kinds that are tried side by side: most of the time they all wait."""
@@ -47,7 +48,7 @@ class Stage:
         """Deliver what is due by the command that is for that."""
         worker = (*("-m", "flask", f"--app={APP}"), *("outbox", "worker"))
         command = (sys.executable, *worker, "--until-drained")
-        with Program(command, self._folder / "worker", self._config({})) as program:
+        with Program(command, self._folder, self._config({})) as program:
             assert program.end() == 0, program.log
 
     @property
@@ -56,9 +57,14 @@ class Stage:
         return sorted(mail.message_id for mail in self.smtp.mails)
 
     @property
+    def file(self) -> Path:
+        """Where the outbox is unless the settings say otherwise."""
+        return self._folder / "outbox.db"
+
+    @property
     def status(self) -> Status:
         """The outbox at a glance."""
-        database = Database(f"sqlite:///{self._folder / 'outbox.db'}")
+        database = Database(f"sqlite:///{self.file}")
         try:
             return Outbox(database).status()
         finally:

@@ -28,7 +28,10 @@ def test_all_that_is_sent_arrives_once(family: str, tmp_path: Path):
             assert "Traceback" not in serving.log, serving.log
         assert stage.arrived == sorted(sent)
 
-    each(FAMILIES[family], tmp_path, life)
+    kinds = FAMILIES[family]
+    if not all(kind.installed for kind in kinds):
+        pytest.skip(f"{family} is not installed")
+    each(kinds, tmp_path, life)
 
 
 def _send_until_recycled(serving: Serving) -> list[str]:

@@ -4,7 +4,6 @@ is sent twice.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
 
@@ -13,8 +12,7 @@ import pytest
 from flask_outbox import State
 from tests.servers import Behaviour
 
-from .kinds import KINDS, RELOADER, Kind
-from .serving import Serving
+from .kinds import KINDS
 from .stage import Stage, each
 
 GRACE_SECONDS = 4.0
@@ -25,14 +23,6 @@ SLOW = Behaviour(delay_seconds=0.5)
 CONCURRENCY = 2
 MAILS = 60
 """More than the couriers of two workers deliver in the grace time while it is slow."""
-
-
-def seconds_to_end(serving: Serving, number: Signals) -> float:
-    """How long it takes to end after the signal."""
-    began = time.monotonic()
-    serving.signal(number)
-    serving.end()
-    return time.monotonic() - began
 
 
 @pytest.mark.parametrize("number", [SIGTERM, SIGINT], ids=["SIGTERM", "SIGINT"])
@@ -46,7 +36,7 @@ def test_what_is_in_flight_is_finished_and_the_rest_given_back(
         ) as serving:
             sent = serving.send_emails(MAILS)
             stage.smtp.wait_for(1)
-            assert seconds_to_end(serving, number) < GRACE_SECONDS + TIDY_SECONDS
+            assert serving.seconds_to_end(number) < GRACE_SECONDS + TIDY_SECONDS
             assert "Traceback" not in serving.log, serving.log
         finished = len(stage.arrived)
         assert stage.counts == {State.SENT: finished, State.PENDING: MAILS - finished}

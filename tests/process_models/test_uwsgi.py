@@ -13,6 +13,10 @@ from tests.servers import JournalSmtp
 from .kinds import UWSGI_WITHOUT_THREADS
 from .stage import Stage
 
+pytestmark = pytest.mark.skipif(
+    not UWSGI_WITHOUT_THREADS.installed, reason="uWSGI is not installed"
+)
+
 WITH_THREADS = (2, 0, 27)
 """From this version on it knows no other way."""
 

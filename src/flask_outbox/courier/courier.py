@@ -16,10 +16,9 @@ from ..attempt import attempt, untried
 from ..delivery import State
 from ..errors import OutboxError, StoreError, TransportDown
 from ..lane import Lane
-from ..outbox.enqueue import event_row
 from ..outbox.hot import Row
 from ..outbox.ids import new_id
-from ..outbox.leases import Record
+from ..outbox.leases import Record, begun
 from ..outbox.records import Claim
 from .crew import Crew
 from .daemon_pool import DaemonPool
@@ -272,16 +271,7 @@ class Courier:
             attempt=held.attempt,
             lane=held.lane,
         )
-        self._recorder.note(
-            event_row(
-                held.id,
-                self._outbox.clock(),
-                "began",
-                attempt=held.attempt,
-                courier=self.id,
-                lane=held.lane,
-            )
-        )
+        self._recorder.begin(begun(held, self._outbox.clock()))
 
     def _give_back(self, held: Claim, reason: str) -> None:
         self._recorder.add(untried(held, reason, self._outbox.clock()))

@@ -49,6 +49,7 @@ class Recorder:
         self._emit = emit
         self._records: list[Record] = []
         self._notes: list[Row] = []
+        self._begun: list[Row] = []
         self._news = asyncio.Event()
         self._pressing = asyncio.Event()
         self._idle = asyncio.Event()
@@ -64,6 +65,12 @@ class Recorder:
     def note(self, row: Row) -> None:
         """Take an event that changes no state, to be written soon."""
         self._notes.append(row)
+        self._idle.clear()
+        self._news.set()
+
+    def begin(self, row: Row) -> None:
+        """Take the event that an attempt began, to be written soon."""
+        self._begun.append(row)
         self._idle.clear()
         self._news.set()
 
@@ -89,9 +96,10 @@ class Recorder:
     async def _write(self) -> None:
         records, self._records = self._records, []
         notes, self._notes = self._notes, []
+        begun, self._begun = self._begun, []
         self._news.clear()
         self._pressing.clear()
-        lost = await self._until_written(records, notes)
+        lost = await self._until_written(records, notes, begun)
         for record in records:
             self._done(record)
             self._tell(record, record.claim in lost)
@@ -99,12 +107,12 @@ class Recorder:
             self._idle.set()
 
     async def _until_written(
-        self, records: list[Record], notes: list[Row]
+        self, records: list[Record], notes: list[Row], begun: list[Row]
     ) -> list[Claim]:
         while True:
             try:
                 lost: list[Claim] = await self._in_thread(
-                    self._outbox.record, records, notes
+                    self._outbox.record, records, notes, begun
                 )
             except StoreError as error:
                 self._emit(events.courier_stalled, error=error)

@@ -17,6 +17,7 @@ from .dialects import (
     BUSY_SECONDS,
     SERVER_NOW,
     advice,
+    impatient,
     open_engine,
     parse_url,
     shown_url,
@@ -213,6 +214,7 @@ class Database:
             return
         if self._writer is None:
             self._writer = self.engine.connect()
+            impatient(self._writer)
         try:
             yield self._writer
         except (exc.SQLAlchemyError, sqlite3.Error):

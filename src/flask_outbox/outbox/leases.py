@@ -7,14 +7,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, func, null, select, update
+from sqlalchemy import (
+    Connection,
+    Double,
+    Text,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    null,
+    select,
+    update,
+)
 from sqlalchemy.engine import Row as ResultRow
 
 from ..delivery import Envelope, Reply, State, Verdict
-from .enqueue import add_events, add_notes, event_row
+from .enqueue import add_events, add_notes, as_json, event_row
 from .hot import Hot, Row
 from .records import Claim
-from .schema import LEASED, ONE, PENDING, ZERO, content, message, recipient
+from .schema import LEASED, ONE, PENDING, ZERO, content, event, message, recipient
 
 ABOVE_ALL = 32_767
 """Above every priority: the end of SMALLINT."""
@@ -196,6 +207,25 @@ _answer = Hot(
 )
 
 
+_tell_begun = Hot(
+    event.insert().from_select(
+        ["message_id", "at", "kind", "detail"],
+        select(
+            message.c.id,
+            bindparam("b_at", type_=Double),
+            literal_column("'began'"),
+            bindparam("b_detail", type_=Text),
+        ).where(_HELD),
+    )
+)
+
+
+def begun(held: Claim, at: float) -> Row:
+    """The event that an attempt began, to be told only while the lease holds."""
+    detail = {"attempt": held.attempt, "courier": held.owner, "lane": held.lane}
+    return {**_fence(held), "b_at": at, "b_detail": as_json(detail)}
+
+
 def begin(connection: Connection, held: Claim) -> bool:
     """Write down that an attempt begins; False when the lease was lost.
 
@@ -206,12 +236,17 @@ def begin(connection: Connection, held: Claim) -> bool:
 
 
 def record(
-    connection: Connection, records: Iterable[Record], notes: Sequence[Row] = ()
+    connection: Connection,
+    records: Iterable[Record],
+    notes: Sequence[Row] = (),
+    begun: Sequence[Row] = (),
 ) -> list[Claim]:
     """Record each attempt whose lease still holds; return the claims that were lost.
 
-    ``notes`` are events that change no state.
+    ``notes`` and ``begun`` are events that change no state; the latter, too, are told
+    only while their lease holds.
     """
+    _tell_begun.run_many(connection, begun)
     lost = []
     answers: list[Row] = []
     told: list[Row] = []

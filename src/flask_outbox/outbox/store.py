@@ -84,13 +84,17 @@ class Outbox:
         return self._write(lambda conn: leases.begin(conn, held))
 
     def record(
-        self, records: Sequence[Record], notes: Sequence[Row] = ()
+        self,
+        records: Sequence[Record],
+        notes: Sequence[Row] = (),
+        begun: Sequence[Row] = (),
     ) -> list[Claim]:
         """Record the ends of attempts; return the claims whose lease was lost.
 
-        ``notes`` are events (`event_row`) that change no state.
+        ``notes`` (`enqueue.event_row`) and ``begun`` (`leases.begun`) are events that
+        change no state.
         """
-        return self._write(lambda conn: leases.record(conn, records, notes))
+        return self._write(lambda conn: leases.record(conn, records, notes, begun))
 
     def next_due_at(self, lane: str) -> float | None:
         """When the next pending message of ``lane`` comes due; None without any."""
