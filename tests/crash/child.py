@@ -60,9 +60,9 @@ class Child:
         assert code in (None, -signal.SIGKILL), f"a child ended by itself: {code}"
         return code is not None
 
-    def hear(self, timeout_seconds: float = PATIENCE_SECONDS) -> Any:
+    def hear(self) -> Any:
         """The next thing that it says; fails when it ends or is silent."""
-        assert self.line.poll(timeout_seconds), "a child is silent"
+        assert self.line.poll(PATIENCE_SECONDS), "a child is silent"
         return self.line.recv()
 
     def heard(self) -> list[Any]:
@@ -97,11 +97,6 @@ class Child:
         """Return once it has killed itself, or fail."""
         self._process.join(PATIENCE_SECONDS)
         assert self.killed, "a child lives on"
-
-    def freeze(self) -> None:
-        """Stop it in the middle of whatever it does, and return once it stands."""
-        os.kill(self.pid, signal.SIGSTOP)
-        self.wait_until_frozen()
 
     def wait_until_frozen(self) -> None:
         """Return once it stands still, or fail."""

@@ -32,13 +32,13 @@ from tests.mail.site import make_app
 Config = dict[str, Any]
 
 RECIPIENTS = ("ada@example.org", "bob@example.org", "eve@example.org")
+ATTACHMENT = bytes(range(256)) * 40
+
 ORDERS = Table("shop_order", MetaData(), Column("name", String(64), primary_key=True))
 """A table of the app's own."""
 
 CALLED, RETURNED = "/send-was-called", "/send-has-returned"
 """Paths that nobody has; a process looks for them to leave a mark in its trace."""
-
-ATTACHMENT = bytes(range(256)) * 40
 
 
 def open_mail(config: Config) -> Mail:
@@ -228,7 +228,7 @@ def leave_traces(trace: Journal) -> None:
         if is_final_dot(data):
             trace.note("through", message_id_of(bytes(data)))
 
-    def recorded(_lost: object, _outbox: Outbox, records: Any, _notes: object) -> None:
+    def recorded(_lost: object, _outbox: Outbox, records: Any, *_: object) -> None:
         for one in records:
             trace.note("recorded", message_id_of(one.claim.content))
 

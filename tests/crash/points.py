@@ -91,7 +91,7 @@ def _has_owner(
     return owner is not None
 
 
-def _has_records(_lost: object, _where: object, records: Any, _notes: object) -> bool:
+def _has_records(_lost: object, _where: object, records: Any, *_: object) -> bool:
     return bool(records)
 
 

@@ -126,7 +126,7 @@ def test_nothing_is_lost_or_stuck_or_twice_for_no_reason(
 def test_with_hold_nothing_is_ever_sent_twice(make_loop: MakeLoop, outbox: Outbox):
     """What was begun is *unknown*, and stays so until a person decides."""
     loop = make_loop(OUTBOX_ON_UNKNOWN="hold")
-    lives = loop.run(20)
+    lives = loop.run(12)
     loop.drain()
     counts = Counter(states(outbox).values())
     unknown = {id for id, state in states(outbox).items() if state == "unknown"}

@@ -14,7 +14,7 @@ from flask import Flask
 
 from flask_outbox import Mail, Message
 
-logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(message)s")
+logging.basicConfig(level=logging.INFO, format="%(process)d %(levelname)s %(message)s")
 
 app = Flask("models", instance_path=str(Path.cwd()))
 app.config.update(json.loads(os.environ["APP_CONFIG"]))

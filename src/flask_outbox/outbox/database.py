@@ -266,8 +266,12 @@ class Database:
 
 
 def _version(engine: Engine) -> str | None:
-    """The version of the tables, whoever made them, or None where there are none."""
-    return _revision(engine) or (REVISION if _made_by_the_app(engine) else None)
+    """The version of the tables, whoever made them, or None where there are none.
+
+    It only reads: the app may hold the write lock at this moment.
+    """
+    reader = engine.execution_options(outbox_reading=True)
+    return _revision(reader) or (REVISION if _made_by_the_app(reader) else None)
 
 
 def _made_by_the_app(engine: Engine) -> bool:
