@@ -86,7 +86,7 @@ class Site:
         return {state: count for state, count in counts.items() if count}
 
     def make_ready(self) -> None:
-        """Return once its courier works, for tests in which tenths of a second count."""
+        """Return once its courier works, where tenths of a second count."""
         with self.app.app_context():
             self.mail.start()
         self.wait_for(events.courier_started)

@@ -35,6 +35,7 @@ def test_without_a_bound_it_waits_as_long_as_it_takes(site: Site, server: Journa
 def test_false_when_time_is_up(site: Site, server: JournalSmtp):
     server.behaviour = Behaviour(hang=True)
     receipt = site.send()
+    site.wait_for(events.message_began)
     assert site.mail.drain(0.05) is False
     assert site.get(receipt).state is State.LEASED
     server.behaviour = Behaviour()

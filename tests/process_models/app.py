@@ -1,6 +1,6 @@
 """The app that every kind of server serves.
 
-Its config comes as JSON in ``APP_CONFIG``; its instance folder is the working directory.
+Its config comes as JSON in ``APP_CONFIG``; its instance folder is where it runs.
 """
 
 from __future__ import annotations

@@ -80,9 +80,7 @@ WAITRESS = Kind(
     frozenset((SIGINT,)),
 )
 FLASK_RUN = _flask(ends_well_on=frozenset((SIGINT,)))
-RELOADER = _flask(
-    "--debug", f"--extra-files={WATCHED}", ends_well_on=frozenset()
-)
+RELOADER = _flask("--debug", f"--extra-files={WATCHED}", ends_well_on=frozenset())
 
 KINDS = tuple(
     kind

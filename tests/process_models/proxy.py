@@ -76,9 +76,7 @@ class Proxy:
     async def _listen(self) -> None:
         self._passing.set()
         if self._server is None:
-            self._server = await asyncio.start_server(
-                self._link, self.host, self.port
-            )
+            self._server = await asyncio.start_server(self._link, self.host, self.port)
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def _hold(self) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flask_outbox import Mail, State
+from flask_outbox import Mail, Message, State
 from flask_outbox.outbox.database import Database
 from flask_outbox.outbox.records import Status
 from flask_outbox.outbox.store import Outbox
@@ -36,20 +37,20 @@ class Stage:
 
     def deliver_the_rest(self, **changes: Any) -> None:
         """Deliver what is left, from this process; keywords are settings."""
-        app = make_app(self._folder, **self._config(changes))
-        mail = Mail(app)
-        try:
+        with self._mail(changes) as mail:
             assert mail.drain(PATIENCE_SECONDS)
-        finally:
             mail.stop()
-            app.extensions["outbox"].runtime.outbox.database.close()
 
-    def work_until_drained(self) -> None:
-        """Deliver what is due by the command that is for that."""
-        worker = (*("-m", "flask", f"--app={APP}"), *("outbox", "worker"))
-        command = (sys.executable, *worker, "--until-drained")
-        with Program(command, self._folder, self._config({})) as program:
-            assert program.end() == 0, program.log
+    def hand_over(self, **wishes: Any) -> None:
+        """Send a mail from this process, which does not deliver it."""
+        with self._mail({"OUTBOX_ENGINE": "external"}) as mail:
+            mail.send(Message("Hello", ["ada@example.org"], "Hello\n"), **wishes)
+
+    def command(self, *words: str, **changes: Any) -> tuple[int, str]:
+        """Run ``flask outbox``: its exit code, and all that it said."""
+        flask = (sys.executable, "-m", "flask", f"--app={APP}", "outbox")
+        with Program([*flask, *words], self._folder, self._config(changes)) as program:
+            return program.end(), program.log
 
     @property
     def arrived(self) -> list[str]:
@@ -75,6 +76,12 @@ class Stage:
         """How many messages are in which state; states without any are left out."""
         counts = self.status.counts
         return {state: count for state, count in counts.items() if count}
+
+    @contextmanager
+    def _mail(self, changes: dict[str, Any]) -> Iterator[Mail]:
+        app = make_app(self._folder, **self._config(changes))
+        yield Mail(app)
+        app.extensions["outbox"].runtime.outbox.database.close()
 
     def _config(self, changes: dict[str, Any]) -> dict[str, Any]:
         return {**QUICK, "MAIL_URL": url_of(self.smtp), **changes}

@@ -1,4 +1,4 @@
-"""Each kind of server: all that is sent arrives, exactly once, whoever begins or ends."""
+"""Each kind of server: all that is sent arrives once, whoever begins or ends."""
 
 from __future__ import annotations
 

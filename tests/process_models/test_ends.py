@@ -17,7 +17,7 @@ from .stage import Stage, each
 
 GRACE_SECONDS = 4.0
 TIDY_SECONDS = 5.0
-"""A server ends within its grace time and this."""
+"""A server ends within its grace time and this, well before."""
 
 SLOW = Behaviour(delay_seconds=0.5)
 CONCURRENCY = 2

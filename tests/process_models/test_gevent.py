@@ -1,4 +1,4 @@
-"""Under gevent: the hub never stands still, and the courier ends as well as elsewhere."""
+"""Under gevent: the hub never stands still, and the courier ends well."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytest.importorskip("gevent")
 
 STALL_SECONDS = 0.05
 TRIES = 4
-"""A machine that is busy with others stalls everyone now and then, but not each time."""
+"""A machine that is busy with others stalls everyone now and then, not each time."""
 
 
 @pytest.fixture

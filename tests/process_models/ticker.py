@@ -8,7 +8,7 @@ two looks of a greenlet that looks all the time, for each of several occupations
 
 from __future__ import annotations
 
-from gevent import monkey
+from gevent import monkey  # type: ignore[import-untyped]
 
 monkey.patch_all()
 

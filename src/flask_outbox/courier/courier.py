@@ -61,6 +61,7 @@ class Courier:
         self._more = False
         self._asked_to_stop = False
         self._drains = False
+        self._begins_nothing = False
 
     # From any thread
 
@@ -217,6 +218,8 @@ class Courier:
         return [lane for lane in self._lanes.values() if lane.open]
 
     def _start(self, held: Claim) -> None:
+        if self._begins_nothing:
+            return
         task = asyncio.create_task(self._deliver(held))
         self._attempts.add(task)
         task.add_done_callback(self._attempts.discard)
@@ -298,6 +301,7 @@ class Courier:
         with suppress(TimeoutError, StoreError):
             async with asyncio.timeout(self._crew.grace_seconds):
                 await self._finish(working)
+        self._begins_nothing = True
         working.cancel()
         await asyncio.wait([working])
         await self._interrupt_attempts()

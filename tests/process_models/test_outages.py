@@ -1,0 +1,281 @@
+"""A database that goes away and comes back: no false success, and then on by itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flask_outbox import Mail, events
+from flask_outbox.errors import OutboxUnavailable
+from flask_outbox.outbox import dialects
+from tests.mail.site import Site, make_app, url_of
+from tests.servers import JournalSmtp
+
+from .black_holes import locked
+from .elsewhere import PORTS, outbox_behind_proxy
+from .proxy import Proxy
+
+RESUME_SECONDS = 10.0
+"""Within this of the database's return couriers deliver again, by themselves."""
+
+DUE_SECONDS = 0.5
+OUTAGE_SECONDS = 2.0
+LONG_OUTAGE_SECONDS = 60.0
+NOBODY = 65_534
+
+OpenSite = Callable[..., Site]
+
+
+@pytest.fixture
+def smtp(tmp_path: Path) -> Iterator[JournalSmtp]:
+    with JournalSmtp(tmp_path / "journal") as server:
+        yield server
+
+
+@pytest.fixture
+def open_site(smtp: JournalSmtp) -> Iterator[OpenSite]:
+    """Makes an app with its instance folder there; keywords are settings."""
+    with ExitStack() as stack:
+
+        def open_site(folder: Path, **config: Any) -> Site:
+            app = make_app(folder, **{"MAIL_URL": url_of(smtp), **config})
+            site = Site(app, Mail(app))
+            stack.callback(site.close)
+            return site
+
+        yield open_site
+
+
+class Outage:
+    """What was accepted before and during an outage, and what arrived after it."""
+
+    def __init__(self, site: Site, smtp: JournalSmtp) -> None:
+        self._site = site
+        self._smtp = smtp
+        self.accepted: list[str] = []
+        self.send()
+        smtp.wait_for(1)
+        self.send(delay=DUE_SECONDS)
+
+    def send(self, **wishes: Any) -> None:
+        """Send one more mail."""
+        self.accepted.append(self._site.send(**wishes).message_id)
+
+    def refuses(self, *words: str) -> None:
+        """Send in vain; the error says where, why and what to do."""
+        with pytest.raises(OutboxUnavailable) as caught:
+            self._fill()
+        for part in (self._site.outbox.database.shown, *words):
+            assert part in str(caught.value)
+
+    def _fill(self) -> None:
+        """Send until it is refused: a full disk may yet have room for some."""
+        for _ in range(1_000):
+            self.send()
+
+    def stalls(self) -> None:
+        """The courier says that it cannot go on."""
+        self._site.wait_for(events.courier_stalled)
+
+    def is_over(self) -> None:
+        """All that was accepted arrives in time, though nobody sends; each once."""
+        wanted = len(self.accepted)
+        self._smtp.wait_until(lambda: len(self._smtp.mails) >= wanted, RESUME_SECONDS)
+        arrived = [mail.message_id for mail in self._smtp.mails]
+        assert sorted(arrived) == sorted(self.accepted)
+
+
+# ------------------------------------------------------------------------ a server's
+
+
+@pytest.fixture(params=PORTS)
+def behind_proxy(request: pytest.FixtureRequest) -> Iterator[tuple[str, Proxy]]:
+    with outbox_behind_proxy(request.param) as url_and_proxy:
+        yield url_and_proxy
+
+
+LENGTHS = [
+    OUTAGE_SECONDS,
+    pytest.param(LONG_OUTAGE_SECONDS, marks=pytest.mark.long),
+]
+
+
+@pytest.mark.parametrize("seconds", LENGTHS)
+def test_a_server_that_is_down(
+    behind_proxy: tuple[str, Proxy],
+    open_site: OpenSite,
+    smtp: JournalSmtp,
+    tmp_path: Path,
+    seconds: float,
+):
+    url, proxy = behind_proxy
+    outage = Outage(open_site(tmp_path / "app", OUTBOX_URL=url), smtp)
+    proxy.refuse()
+    ends_at = time.monotonic() + seconds
+    outage.refuses("Is the database server running?", "Nothing was stored.")
+    outage.stalls()
+    while time.monotonic() < ends_at:
+        outage.refuses()
+        time.sleep(0.2)
+    proxy.pass_on()
+    outage.is_over()
+
+
+def test_a_server_that_cuts_its_connections(
+    behind_proxy: tuple[str, Proxy],
+    open_site: OpenSite,
+    smtp: JournalSmtp,
+    tmp_path: Path,
+):
+    url, proxy = behind_proxy
+    outage = Outage(open_site(tmp_path / "app", OUTBOX_URL=url), smtp)
+    for _ in range(5):
+        proxy.cut()
+        outage.send()
+    outage.is_over()
+
+
+@pytest.mark.parametrize("seconds", LENGTHS)
+def test_a_server_that_falls_silent(
+    behind_proxy: tuple[str, Proxy],
+    open_site: OpenSite,
+    smtp: JournalSmtp,
+    tmp_path: Path,
+    seconds: float,
+):
+    """Whoever sends meanwhile waits, or is refused, and is never told a lie."""
+    url, proxy = behind_proxy
+    outage = Outage(open_site(tmp_path / "app", OUTBOX_URL=url), smtp)
+
+    def send(_number: int) -> bool:
+        try:
+            outage.send()
+        except OutboxUnavailable:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as threads:
+        with proxy.swallowing():
+            sending = threads.map(send, range(4))
+            time.sleep(seconds)
+        accepted = list(sending)
+    assert all(accepted) or seconds > dialects.ANSWER_SECONDS
+    assert not all(accepted) or seconds < dialects.ANSWER_SECONDS
+    outage.is_over()
+
+
+# ------------------------------------------------------------------------ a file's
+
+
+def test_a_lock_that_another_process_holds(
+    open_site: OpenSite,
+    smtp: JournalSmtp,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Who waits for it together is refused together, not one after the other."""
+    monkeypatch.setattr(dialects, "BUSY_SECONDS", OUTAGE_SECONDS)
+    outage = Outage(open_site(tmp_path), smtp)
+    with locked(tmp_path / "outbox.db"), ThreadPoolExecutor(8) as threads:
+        began = time.monotonic()
+        list(threads.map(lambda _: outage.refuses("locked"), range(8)))
+        assert time.monotonic() - began < 4 * OUTAGE_SECONDS
+        outage.stalls()
+    outage.is_over()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def test_a_disk_that_is_full(open_site: OpenSite, smtp: JournalSmtp, small_disk: Path):
+    outage = Outage(open_site(small_disk), smtp)
+    ballast = small_disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(1_000))
+    outage.refuses("full", "Make room on the disk.")
+    outage.stalls()
+    ballast.unlink()
+    outage.is_over()
+
+
+@contextmanager
+def closed(site: Site) -> Iterator[Path]:
+    """The outbox's file while nobody has it open."""
+    site.mail.stop()
+    site.outbox.database.close()
+    yield Path(str(site.outbox.database.url.database))
+
+
+def test_a_file_that_is_damaged(open_site: OpenSite, smtp: JournalSmtp, tmp_path: Path):
+    site = open_site(tmp_path)
+    outage = Outage(site, smtp)
+    with closed(site) as file:
+        whole = file.read_bytes()
+        page = 4_096
+        file.write_bytes(whole[:page] + b"\xa5" * (len(whole) - page))
+        outage.refuses("malformed", "restore it, or move it away")
+        outage.stalls()
+        file.write_bytes(whole)
+    outage.is_over()
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everyone may use, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp(prefix="outbox-"))
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def as_nobody(folder: Path) -> Iterator[None]:
+    """Give up what root may do, so that the permissions of the folder's files count."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for one in folder.iterdir():
+        os.chown(one, NOBODY, NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_file_that_may_not_be_written(open_site: OpenSite, open_folder: Path):
+    with JournalSmtp(open_folder / "journal") as smtp:
+        site = open_site(open_folder, MAIL_URL=url_of(smtp))
+        outage = Outage(site, smtp)
+        with closed(site) as file, as_nobody(open_folder):
+            file.chmod(0o444)
+            outage.refuses("readonly", "cannot be written by this user")
+            outage.stalls()
+            for one in open_folder.iterdir():  # what SQLite put beside it is as it was
+                one.chmod(0o644)
+            outage.is_over()
