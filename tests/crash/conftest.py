@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -37,6 +38,13 @@ def pytest_collection_modifyitems(
     if long:
         config.hook.pytest_deselected(items=long)
         items[:] = [one for one in items if one not in long]
+
+
+@pytest.fixture(autouse=True)
+def _unhurried(request: pytest.FixtureRequest) -> None:
+    """A long run may take longer than what is a hang elsewhere."""
+    if request.node.get_closest_marker("long"):
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(params=homes.NAMES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections import Counter
@@ -18,17 +19,23 @@ from tests.crash.points import HAND_OVER, POINTS, RARE, Stop
 AT_A_TIME = 2
 """Lives at a time: what one leaves, the other takes up, and the next."""
 
-RANDOM_SECONDS = 1.2
-"""The longest life of those that end at random, from before the courier is ready."""
+LIFE_SECONDS = 5.0
+"""How long a life takes at most, whatever it is meant to come to."""
 
-POINT_SECONDS = 2.0
-"""How long a life may take to come to its point, before it ends at random after all."""
+EARLY_SECONDS = 0.3
+"""How long a life takes at most that ends early, perhaps before its courier is ready."""
 
-PASSES = 12
+RECORDS = 40
+"""How many attempts a life that ends at random has recorded, at most."""
+
+PASSES = 20
 """How often a life passes its point, at most, until it ends there."""
 
 SENDS = 6
 """Mails that a life sends itself, when it does."""
+
+LOOK_SECONDS = 0.01
+"""How often a life's trace is looked at."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +64,23 @@ class Trace:
 class _Life:
     child: Child
     trace: Path
-    stop: Stop | None
     ends_at: float
+    ends_after: float = math.inf
+    """So many records."""
+    stop: Stop | None = None
 
     @property
-    def seconds_left(self) -> float:
-        return max(0.0, self.ends_at - time.monotonic())
+    def over(self) -> bool:
+        """Whether it has ended at its point, or should end now."""
+        return (
+            self.child.killed
+            or time.monotonic() > self.ends_at
+            or self._records >= self.ends_after
+        )
+
+    @property
+    def _records(self) -> int:
+        return sum(kind == "recorded" for kind, _ in journal.read(self.trace))
 
 
 class Lives:
@@ -90,44 +108,45 @@ class Lives:
                 while begun < kills and len(self._lives) < AT_A_TIME:
                     self._lives.append(self._begin(begun))
                     begun += 1
-                self._end(self._first_to_end())
-                killed(len(self.traces))
+                for life in [life for life in self._lives if life.over]:
+                    self._end(life)
+                    killed(len(self.traces))
+                wait([life.child.end for life in self._lives], LOOK_SECONDS)
         finally:
             for life in self._lives:
                 life.child.close()
 
     def _begin(self, number: int) -> _Life:
         trace = self._folder / f"trace-{number}"
-        stop, seconds = None, self._dice.uniform(0, RANDOM_SECONDS)
+        latest = time.monotonic() + LIFE_SECONDS
         if number % 2:
-            stop, seconds = self._next_stop(), POINT_SECONDS
-        sends = stop.point == HAND_OVER if stop else self._dice.random() < 0.5
-        if sends:
-            subjects = [f"life-{number}-{one}" for one in range(SENDS)]
-            arguments = self._config, self._accepted, subjects, stop, trace
-            child = Child(send_and_deliver, *arguments)
-        else:
-            child = Child(deliver, self._config, stop, trace)
-        return _Life(child, trace, stop, time.monotonic() + seconds)
+            stop = self._next_stop()
+            child = self._child(trace, stop, sends=stop.point == HAND_OVER)
+            return _Life(child, trace, latest, stop=stop)
+        child = self._child(trace, None, sends=number % 4 == 0)
+        if self._dice.random() < 0.2:
+            early = time.monotonic() + self._dice.uniform(0, EARLY_SECONDS)
+            return _Life(child, trace, early)
+        return _Life(child, trace, latest, self._dice.uniform(0, RECORDS))
 
     def _next_stop(self) -> Stop:
         """At the point that the fewest lives have ended at, or are going to."""
         ahead = Counter(life.stop.point for life in self._lives if life.stop)
         point = min(POINTS, key=lambda point: self.points_hit[point] + ahead[point])
-        passes = 1 if point in RARE else self._dice.randint(1, PASSES)
-        return Stop(point, passes)
+        return Stop(point, self._dice.randint(1, RARE.get(point, PASSES)))
 
-    def _first_to_end(self) -> _Life:
-        """A life that has ended at its point, or else whose time is up."""
-        first = min(self._lives, key=lambda life: life.ends_at)
-        ended = wait([life.child.end for life in self._lives], first.seconds_left)
-        return next((one for one in self._lives if one.child.end in ended), first)
+    def _child(self, trace: Path, stop: Stop | None, *, sends: bool) -> Child:
+        if not sends:
+            return Child(deliver, self._config, stop, trace)
+        subjects = [f"{trace.name}-{one}" for one in range(SENDS)]
+        return Child(
+            send_and_deliver, self._config, self._accepted, subjects, stop, trace
+        )
 
     def _end(self, life: _Life) -> None:
         if life.child.killed:
             assert life.stop
             self.points_hit[life.stop.point] += 1
-        life.child.kill()
         life.child.close()
         self._lives.remove(life)
         self.traces.append(Trace.read(life.trace))

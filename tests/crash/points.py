@@ -96,13 +96,15 @@ def _has_records(_lost: object, _where: object, records: Any, *_: object) -> boo
 
 
 HAND_OVER = "after a hand-over under a lease"
+CLAIM = "after a claim"
 BEGINNING = "after the beginning is written"
-RARE = {HAND_OVER, BEGINNING}
-"""Points that are on the way of few attempts."""
+RARE = {HAND_OVER: 1, CLAIM: 4, BEGINNING: 1}
+"""Points that are not on the way of every attempt; how often a courier surely comes
+there."""
 
 POINTS: Mapping[str, Point] = {
     HAND_OVER: Point(after, Outbox, "enqueue", _has_owner),
-    "after a claim": Point(after, Outbox, "claim", lambda claims, *_: claims),
+    CLAIM: Point(after, Outbox, "claim", lambda claims, *_: claims),
     BEGINNING: Point(after, Outbox, "begin"),
     "before MAIL": Point(
         before, SmtpLink, "command", lambda _, line, *__: line.startswith(b"MAIL")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,15 @@ from sqlalchemy import Engine, create_engine, select
 from flask_outbox.outbox.store import Outbox
 from tests.crash.aftermath import accepted
 from tests.crash.child import Child, Job
-from tests.crash.jobs import ORDERS, order_on, send_on
+from tests.crash.jobs import ORDERS, Config, order_on, send_on
 from tests.crash.wholeness import whole_messages
+from tests.waiting import eventually
 
-LIFE_SECONDS = 0.15
-"""The longest that a sender lives, from the moment when it begins to send."""
+MAILS = 8
+"""How many mails a sender has had accepted, at most, when its end comes near."""
+
+MORE_SECONDS = 0.02
+"""How much longer it lives, at most: about as long as a ``send()`` takes."""
 
 THREADS = 4
 """Senders in one process, which share commits."""
@@ -41,12 +46,21 @@ def orders(url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def _kill_senders(kills: int, job: Job, *arguments: Any) -> None:
+def _kill_senders(
+    kills: int, job: Job, config: Config, journal: Path, *rest: Any
+) -> None:
+    """Kill one sender after another, each after some of its mails."""
     dice = random.Random("a sender")
     for number in range(kills):
-        with Child(job, f"sender-{number}", *arguments) as sender:
+        wanted = len(accepted(journal)) + dice.randint(0, MAILS)
+        with Child(job, f"sender-{number}", config, journal, *rest) as sender:
             assert sender.hear() == "at work"
-            time.sleep(dice.uniform(0, LIFE_SECONDS))
+            eventually(partial(_has, journal, wanted))
+            time.sleep(dice.uniform(0, MORE_SECONDS))
+
+
+def _has(journal: Path, mails: int) -> bool:
+    return len(accepted(journal)) >= mails
 
 
 @pytest.mark.parametrize("kills", KILLS)

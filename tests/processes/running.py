@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -48,6 +49,7 @@ class Running:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
+                start_new_session=True,
             )
         self.began_at = time.monotonic()
 
@@ -72,8 +74,9 @@ class Running:
         return line.strip()
 
     def kill(self) -> None:
-        """End it as a power cut would, and return once it has."""
-        self.process.kill()
+        """End it and its children as a power cut would, and return once it has."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(PATIENCE_SECONDS)
 
     def signal(self, number: signal.Signals) -> None:

@@ -3,7 +3,7 @@
     python -m tests.processes.shop '{"MAIL_URL": "smtp://127.0.0.1:2525", …}'
 
 Prints ``http://127.0.0.1:PORT`` once it serves. ``SIGTERM`` ends it by ``sys.exit``, as
-servers do; ``SIGINT`` by Python's own ``KeyboardInterrupt``.
+servers do; ``SIGINT`` by Python's own ``KeyboardInterrupt``, even in the background.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ def main() -> None:
     """Serve until a signal comes."""
     app, _ = create_app(json.loads(sys.argv[1]))
     signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     server = make_server("127.0.0.1", 0, app, threaded=True)
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()

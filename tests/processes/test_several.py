@@ -66,21 +66,22 @@ def test_a_worker_that_is_killed_leaves_its_mail_to_the_others(
         "if not pid:\n"
         "    send()\n"
         "    time.sleep(60)\n"
-        "sys.stdin.read()\n"
         "mail.start()\n"
         "print(pid, flush=True)\n"
         "assert os.waitpid(pid, 0)[1] == 9\n"
         "assert mail.drain(20)",
         OUTBOX_LEASE_SECONDS=2,
     )
-    lines = {script.line(), script.line()}
-    pid = next(int(line) for line in lines if line.isdigit())
+    (sent, pid) = sorted([script.line(), script.line()], key=str.isdigit)
     server.wait_until(lambda: server.connections == 1)
-    os.kill(pid, signal.SIGKILL)
-    server.wait_until(lambda: server.connections == 0)
+    before = server.connections_made
+    os.kill(int(pid), signal.SIGKILL)
+    server.wait_until(
+        lambda: server.connections == 0 or server.connections_made > before
+    )
     server.behaviour = Behaviour()
     script.end()
-    assert [*_arrived(server), str(pid)] == sorted(lines, reverse=True)
+    assert _arrived(server) == [sent]
 
 
 def test_two_processes_on_one_outbox(open_shop: OpenShop, server: JournalSmtp):
@@ -104,7 +105,7 @@ def test_what_one_process_leaves_the_other_takes_up(
     second.get("/ping")
     server.wait_until(lambda: server.connections == 5)
     first.kill()
-    server.wait_until(lambda: server.connections == 0)
+    server.wait_until(lambda: server.connections <= 1)  # the second tries one at once
     server.behaviour = Behaviour()
     server.wait_for(5)
     eventually(lambda: second.get("/status")["counts"] == {"sent": 5})

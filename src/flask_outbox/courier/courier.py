@@ -30,6 +30,10 @@ FLUSH_SECONDS = 3.0
 """How long a stopping courier tries to write down what it knows. What it cannot, its
 lease gives to another."""
 
+DRAIN_SHARE = 0.5
+"""The part of the grace time in which a courier that drains begins new attempts: the
+rest is for their ends, since one that is cut off past the final dot is *unknown*."""
+
 CLOSE_SECONDS = 1.0
 """How long it then tries to say goodbye to its servers."""
 
@@ -96,7 +100,8 @@ class Courier:
     def stop(self, *, drain: bool = False) -> None:
         """Begin to wind down: finish what was begun, give the rest back.
 
-        With ``drain``, go on with what is due until nothing is, or the grace time ends.
+        With ``drain``, go on with what is due until nothing is, or half the grace time
+        is over.
         """
         self._drains = drain
         self._asked_to_stop = True
@@ -116,6 +121,7 @@ class Courier:
         """
         self._news = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._opened = asyncio.Event()
         self._claiming = asyncio.Lock()
         self._one_suspect = asyncio.Lock()
         self._recorder = Recorder(
@@ -149,6 +155,7 @@ class Courier:
         await self._duties.enroll()
         self._lanes = self._crew.make_lanes()
         await self._duties.open(self._lanes.values())
+        self._opened.set()
         self.emit(events.courier_started, engine=self._crew.engine)
         ready()
         async with asyncio.TaskGroup() as group:
@@ -313,8 +320,12 @@ class Courier:
     async def _finish(self, working: asyncio.Task[None]) -> None:
         """Finish what was begun; first, where that is wanted, begin all that is due."""
         if self._drains:
-            await self._until_nothing_is_due(working)
-        working.cancel()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._crew.grace_seconds * DRAIN_SHARE):
+                    await self._opened.wait()
+                    await self._until_nothing_is_due(working)
+        async with self._claiming:
+            working.cancel()
         while self._attempts:
             await asyncio.wait(self._attempts)
 
