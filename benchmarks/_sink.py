@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -89,16 +92,21 @@ class Conversation(asyncio.Protocol):
 
 
 async def serve(*, hanging: bool) -> None:
-    """Print the port, take mail until standard input ends, print how many came."""
+    """Print the port, take mail until standard input ends, print how many came.
+
+    The end of the input is also the end of a benchmark that was killed.
+    """
     loop = asyncio.get_running_loop()
     conversation = asyncio.Protocol if hanging else Conversation
     server = await loop.create_server(conversation, HOST, 0, backlog=1_000)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
-    print(Conversation.taken, flush=True)
+    with suppress(BrokenPipeError):
+        os.write(sys.stdout.fileno(), b"%d\n" % Conversation.taken)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hang", action="store_true", help="never say a word")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     asyncio.run(serve(hanging=parser.parse_args().hang))

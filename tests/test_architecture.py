@@ -25,6 +25,7 @@ FLOORS = {
     "message": 1,
     "delivery": 1,
     "config": 1,
+    "uwsgi_threads": 1,
     "mime": 2,
     "story": 2,
     "outbox.schema": 2,

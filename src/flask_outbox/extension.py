@@ -36,6 +36,7 @@ from .message import Message
 from .outbox.dialects import check_url
 from .outbox.records import MessageRecord, Receipt
 from .runtime import Runtime
+from .uwsgi_threads import refuse_without_threads
 
 EXTENSION = "outbox"
 """The name under which an app keeps its part in ``app.extensions``."""
@@ -52,7 +53,10 @@ class Installed:
         self._app = app
         self._making = threading.Lock()
         self._runtime: Runtime | None = None
-        check_url(self._settings(app.instance_path).url)
+        settings = self._settings(app.instance_path)
+        check_url(settings.url)
+        if settings.engine == "thread":
+            refuse_without_threads()
 
     @property
     def runtime(self) -> Runtime:

@@ -23,7 +23,7 @@ LIFE_SECONDS = 5.0
 """How long a life takes at most, whatever it is meant to come to."""
 
 EARLY_SECONDS = 0.3
-"""How long a life takes at most that ends early, perhaps before its courier is ready."""
+"""How long a life takes at most that ends early, maybe before its courier is ready."""
 
 RECORDS = 40
 """How many attempts a life that ends at random has recorded, at most."""

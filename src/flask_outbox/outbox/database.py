@@ -221,6 +221,7 @@ class Database:
             writer, self._writer = self._writer, None
             writer.invalidate()
             writer.close()
+            self.engine.dispose()  # what is idle would share what it knew of the file
             raise
 
     # The clock

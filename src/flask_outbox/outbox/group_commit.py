@@ -78,18 +78,37 @@ class GroupCommit:
         try:
             self._transaction(lambda connection: _run_all(batch, connection))
         except Exception as error:
-            self._isolate(batch, error)
+            if len(batch) == 1 or _concerns_all(error):
+                _finish_all(batch, error)
+            else:
+                self._isolate(batch)
         else:
-            for turn in batch:
-                turn.finish()
+            _finish_all(batch)
 
-    def _isolate(self, batch: Batch, error: Exception) -> None:
+    def _isolate(self, batch: Batch) -> None:
         """Let each work of a failed batch stand or fall alone."""
-        if len(batch) == 1:
-            batch[0].finish(error)
-        else:
-            for turn in batch:
-                self._commit([turn])
+        for turn in batch:
+            self._commit([turn])
+
+
+_DATABASE_ERRORS = {
+    "OperationalError",
+    "InterfaceError",
+    "OutboxUnavailable",
+    "SchemaError",
+}
+"""What drivers (PEP 249) and we raise when the database itself fails."""
+
+
+def _concerns_all(error: Exception) -> bool:
+    """Whether the database failed, not a work: then nobody need wait for it again."""
+    cause = getattr(error, "orig", None) or error
+    return any(kind.__name__ in _DATABASE_ERRORS for kind in type(cause).__mro__)
+
+
+def _finish_all(batch: Batch, error: Exception | None = None) -> None:
+    for turn in batch:
+        turn.finish(error)
 
 
 def _run_all(batch: Batch, connection: Connection) -> None:
