@@ -180,6 +180,7 @@ class Courier:
     async def _claim(self) -> None:
         """Take due messages in hand, as many as there are places."""
         self._more = False
+        await self._duties.assure_lease()
         for lane in self._open_lanes():
             wanted = self._holding.reserve(self._places())
             if not wanted:
@@ -252,7 +253,9 @@ class Courier:
         lane = self._lanes[held.lane]
         if not lane.open:
             self._give_back(held, f"lane {lane.name} is paused: {lane.reason}")
-        elif not self._duties.lease_holds() or not await self._begin(held):
+        elif not self._duties.lease_holds():
+            self._give_back(held, "its courier's lease may have run out")
+        elif not await self._begin(held):
             self.emit(events.lease_lost, message_id=held.id)
             self._holding.remove(held.id)
         else:
@@ -326,8 +329,8 @@ class Courier:
                     await self._until_nothing_is_due(working)
         async with self._claiming:
             working.cancel()
-        while self._attempts:
-            await asyncio.wait(self._attempts)
+        while len(self._holding):
+            await asyncio.wait([*self._attempts, working], timeout=REST_SECONDS)
 
     async def _until_nothing_is_due(self, working: asyncio.Task[None]) -> None:
         while not working.done():

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from queue import SimpleQueue
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,7 +21,9 @@ class DaemonPool:
 
     def __init__(self, threads: int, name: str) -> None:
         self._loop = asyncio.get_running_loop()
-        self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._calls: queue.SimpleQueue[Callable[[], object] | None] = (
+            queue.SimpleQueue()
+        )
         self._threads = threads
         for number in range(threads):
             threading.Thread(

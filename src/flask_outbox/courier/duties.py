@@ -61,10 +61,16 @@ class Duties:
         self._claiming = claiming
         self._courier = courier
         self._lease_until = 0.0
+        self._renewing = asyncio.Lock()
 
     def lease_holds(self) -> bool:
         """Whether the courier's leases surely hold at this moment."""
         return time.monotonic() < self._lease_until
+
+    async def assure_lease(self) -> None:
+        """Renew the courier's leases now if they may have run out."""
+        if not self.lease_holds():
+            await self._renew()
 
     async def enroll(self) -> None:
         """Announce the courier, however long the outbox is out of reach."""
@@ -130,6 +136,10 @@ class Duties:
         self._lease_until = until
 
     async def _renew(self) -> None:
+        async with self._renewing:
+            await self._extend()
+
+    async def _extend(self) -> None:
         until = time.monotonic() + self._crew.lease_seconds
         if await self._courier.in_thread(
             self._outbox.renew, self._id, self._crew.lease_seconds

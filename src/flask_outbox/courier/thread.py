@@ -47,8 +47,11 @@ class CourierThread:
         """
         self._stopped.set()
         self.courier.stop(drain=drain)
-        tidying = FLUSH_SECONDS + CLOSE_SECONDS
-        self._thread.join(self._crew.grace_seconds + tidying)
+        seconds = self._crew.grace_seconds + FLUSH_SECONDS + CLOSE_SECONDS
+        try:
+            self._thread.join(seconds)
+        except SystemExit:  # another greenlet's, under gevent: the end has begun anyway
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         while not self._stopped.is_set():

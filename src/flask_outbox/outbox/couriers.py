@@ -15,7 +15,11 @@ from .schema import LEASED, courier, message
 def register(
     connection: Connection, courier_id: str, engine: str, now: float, until: float
 ) -> None:
-    """Announce a courier of this process, with a first lease until ``until``."""
+    """Announce a courier of this process, with a first lease until ``until``.
+
+    Once more does no harm: the answer to the first time may have been lost.
+    """
+    unregister(connection, courier_id)
     connection.execute(
         courier.insert().values(
             id=courier_id,
