@@ -261,9 +261,14 @@ class Runtime:
             self._ends_at_exit = True
 
     def _end(self) -> None:
-        """Deliver what is due within the grace time; from then on mail is only kept."""
+        """Deliver what is due within the grace time; from then on mail is only kept.
+
+        Under gevent another greenlet's ``sys.exit()`` may arrive meanwhile: the end has
+        begun anyway.
+        """
         self._works_here = False
-        self.stop(drain=True)
+        with suppress(SystemExit):
+            self.stop(drain=True)
 
 
 def _run(delivery: Coroutine[Any, Any, Report]) -> Report:

@@ -26,7 +26,7 @@ from .duties import Duties
 from .holding import Holding
 from .recorder import Recorder
 
-FLUSH_SECONDS = 3.0
+FLUSH_SECONDS = 2.0
 """How long a stopping courier tries to write down what it knows. What it cannot, its
 lease gives to another."""
 
@@ -329,8 +329,12 @@ class Courier:
                     await self._until_nothing_is_due(working)
         async with self._claiming:
             working.cancel()
+        await asyncio.wait([working])
         while len(self._holding):
-            await asyncio.wait([*self._attempts, working], timeout=REST_SECONDS)
+            if self._attempts:
+                await asyncio.wait(self._attempts, timeout=REST_SECONDS)
+            else:  # it is being recorded, or is on its way to us
+                await asyncio.sleep(REST_SECONDS)
 
     async def _until_nothing_is_due(self, working: asyncio.Task[None]) -> None:
         while not working.done():

@@ -50,8 +50,9 @@ class CourierThread:
         seconds = self._crew.grace_seconds + FLUSH_SECONDS + CLOSE_SECONDS
         try:
             self._thread.join(seconds)
-        except SystemExit:  # another greenlet's, under gevent: the end has begun anyway
+        except SystemExit:  # another greenlet's, under gevent
             self._thread.join(seconds)
+            raise
 
     def _run(self) -> None:
         while not self._stopped.is_set():
