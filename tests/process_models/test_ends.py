@@ -15,6 +15,8 @@ from tests.servers import Behaviour
 from .kinds import KINDS
 from .stage import Stage, each
 
+pytestmark = pytest.mark.long
+
 GRACE_SECONDS = 4.0
 TIDY_SECONDS = 5.0
 """A server ends within its grace time and this, well before."""

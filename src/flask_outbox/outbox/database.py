@@ -217,11 +217,12 @@ class Database:
             impatient(self._writer)
         try:
             yield self._writer
-        except (exc.SQLAlchemyError, sqlite3.Error):
+        except (exc.SQLAlchemyError, sqlite3.Error) as error:
             writer, self._writer = self._writer, None
             writer.invalidate()
             writer.close()
-            self.engine.dispose()  # what is idle would share what it knew of the file
+            if "readonly" in str(error):
+                self.engine.dispose()  # idle ones would keep the file as it was
             raise
 
     # The clock
