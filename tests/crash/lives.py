@@ -19,16 +19,16 @@ from tests.crash.points import HAND_OVER, POINTS, RARE, Stop
 AT_A_TIME = 2
 """Lives at a time: what one leaves, the other takes up, and the next."""
 
-LIFE_SECONDS = 5.0
+LIFE_SECONDS = 2.0
 """How long a life takes at most, whatever it is meant to come to."""
 
 EARLY_SECONDS = 0.3
 """How long a life takes at most that ends early, maybe before its courier is ready."""
 
-RECORDS = 40
+RECORDS = 30
 """How many attempts a life that ends at random has recorded, at most."""
 
-PASSES = 20
+PASSES = 15
 """How often a life passes its point, at most, until it ends there."""
 
 SENDS = 6

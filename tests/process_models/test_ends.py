@@ -15,7 +15,6 @@ from tests.servers import Behaviour
 from .kinds import KINDS
 from .stage import Stage, each
 
-pytestmark = pytest.mark.long
 
 GRACE_SECONDS = 4.0
 TIDY_SECONDS = 5.0

@@ -51,7 +51,6 @@ monkey.patch_all()
 import gevent, sys
 from tests.process_models.app import mail, send
 
-pytestmark = pytest.mark.long
 send()
 gevent.spawn_later(0.3, sys.exit)
 """

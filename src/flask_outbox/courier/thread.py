@@ -23,6 +23,7 @@ class CourierThread:
         self._crew = crew
         self._stopped = threading.Event()
         self._ready = threading.Event()
+        self._ended = threading.Event()
         self._thread = threading.Thread(
             target=self._run, name="outbox-courier", daemon=True
         )
@@ -47,14 +48,27 @@ class CourierThread:
         """
         self._stopped.set()
         self.courier.stop(drain=drain)
-        seconds = self._crew.grace_seconds + FLUSH_SECONDS + CLOSE_SECONDS
+        if self._thread.is_alive():
+            self._wait_for_end(self._crew.grace_seconds + FLUSH_SECONDS + CLOSE_SECONDS)
+
+    def _wait_for_end(self, seconds: float) -> None:
+        """Wait even where another greenlet's `sys.exit` interrupts us, under gevent.
+
+        Not by ``join``: a thread whose ``join`` was interrupted counts as ended.
+        """
         try:
-            self._thread.join(seconds)
-        except SystemExit:  # another greenlet's, under gevent
-            self._thread.join(seconds)
+            self._ended.wait(seconds)
+        except SystemExit:
+            self._ended.wait(seconds)
             raise
 
     def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self._ended.set()
+
+    def _work(self) -> None:
         while not self._stopped.is_set():
             loop = asyncio.new_event_loop()
             try:
