@@ -15,7 +15,6 @@ from tests.servers import Behaviour
 from .kinds import KINDS
 from .stage import Stage, each
 
-
 GRACE_SECONDS = 4.0
 TIDY_SECONDS = 5.0
 """A server ends within its grace time and this, well before."""

@@ -29,7 +29,8 @@ def smtp(tmp_path: Path) -> Iterator[JournalSmtp]:
 @pytest.mark.parametrize("mails", [1, 40])
 def test_a_script_that_sends_and_ends(tmp_path: Path, smtp: JournalSmtp, mails: int):
     """Even when it ends before its courier is ready: nobody else may come for it."""
-    script = f"{SEND}for _ in range({mails}): print(f'sent {{send()}}\\n', end='', flush=True)\n"
+    say = "print(f'sent {send()}\\n', end='', flush=True)"
+    script = f"{SEND}for _ in range({mails}): {say}\n"
     config = {**QUICK, "MAIL_URL": url_of(smtp)}
     with Program((sys.executable, "-c", script), tmp_path / "app", config) as program:
         assert program.end() == 0, program.log
