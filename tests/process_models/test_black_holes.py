@@ -16,8 +16,6 @@ from .elsewhere import outbox_behind_proxy
 from .kinds import KINDS
 from .stage import Stage, each
 
-pytestmark = pytest.mark.long
-
 GRACE_SECONDS = 1.0
 TIDY_SECONDS = 5.0
 """A courier ends within its grace time and this."""
