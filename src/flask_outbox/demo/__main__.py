@@ -91,11 +91,11 @@ def _run(options: argparse.Namespace) -> int:
 
 def _serve(demo: Demo) -> None:
     logging.getLogger("flask_outbox").setLevel(logging.INFO)
-    print(f"The demo is at {demo.address}")
-    print(f"Its SMTP server listens on port {demo.smtp.port}.")
-    print(f"Its files are in {demo.folder}.")
-    print("Ctrl-C ends it.", flush=True)
     try:
+        print(f"The demo is at {demo.address}")
+        print(f"Its SMTP server listens on port {demo.smtp.port}.")
+        print(f"Its files are in {demo.folder}.")
+        print("Ctrl-C ends it.", flush=True)
         threading.Event().wait()
     except KeyboardInterrupt:
         print(file=sys.stderr)
