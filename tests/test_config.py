@@ -61,6 +61,8 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "MAIL_USE_SSL": (FLAG, NO_FLAG),
     "MAIL_USERNAME": (TEXT, NO_TEXT),
     "MAIL_PASSWORD": (TEXT, NO_TEXT),
+    "MAIL_OAUTH_TOKEN": ([(str, str), (repr, repr)], ["token", 5, "", b"token"]),
+    "MAIL_AUTH_UNENCRYPTED": (FLAG, NO_FLAG),
     "MAIL_DEFAULT_SENDER": (
         [
             ("ada@example.org", "ada@example.org"),
@@ -83,6 +85,8 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
         ["/no/such/ca.pem", str(HERE.parent), "", 5],
     ),
     "MAIL_TLS_VERIFY": (FLAG, NO_FLAG),
+    "MAIL_TLS_CLIENT_CERT_FILE": ([(HERE, str(HERE))], ["/no/such.pem", "", 5]),
+    "MAIL_TLS_CLIENT_KEY_FILE": ([(HERE, str(HERE))], ["/no/such.pem", "", 5]),
     "OUTBOX_URL": (TEXT, NO_TEXT),
     "OUTBOX_ENGINE": _words("thread", "external"),
     "OUTBOX_DURABILITY": _words("full", "process"),
@@ -101,7 +105,7 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
 }
 """For each key what it takes, with what becomes of it, and some of what it refuses."""
 
-SECRET = {"MAIL_PASSWORD", "MAIL_URL", "OUTBOX_URL"}
+SECRET = {"MAIL_PASSWORD", "MAIL_OAUTH_TOKEN", "MAIL_URL", "OUTBOX_URL"}
 """Keys whose value no error may show."""
 
 
@@ -305,8 +309,9 @@ def test_a_url_says_all_of_it(url: str, wanted: SmtpSettings):
                 "MAIL_SERVER": "m.example.com",
                 "MAIL_USERNAME": "user",
                 "MAIL_PASSWORD": "secret",
+                "MAIL_USE_TLS": True,
             },
-            SmtpSettings("m.example.com", 25, **LOGIN),
+            SmtpSettings("m.example.com", 25, "starttls", **LOGIN),
         ),
     ],
 )
@@ -314,6 +319,16 @@ def test_flask_mails_keys_mean_what_they_mean_there(
     config: dict[str, Any], wanted: SmtpSettings
 ):
     assert _smtp(**config) == wanted
+
+
+def test_a_login_by_token():
+    settings = _smtp(MAIL_URL="smtps://ada%40b.org@a", MAIL_OAUTH_TOKEN=str)
+    assert settings == SmtpSettings("a", 465, "tls", "ada@b.org", oauth_token=str)
+
+
+def test_a_login_over_a_link_that_is_safe_without_tls():
+    settings = _smtp(MAIL_URL="smtp://user:secret@a", MAIL_AUTH_UNENCRYPTED=True)
+    assert settings == SmtpSettings("a", 25, **LOGIN, auth_unencrypted=True)
 
 
 def test_timeouts_and_tls_go_with_either():
@@ -325,6 +340,8 @@ def test_timeouts_and_tls_go_with_either():
         "MAIL_LOCAL_HOSTNAME": "app.example.com",
         "MAIL_TLS_CA_FILE": HERE,
         "MAIL_TLS_VERIFY": False,
+        "MAIL_TLS_CLIENT_CERT_FILE": HERE,
+        "MAIL_TLS_CLIENT_KEY_FILE": HERE,
         "MAIL_MAX_EMAILS": 5,
         "OUTBOX_CONCURRENCY": 6,
     }
@@ -337,6 +354,8 @@ def test_timeouts_and_tls_go_with_either():
         "tls",
         ca_file=str(HERE),
         verify=False,
+        client_cert_file=str(HERE),
+        client_key_file=str(HERE),
         local_hostname="app.example.com",
         connect_timeout_seconds=1,
         command_timeout_seconds=2,
@@ -407,6 +426,25 @@ def test_keys_that_contradict_each_other(debug: bool):
         ),
         ({"MAIL_SERVER": "a", "MAIL_USERNAME": "b"}, "has no password"),
         ({"MAIL_SERVER": "a", "MAIL_PASSWORD": "b"}, "has no user name"),
+        ({"MAIL_URL": "smtp://b:c@a"}, "MAIL_AUTH_UNENCRYPTED"),
+        (
+            {"MAIL_SERVER": "a", "MAIL_USERNAME": "b", "MAIL_PASSWORD": "c"},
+            "The login would go to a:25 unencrypted",
+        ),
+        ({"MAIL_URL": "smtps://a", "MAIL_OAUTH_TOKEN": str}, "no user name is set"),
+        (
+            {"MAIL_URL": "smtps://b:c@a", "MAIL_OAUTH_TOKEN": str},
+            "a password is set too",
+        ),
+        ({"MAIL_URL": "smtp://b@a", "MAIL_OAUTH_TOKEN": str}, "unencrypted"),
+        (
+            {"MAIL_URL": "smtps://a", "MAIL_TLS_CLIENT_KEY_FILE": HERE},
+            "set MAIL_TLS_CLIENT_CERT_FILE too",
+        ),
+        (
+            {"MAIL_URL": "smtp://a", "MAIL_TLS_CLIENT_CERT_FILE": HERE},
+            "set MAIL_USE_TLS or MAIL_USE_SSL",
+        ),
     ):
         with pytest.raises(ConfigError, match=words):
             Settings.read(config, default_url=URL, debug=debug)

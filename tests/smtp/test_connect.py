@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import aiosmtplib
 import pytest
 
 from flask_outbox.config import SmtpSettings
 from flask_outbox.delivery import Outcome
 from flask_outbox.transports import smtp_connect
 from flask_outbox.transports.smtp import SmtpTransport
-from tests.servers import CLOSE, STALL, Drip, JournalSmtp, ScriptedSmtp, Step
+from tests.servers import CLOSE, STALL, Drip, ScriptedSmtp, Step
 
 from .talk import (
     GREETING,
@@ -28,7 +26,6 @@ from .talk import (
     QUIT,
     attempt,
     deliver_once,
-    ehlo,
     settings_for,
 )
 
@@ -208,97 +205,3 @@ def test_an_own_name_that_cannot_be_said() -> None:
         made = deliver_once(settings_for(server, local_hostname="a b\r\nMAIL"))
     assert "MAIL_LOCAL_HOSTNAME" in made.reason
     assert server.connections_made == 0
-
-
-# ------------------------------------------------------------------------------ AUTH
-
-
-def test_a_login_with_a_real_server(journal: Path) -> None:
-    with JournalSmtp(journal, users={"ada": SECRET}) as server:
-        made = deliver_once(settings_for(server, username="ada", password=SECRET))
-        (mail,) = server.wait_for(1)
-    assert made.outcomes == [Outcome.ACCEPTED]
-    assert mail.login == "ada"
-    assert "us: authenticated as ada" in made.dialogue
-    assert_no_secret(made.dialogue)
-
-
-def assert_no_secret(lines: list[str]) -> None:
-    text = "\n".join(lines)
-    for secret in (SECRET, f"\0ada\0{SECRET}"):
-        assert secret not in text
-        assert base64.b64encode(secret.encode()).decode() not in text
-
-
-def test_a_wrong_password(journal: Path) -> None:
-    with JournalSmtp(journal, users={"ada": "another"}) as server:
-        made = deliver_once(settings_for(server, username="ada", password=SECRET))
-    assert "rejected the login of 'ada' (535 5.7.8" in made.reason
-    assert "MAIL_PASSWORD" in made.reason
-    assert_no_secret([*made.dialogue, made.reason])
-
-
-def test_no_login_where_one_is_demanded(journal: Path) -> None:
-    with JournalSmtp(journal, users={"ada": SECRET}) as server:
-        made = deliver_once(settings_for(server))
-    assert "takes no mail before a login or TLS (530 5.7.0" in made.reason
-    assert "MAIL_USERNAME" in made.reason
-
-
-def test_a_login_where_none_is_offered(journal: Path) -> None:
-    with ScriptedSmtp(HELLO) as server:
-        made = deliver_once(settings_for(server, username="ada", password=SECRET))
-        server.wait_for_end()
-    assert "offers no login without TLS" in made.reason
-    assert server.commands() == ["EHLO client.test"]
-
-
-def test_only_ways_to_log_in_that_we_do_not_know() -> None:
-    with ScriptedSmtp([GREETING, ehlo("AUTH GSSAPI")]) as server:
-        made = deliver_once(settings_for(server, username="ada", password=SECRET))
-        server.wait_for_end()
-    assert "No suitable authentication method" in made.reason
-    assert server.commands() == ["EHLO client.test"]
-
-
-def test_a_login_that_fails_for_now() -> None:
-    script = [GREETING, ehlo("AUTH LOGIN"), Step("AUTH", b"454 4.7.0 later\r\n")]
-    with ScriptedSmtp(script) as server:
-        made = deliver_once(settings_for(server, username="ada", password=SECRET))
-    assert "cannot check the login of 'ada' at the moment (454 4.7.0" in made.reason
-
-
-def test_cram_md5_keeps_the_password_to_itself() -> None:
-    script = [
-        GREETING,
-        ehlo("AUTH CRAM-MD5 PLAIN"),
-        Step("AUTH CRAM-MD5", b"334 PDE4OTYuNjk3MTcwOTUyQHg+\r\n"),
-        Step("", b""),
-        Step("YWRhI", b"235 2.7.0 welcome\r\n"),
-        *ONE_MAIL,
-        QUIT,
-    ]
-    with ScriptedSmtp(script) as server:
-        made = deliver_once(settings_for(server, username="ada", password=SECRET))
-    assert made.outcomes == [Outcome.ACCEPTED]
-
-
-def test_the_server_goes_right_after_the_login(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Between aiosmtplib's last look at the connection and our session's first."""
-    log_in = aiosmtplib.SMTP.login
-
-    async def log_in_and_lose(
-        self: aiosmtplib.SMTP, username: str, password: str
-    ) -> object:
-        reply = await log_in(self, username, password)
-        while self.is_connected:
-            await asyncio.sleep(0)
-        return reply
-
-    monkeypatch.setattr(aiosmtplib.SMTP, "login", log_in_and_lose)
-    script = [GREETING, ehlo("AUTH PLAIN"), Step("AUTH", b"235 ok\r\n", CLOSE)]
-    with ScriptedSmtp(script) as server:
-        made = deliver_once(settings_for(server, username="ada", password=SECRET))
-    assert "closed the connection before the first mail" in made.reason

@@ -133,7 +133,7 @@ def settings_changes(step: str, answer: str, authority: Authority) -> dict[str, 
     if step == "STARTTLS":
         changes.update(security="starttls", ca_file=authority.ca_file)
     if step == "AUTH":
-        changes.update(username="ada", password="secret")
+        changes.update(username="ada", password="secret", auth_unencrypted=True)
     return changes
 
 

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import warnings
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+)
 
 from flask_outbox.delivery import Outcome
 from flask_outbox.transports.smtp import SmtpTransport
@@ -246,6 +253,111 @@ def test_a_secure_server_that_falls_silent_is_cut_off(authority: Authority) -> N
     context = authority.context(HOST)
     with ScriptedSmtp([Step("", STALL)], implicit_tls=context) as server:
         asyncio.run(run(server))
+
+
+# ------------------------------------------------------------------------ old versions
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_server_with_nothing_newer_than_tls_1_1(
+    mode: str, verify: bool, authority: Authority
+) -> None:
+    """Refused even where certificates are not verified."""
+    context = authority.context(HOST)
+    context.set_ciphers("ALL:@SECLEVEL=0")  # or OpenSSL 3 would not serve it at all
+    context.options &= ~(ssl.OP_NO_TLSv1 | ssl.OP_NO_TLSv1_1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    made, commands = deliver_to(
+        mode, context, *SECRET_TALK, ca_file=authority.ca_file, verify=verify
+    )
+    assert "The TLS handshake with" in made.reason
+    assert "no TLS version from 1.2 on" in made.reason
+    assert not any("AUTH" in line or "MAIL" in line for line in commands)
+
+
+# ------------------------------------------------------------------ client certificates
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_server_that_demands_a_certificate_of_ours(
+    mode: str, version: ssl.TLSVersion, authority: Authority
+) -> None:
+    context = authority.context(HOST, demanding=True)
+    context.maximum_version = version
+    files = authority.client_files("app.example.com")
+    made, _ = deliver_to(
+        mode, context, *SECRET_TALK, ca_file=authority.ca_file, **files
+    )
+    assert made.outcomes == [Outcome.ACCEPTED]
+
+
+def test_certificate_and_key_in_one_file(authority: Authority, tmp_path: Path) -> None:
+    files = authority.client_files("app.example.com")
+    both = tmp_path / "both.pem"
+    both.write_text("".join(Path(one).read_text() for one in files.values()))
+    context = authority.context(HOST, demanding=True)
+    made, _ = deliver_to(
+        "tls",
+        context,
+        *SECRET_TALK,
+        ca_file=authority.ca_file,
+        client_cert_file=str(both),
+    )
+    assert made.outcomes == [Outcome.ACCEPTED]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("shown", ["none", "a stranger's"])
+def test_a_server_that_demands_a_certificate_and_gets_no_good_one(
+    mode: str,
+    version: ssl.TLSVersion,
+    shown: str,
+    authority: Authority,
+    stranger: Authority,
+) -> None:
+    context = authority.context(HOST, demanding=True)
+    context.maximum_version = version
+    files = {} if shown == "none" else stranger.client_files("app.example.com")
+    made, commands = deliver_to(
+        mode, context, *SECRET_TALK, ca_file=authority.ca_file, **files
+    )
+    assert "MAIL_TLS_CLIENT_CERT_FILE" in made.reason
+    assert not any("AUTH" in line or "MAIL" in line for line in commands)
+
+
+def test_client_certificates_that_cannot_be_loaded(
+    authority: Authority, stranger: Authority, tmp_path: Path
+) -> None:
+    good = authority.client_files("app.example.com")
+    locked = tmp_path / "locked.pem"
+    locked.write_bytes(locked_key())
+    no_pem = tmp_path / "no.pem"
+    no_pem.write_text("no certificate")
+    other = stranger.client_files("app.example.com")["client_key_file"]
+    for files, words in (
+        ({**good, "client_key_file": str(locked)}, "the key has a passphrase"),
+        ({**good, "client_key_file": other}, "KEY_VALUES_MISMATCH"),
+        ({**good, "client_key_file": str(no_pem)}, str(no_pem)),
+        ({"client_cert_file": str(no_pem)}, str(no_pem)),
+        ({"client_cert_file": str(tmp_path / "gone.pem")}, "No such file"),
+    ):
+        with ScriptedSmtp() as server:
+            made = deliver_once(settings_for(server, security="tls", **files))
+        assert "MAIL_TLS_CLIENT_CERT_FILE" in made.reason
+        assert words in made.reason
+        assert server.connections_made == 0
+
+
+def locked_key() -> bytes:
+    return ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"passphrase")
+    )
 
 
 # --------------------------------------------------------------------- the wrong port

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..errors import ConfigError
 
@@ -85,6 +85,15 @@ def as_seconds(name: str, value: Any) -> float:
     if not 0 < seconds < float("inf"):
         raise wrong(name, value, "a number of seconds above 0, or a timedelta")
     return seconds
+
+
+def as_callable(name: str, value: Any) -> Callable[..., Any]:
+    """A function, or anything else that can be called."""
+    if not callable(value):
+        raise ConfigError(
+            f"{name} is of type {type(value).__name__}: it must be a function."
+        )
+    return cast(Callable[..., Any], value)
 
 
 def as_choice(*words: str) -> Convert:

@@ -8,6 +8,7 @@ from typing import Any
 
 from .convert import (
     Convert,
+    as_callable,
     as_choice,
     as_flag,
     as_path,
@@ -83,6 +84,24 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("MAIL_USERNAME", "str", None, "The name to log in with.", as_text, "none"),
     Key("MAIL_PASSWORD", "str", None, "The password of that name.", as_secret, "none"),
+    Key(
+        "MAIL_OAUTH_TOKEN",
+        "callable",
+        None,
+        "Log in by XOAUTH2, with the access token that this function returns, instead "
+        "of ``MAIL_PASSWORD``. It is called without arguments for each new connection, "
+        "in a thread of its own and without an application context.",
+        as_callable,
+        "none",
+    ),
+    Key(
+        "MAIL_AUTH_UNENCRYPTED",
+        "bool",
+        False,
+        "Log in over a link without TLS too, where anyone on the path can read the "
+        "password.",
+        as_flag,
+    ),
     Key(
         "MAIL_DEFAULT_SENDER",
         "str or (name, address)",
@@ -173,6 +192,23 @@ KEYS: tuple[Key, ...] = (
         "Verify the server's certificate and name. "
         "False lets anyone on the path read the mail and the password.",
         as_flag,
+    ),
+    Key(
+        "MAIL_TLS_CLIENT_CERT_FILE",
+        "path",
+        None,
+        "Show the server the certificate in this PEM file, with its chain, when it "
+        "asks for one.",
+        as_path,
+        "none",
+    ),
+    Key(
+        "MAIL_TLS_CLIENT_KEY_FILE",
+        "path",
+        None,
+        "The PEM file with that certificate's private key, which has no passphrase.",
+        as_path,
+        "the certificate's file",
     ),
     Key(
         "OUTBOX_URL",

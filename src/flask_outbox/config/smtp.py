@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -23,8 +23,13 @@ class SmtpSettings:
     """``plain``, ``starttls`` (demanded) or ``tls`` (from the first byte)."""
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    oauth_token: Callable[[], Any] | None = None
+    """Gives the access token with which `username` logs in, in place of a password."""
+    auth_unencrypted: bool = False
     ca_file: str | None = None
     verify: bool = True
+    client_cert_file: str | None = None
+    client_key_file: str | None = None
     local_hostname: str | None = None
     connect_timeout_seconds: float = 15.0
     command_timeout_seconds: float = 60.0
@@ -63,10 +68,22 @@ def smtp_settings(
         )
     if place is None:
         return None
+    settings = _with_the_rest(place, values)
+    _check_login(settings)
+    _check_client_certificate(settings)
+    return settings
+
+
+def _with_the_rest(place: dict[str, Any], values: Mapping[str, Any]) -> SmtpSettings:
+    """The settings, of a place and the keys that go with every place."""
     return SmtpSettings(
         **place,
+        oauth_token=values["MAIL_OAUTH_TOKEN"],
+        auth_unencrypted=values["MAIL_AUTH_UNENCRYPTED"],
         ca_file=values["MAIL_TLS_CA_FILE"],
         verify=values["MAIL_TLS_VERIFY"],
+        client_cert_file=values["MAIL_TLS_CLIENT_CERT_FILE"],
+        client_key_file=values["MAIL_TLS_CLIENT_KEY_FILE"],
         local_hostname=values["MAIL_LOCAL_HOSTNAME"],
         connect_timeout_seconds=values["MAIL_CONNECT_TIMEOUT_SECONDS"],
         command_timeout_seconds=values["MAIL_COMMAND_TIMEOUT_SECONDS"],
@@ -94,11 +111,13 @@ def _from_keys(values: Mapping[str, Any]) -> dict[str, Any]:
     elif values["MAIL_USE_SSL"]:
         security = "tls"
     port = values["MAIL_PORT"] or (465 if security == "tls" else 25)
-    return _with_login(
-        {"host": values["MAIL_SERVER"], "port": port, "security": security},
-        values["MAIL_USERNAME"],
-        values["MAIL_PASSWORD"],
-    )
+    return {
+        "host": values["MAIL_SERVER"],
+        "port": port,
+        "security": security,
+        "username": values["MAIL_USERNAME"],
+        "password": values["MAIL_PASSWORD"],
+    }
 
 
 def _from_url(url: str) -> dict[str, Any] | None:
@@ -114,15 +133,13 @@ def _from_url(url: str) -> dict[str, Any] | None:
         return None
     _check_url(parts)
     security = _SCHEMES[parts.scheme]
-    return _with_login(
-        {
-            "host": parts.hostname,
-            "port": port or _DEFAULT_PORTS[security],
-            "security": security,
-        },
-        unquote(parts.username) if parts.username else None,
-        unquote(parts.password) if parts.password else None,
-    )
+    return {
+        "host": parts.hostname,
+        "port": port or _DEFAULT_PORTS[security],
+        "security": security,
+        "username": unquote(parts.username) if parts.username else None,
+        "password": unquote(parts.password) if parts.password else None,
+    }
 
 
 def _check_url(parts: SplitResult) -> None:
@@ -141,13 +158,39 @@ def _check_url(parts: SplitResult) -> None:
         raise ConfigError(f"MAIL_URL has something after the host and port. {_ENCODE}")
 
 
-def _with_login(
-    place: dict[str, Any], username: str | None, password: str | None
-) -> dict[str, Any]:
-    if bool(username) != bool(password):
+def _check_login(settings: SmtpSettings) -> None:
+    """Refuse half a login, two in one, and one that anyone on the path could read."""
+    username, password = settings.username, settings.password
+    if settings.oauth_token is not None:
+        if password or not username:
+            what = "a password is set too" if password else "no user name is set"
+            raise ConfigError(
+                f"MAIL_OAUTH_TOKEN logs in a user name with a token, and {what}: set "
+                "MAIL_USERNAME and no MAIL_PASSWORD, or the same in MAIL_URL."
+            )
+    elif bool(username) != bool(password):
         absent = "password" if username else "user name"
         raise ConfigError(
             f"The mail server's login has no {absent}: set both the user name and the "
             "password, or neither."
         )
-    return {**place, "username": username, "password": password}
+    if username and settings.security == "plain" and not settings.auth_unencrypted:
+        raise ConfigError(
+            f"The login would go to {settings.place} unencrypted, for anyone on the "
+            "path to read. Set MAIL_USE_TLS (usually port 587) or MAIL_USE_SSL "
+            "(usually 465), or begin MAIL_URL with smtp+starttls:// or smtps://. Where "
+            "the link is safe, MAIL_AUTH_UNENCRYPTED = True says so."
+        )
+
+
+def _check_client_certificate(settings: SmtpSettings) -> None:
+    if settings.client_key_file and not settings.client_cert_file:
+        raise ConfigError(
+            "MAIL_TLS_CLIENT_KEY_FILE is set without its certificate: set "
+            "MAIL_TLS_CLIENT_CERT_FILE too."
+        )
+    if settings.client_cert_file and settings.security == "plain":
+        raise ConfigError(
+            "MAIL_TLS_CLIENT_CERT_FILE is set, and no TLS is: set MAIL_USE_TLS or "
+            "MAIL_USE_SSL, or begin MAIL_URL with smtp+starttls:// or smtps://."
+        )

@@ -6,14 +6,15 @@ import asyncio
 import socket
 import ssl
 from functools import cached_property
-from typing import cast
 
 import aiosmtplib
 
 from ..config import SmtpSettings
 from ..delivery import Progress
 from . import smtp_trouble
+from .smtp_client import Client
 from .smtp_link import SmtpLink
+from .smtp_login import log_in
 from .smtp_offer import Offer
 from .smtp_session import SmtpSession
 from .smtp_trouble import Step, as_reply
@@ -36,7 +37,7 @@ class SmtpConnector:
         and when it is cancelled, no connection is left behind. Credentials leave only
         after all that the settings demand of the connection has been met.
         """
-        client: _Client | None = None
+        client: Client | None = None
         try:
             client = await self._client()
             async with asyncio.timeout(self._settings.connect_timeout_seconds):
@@ -49,12 +50,12 @@ class SmtpConnector:
             if client is not None:
                 client.close()
 
-    async def _client(self) -> _Client:
+    async def _client(self) -> Client:
         """A client that has done nothing yet; what is slow about it is done once."""
         if self._own_name is None:
             self._own_name = await own_name()
         settings = self._settings
-        return _Client(
+        return Client(
             hostname=settings.host,
             port=settings.port,
             local_hostname=self._own_name or "localhost",
@@ -66,12 +67,9 @@ class SmtpConnector:
 
     @cached_property
     def _tls_context(self) -> ssl.SSLContext:
-        try:
-            return tls_context(self._settings)
-        except OSError as error:
-            raise smtp_trouble.bad_ca_file(error, self._settings) from error
+        return tls_context(self._settings)
 
-    async def _make_ready(self, client: _Client, progress: Progress) -> None:
+    async def _make_ready(self, client: Client, progress: Progress) -> None:
         settings = self._settings
         greeting = await client.connect()
         progress.note("us", f"connected to {settings.place}")
@@ -84,10 +82,12 @@ class SmtpConnector:
         if settings.security == "starttls":
             await self._secure(client, progress)
         if settings.username is not None:
-            await self._log_in(client, settings.username, progress)
+            reply = await log_in(client, settings)
+            progress.note("us", f"authenticated as {settings.username}")
+            progress.note("them", str(reply))
         client.step = Step.READY
 
-    async def _secure(self, client: _Client, progress: Progress) -> None:
+    async def _secure(self, client: Client, progress: Progress) -> None:
         if not client.supports_extension("starttls"):
             raise smtp_trouble.no_starttls(self._settings)
         client.step = Step.STARTTLS
@@ -96,52 +96,18 @@ class SmtpConnector:
         progress.note("us", self._tls_words(client))
         await _greet(client, progress)
 
-    async def _log_in(self, client: _Client, username: str, progress: Progress) -> None:
-        if not client.supports_extension("auth"):
-            raise smtp_trouble.no_auth(self._settings)
-        client.step = Step.AUTH
-        reply = await client.login(username, self._settings.password or "")
-        progress.note("us", f"authenticated as {username}")
-        progress.note("them", str(as_reply(reply.code, reply.message)))
-
-    def _tls_words(self, client: _Client) -> str:
+    def _tls_words(self, client: Client) -> str:
         version = client.get_transport_info("ssl_object").version()
         verified = "verified" if self._settings.verify else "NOT verified"
         return f"{version}, certificate {verified}"
 
-    def _take_over(self, client: _Client) -> SmtpSession:
+    def _take_over(self, client: Client) -> SmtpSession:
         """Give the connection to a session of ours; the client forgets it."""
         link = SmtpLink(client.release_transport())
         return SmtpSession(link, Offer.read(client.esmtp_extensions), self._settings)
 
 
-class _Client(aiosmtplib.SMTP):
-    """aiosmtplib's client, which also knows how far it came and can let go."""
-
-    step = Step.REACH
-
-    def close(self) -> None:
-        """Cut the connection at once: a lingering TLS farewell helps nobody here."""
-        transport = self.transport
-        if transport is not None and self.step is Step.REACH:
-            self.step = Step.GREETING
-        super().close()
-        if transport is not None:
-            cast(asyncio.Transport, transport).abort()
-
-    def release_transport(self) -> asyncio.Transport:
-        """Return the transport and forget it, so that nothing here can close it.
-
-        Raises aiosmtplib's `SMTPServerDisconnected` if it is closed already.
-        """
-        if not self.is_connected:
-            raise aiosmtplib.SMTPServerDisconnected("Connection lost")
-        transport = cast(asyncio.Transport, self.transport)
-        self.transport = self.protocol = None
-        return transport
-
-
-async def _greet(client: _Client, progress: Progress) -> None:
+async def _greet(client: Client, progress: Progress) -> None:
     """Say EHLO, or HELO to a server that does not know it (RFC 5321 section 3.2)."""
     client.step = Step.EHLO
     progress.note("us", f"EHLO {client.local_hostname}")
@@ -156,13 +122,31 @@ async def _greet(client: _Client, progress: Progress) -> None:
 
 
 def tls_context(settings: SmtpSettings) -> ssl.SSLContext:
-    """TLS from 1.2 on, verified unless the settings say otherwise in so many words."""
-    context = ssl.create_default_context(cafile=settings.ca_file)
+    """TLS from 1.2 on, verified unless the settings say otherwise in so many words.
+
+    Raises `TransportDown` for files of the settings that cannot be loaded.
+    """
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+    except OSError as error:
+        raise smtp_trouble.bad_ca_file(error, settings) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if not settings.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    if settings.client_cert_file is not None:
+        try:
+            context.load_cert_chain(
+                settings.client_cert_file, settings.client_key_file, _no_passphrase
+            )
+        except (OSError, ValueError) as error:
+            raise smtp_trouble.bad_client_certificate(error, settings) from error
     return context
+
+
+def _no_passphrase() -> str:
+    """Stand between OpenSSL and the terminal, where it would ask and wait."""
+    raise ValueError("the key has a passphrase")
 
 
 async def own_name() -> str:
@@ -175,7 +159,7 @@ async def own_name() -> str:
     return name if "." in name and name.isascii() and name.isprintable() else ""
 
 
-def _address_literal(client: _Client) -> str:
+def _address_literal(client: Client) -> str:
     """What EHLO says for want of a name (RFC 5321 section 4.1.4): ``[192.0.2.1]``."""
     address = str(client.get_transport_info("sockname")[0]).partition("%")[0]
     return f"[IPv6:{address}]" if ":" in address else f"[{address}]"

@@ -10,7 +10,7 @@ import errno
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 
 import aiosmtplib
@@ -28,6 +28,7 @@ class Step(StrEnum):
     GREETING = "before its greeting"
     EHLO = "after EHLO"
     STARTTLS = "after STARTTLS"
+    ASK = "while MAIL_OAUTH_TOKEN was asked for a token"
     AUTH = "while logging in"
     READY = "before the first mail"
 
@@ -65,6 +66,19 @@ def bad_ca_file(error: OSError, settings: SmtpSettings) -> TransportDown:
     )
 
 
+def bad_client_certificate(error: Exception, settings: SmtpSettings) -> TransportDown:
+    """The certificate that we would show, or its key, cannot be loaded."""
+    files = f"MAIL_TLS_CLIENT_CERT_FILE ({settings.client_cert_file})"
+    if settings.client_key_file:
+        files += f" with MAIL_TLS_CLIENT_KEY_FILE ({settings.client_key_file})"
+    reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+    return TransportDown(
+        f"The client certificate in {files} cannot be loaded ({reason}). Both must be "
+        "PEM and readable by this process, and the key must be that certificate's and "
+        "have no passphrase."
+    )
+
+
 def no_starttls(settings: SmtpSettings) -> TransportDown:
     """The server does not offer the STARTTLS that was demanded."""
     return TransportDown(
@@ -83,6 +97,33 @@ def no_auth(settings: SmtpSettings) -> TransportDown:
         f"{settings.place} offers no login {how}, so MAIL_USERNAME cannot be used. "
         "Many servers offer it only after STARTTLS (MAIL_USE_TLS, usually port 587); "
         "a server that asks for none wants MAIL_USERNAME and MAIL_PASSWORD removed."
+    )
+
+
+def unencrypted_login(settings: SmtpSettings) -> TransportDown:
+    """There is no TLS, and nobody said that a login may do without."""
+    return TransportDown(
+        f"The link to {settings.place} is not encrypted, so no login was sent. Use "
+        "MAIL_USE_TLS or MAIL_USE_SSL; where the link is safe, "
+        "MAIL_AUTH_UNENCRYPTED = True says so."
+    )
+
+
+def no_xoauth2(offered: Iterable[str], settings: SmtpSettings) -> TransportDown:
+    """The server does not take the token that we would bring."""
+    ways = ", ".join(sorted(one.upper() for one in offered)) or "none that has a name"
+    return TransportDown(
+        f"{settings.place} offers no login by XOAUTH2, which MAIL_OAUTH_TOKEN needs "
+        f"(it offers {ways}). Set MAIL_PASSWORD instead, or MAIL_SERVER to a host "
+        "that takes tokens."
+    )
+
+
+def no_token(what: str, settings: SmtpSettings) -> TransportDown:
+    """The function that gives the token failed: ``what`` says how."""
+    return TransportDown(
+        f"MAIL_OAUTH_TOKEN gave no token for {settings.place}: it {what}. It must "
+        "return the access token as a non-empty string. No login and no mail was sent."
     )
 
 
@@ -138,22 +179,50 @@ def _untrusted(error: BaseException, step: Step, settings: SmtpSettings) -> str:
     )
 
 
+_HANDSHAKE_HINTS = (
+    (
+        "PROTOCOL",
+        "The server may know no TLS version from 1.2 on: nothing older is used.",
+    ),
+    (
+        "CERTIFICATE",
+        "The server wants a certificate of ours that it trusts: set "
+        "MAIL_TLS_CLIENT_CERT_FILE.",
+    ),
+    (
+        "UNKNOWN_CA",
+        "The server does not trust the certificate in MAIL_TLS_CLIENT_CERT_FILE.",
+    ),
+    (
+        "HANDSHAKE_FAILURE",
+        "The server may want a certificate of ours (MAIL_TLS_CLIENT_CERT_FILE), or "
+        "share no cipher with us.",
+    ),
+)
+"""What the reason of a failed handshake contains → what to look at."""
+
+
 def _no_handshake(error: BaseException, step: Step, settings: SmtpSettings) -> str:
     assert isinstance(error, ssl.SSLError)
-    hint = (
-        "If the port wants STARTTLS (usually 587), use MAIL_USE_TLS or "
-        "smtp+starttls:// in MAIL_URL."
-        if settings.security == "tls"
-        else "The server may know no TLS version from 1.2 on."
-    )
-    return (
-        f"The TLS handshake with {settings.place} failed ({error.reason or error}). "
-        f"{hint}"
-    )
+    reason = error.reason or str(error)
+    hint = "The server may know no TLS version from 1.2 on."
+    if settings.security == "tls":
+        hint = (
+            "If the port wants STARTTLS (usually 587), use MAIL_USE_TLS or "
+            "smtp+starttls:// in MAIL_URL."
+        )
+    hint = next((words for part, words in _HANDSHAKE_HINTS if part in reason), hint)
+    return f"The TLS handshake with {settings.place} failed ({reason}). {hint}"
 
 
 def _too_slow(error: BaseException, step: Step, settings: SmtpSettings) -> str:
     seconds = f"{settings.connect_timeout_seconds:g} s"
+    if step is Step.ASK:
+        return (
+            f"MAIL_OAUTH_TOKEN gave no token for {settings.place} within {seconds}, "
+            "connecting included. Look at where it gets the token from; "
+            "MAIL_CONNECT_TIMEOUT_SECONDS is the bound."
+        )
     if step is Step.REACH:
         return (
             f"{settings.place} did not answer within {seconds}. Check MAIL_SERVER and "
@@ -186,6 +255,12 @@ def _login_rejected(error: BaseException, step: Step, settings: SmtpSettings) ->
         return (
             f"{settings.place} cannot check the login of {settings.username!r} at the "
             f"moment ({_said(error)}). Look at the server's log."
+        )
+    if settings.oauth_token is not None:
+        return (
+            f"{settings.place} rejected the login of {settings.username!r} by token "
+            f"({_said(error)}). Check MAIL_USERNAME, and that the token of "
+            "MAIL_OAUTH_TOKEN is fresh, for this user, and allowed to send by SMTP."
         )
     return (
         f"{settings.place} rejected the login of {settings.username!r} "
@@ -222,10 +297,13 @@ def _bad_reply(error: BaseException, step: Step, settings: SmtpSettings) -> str:
 
 
 def _hung_up(error: BaseException, step: Step, settings: SmtpSettings) -> str:
+    certificate = ""
+    if settings.security != "plain" and step in (Step.GREETING, Step.EHLO):
+        certificate = "want a certificate of ours (MAIL_TLS_CLIENT_CERT_FILE), "
     return (
         f"{settings.place} closed the connection {step}. It may be restarting, limit "
-        "connections, or not be a mail server of this kind: check MAIL_PORT and the "
-        "server's log."
+        f"connections, {certificate}or not be a mail server of this kind: check "
+        "MAIL_PORT and the server's log."
     )
 
 
