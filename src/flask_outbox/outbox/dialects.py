@@ -182,7 +182,17 @@ def _open_postgresql(url: URL, durability: str) -> Engine:
         "keepalives_idle": CONNECT_SECONDS,
         "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
     }
-    return _open_server(url, arguments)
+    from .impatient_psycopg import connect
+
+    engine = _open_server(url, arguments)
+
+    @event.listens_for(engine, "do_connect")
+    def connect_impatiently(
+        _dialect: object, _record: object, args: list[Any], options: dict[str, Any]
+    ) -> object:
+        return connect(ANSWER_SECONDS, *args, **options)
+
+    return engine
 
 
 def _open_mysql(url: URL, durability: str) -> Engine:

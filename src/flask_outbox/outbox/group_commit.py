@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
@@ -15,15 +16,27 @@ Batch = list["_Turn[Any]"]
 
 
 class _Turn(Generic[T]):
-    """One caller's work, and what came of it."""
+    """One caller's work, what came of it, and whether this caller commits for all."""
 
-    __slots__ = ("done", "error", "result", "work")
+    __slots__ = ("_called", "done", "error", "leads", "result", "work")
 
     def __init__(self, work: Work[T]) -> None:
         self.work = work
+        self.leads = False
         self.done = False
         self.result: T
         self.error: Exception | None = None
+        self._called = threading.Lock()
+        self._called.acquire()
+
+    def wait(self) -> None:
+        """Return once it is done, or is to lead."""
+        self._called.acquire()
+
+    def lead(self) -> None:
+        """Have its caller commit for all that wait."""
+        self.leads = True
+        self._called.release()
 
     def run(self, connection: Connection) -> None:
         self.result = self.work(connection)
@@ -31,6 +44,8 @@ class _Turn(Generic[T]):
     def finish(self, error: Exception | None = None) -> None:
         self.error = error
         self.done = True
+        if not self.leads:
+            self._called.release()
 
     def outcome(self) -> T:
         assert self.done
@@ -42,37 +57,60 @@ class _Turn(Generic[T]):
 class GroupCommit:
     """Runs each caller's work durably, many callers to a commit.
 
-    Whoever comes first commits for all who came until then; the others find their work
-    done when their turn comes. Nobody returns before a commit that holds its work. Work
-    may run twice (alone, when the batch that it was in failed), so it must have no
-    effect but on its connection.
+    Whoever comes first leads: it commits for all who came until then, and the first of
+    those who came meanwhile leads next. The others return as soon as their work is
+    done, and nobody before a commit that holds it. Work may run twice (alone, when the
+    batch that it was in failed), so it must have no effect but on its connection.
     """
 
     def __init__(
         self, transaction: Callable[[Callable[[Connection], None]], None]
     ) -> None:
         self._transaction = transaction
+        self._changing = threading.Lock()
         self._waiting: deque[_Turn[Any]] = deque()
-        self._committing = threading.Lock()
+        self._led = False
 
     def run(self, work: Work[T]) -> T:
         """Return what ``work`` returned, once it is committed; raise what it raised."""
         turn = _Turn(work)
-        self._waiting.append(turn)
-        with self._committing:
-            if not turn.done:
+        with self._changing:
+            self._waiting.append(turn)
+            turn.leads = not self._led
+            self._led = True
+        try:
+            if not turn.leads:
+                turn.wait()
+            if turn.leads:
                 self._commit_for_all(turn)
+        finally:
+            self._leave(turn)
         return turn.outcome()
 
     def _commit_for_all(self, leader: _Turn[Any]) -> None:
         """Commit what waits; what an interruption leaves undone waits on."""
-        batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        with self._changing:
+            batch = list(self._waiting)
+            self._waiting.clear()
         try:
             self._commit(batch)
         except BaseException:
             undone = [one for one in batch if not one.done and one is not leader]
-            self._waiting.extendleft(reversed(undone))
+            with self._changing:
+                self._waiting.extendleft(reversed(undone))
             raise
+
+    def _leave(self, turn: _Turn[Any]) -> None:
+        """Wait no longer, even if interrupted; let the next lead if this one did."""
+        if turn.done and not turn.leads:
+            return
+        with self._changing:
+            with suppress(ValueError):
+                self._waiting.remove(turn)
+            if turn.leads:
+                self._led = bool(self._waiting)
+                if self._led:
+                    self._waiting[0].lead()
 
     def _commit(self, batch: Batch) -> None:
         try:
