@@ -400,7 +400,7 @@ def test_a_url_that_cannot_be_says_what_to_do(url: str, advice: str):
 @pytest.mark.parametrize("sign", ["/", "?", "#", "[", "@@"])
 def test_no_error_shows_a_password(sign: str):
     """A password that was not percent-encoded, in its first and in its second half."""
-    url = f"smtp://user:hunter2{sign}swordfish@m.example.com"
+    url = f"smtps://user:hunter2{sign}swordfish@m.example.com"
     try:
         settings = _read(MAIL_URL=url)
     except ConfigError as refused:

@@ -148,7 +148,7 @@ def _said(caplog: pytest.LogCaptureFixture, logger: str) -> list[tuple[int, str]
 def _deliver(server: JournalSmtp, folder: Path, **config: Any) -> str:
     """Send one message to its end; its id."""
     url = url_of(server).replace("//", "//shop:hunter2@")
-    app = make_app(folder, MAIL_URL=url, **config)
+    app = make_app(folder, MAIL_URL=url, MAIL_AUTH_UNENCRYPTED=True, **config)
     site = Site(app, Mail(app))
     receipt = site.send()
     site.settled(receipt)

@@ -100,7 +100,9 @@ def test_a_rejected_login_pauses_the_lane(make_site: MakeSite, tmp_path):
     users = {"shop": "right"}
     with JournalSmtp(tmp_path / "users", users=users) as server:
         place = f"{server.host}:{server.port}"
-        site = make_site(MAIL_URL=f"smtp://shop:wrong@{place}")
+        site = make_site(
+            MAIL_URL=f"smtp://shop:wrong@{place}", MAIL_AUTH_UNENCRYPTED=True
+        )
         receipt = site.send()
         (paused, *_) = site.wait_for(events.lane_paused)
         assert f"{place} rejected the login of 'shop'" in paused["reason"]

@@ -473,7 +473,7 @@ POINTS = {
 
 NEEDS = {
     "TLS": {"security": "starttls"},
-    "AUTH": {"username": "ada", "password": "secret"},
+    "AUTH": {"username": "ada", "password": "secret", "auth_unencrypted": True},
 }
 
 
