@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from flask_outbox import Mail, events
+from flask_outbox import Mail, State, events
 from flask_outbox.errors import OutboxUnavailable
 from flask_outbox.outbox import dialects
 from tests.mail.site import Site, make_app, url_of
-from tests.servers import JournalSmtp
+from tests.servers import Behaviour, JournalSmtp
+from tests.waiting import eventually
 
 from .black_holes import locked
 from .elsewhere import PORTS, outbox_behind_proxy
@@ -29,6 +30,7 @@ RESUME_SECONDS = 10.0
 """Within this of the database's return couriers deliver again, by themselves."""
 
 DUE_SECONDS = 0.5
+LEASE_SECONDS = 1.0
 OUTAGE_SECONDS = 2.0
 LONG_OUTAGE_SECONDS = 60.0
 NOBODY = 65_534
@@ -172,6 +174,29 @@ def test_a_server_that_falls_silent(
     assert all(accepted) or seconds > dialects.ANSWER_SECONDS
     assert not all(accepted) or seconds < dialects.ANSWER_SECONDS
     outage.is_over()
+
+
+def test_an_outage_that_outlasts_the_lease(
+    open_site: OpenSite,
+    smtp: JournalSmtp,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """A courier does not take itself for dead: it records what it has delivered."""
+    smtp.behaviour = Behaviour(hang=True)
+    site = open_site(tmp_path / "app", OUTBOX_LEASE_SECONDS=LEASE_SECONDS)
+    receipt = site.send()
+    smtp.wait_until(lambda: smtp.held)
+
+    def out_of_reach(*_: object) -> bool:
+        raise OutboxUnavailable("no answer")
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(site.outbox, "renew", out_of_reach)
+        time.sleep(2 * LEASE_SECONDS)
+    smtp.behaviour = Behaviour()
+    eventually(lambda: site.mail.get(receipt.id).state is State.SENT)
+    assert len(smtp.mails) == 1
 
 
 # ------------------------------------------------------------------------ a file's

@@ -149,7 +149,14 @@ class Duties:
             await self._register()
 
     async def _sweep(self) -> None:
-        """Take up what dead couriers, lost answers and lost links left behind."""
+        """Take up what dead couriers, lost answers and lost links left behind.
+
+        Where this courier's own lease ran out, the outbox was out of reach: the others
+        may live as well, and get the time to say so.
+        """
+        if not self.lease_holds():
+            await self._renew()
+            return
         hold = self._crew.policy.unknown_wait_seconds is None
         for message_id, courier, state in await self._courier.in_thread(
             lambda: self._outbox.rescue(hold=hold)
