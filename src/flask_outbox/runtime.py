@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from email.message import Message as StandardMessage
@@ -177,7 +177,8 @@ class Runtime:
         self.start_if_wanted()
         joined = Joined(self.outbox.database, session)
         receipt = joined.enqueue(new)
-        joined.on_commit(self._wake)
+        if not receipt.duplicate:
+            joined.on_commit(self._wake_when)
         return receipt
 
     def _keep_leased(self, new: NewMessage, courier: Courier) -> Receipt:
@@ -196,6 +197,11 @@ class Runtime:
         courier = self._courier()
         if courier is not None:
             courier.wake()
+
+    def _wake_when(self, over: Callable[[], bool]) -> None:
+        courier = self._courier()
+        if courier is not None:
+            courier.wake_when(over)
 
     def _courier(self) -> Courier | None:
         return self._thread.courier if self._thread is not None else None

@@ -43,6 +43,9 @@ STORE_THREADS = 2
 REST_SECONDS = 0.05
 """The shortest rest: what is due may be in another courier's hands at this moment."""
 
+COMMIT_LOOK_SECONDS = 0.002
+"""How often to look whether the app's commit is over: it takes about as long."""
+
 _log = logging.getLogger("flask_outbox")
 
 
@@ -96,6 +99,10 @@ class Courier:
     def wake(self) -> None:
         """Look for due messages now."""
         self._call(self._wake)
+
+    def wake_when(self, over: Callable[[], bool]) -> None:
+        """Look for due messages once ``over()``, which takes as long as a commit."""
+        self._call(self._wake_when, over)
 
     def stop(self, *, drain: bool = False) -> None:
         """Begin to wind down: finish what was begun, give the rest back.
@@ -300,6 +307,13 @@ class Courier:
 
     def _wake(self) -> None:
         self._news.set()
+
+    def _wake_when(self, over: Callable[[], bool]) -> None:
+        if over():
+            self._wake()
+        else:
+            loop = asyncio.get_running_loop()
+            loop.call_later(COMMIT_LOOK_SECONDS, self._wake_when, over)
 
     def _stop(self) -> None:
         self._stopping.set()

@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
-from sqlalchemy import Connection, Engine, exc, inspect, text
+from sqlalchemy import Connection, Engine, exc, text
 
 from ..errors import OutboxUnavailable, SchemaError
 from ..offhub import off_hub
@@ -24,7 +24,8 @@ from .dialects import (
 )
 from .gate import Gate
 from .group_commit import GroupCommit
-from .schema import REVISION, VERSION_TABLE, metadata
+from .schema import REVISION
+from .versions import OUTDATED, version_of
 
 T = TypeVar("T")
 
@@ -76,6 +77,11 @@ class Database:
     # Opening
 
     @property
+    def opened(self) -> bool:
+        """Whether it is open, and its tables checked."""
+        return self._engine is not None
+
+    @property
     def engine(self) -> Engine:
         """The SQLAlchemy engine, its tables checked.
 
@@ -114,6 +120,8 @@ class Database:
         present = _version(engine)
         if present == REVISION:
             return
+        if present == OUTDATED:
+            raise self._outdated()
         if self.embedded:
             self.upgrade(engine)
             return
@@ -137,20 +145,37 @@ class Database:
 
     def upgrade(self, engine: Engine | None = None) -> None:
         """Make the tables, or bring them to this version; nothing if they are."""
-        from .migrations import UnknownRevision, upgrade
-
         own = engine or self.connect()
         try:
-            with self.errors():
-                upgrade(own)
+            with self.errors(), own.begin() as connection:
+                self.upgrade_on(connection)
+        finally:
+            if engine is None:
+                own.dispose()
+
+    def upgrade_on(self, connection: Connection) -> None:
+        """The same in a transaction which whoever began it commits."""
+        from .migrations import UnknownRevision, upgrade
+
+        present = version_of(connection)
+        if present == REVISION:
+            return
+        if present == OUTDATED:
+            raise self._outdated()
+        try:
+            upgrade(connection)
         except UnknownRevision as error:
             raise SchemaError(
                 f"The outbox at {self.shown} is of a version that this Flask-Outbox, "
                 f"which knows {REVISION}, does not know: install a newer Flask-Outbox."
             ) from error
-        finally:
-            if engine is None:
-                own.dispose()
+
+    def _outdated(self) -> SchemaError:
+        return SchemaError(
+            f"The outbox's tables at {self.shown} were made by the app's own "
+            f"migrations, and are not those of version {REVISION}, which this "
+            "Flask-Outbox needs: run 'flask db migrate' and 'flask db upgrade'."
+        )
 
     def close(self) -> None:
         """Give all connections back; the next use opens new ones."""
@@ -268,29 +293,5 @@ class Database:
 
 
 def _version(engine: Engine) -> str | None:
-    """The version of the tables, whoever made them, or None where there are none.
-
-    It only reads: the app may hold the write lock at this moment.
-    """
-    reader = engine.execution_options(outbox_reading=True)
-    return _revision(reader) or (REVISION if _made_by_the_app(reader) else None)
-
-
-def _made_by_the_app(engine: Engine) -> bool:
-    """Whether all tables are there, without a version of ours (see `add_tables`)."""
-    present = inspect(engine)
-    return all(
-        present.has_table(table.name)
-        and set(table.columns.keys())
-        <= {column["name"] for column in present.get_columns(table.name)}
-        for table in metadata.sorted_tables
-    )
-
-
-def _revision(engine: Engine) -> str | None:
-    """The version that our own migrations have written down."""
-    with engine.connect() as connection:
-        if not engine.dialect.has_table(connection, VERSION_TABLE):
-            return None
-        found: Any = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))  # noqa: S608
-        return found and str(found)
+    with engine.execution_options(outbox_reading=True).connect() as connection:
+        return version_of(connection)

@@ -233,6 +233,11 @@ SERVER_NOW = {
 """Backend → the question what time its server has, in epoch seconds."""
 
 _ADVICE = {
+    "transaction is aborted": "An earlier statement of it failed: roll it back.",
+    "read-only transaction": "Its transaction may only read: send in one that may "
+    "write.",
+    "read only transaction": "Its transaction may only read: send in one that may "
+    "write.",
     "locked": "Another process has held the write lock for too long.",
     "lock": "Another process has held a lock for too long.",
     "readonly": "Its file or folder cannot be written by this user.",

@@ -70,7 +70,7 @@ def enqueue(
 
 def _enqueue_one(connection: Connection, new: NewMessage, owner: str | None) -> Receipt:
     if new.key is not None:
-        present = _with_key(connection, new.key)
+        present = with_key(connection, new.key)
         if present:
             return present
     _add_message.run(connection, _message_row(new, owner))
@@ -85,7 +85,8 @@ _SAME_KEY = select(message.c.id, message.c.message_id).where(
 )
 
 
-def _with_key(connection: Connection, key: str) -> Receipt | None:
+def with_key(connection: Connection, key: str) -> Receipt | None:
+    """The message with ``key``, as a duplicate's receipt; None where there is none."""
     row = connection.execute(_SAME_KEY, {"key": key}).first()
     return Receipt(row.id, row.message_id, duplicate=True) if row else None
 

@@ -21,7 +21,7 @@ class Hot:
     def __init__(self, statement: UpdateBase, columns: Iterable[str] = ()) -> None:
         self._statement = statement
         self._columns = tuple(columns) or None
-        self._compiled: dict[str, tuple[str, Sequence[str] | None]] = {}
+        self._compiled: dict[tuple[str, str], tuple[str, Sequence[str] | None]] = {}
 
     def run(self, connection: Connection, row: Row) -> int:
         """Execute it once; how many rows it changed."""
@@ -43,7 +43,7 @@ class Hot:
             )
 
     def _text(self, connection: Connection) -> tuple[str, Sequence[str] | None]:
-        name = connection.dialect.name
+        name = (connection.dialect.name, connection.dialect.driver)
         if name not in self._compiled:
             compiled: Any = self._statement.compile(
                 dialect=connection.dialect, column_keys=self._columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,25 +11,35 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
-_ALONE = threading.Lock()
+_alone = threading.Lock()
 """Alembic keeps the running migration in a global: one at a time in a process."""
+
+
+def _renew_lock() -> None:
+    """Whoever held the lock at a fork does not exist in the child."""
+    global _alone  # noqa: PLW0603
+    _alone = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class UnknownRevision(Exception):
     """The tables are of a version that these migrations do not know."""
 
 
-def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the tables behind ``engine`` to ``revision``, in one transaction.
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Bring the tables to ``revision``, in the transaction of ``connection``.
 
     Safe to run from several processes at once, and again.
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
-    with _ALONE, engine.begin() as connection, _exclusively(connection):
-        config.attributes["connection"] = connection
+    config.attributes["connection"] = connection
+    with _alone, _exclusively(connection):
         try:
             command.upgrade(config, revision)
         except CommandError as error:

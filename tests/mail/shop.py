@@ -1,0 +1,134 @@
+"""A shop whose orders and mail are in one database: what its transactions hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from flask_outbox import Message, MessageNotFound, Receipt
+from tests.mail.site import ADA, Site
+
+KINDS = ("flask-sqlalchemy", "session", "connection")
+"""What a transaction may be held by."""
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Order(Base):
+    __tablename__ = "shop_order"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+
+
+class Shop:
+    """One site, its engine, and one holder of transactions (``till``) of some kind."""
+
+    def __init__(self, site: Site, engine: Engine, till: Any) -> None:
+        self.site = site
+        self.engine = engine
+        self.till = till
+
+    def order(self, number: int, **wishes: Any) -> Receipt:
+        """Add an order and its mail to the till's transaction."""
+        self.till.execute(Order.__table__.insert().values(number=number))  # type: ignore[attr-defined]
+        return self.send(number, **wishes)
+
+    def send(self, number: int = 0, **wishes: Any) -> Receipt:
+        """Send a mail in the till's transaction."""
+        wishes.setdefault("session", self.till)
+        return self.site.mail.send(
+            Message(f"Order {number}", [ADA], "Thank you\n"), **wishes
+        )
+
+    def orders(self) -> list[int]:
+        """The orders that anybody can see."""
+        with self.engine.connect() as connection:
+            return list(connection.scalars(select(Order.number)))
+
+    def kept(self, *receipts: Receipt) -> list[bool]:
+        """Whether each mail is there for anybody to see."""
+        return [self._is_kept(receipt) for receipt in receipts]
+
+    def rows(self) -> int:
+        """How many rows the outbox has, whatever of."""
+        from flask_outbox.outbox.schema import content, message, recipient
+        from flask_outbox.outbox.schema import event as events
+
+        with self.site.outbox.database.reading() as connection:
+            return sum(
+                connection.scalar(select(func.count()).select_from(table)) or 0
+                for table in (message, content, recipient, events)
+            )
+
+    def _is_kept(self, receipt: Receipt) -> bool:
+        try:
+            self.site.get(receipt)
+        except MessageNotFound:
+            return False
+        return True
+
+
+def begins_properly(engine: Engine) -> None:
+    """Have Python's SQLite driver leave transactions to SQLAlchemy."""
+    if engine.dialect.name != "sqlite":
+        return
+
+    @event.listens_for(engine, "connect")
+    def leave(driver: Any, _record: object) -> None:
+        driver.isolation_level = None
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+
+@contextmanager
+def opened(site: Site, url: str, kind: str) -> Iterator[Shop]:
+    """A new shop on the database ``url``; it leaves nothing behind."""
+    engine = create_engine(url)
+    begins_properly(engine)
+    make_tables(url)
+    try:
+        with till_of(site, engine, url, kind) as till:
+            yield Shop(site, engine, till)
+    finally:
+        engine.dispose()
+        drop_tables(url)
+
+
+def make_tables(url: str) -> None:
+    """The shop's own, by an engine that waits for SQLite's lock."""
+    engine = create_engine(url)
+    Base.metadata.create_all(engine)
+    engine.dispose()
+
+
+def drop_tables(url: str) -> None:
+    engine = create_engine(url)
+    Base.metadata.drop_all(engine)
+    engine.dispose()
+
+
+@contextmanager
+def till_of(site: Site, engine: Engine, url: str, kind: str) -> Iterator[Any]:
+    """Something to begin transactions with."""
+    if kind == "session":
+        with Session(engine) as session:
+            yield session
+    elif kind == "connection":
+        with engine.connect() as connection:
+            yield connection
+    else:
+        site.app.config["SQLALCHEMY_DATABASE_URI"] = url
+        db = SQLAlchemy(site.app)
+        with site.app.app_context():
+            begins_properly(db.engine)
+            yield db.session
+            db.session.remove()
+            db.engine.dispose()

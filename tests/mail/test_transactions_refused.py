@@ -1,0 +1,352 @@
+"""What cannot be a transaction for a mail: an error that says why, and nothing kept."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import URL, Engine, create_engine, make_url, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from flask_outbox import ConfigError, Message, OutboxUnavailable
+from flask_outbox.outbox.database import Database
+from tests.mail import shop as shops
+from tests.mail.conftest import MakeSite
+from tests.mail.shop import Order, Shop, begins_properly
+from tests.mail.site import ADA, Site
+from tests.servers import JournalSmtp
+
+
+@pytest.fixture
+def shop(make_site: MakeSite, url: str) -> Iterator[Shop]:
+    with shops.opened(make_site(OUTBOX_URL=url), url, "session") as shop:
+        yield shop
+
+
+@contextmanager
+def engine_on(url: str | URL, **options: Any) -> Iterator[Engine]:
+    engine = create_engine(url, **options)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def send(site: Site, session: Any, **wishes: Any) -> None:
+    site.mail.send(Message("Hello", [ADA], "Hello\n"), session=session, **wishes)
+
+
+# ------------------------------------------------------------------ another database
+
+
+def _refused(site: Site, session: Any) -> str:
+    with pytest.raises(ConfigError) as refused:
+        send(site, session)
+    assert site.outbox.list() == []
+    return str(refused.value)
+
+
+def test_another_file(site: Site, tmp_path: Path):
+    with (
+        engine_on(f"sqlite:///{tmp_path / 'app.db'}") as engine,
+        Session(engine) as session,
+    ):
+        said = _refused(site, session)
+    assert f"session= is on sqlite:///{tmp_path / 'app.db'}" in said
+    assert f"tables, which are kept in {site.outbox.database.shown}: two" in said
+    assert "two databases cannot commit as one. Set OUTBOX_URL to the app's" in said
+
+
+def test_a_database_in_memory(site: Site):
+    with engine_on("sqlite://") as engine, engine.connect() as connection:
+        assert "session= is on sqlite://" in _refused(site, connection)
+
+
+def test_another_kind_of_database(shop: Shop, tmp_path: Path, site: Site):
+    if shop.engine.dialect.name == "sqlite":
+        pytest.skip("the site's own outbox is on SQLite")
+    with shop.engine.connect() as connection:
+        assert "two databases cannot commit as one" in _refused(site, connection)
+    with (
+        engine_on(f"sqlite:///{tmp_path / 'app.db'}") as engine,
+        engine.connect() as connection,
+    ):
+        assert "session= is on sqlite" in _refused(shop.site, connection)
+
+
+def test_another_database_of_the_same_server(shop: Shop, bare_url: str):
+    if shop.engine.dialect.name == "sqlite":
+        pytest.skip("it has no server")
+    Database(bare_url).upgrade()
+    with engine_on(bare_url) as engine, Session(engine) as session:
+        said = _refused(shop.site, session)
+    assert make_url(bare_url).render_as_string() in said
+
+
+def test_a_password_is_not_shown(shop: Shop, site: Site):
+    if shop.engine.dialect.name != "postgresql":
+        pytest.skip("only this server takes any password from a trusted place")
+    url = shop.engine.url.set(password="secret")
+    with engine_on(url) as engine, engine.connect() as connection:
+        assert "secret" not in _refused(site, connection)
+
+
+def test_another_schema_of_the_same_database(shop: Shop):
+    """Its tables of the same names are somebody else's outbox."""
+    if shop.engine.dialect.name != "postgresql":
+        pytest.skip("only PostgreSQL has schemas within a database")
+    with shop.engine.connect() as connection:
+        connection.execute(text("CREATE SCHEMA tenant"))
+        connection.execute(text("SET LOCAL search_path TO tenant"))
+        assert "not on the outbox's own tables" in _refused(shop.site, connection)
+
+
+def test_a_session_on_several_databases(
+    shop: Shop, tmp_path: Path, server: JournalSmtp
+):
+    """Its first one is not the outbox's: the connection of the right one is wanted."""
+    with (
+        engine_on(f"sqlite:///{tmp_path / 'orders.db'}") as orders,
+        Session(orders, binds={Order: shop.engine}) as session,
+    ):
+        said = _refused(shop.site, session)
+        assert "pass session.connection(bind_arguments={'bind': engine})" in said
+        send(shop.site, session.connection(bind_arguments={"bind": shop.engine}))
+        session.rollback()
+        assert shop.rows() == 0
+        send(shop.site, session.connection(bind_arguments={"bind": shop.engine}))
+        session.commit()
+    server.wait_for(1)
+
+
+# -------------------------------------------------- the same database by another name
+
+
+def test_the_same_file_by_another_name(site: Site, tmp_path: Path, server: JournalSmtp):
+    site.make_ready()
+    other = tmp_path / "other.db"
+    other.symlink_to(str(site.outbox.database.url.database))
+    with engine_on(f"sqlite:///{other}") as engine, engine.begin() as connection:
+        send(site, connection)
+    with (
+        engine_on("sqlite://", creator=lambda: sqlite3.connect(other)) as engine,
+        engine.begin() as connection,
+    ):
+        send(site, connection)
+    server.wait_for(2)
+
+
+def test_the_same_server_by_another_name(shop: Shop, server: JournalSmtp):
+    if shop.engine.dialect.name == "sqlite":
+        pytest.skip("it has no server")
+    url = shop.engine.url.set(host="localhost")
+    with engine_on(url) as engine, engine.begin() as connection:
+        send(shop.site, connection)
+    server.wait_for(1)
+
+
+# --------------------------------------------------------------- not a session at all
+
+
+def test_what_is_no_session(site: Site):
+    maker = sessionmaker(create_engine("sqlite://"))
+    for session in ("sqlite://", maker, maker.kw["bind"], object(), 0):
+        with pytest.raises(TypeError) as refused:
+            send(site, session)
+        assert f"session= is of type {type(session).__name__}" in str(refused.value)
+        assert "pass a synchronous SQLAlchemy Session" in str(refused.value)
+    assert site.outbox.list() == []
+
+
+def test_an_asynchronous_session(shop: Shop):
+    if shop.engine.dialect.name != "postgresql":
+        pytest.skip("its driver is the one here that has an asynchronous half")
+    engine = create_async_engine(shop.engine.url)
+    for session in (AsyncSession(engine), engine):
+        with pytest.raises(TypeError, match=r"of type Async.*pass a synchronous"):
+            send(shop.site, session)
+
+
+# ------------------------------------------------- transactions that cannot hold mail
+
+
+def test_a_closed_connection(shop: Shop):
+    connection = shop.engine.connect()
+    connection.close()
+    with pytest.raises(OutboxUnavailable) as refused:
+        send(shop.site, connection)
+    assert "session= cannot be used: This Connection is closed" in str(refused.value)
+    assert "Nothing was stored." in str(refused.value)
+
+
+def test_a_session_that_waits_for_its_rollback(shop: Shop):
+    session = shop.till
+    session.add_all([Order(number=1), Order(number=1)])
+    with pytest.raises(IntegrityError):
+        session.flush()
+    with pytest.raises(OutboxUnavailable, match=r"session= cannot be used: .*rollback"):
+        send(shop.site, session)
+    session.rollback()
+    send(shop.site, session)
+    session.commit()
+
+
+def test_a_failed_transaction(shop: Shop):
+    if shop.engine.dialect.name != "postgresql":
+        pytest.skip("only PostgreSQL takes no more statements after an error")
+    with shop.engine.connect() as connection:
+        with pytest.raises(Exception, match="nowhere"):
+            connection.execute(text("SELECT nowhere"))
+        with pytest.raises(OutboxUnavailable) as refused:
+            send(shop.site, connection)
+    assert "current transaction is aborted" in str(refused.value)
+    assert "An earlier statement of it failed: roll it back." in str(refused.value)
+
+
+def test_a_transaction_in_two_phases(shop: Shop):
+    if shop.engine.dialect.name == "sqlite":
+        pytest.skip("it has no such transactions")
+    with Session(shop.engine, twophase=True) as session:
+        assert "two-phase" in _refused(shop.site, session)
+
+
+def test_autocommit(shop: Shop):
+    engine: Engine = shop.engine.execution_options(isolation_level="AUTOCOMMIT")
+    if shop.engine.dialect.name == "sqlite":
+        engine = create_engine(shop.engine.url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        assert "commits each statement by itself (AUTOCOMMIT)" in _refused(
+            shop.site, connection
+        )
+    engine.dispose()
+
+
+def test_a_transaction_that_may_only_read(shop: Shop):
+    if shop.engine.dialect.name == "sqlite":
+        pytest.skip("it has no such transactions")
+    with shop.engine.connect() as connection:
+        connection.exec_driver_sql(_READ_ONLY[connection.dialect.name])
+        with pytest.raises(OutboxUnavailable) as refused:
+            send(shop.site, connection)
+        assert "Its transaction may only read: send in one that may write." in str(
+            refused.value
+        )
+        assert connection.scalar(text("SELECT 1")) == 1
+    assert shop.rows() == 0
+
+
+_READ_ONLY = {
+    "postgresql": "SET TRANSACTION READ ONLY",
+    "mysql": "START TRANSACTION READ ONLY",
+}
+
+
+def test_a_file_that_may_only_be_read(site: Site):
+    site.outbox.list()
+    with engine_on(str(site.outbox.database.url)) as engine, engine.connect() as reader:
+        reader.exec_driver_sql("PRAGMA query_only = ON")
+        with pytest.raises(OutboxUnavailable, match="readonly database"):
+            send(site, reader)
+        reader.exec_driver_sql("PRAGMA query_only = OFF")
+
+
+# --------------------------------------------------------------- SQLite's savepoints
+
+
+def test_a_savepoint_that_would_commit_by_itself(site: Site):
+    """Python's driver, as it comes, begins no transaction before a savepoint."""
+    site.outbox.list()
+    url = str(site.outbox.database.url)
+    with engine_on(url) as engine, Session(engine) as session:
+        with session.begin_nested():
+            assert "may not have begun a transaction around it" in _refused(
+                site, session
+            )
+        session.rollback()
+
+
+def test_a_savepoint_after_a_send(site: Site):
+    site.outbox.list()
+    url = str(site.outbox.database.url)
+    with engine_on(url) as engine, Session(engine) as session:
+        send(site, session)
+        with session.begin_nested():
+            send(site, session)
+        session.rollback()
+        assert site.outbox.list() == []
+        send(site, session)
+        with session.begin_nested():
+            send(site, session)
+        session.commit()
+    assert len(site.outbox.list()) == 2
+
+
+def test_a_savepoint_with_the_documented_remedy(site: Site):
+    site.outbox.list()
+    with engine_on(str(site.outbox.database.url)) as engine:
+        begins_properly(engine)
+        with Session(engine) as session:
+            with session.begin_nested():
+                send(site, session)
+            session.rollback()
+            assert site.outbox.list() == []
+
+
+# ------------------------------------------------------------------- the first of all
+
+
+@pytest.mark.parametrize("proper", [False, True])
+def test_the_tables_are_made_in_the_first_transaction(
+    make_site: MakeSite, tmp_path: Path, proper: bool
+):
+    """The app holds the lock, so that the outbox could only wait, and for it."""
+    url = f"sqlite:///{tmp_path / 'app.db'}"
+    site = make_site(OUTBOX_URL=url, OUTBOX_ENGINE="external")
+    with engine_on(url) as engine:
+        if proper:
+            begins_properly(engine)
+        with Session(engine) as session:
+            session.execute(text("CREATE TABLE shop_order (number INTEGER)"))
+            session.execute(text("INSERT INTO shop_order VALUES (1)"))
+            send(site, session)
+            session.rollback()
+            session.execute(
+                text("CREATE TABLE IF NOT EXISTS shop_order (number INTEGER)")
+            )
+            session.execute(text("INSERT INTO shop_order VALUES (1)"))
+            send(site, session)
+            session.commit()
+    assert len(site.outbox.list()) == 1
+
+
+@contextmanager
+def without_table(engine: Engine, name: str) -> Iterator[None]:
+    """A database that is broken in one place."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"ALTER TABLE {name} RENAME TO lost")
+    try:
+        yield
+    finally:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"ALTER TABLE lost RENAME TO {name}")
+
+
+def test_what_goes_wrong_in_the_middle_leaves_nothing(make_site: MakeSite, url: str):
+    """The app goes on after the error, and commits the rest."""
+    site = make_site(OUTBOX_URL=url, OUTBOX_ENGINE="external")
+    with shops.opened(site, url, "session") as shop:
+        shop.order(1)
+        shop.till.commit()
+        rows = shop.rows()
+        with without_table(shop.engine, "outbox_event"):
+            with pytest.raises(OutboxUnavailable, match="outbox_event"):
+                shop.order(2)
+            shop.till.commit()
+        assert shop.orders() == [1, 2]
+        assert shop.rows() == rows
