@@ -1,0 +1,96 @@
+"""Flask-Migrate: the app's own migrations make the outbox's tables, and keep them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import MetaData, create_engine
+
+from flask_outbox import SchemaError, add_tables
+from flask_outbox.outbox.database import Database
+from flask_outbox.outbox.schema import REVISION
+from flask_outbox.outbox.versions import OUTDATED
+from tests.mail.conftest import MakeSite
+
+ROOT = Path(__file__).parents[2]
+
+
+class Migrations:
+    """A folder of migrations, and the commands that work on it."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder / "migrations"
+        self._environment = {**os.environ, "SHOP_URL": url, "PYTHONPATH": str(ROOT)}
+
+    def flask(self, *arguments: str) -> str:
+        """What ``flask …`` says; it must succeed."""
+        ran = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "flask",
+                "--app",
+                "tests.mail.migrating",
+                *arguments,
+            ],
+            cwd=self.folder.parent,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout + ran.stderr
+
+    def db(self, command: str) -> str:
+        return self.flask("db", command, "--directory", str(self.folder))
+
+    def files(self) -> list[Path]:
+        return sorted((self.folder / "versions").glob("*.py"))
+
+
+@pytest.fixture
+def migrations(tmp_path: Path, bare_url: str) -> Migrations:
+    """A database that the app's first migration has made."""
+    migrations = Migrations(tmp_path, bare_url)
+    migrations.db("init")
+    migrations.db("migrate")
+    migrations.db("upgrade")
+    return migrations
+
+
+def test_the_apps_migrations_make_the_tables(
+    migrations: Migrations, bare_url: str, make_site: MakeSite
+):
+    assert Database(bare_url).version() == REVISION
+
+    assert "No changes in schema detected." in migrations.db("migrate")
+    assert len(migrations.files()) == 1
+
+    assert f"is at version {REVISION} already" in migrations.flask("outbox", "init")
+    site = make_site(OUTBOX_URL=bare_url, OUTBOX_ENGINE="external")
+    receipt = site.send(key="order-1")
+    assert site.get(receipt).key == "order-1"
+    assert "No changes in schema detected." in migrations.db("migrate")
+
+
+def test_tables_of_the_app_that_are_outdated(bare_url: str, make_site: MakeSite):
+    """They are the app's to change: the outbox's own migrations keep their hands off."""
+    engine = create_engine(bare_url)
+    apps = MetaData()
+    add_tables(apps)
+    apps.create_all(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE outbox_lane DROP COLUMN reason")
+    engine.dispose()
+
+    assert Database(bare_url).version() == OUTDATED
+    site = make_site(OUTBOX_URL=bare_url, OUTBOX_ENGINE="external")
+    with pytest.raises(SchemaError, match="run 'flask db migrate' and 'flask db upg"):
+        site.send()
+    with pytest.raises(SchemaError, match="made by the app's own migrations"):
+        Database(bare_url).upgrade()
