@@ -21,7 +21,8 @@ _signals = Namespace()
 
 message_enqueued = _signals.signal(
     "message-enqueued",
-    doc="A message is durably kept. ``message_id``, ``duplicate``, ``seconds``.",
+    doc="A message is durably kept; with ``session=``, once that transaction commits. "
+    "``message_id``, ``duplicate``, ``seconds``.",
 )
 message_began = _signals.signal(
     "message-began",
@@ -78,7 +79,8 @@ courier_stalled = _signals.signal(
 )
 email_dispatched = _signals.signal(
     "email-dispatched",
-    doc="Flask-Mail's signal, sent at hand-over. ``message``: what was handed over.",
+    doc="Flask-Mail's signal, sent at hand-over. ``message``: what was handed over; "
+    "not for a duplicate.",
 )
 
 _log = logging.getLogger("flask_outbox")

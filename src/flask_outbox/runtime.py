@@ -73,7 +73,8 @@ class Runtime:
         began = time.perf_counter()
         new = prepare(message, wishes, self.settings, origin, self.outbox.clock())
         receipt = self._keep(new) if session is None else self._join(new, session)
-        self._tell(events.email_dispatched, message=message)
+        if not receipt.duplicate:
+            self._tell(events.email_dispatched, message=message)
         self._tell(
             events.message_enqueued,
             message_id=receipt.id,
@@ -122,7 +123,10 @@ class Runtime:
         """
         if self._thread is not None or self.settings.engine == "external":
             return self._wait_until_drained(timeout_seconds)
-        self.start()
+        try:
+            self.start()
+        except RuntimeError:  # too late: the process is ending
+            return False
         try:
             return self._wait_until_drained(timeout_seconds)
         finally:

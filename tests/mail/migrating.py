@@ -28,5 +28,5 @@ Migrate(app, db)
 Mail(app)
 
 
-class Order(db.Model):  # type: ignore[name-defined,misc]
+class Order(db.Model):  # type: ignore[name-defined]
     number = db.Column(db.Integer, primary_key=True)

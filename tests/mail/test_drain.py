@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 from flask_outbox import State, events
 from tests.mail.conftest import MakeSite
@@ -139,3 +142,26 @@ def test_stop_right_after_send_leaves_no_attempt_half_done(
     assert sorted(mail.message_id for mail in server.mails) == sorted(sent)
     for record in records:
         assert [one.outcome for one in record.attempts] in ([], ["sent"])
+
+
+def test_false_where_the_process_is_ending(tmp_path: Path):
+    """A thread that outlives the main one can start no courier any more."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import threading\n"
+        "from flask import Flask\n"
+        "from flask_outbox import Mail\n"
+        f"app = Flask('app', instance_path={str(tmp_path)!r})\n"
+        "app.config.update(TESTING=True)\n"
+        "mail = Mail(app)\n"
+        "mail.send_message('Hello', ['ada@example.org'], sender='a@example.org')\n"
+        "main = threading.main_thread()\n"
+        "def late():\n"
+        "    main.join()\n"
+        "    print(mail.drain(10))\n"
+        "threading.Thread(target=late).start()\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, program], capture_output=True, text=True, check=False
+    )
+    assert (ran.stdout, ran.returncode) == ("False\n", 0), ran.stderr

@@ -79,7 +79,7 @@ def test_the_apps_migrations_make_the_tables(
 
 
 def test_tables_of_the_app_that_are_outdated(bare_url: str, make_site: MakeSite):
-    """They are the app's to change: the outbox's own migrations keep their hands off."""
+    """They are the app's to change, and not the outbox's own migrations'."""
     engine = create_engine(bare_url)
     apps = MetaData()
     add_tables(apps)

@@ -71,3 +71,11 @@ def test_the_recording_ends_when_the_block_raises(make_site: MakeSite):
         raise RuntimeError
     site.send()
     assert outbox == []
+
+
+def test_a_duplicate_is_not_recorded(make_site: MakeSite):
+    site = make_site(TESTING=True)
+    with site.mail.record_messages() as outbox:
+        for subject in ("1", "2"):
+            site.mail.send(Message(subject, [ADA]), key="order-17")
+    assert _subjects(outbox) == ["1"]
