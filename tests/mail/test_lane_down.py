@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import create_engine
 
 from flask_outbox import State, events
 from tests.mail.conftest import MakeSite
@@ -127,3 +128,28 @@ def test_a_restart_while_the_lane_is_paused_leaves_no_pause_behind(
     second.mail.start()
     assert second.settled(receipt).state is State.SENT
     eventually(lambda: second.status().lanes == ())
+
+
+def test_a_pause_that_cannot_be_lifted_at_once_is_lifted_later(
+    site: Site, server: JournalSmtp
+):
+    """The lane goes on meanwhile."""
+    server.go_down()
+    site.send()
+    site.wait_for(events.lane_paused)
+    eventually(site.outbox.paused_lanes)
+    engine = create_engine(site.outbox.database.url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER stuck BEFORE DELETE ON outbox_lane "
+            "BEGIN SELECT RAISE(ABORT, 'stuck'); END"
+        )
+    server.come_back()
+    site.wait_for(events.lane_resumed)
+    server.wait_for(1)
+    site.wait_for(events.courier_stalled)
+    assert site.outbox.paused_lanes() != []
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER stuck")
+    engine.dispose()
+    eventually(lambda: not site.outbox.paused_lanes())

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -98,6 +99,21 @@ def upgrade(line: Connection, url: str) -> None:
     line.recv()
     database.upgrade()
     line.send("made")
+
+
+def enqueue_one_key(line: Connection, url: str, threads: str) -> None:
+    """Enqueue the same key in many threads at once."""
+    outbox = Outbox(Database(url))
+    outbox.status()
+
+    def enqueue(_number: int) -> tuple[str, str, bool]:
+        (receipt,) = outbox.enqueue([new_message(outbox.clock(), key="order-7")])
+        return receipt.id, receipt.message_id, receipt.duplicate
+
+    with ThreadPoolExecutor(int(threads)) as pool:
+        line.send("ready")
+        line.recv()
+        line.send(list(pool.map(enqueue, range(int(threads)))))
 
 
 def enqueue_first(line: Connection, url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -11,7 +12,9 @@ from flask_outbox.errors import OutboxUnavailable
 from flask_outbox.outbox.records import Receipt
 from flask_outbox.outbox.store import Outbox
 
+from . import elsewhere
 from .conftest import Opener
+from .elsewhere import Process
 from .making import ADA, BOB, COURIER, SENDER, claim_one, kinds, new_message, put
 
 THREADS = 100
@@ -197,6 +200,26 @@ def test_a_crowd_with_one_key_leaves_one_row(
     assert {one.id for one in receipts} == {kept.id}
     assert len({one.message_id for one in receipts}) == 1
     assert [one.duplicate for one in receipts].count(False) == 1
+
+
+def test_a_crowd_in_four_processes_with_one_key_leaves_one_row(
+    url: str, outbox: Outbox
+) -> None:
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(Process(elsewhere.enqueue_one_key, url, "25"))
+            for _ in range(4)
+        ]
+        assert [one.hear() for one in processes] == ["ready"] * 4
+        for one in processes:
+            one.say()
+        receipts = [receipt for one in processes for receipt in one.hear()]
+
+    (kept,) = outbox.list()
+    assert len(receipts) == 100
+    assert {message_id for message_id, _, _ in receipts} == {kept.id}
+    assert len({header for _, header, _ in receipts}) == 1
+    assert [duplicate for *_, duplicate in receipts].count(False) == 1
 
 
 def test_the_return_path_of_a_bounce_is_empty(outbox: Outbox) -> None:

@@ -109,21 +109,34 @@ class Duties:
             await self._attempt(partial(self._write_pause, lane, seconds))
             await asyncio.sleep(seconds)
             if await lane.probe():
-                await self._attempt(partial(self._write_resumption, lane))
+                await self._resume(lane)
+
+    async def _resume(self, lane: Lane) -> None:
+        """Go on at once, and see that the pause does not stay written down."""
+        self._courier.emit(events.lane_resumed, lane=lane.name)
+        self._courier.wake()
+        write = partial(self._courier.in_thread, self._outbox.resume_lane, lane.name)
+        while not await self._attempt(write):
+            await asyncio.sleep(RETRY_WAIT_SECONDS)
+            if not lane.open:
+                return
 
     async def _every(self, seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
         while True:
             await self._attempt(duty)
             await asyncio.sleep(seconds)
 
-    async def _attempt(self, duty: Callable[[], Awaitable[None]]) -> None:
-        """Do a duty; what goes wrong is told, and the next time may go better."""
+    async def _attempt(self, duty: Callable[[], Awaitable[None]]) -> bool:
+        """Whether a duty was done; what goes wrong is told, and may go better later."""
         try:
             await duty()
         except StoreError as error:
             self._courier.emit(events.courier_stalled, error=error)
         except Exception:
             _log.exception("A duty of courier %s failed.", self._id)
+        else:
+            return True
+        return False
 
     async def _register(self) -> None:
         until = time.monotonic() + self._crew.lease_seconds
@@ -191,11 +204,6 @@ class Duties:
         )
         until = self._outbox.clock() + seconds
         await self._courier.in_thread(self._outbox.pause_lane, lane.name, until, reason)
-
-    async def _write_resumption(self, lane: Lane) -> None:
-        self._courier.emit(events.lane_resumed, lane=lane.name)
-        self._courier.wake()
-        await self._courier.in_thread(self._outbox.resume_lane, lane.name)
 
     async def _prune(self) -> None:
         await self._courier.in_thread(
