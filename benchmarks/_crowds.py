@@ -1,0 +1,164 @@
+"""Ways to send many mails: from the first hand-over until the last has arrived."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from _ways import MAIL, SENDER, Absent, Failed
+from flask import Flask
+
+import flask_outbox
+
+FINISH_SECONDS = 300.0
+"""How long a crowd of mails may take before the run fails."""
+
+POOL_THREADS = 16
+CELERY_TASK = Path(__file__).with_name("_celery_task.py")
+
+
+class Crowd(ABC):
+    """One way to send many mails."""
+
+    name: str
+
+    @abstractmethod
+    def send(self, mails: int) -> None:
+        """Send so many; return once all are known to be sent."""
+
+    def close(self) -> None:  # noqa: B027
+        """End it, and leave nothing behind."""
+
+
+class OutboxCrowd(Crowd):
+    """Flask-Outbox as it comes; *sent* means recorded so, durability full."""
+
+    name = "mail.send()"
+
+    def __init__(self, folder: Path, port: int, **config: object) -> None:
+        app = Flask("benchmark")
+        app.config.update(
+            MAIL_URL=f"smtp://127.0.0.1:{port}",
+            MAIL_DEFAULT_SENDER=SENDER,
+            OUTBOX_URL=f"sqlite:///{folder / 'crowd.db'}",
+            **config,
+        )
+        self._mail = flask_outbox.Mail(app)
+        app.app_context().push()
+
+    def send(self, mails: int) -> None:
+        for _ in range(mails):
+            self._mail.send(flask_outbox.Message(**MAIL))
+        if not self._mail.drain(FINISH_SECONDS):
+            raise Failed("Mail is still in the outbox.")
+
+    def close(self) -> None:
+        self._mail.stop()
+
+
+class FlaskMailCrowd(Crowd):
+    """Flask-Mail, all mails over one connection."""
+
+    name = "Flask-Mail, one connection"
+
+    def __init__(self, port: int) -> None:
+        try:
+            import flask_mail
+        except ImportError as error:
+            raise Absent("pip install -r requirements/bench.txt") from error
+        self._message = flask_mail.Message
+        self._app = Flask("benchmark")
+        self._app.config.update(
+            MAIL_SERVER="127.0.0.1", MAIL_PORT=port, MAIL_DEFAULT_SENDER=SENDER
+        )
+        self._mail = flask_mail.Mail(self._app)
+
+    def send(self, mails: int) -> None:
+        with self._app.app_context(), self._mail.connect() as connection:
+            for _ in range(mails):
+                connection.send(self._message(**MAIL))
+
+    def _send_one(self) -> None:
+        with self._app.app_context():
+            self._mail.send(self._message(**MAIL))
+
+
+class ThreadCrowd(FlaskMailCrowd):
+    """The usual advice: a thread with a connection of its own for each mail."""
+
+    name = "a thread for each mail"
+
+    def send(self, mails: int) -> None:
+        threads = [threading.Thread(target=self._send_one) for _ in range(mails)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(FINISH_SECONDS)
+
+
+class PoolCrowd(FlaskMailCrowd):
+    """A pool of threads."""
+
+    name = f"a pool of {POOL_THREADS} threads"
+
+    def send(self, mails: int) -> None:
+        with ThreadPoolExecutor(POOL_THREADS) as threads:
+            sent = [threads.submit(self._send_one) for _ in range(mails)]
+        for one in sent:
+            one.result()
+
+
+class CeleryCrowd(Crowd):
+    """A task for each mail, through Redis to a worker that sends by Flask-Mail."""
+
+    def __init__(self, redis_url: str, port: int, pool: str, concurrency: int) -> None:
+        try:
+            import redis
+            from _celery_task import make_task
+
+            self._redis = redis.Redis.from_url(redis_url)
+            self._redis.ping()
+        except ImportError as error:
+            raise Absent("pip install -r requirements/bench.txt") from error
+        except redis.RedisError as error:
+            raise Absent(f"no Redis answers at {redis_url} ({error})") from error
+        self.name = f"Celery, {concurrency} {pool}"
+        self._prefix = f"flask-outbox-benchmark-{os.getpid()}-{pool}-"
+        self._task = make_task(redis_url, self._prefix, port)
+        self._worker = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "celery", "-A", "_celery_task", "worker"),
+                *(f"--pool={pool}", f"--concurrency={concurrency}"),
+                *("--loglevel=ERROR", "--without-gossip", "--without-mingle"),
+            ],
+            cwd=CELERY_TASK.parent,
+            env={
+                **os.environ,
+                "TASK_REDIS": redis_url,
+                "TASK_PREFIX": self._prefix,
+                "TASK_PORT": str(port),
+            },
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def send(self, mails: int) -> None:
+        done = f"{self._prefix}done"
+        self._redis.delete(done)
+        for _ in range(mails):
+            self._task.delay()
+        for _ in range(mails):
+            if self._redis.blpop([done], timeout=int(FINISH_SECONDS)) is None:
+                raise Failed("A task has not ended.")
+
+    def close(self) -> None:
+        self._worker.terminate()
+        self._worker.wait(30)
+        for key in self._redis.scan_iter(match=f"{self._prefix}*"):
+            self._redis.delete(key)
+        self._redis.close()

@@ -1,0 +1,151 @@
+"""How many mails a second go from the hand-over to *sent*?
+
+Measured beside the ways that people use today, in one run and in turns, with a mail
+server that is near and with one that is 50 ms away. See README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from _crowds import (
+    CeleryCrowd,
+    Crowd,
+    FlaskMailCrowd,
+    OutboxCrowd,
+    PoolCrowd,
+    ThreadCrowd,
+)
+from _delay import Delay
+from _figures import Figures, in_turns
+from _machine import machine
+from _sink import Sink
+from _ways import Absent, Failed
+
+ROUNDS, QUICK_ROUNDS = 5, 2
+PACKAGES = ("Flask", "SQLAlchemy", "aiosmtplib", "Flask-Mail", "celery", "redis")
+FAR_SECONDS = 0.050
+CONNECTIONS = 200
+"""As many as Flask-Outbox may open to the server that is far away."""
+
+TIMES_THE_BEST, TIMES_CELERY = 6, 9
+BESIDE_THE_CLONE = Path(__file__).resolve().parents[2]
+
+Maker = Callable[[int], Crowd]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; 1 if something failed."""
+    options = _options(arguments)
+    logging.getLogger("flask_outbox").setLevel(logging.CRITICAL)
+    with tempfile.TemporaryDirectory(prefix="endtoend-", dir=options.dir) as name:
+        folder = Path(name)
+        for what, value in machine(folder, PACKAGES).items():
+            print(f"{what:9} {value}")
+        try:
+            compare(folder, options, 0.0, options.mails)
+            compare(folder, options, FAR_SECONDS, options.far_mails)
+        except Failed as failure:
+            print(f"\nFailed: {failure}", file=sys.stderr)
+            return 1
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    add = parser.add_argument
+    add("--rounds", type=int, default=ROUNDS, help="turns that each way takes")
+    add("--quick", action="store_true", help=f"a first look: {QUICK_ROUNDS} rounds")
+    add("--mails", type=int, default=1_000, help="in a turn, to the near server")
+    add("--far-mails", type=int, default=400, help="in a turn, to the far server")
+    add("--dir", type=Path, default=BESIDE_THE_CLONE, help="where the files are kept")
+    add("--redis", default="redis://127.0.0.1:6379/15", metavar="URL")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.rounds = QUICK_ROUNDS
+    return options
+
+
+def compare(folder: Path, options: argparse.Namespace, away: float, mails: int) -> None:
+    """Measure every way that is here, and print what came of it."""
+    far = away > 0
+    makers: list[Maker] = [
+        lambda port: OutboxCrowd(
+            folder,
+            port,
+            **({"MAIL_MAX_CONNECTIONS": CONNECTIONS} if far else {}),
+            **({"OUTBOX_CONCURRENCY": CONNECTIONS} if far else {}),
+        ),
+        ThreadCrowd,
+        PoolCrowd,
+        lambda port: CeleryCrowd(options.redis, port, "prefork", 2),
+        *(
+            [lambda port: CeleryCrowd(options.redis, port, "threads", 100)]
+            if far
+            else []
+        ),
+        *([] if far else [FlaskMailCrowd]),
+    ]
+    with ExitStack() as stack:
+        sink = stack.enter_context(Sink())
+        port = stack.enter_context(Delay(sink.port, away)).port if far else sink.port
+        crowds = _open(makers, port, stack)
+        seconds = measure(crowds, options.rounds, mails)
+    print(f"\n{mails} mails, a server {away * 1000:.0f} ms away")
+    report(seconds, mails)
+
+
+def _open(makers: Sequence[Maker], port: int, stack: ExitStack) -> list[Crowd]:
+    crowds = []
+    for make in makers:
+        try:
+            crowd = make(port)
+        except Absent as reason:
+            print(f"not measured: {reason}")
+        else:
+            stack.callback(crowd.close)
+            crowds.append(crowd)
+    return crowds
+
+
+def measure(crowds: Sequence[Crowd], rounds: int, mails: int) -> dict[str, Figures]:
+    """How long each takes for so many mails, in turns, after a warm-up."""
+    samples: dict[str, list[list[float]]] = {crowd.name: [] for crowd in crowds}
+    for crowd in crowds:
+        crowd.send(20)
+    for number in range(rounds):
+        for crowd in in_turns(crowds, number):
+            began = time.perf_counter()
+            crowd.send(mails)
+            samples[crowd.name].append([time.perf_counter() - began])
+    return {name: Figures.of(taken) for name, taken in samples.items()}
+
+
+def report(seconds: dict[str, Figures], mails: int) -> None:
+    """Print mails a second, and how many times those of each peer ours are."""
+    ours = seconds[OutboxCrowd.name]
+    peers = {name: one for name, one in seconds.items() if one is not ours}
+    print(f"{'':28}{'mails/s':>8}   mail.send() is × (middle half)")
+    for name, one in seconds.items():
+        print(f"{name:28}{mails / one.p50:8.0f}{one.beside(ours)}")
+    best = min(peers.values(), key=lambda one: one.p50)
+    _goal("the best of them", TIMES_THE_BEST, best.beside(ours).median)
+    for name, one in peers.items():
+        if name.startswith("Celery"):
+            _goal(name, TIMES_CELERY, one.beside(ours).median)
+
+
+def _goal(what: str, at_least: float, found: float) -> None:
+    verdict = "reached" if found >= at_least else "missed"
+    print(f"{verdict:8} {found:6.2f} of {at_least}   times {what}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
