@@ -27,6 +27,7 @@ FLOORS = {
     "config": 1,
     "uwsgi_threads": 1,
     "mime": 2,
+    "dkim": 2,
     "story": 2,
     "outbox.schema": 2,
     "outbox.ids": 2,

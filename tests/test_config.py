@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flask_outbox import ConfigError
-from flask_outbox.config import KEYS, Key, Settings, SmtpSettings
+from flask_outbox.config import KEYS, DkimKey, Key, Settings, SmtpSettings
 
 URL = "sqlite:////srv/app/outbox.db"
 HERE = Path(__file__)
@@ -53,6 +53,11 @@ def _words(*words: str) -> tuple[list[tuple[Any, Any]], list[Any]]:
     return [(word, word) for word in words], [words[0].upper(), "", 1, True, [words[0]]]
 
 
+DKIM = {"domain": "Example.com", "selector": "s1", "key": "PEM"}
+DKIM_KEY = DkimKey(
+    "MAIL_DKIM_KEYS[0] (s1._domainkey.example.com)", "example.com", "s1", b"PEM"
+)
+
 CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "MAIL_URL": (TEXT, NO_TEXT),
     "MAIL_SERVER": (TEXT, NO_TEXT),
@@ -87,6 +92,10 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "MAIL_TLS_VERIFY": (FLAG, NO_FLAG),
     "MAIL_TLS_CLIENT_CERT_FILE": ([(HERE, str(HERE))], ["/no/such.pem", "", 5]),
     "MAIL_TLS_CLIENT_KEY_FILE": ([(HERE, str(HERE))], ["/no/such.pem", "", 5]),
+    "MAIL_DKIM_KEYS": (
+        [([], ()), ([DKIM], (DKIM_KEY,)), ((DKIM,), (DKIM_KEY,))],
+        ["s1", "", 5, DKIM, ["s1"], [{}], [{**DKIM, "key": None}], [DKIM, DKIM]],
+    ),
     "OUTBOX_URL": (TEXT, NO_TEXT),
     "OUTBOX_ENGINE": _words("thread", "external"),
     "OUTBOX_DURABILITY": _words("full", "process"),
@@ -105,7 +114,13 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
 }
 """For each key what it takes, with what becomes of it, and some of what it refuses."""
 
-SECRET = {"MAIL_PASSWORD", "MAIL_OAUTH_TOKEN", "MAIL_URL", "OUTBOX_URL"}
+SECRET = {
+    "MAIL_DKIM_KEYS",
+    "MAIL_PASSWORD",
+    "MAIL_OAUTH_TOKEN",
+    "MAIL_URL",
+    "OUTBOX_URL",
+}
 """Keys whose value no error may show."""
 
 

@@ -1,4 +1,4 @@
-"""One attempt at one message: deliver → classify → what is to be recorded."""
+"""One attempt at one message: sign → deliver → classify → what is to be recorded."""
 
 from __future__ import annotations
 
@@ -10,22 +10,29 @@ from typing import Any
 
 from .backoff import backoff
 from .delivery import Outcome, Progress, Reply, Report, State, Verdict
-from .errors import TransportDown
+from .dkim import Signer
+from .errors import SigningError, TransportDown
 from .outbox.leases import Record
 from .outbox.records import Claim
 from .transports.base import Transport
+
+LARGE_BYTES = 256 * 1024
+"""From here on signing takes long enough to be kept out of the event loop. Below, an
+RSA signature of less than half a millisecond is most of it."""
 
 _log = logging.getLogger("flask_outbox")
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How long to wait for what."""
+    """What all attempts have in common: how long to wait for what, and who signs."""
 
     backoff_base_seconds: float
     backoff_cap_seconds: float
     unknown_wait_seconds: float | None
     """How long an *unknown* message waits to be sent again; None holds it."""
+    signer: Signer | None = None
+    """Signs what leaves; None leaves it unsigned."""
 
 
 async def attempt(
@@ -39,16 +46,35 @@ async def attempt(
     progress = Progress()
     began_at = clock()
     try:
-        report = await transport.deliver(held.envelope, held.content, progress)
+        content = await signed(held.content, policy.signer, progress)
+        report = await transport.deliver(held.envelope, content, progress)
         verdict = classify(held, report, policy, clock())
     except TransportDown:
         raise
     except asyncio.CancelledError:
         verdict = _interrupted(held, progress, policy, clock())
+    except SigningError as error:
+        verdict = _deferred_for_all(held, str(error), policy, clock())
     except Exception as error:
         _log.exception("The transport of lane %s raised on %s.", held.lane, held.id)
-        verdict = _deferred_for_all(held, error, policy, clock())
+        reason = f"the transport raised {error!r}"
+        verdict = _deferred_for_all(held, reason, policy, clock())
     return _record(held, verdict, progress, began_at, clock())
+
+
+async def signed(content: bytes, signer: Signer | None, progress: Progress) -> bytes:
+    """The content as it leaves; ``progress`` is told who signed it.
+
+    Raises `SigningError`.
+    """
+    if signer is None:
+        return content
+    if len(content) < LARGE_BYTES:
+        message = signer.sign(content)
+    else:
+        message = await asyncio.to_thread(signer.sign, content)
+    progress.note("us", message.words)
+    return message.content
 
 
 def untried(held: Claim, reason: str, now: float) -> Record:
@@ -122,10 +148,8 @@ def _interrupted(
     return classify(held, report, policy, now)
 
 
-def _deferred_for_all(
-    held: Claim, error: Exception, policy: Policy, now: float
-) -> Verdict:
-    reply = Reply.observed(f"the transport raised {error!r}")
+def _deferred_for_all(held: Claim, reason: str, policy: Policy, now: float) -> Verdict:
+    reply = Reply.observed(reason)
     report = Report.same(held.envelope.recipients, Outcome.DEFERRED, reply)
     return classify(held, report, policy, now)
 

@@ -15,7 +15,8 @@
     │   ├── MessageNotFound      no message has that id
     │   └── TransitionRefused    the message's state does not allow it
     ├── TransportError           mail could not leave
-    │   └── TransportDown        the transport itself is in trouble: pauses its lane
+    │   ├── TransportDown        the transport itself is in trouble: pauses its lane
+    │   └── SigningError         a message could not be signed (DKIM)
     └── DeliveryError            send_now(): not every recipient was accepted
 
 Whatever another library raises is turned into one of these at the border, with the
@@ -96,6 +97,13 @@ class TransportDown(TransportError):
 
     Refused connections, DNS, TLS, rejected credentials and reply 421 are such: they
     pause the lane, and no message spends an attempt on them.
+    """
+
+
+class SigningError(TransportError):
+    """A message could not be signed with the keys in ``MAIL_DKIM_KEYS``.
+
+    The courier defers such a message; ``send_now()`` raises this.
     """
 
 

@@ -30,6 +30,7 @@ from . import events, logs
 from .cli import outbox_commands
 from .config import Settings
 from .delivery import Report
+from .dkim import Signer
 from .errors import ConfigError
 from .handover import Wishes
 from .message import Message
@@ -55,6 +56,7 @@ class Installed:
         self._runtime: Runtime | None = None
         settings = self._settings(app.instance_path)
         check_url(settings.url)
+        Signer(settings.dkim_keys)
         if settings.engine == "thread":
             refuse_without_threads()
 
@@ -175,8 +177,9 @@ class Mail:
         """Deliver ``message`` before returning, outside the outbox.
 
         Returns what the server replied for each recipient. Raises `DeliveryError`,
-        whose ``report`` says the same, unless everyone was accepted, and
-        `TransportDown` when the server is out of reach. Nothing is retried.
+        whose ``report`` says the same, unless everyone was accepted,
+        `TransportDown` when the server is out of reach, and `SigningError` when the
+        message could not be signed (DKIM). Nothing is retried.
         """
         return self._runtime.send_now(message)
 

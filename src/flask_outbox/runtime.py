@@ -14,10 +14,11 @@ from email.message import Message as StandardMessage
 from typing import Any
 
 from . import events
-from .attempt import Policy
+from .attempt import Policy, signed
 from .config import Settings
 from .courier import Courier, CourierThread, Crew
 from .delivery import Envelope, Progress, Report
+from .dkim import Signer
 from .errors import DeliveryError
 from .handover import Wishes, leased, prepare
 from .lane import Lane
@@ -49,6 +50,7 @@ class Runtime:
     def __init__(self, settings: Settings, sender: object, *, idle: bool) -> None:
         self.settings = settings
         self.outbox = Outbox(Database(settings.url, settings.durability))
+        self._signer = Signer(settings.dkim_keys) if settings.dkim_keys else None
         self.crew = self._make_crew(sender)
         self._sender = sender
         self._works_here = settings.engine == "thread" and not idle
@@ -230,6 +232,7 @@ class Runtime:
                 settings.backoff_base_seconds,
                 settings.backoff_cap_seconds,
                 settings.unknown_wait_seconds if resends else None,
+                self._signer,
             ),
             engine=settings.engine,
             concurrency=settings.concurrency,
@@ -250,9 +253,11 @@ class Runtime:
         return InboxTransport() if smtp is None else SmtpTransport(smtp)
 
     async def _deliver(self, envelope: Envelope, content: bytes) -> Report:
+        progress = Progress()
+        content = await signed(content, self._signer, progress)
         transport = self._make_transport()
         try:
-            return await transport.deliver(envelope, content, Progress())
+            return await transport.deliver(envelope, content, progress)
         finally:
             await transport.close()
 

@@ -7,6 +7,7 @@ import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -471,7 +472,7 @@ POINTS = {
 }
 
 
-NEEDS = {
+NEEDS: dict[str, dict[str, Any]] = {
     "TLS": {"security": "starttls"},
     "AUTH": {"username": "ada", "password": "secret", "auth_unencrypted": True},
 }

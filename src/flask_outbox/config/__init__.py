@@ -1,7 +1,8 @@
 """Configuration: every key declared once, and one validated `Settings` made of them."""
 
+from .dkim import DkimKey
 from .keys import KEYS, Key
 from .settings import Settings
 from .smtp import SmtpSettings
 
-__all__ = ["KEYS", "Key", "Settings", "SmtpSettings"]
+__all__ = ["KEYS", "DkimKey", "Key", "Settings", "SmtpSettings"]

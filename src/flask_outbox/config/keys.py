@@ -18,6 +18,7 @@ from .convert import (
     as_text,
     as_whole,
 )
+from .dkim import as_dkim_keys
 
 DAY = 86_400.0
 
@@ -209,6 +210,15 @@ KEYS: tuple[Key, ...] = (
         "The PEM file with that certificate's private key, which has no passphrase.",
         as_path,
         "the certificate's file",
+    ),
+    Key(
+        "MAIL_DKIM_KEYS",
+        "list of dict",
+        (),
+        "Sign with DKIM: for each key a dictionary of ``domain``, ``selector`` and "
+        "``key_file`` (or ``key``, the PEM text). Needs ``flask-outbox[dkim]``.",
+        as_dkim_keys,
+        "none",
     ),
     Key(
         "OUTBOX_URL",

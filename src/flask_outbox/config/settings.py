@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ..errors import ConfigError
+from .dkim import DkimKey
 from .keys import KEYS
 from .smtp import SmtpSettings, smtp_settings
 
@@ -22,6 +23,7 @@ class Settings:
     suppress: bool
     default_sender: str | tuple[str, str] | None
     ascii_attachments: bool
+    dkim_keys: tuple[DkimKey, ...]
     debug: bool
     url: str
     engine: str
@@ -70,6 +72,7 @@ class Settings:
             suppress=suppress,
             default_sender=values["MAIL_DEFAULT_SENDER"],
             ascii_attachments=values["MAIL_ASCII_ATTACHMENTS"],
+            dkim_keys=values["MAIL_DKIM_KEYS"],
             debug=bool(values["MAIL_DEBUG"]),
             url=values["OUTBOX_URL"] or default_url,
         )
