@@ -60,9 +60,11 @@ class Child:
         assert code in (None, -signal.SIGKILL), f"a child ended by itself: {code}"
         return code is not None
 
-    def hear(self) -> Any:
-        """The next thing that it says; fails when it ends or is silent."""
-        assert self.line.poll(PATIENCE_SECONDS), "a child is silent"
+    def hear(self, after_seconds: float = 0.0) -> Any:
+        """The next thing that it says, not due before ``after_seconds``; fails when it
+        ends or is silent.
+        """
+        assert self.line.poll(after_seconds + PATIENCE_SECONDS), "a child is silent"
         return self.line.recv()
 
     def heard(self) -> list[Any]:

@@ -41,7 +41,7 @@ def test_everyone_gets_a_turn(
     assert [writer.hear() for writer in writers] == ["ready"] * WRITERS
     for writer in writers:
         writer.say("go")
-    reports = [writer.hear() for writer in writers]
+    reports = [writer.hear(after_seconds=seconds) for writer in writers]
 
     took = sorted(one for times, _ in reports for one in times)
     print(
