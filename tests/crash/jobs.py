@@ -233,7 +233,7 @@ def leave_traces(trace: Journal) -> None:
             trace.note("recorded", message_id_of(one.claim.content))
 
     before(Outbox, "begin", begins)
-    before(SmtpLink, "write", through)
+    before(SmtpLink, "transmit", through)
     after(Outbox, "record", recorded)
 
 

@@ -107,13 +107,13 @@ POINTS: Mapping[str, Point] = {
     CLAIM: Point(after, Outbox, "claim", lambda claims, *_: claims),
     BEGINNING: Point(after, Outbox, "begin"),
     "before MAIL": Point(
-        before, SmtpLink, "command", lambda _, line, *__: line.startswith(b"MAIL")
+        before, SmtpLink, "transmit", lambda _, data: bytes(data).startswith(b"MAIL")
     ),
     "before the final dot": Point(
-        before, SmtpLink, "write", lambda _, data: is_final_dot(data)
+        before, SmtpLink, "transmit", lambda _, data: is_final_dot(data)
     ),
     "after the final dot": Point(
-        after, SmtpLink, "write", lambda _, __, data: is_final_dot(data)
+        after, SmtpLink, "transmit", lambda _, __, data: is_final_dot(data)
     ),
     "after the reply": Point(before, Recorder, "add"),
     "in the middle of a record": Point(

@@ -44,6 +44,9 @@ LOOK_MILLISECONDS = 10
 CONTENT = "\0content"
 """The expectation of a message's content, up to and with the final dot."""
 
+CHUNK = "\0chunk"
+"""The expectation of ``BDAT … LAST`` and of as many bytes as it announces."""
+
 ANYTHING = "\0anything"
 """The expectation of one more byte, whatever it is: the content has begun."""
 
@@ -243,6 +246,8 @@ class _Connection:
             self._unread.clear()
         elif expected == CONTENT:
             self._received.append(self._read_content())
+        elif expected == CHUNK:
+            self._received.append(self._read_chunk())
         elif expected:
             line = self._read_through(b"\n")
             self._received.append(line)
@@ -294,6 +299,16 @@ class _Connection:
         if self._unread.startswith(b".\r\n"):
             return self._take(len(b".\r\n"))
         return self._read_through(b"\r\n.\r\n")
+
+    def _read_chunk(self) -> bytes:
+        """``BDAT`` and what it announces; it must be the last chunk."""
+        line = self._read_through(b"\n")
+        verb, size, last = line.split()
+        if (verb, last) != (b"BDAT", b"LAST"):
+            raise AssertionError(f"BDAT … LAST was expected, {line!r} came")
+        while len(self._unread) < int(size):
+            self._unread += self._receive()
+        return line + self._take(int(size))
 
     def _take(self, length: int) -> bytes:
         taken = bytes(self._unread[:length])

@@ -10,13 +10,14 @@ import pytest
 
 from flask_outbox.delivery import Reply
 from flask_outbox.transports.smtp_link import (
+    LinkError,
     LinkLost,
     OutOfStep,
     ServerClosing,
     SmtpLink,
     TooSlow,
 )
-from tests.servers import CLOSE, STALL, ScriptedSmtp, Step
+from tests.servers import CLOSE, STALL, Pause, ScriptedSmtp, Step
 
 from .talk import HASTY_SECONDS, PATIENT_SECONDS, QUIT
 
@@ -41,13 +42,18 @@ def with_link(*steps: Step, talk: Callable[[SmtpLink], Awaitable[None]]) -> None
         asyncio.run(run(server))
 
 
+def awaiting(link: SmtpLink, seconds: float = PATIENT_SECONDS) -> asyncio.Future[Reply]:
+    """Ask for the next reply that nobody else has asked for."""
+    reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    link.expect(reply.set_result, seconds, reply.set_exception)
+    return reply
+
+
 def test_replies_are_paired_in_order_with_what_asked_for_them() -> None:
     async def talk(link: SmtpLink) -> None:
-        awaited = [link.expect_reply() for _ in range(3)]
+        awaited = [awaiting(link) for _ in range(3)]
         link.write(BATCH)
-        replies = await asyncio.gather(
-            *(link.reply_within(one, PATIENT_SECONDS) for one in awaited)
-        )
+        replies = await asyncio.gather(*awaited)
         assert [str(one) for one in replies] == ["250 a", "550 b", "354 c"]
         assert link.open
 
@@ -57,7 +63,7 @@ def test_replies_are_paired_in_order_with_what_asked_for_them() -> None:
 
 def test_a_lost_link_keeps_the_replies_that_came_before() -> None:
     async def talk(link: SmtpLink) -> None:
-        awaited = [link.expect_reply() for _ in range(3)]
+        awaited = [awaiting(link) for _ in range(3)]
         link.write(BATCH)
         results = await asyncio.gather(*awaited, return_exceptions=True)
         assert results[0] == Reply(250, None, "a")
@@ -79,35 +85,55 @@ def test_a_broken_link_stays_broken_for_its_first_reason(
     said: bytes, kind: type[Exception]
 ) -> None:
     async def talk(link: SmtpLink) -> None:
+        told: asyncio.Future[LinkError] = asyncio.get_running_loop().create_future()
+        link.on_broken = told.set_result  # fails if it is told twice
         link.write(b"NOOP\r\n")
         async with asyncio.timeout(PATIENT_SECONDS):
-            while link.open:
-                await asyncio.sleep(0)
+            assert isinstance(await told, kind)
         link.data_received(b"250 ok\r\n" * 9)  # a callback that was under way
         link.abort()
         for use in (
             link.check_open,
-            link.expect_reply,
+            lambda: awaiting(link),
             lambda: link.write(b"NOOP\r\n"),
         ):
             with pytest.raises(kind):
                 use()
-        with pytest.raises(kind):
-            await link.drain(PATIENT_SECONDS)
+        assert isinstance(link.trouble, kind)
 
     with_link(Step("NOOP", said, STALL), talk=talk)
 
 
+def test_what_replies_lead_to_is_not_done_if_more_came_than_was_asked_for() -> None:
+    done: list[str] = []
+
+    async def talk(link: SmtpLink) -> None:
+        def taker(reply: Reply) -> None:
+            done.append(str(reply))
+            link.afterwards(lambda: done.append("went on"))
+
+        told: asyncio.Future[LinkError] = asyncio.get_running_loop().create_future()
+        link.on_broken = told.set_result
+        link.expect(taker, PATIENT_SECONDS)
+        link.write(b"NOOP\r\n")
+        assert isinstance(await told, OutOfStep)
+
+    with_link(Step("NOOP", b"250 first\r\n250 again\r\n", STALL), talk=talk)
+    assert done == ["250 first"]
+
+
 def test_a_reply_that_nobody_waits_for_any_more_is_no_trouble() -> None:
     async def talk(link: SmtpLink) -> None:
-        link.expect_reply().cancel()
-        link.write(b"NOOP\r\n")
+        first = asyncio.create_task(link.command(b"NOOP", PATIENT_SECONDS))
+        await asyncio.sleep(0)
+        first.cancel()
         assert str(await link.command(b"NOOP", PATIENT_SECONDS)) == "250 second"
 
-        link.expect_reply().cancel()
-        link.expect_reply()
+        given_up = asyncio.create_task(link.command(b"NOOP", HASTY_SECONDS))
+        await asyncio.sleep(0)
+        given_up.cancel()
         with pytest.raises(TooSlow, match=r"no reply in 0.3 s"):
-            await link.command(b"NOOP", HASTY_SECONDS)
+            await link.command(b"NOOP", PATIENT_SECONDS)
         gc.collect()  # asyncio would log an exception that nobody has looked at
 
     with_link(
@@ -116,3 +142,18 @@ def test_a_reply_that_nobody_waits_for_any_more_is_no_trouble() -> None:
         Step("NOOP", STALL),
         talk=talk,
     )
+
+
+def test_the_time_of_a_reply_begins_when_the_one_before_has_come() -> None:
+    """Else whoever comes behind somebody slow would be given up before his turn."""
+
+    async def talk(link: SmtpLink) -> None:
+        slow = awaiting(link, PATIENT_SECONDS)
+        behind = awaiting(link, 2 * HASTY_SECONDS)
+        link.write(b"NOOP\r\nNOOP\r\n")
+        assert str(await slow) == "250 slow"
+        assert str(await behind) == "250 behind"
+
+    slow = Step("NOOP", Pause(3 * HASTY_SECONDS), b"250 slow\r\n")
+    behind = Step("NOOP", Pause(HASTY_SECONDS / 3), b"250 behind\r\n")
+    with_link(slow, behind, talk=talk)

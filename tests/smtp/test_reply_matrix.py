@@ -52,6 +52,7 @@ QUIT      AA    AA    AA    AA    AA        AA         AA      AA     AA
 not to this. *malformed*: no reply at all."""
 
 REFUSED = Step("RCPT", b"550 5.1.1 no such user\r\n")
+NO_DATA = Step("DATA", b"554 5.5.1 no valid recipients\r\n")
 RSET = Step("RSET", b"250 2.0.0 forgotten\r\n")
 ANSWERS: dict[str, Action] = {
     "4xx": b"451 4.3.0 not now\r\n",
@@ -76,14 +77,22 @@ def cells() -> list[tuple[str, str, str]]:
     ]
 
 
+def is_of_one_flight(step: str, answer: str, _: str) -> bool:
+    """Not a reset: it destroys what the server had said to the commands before."""
+    earlier = step.endswith(("*", "RSET")) and answer == "reset"
+    return step not in (*CONNECTING, "QUIT") and not earlier
+
+
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("ca"))
 
 
-def usual(step: str, authority: Authority) -> list[Step]:
+def usual(step: str, authority: Authority, *offer: str) -> list[Step]:
     """A dialogue that has this step, and in which all goes well."""
     hello, rcpts, end = HELLO, [RCPT, RCPT], [DATA, DOT, QUIT]
+    if offer:
+        hello = [GREETING, ehlo(*offer)]
     if step == "STARTTLS":
         tls = StartTls(authority.context("127.0.0.1"))
         secured = Step("STARTTLS", b"220 go\r\n", tls)
@@ -91,13 +100,15 @@ def usual(step: str, authority: Authority) -> list[Step]:
     elif step == "AUTH":
         hello = [GREETING, ehlo("AUTH PLAIN"), Step("AUTH", b"235 welcome\r\n")]
     elif step == "RSET":
-        rcpts, end = [REFUSED, REFUSED], [RSET, QUIT]
+        rcpts, end = [REFUSED, REFUSED], [*([NO_DATA] if offer else []), RSET, QUIT]
     elif step.endswith("*"):
         rcpts = [REFUSED, RCPT]
     return [*hello, MAIL, *rcpts, *end]
 
 
-def spoiled(step: str, answer: str, steps: list[Step]) -> list[Step]:
+def spoiled(
+    step: str, answer: str, steps: list[Step], *, in_one_flight: bool = False
+) -> list[Step]:
     """The dialogue with that answer at that step, as it then goes on."""
     at = position(step, steps)
     said = Step(steps[at].expected, answered(step, answer))
@@ -105,9 +116,19 @@ def spoiled(step: str, answer: str, steps: list[Step]) -> list[Step]:
         return [*steps[:at], said]
     if step == "EHLO":
         return [*steps[:at], said, Step("HELO", answered(step, answer))]
-    goes_on = step in ("RCPT-1", "RCPT-2")
-    over = [RSET, QUIT] if step.startswith(("DATA", "RCPT-2*")) else [QUIT]
-    return [*steps[:at], said, *(steps[at + 1 :] if goes_on else over)]
+    return [*steps[:at], said, *after(step, steps[at + 1 :], in_one_flight)]
+
+
+def after(step: str, rest: list[Step], in_one_flight: bool) -> list[Step]:
+    """What is still said after a no to this step."""
+    if step in ("RCPT-1", "RCPT-2"):
+        return rest
+    if in_one_flight and step == "MAIL":
+        no = b"503 5.5.1 out of order\r\n"
+        return [Step("RCPT", no), Step("RCPT", no), Step("DATA", no), QUIT]
+    if in_one_flight and step == "RCPT-2*":
+        return [NO_DATA, RSET, QUIT]
+    return [RSET, QUIT] if step.startswith(("DATA", "RCPT-2*")) else [QUIT]
 
 
 def position(step: str, steps: list[Step]) -> int:
@@ -144,6 +165,25 @@ def test_what_becomes_of_two_recipients(
     steps = usual(step, authority)
     if answer != "ok":
         steps = spoiled(step, answer, steps)
+    check(steps, step, answer, cell, authority)
+
+
+@pytest.mark.parametrize(
+    ("step", "answer", "cell"),
+    [one for one in cells() if is_of_one_flight(*one)],
+)
+def test_the_same_where_all_is_said_in_one_flight(
+    step: str, answer: str, cell: str, authority: Authority
+) -> None:
+    steps = usual(step, authority, "PIPELINING", "CHUNKING")
+    if answer != "ok":
+        steps = spoiled(step, answer, steps, in_one_flight=True)
+    check(steps, step, answer, cell, authority)
+
+
+def check(
+    steps: list[Step], step: str, answer: str, cell: str, authority: Authority
+) -> None:
     changes = settings_changes(step, answer, authority)
 
     with ScriptedSmtp(steps) as server:

@@ -6,20 +6,21 @@ from ..config import SmtpSettings
 from ..delivery import Envelope, Progress, Report
 from .base import Transport
 from .smtp_connect import SmtpConnector
+from .smtp_delivery import Delivery
 from .smtp_pool import SmtpPool
-from .smtp_session import StaleConnection
 
 
 class SmtpTransport(Transport):
     """One SMTP server, as the settings describe it.
 
-    Each connection carries one message at a time. `deliver` holds to the contract: a
-    server's no is an outcome, trouble with the server itself is `TransportDown`. The
-    wait for a free connection has no bound but those of the deliveries before it.
+    With PIPELINING the next message's commands ride behind the content of the one
+    before, with CHUNKING several messages are in flight on a connection; otherwise it
+    carries one at a time. `deliver` holds to the contract: a server's no is an outcome,
+    trouble with the server itself is `TransportDown`. The wait for a connection with
+    room has no bound but those of the deliveries before it.
     """
 
     def __init__(self, settings: SmtpSettings) -> None:
-        self._settings = settings
         self._pool = SmtpPool(
             SmtpConnector(settings).connect,
             max_connections=settings.max_connections,
@@ -33,15 +34,7 @@ class SmtpTransport(Transport):
 
         A kept-open connection that turns out to have ended is replaced unseen.
         """
-        while True:  # ends: only an idle connection is stale, and each is one fewer
-            async with self._pool.lend(progress) as session:
-                if session.kept_open:
-                    place = self._settings.place
-                    progress.note("us", f"on an open connection to {place}")
-                try:
-                    return await session.deliver(envelope, content, progress)
-                except StaleConnection as stale:
-                    progress.note("them", f"({stale.__cause__})")
+        return await self._pool.carry(Delivery(envelope, content, progress))
 
     async def probe(self) -> None:
         """Return if the server would take mail now, else raise `TransportDown`."""

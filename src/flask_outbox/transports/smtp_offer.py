@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
 from ..delivery import Envelope, Reply
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,10 @@ class Offer:
     """8BITMIME (RFC 6152)."""
     utf8: bool = False
     """SMTPUTF8 (RFC 6531): addresses need not be ASCII."""
+    pipelining: bool = False
+    """PIPELINING (RFC 2920): commands need not wait for each other's replies."""
+    chunking: bool = False
+    """CHUNKING (RFC 3030), of use with PIPELINING only: nor need the content."""
 
     @classmethod
     def read(cls, extensions: Mapping[str, str]) -> Self:
@@ -32,6 +39,8 @@ class Offer:
             size_limit_bytes=int(limit) if _is_number(limit) and int(limit) else None,
             eight_bit="8bitmime" in offered,
             utf8="smtputf8" in offered,
+            pipelining="pipelining" in offered,
+            chunking="chunking" in offered and "pipelining" in offered,
         )
 
 
@@ -96,6 +105,6 @@ def command_line(*words: str) -> bytes:
     and options long before, so this is the second lock on the same door.
     """
     line = " ".join(words)
-    if any(ord(one) < 32 or ord(one) == 127 for one in line):
+    if _CONTROL.search(line):
         raise ValueError(f"a control character in an SMTP command: {line!r}")
     return line.encode()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
-from ..delivery import Progress
+from ..delivery import Progress, Report
 from ..errors import TransportDown
+from .smtp_delivery import Delivery
 from .smtp_session import SmtpSession
 
 IDLE_SECONDS = 30.0
@@ -16,18 +17,13 @@ IDLE_SECONDS = 30.0
 shorter than the minute or more after which servers and routers drop it themselves."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Idle:
-    session: SmtpSession
-    since: float
-
-
 class SmtpPool:
-    """Lends sessions, one borrower each.
+    """Finds a connection for each message: an idle one, a new one, or one with room.
 
     Guarantees: at most ``max_connections`` are open at any moment, those being closed
-    included; a session that broke, or has carried ``max_messages`` messages, is not
-    lent again; after `close` nothing is left open and no task runs.
+    included; one that broke, or has carried ``max_messages`` messages, gets no more;
+    a message waits only where no connection has room for it, and then in line; after
+    `close` nothing is left open and no task runs.
     """
 
     def __init__(
@@ -39,86 +35,214 @@ class SmtpPool:
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._connect = connect
+        self._max_connections = max_connections
         self._max_messages = max_messages
         self._idle_seconds = idle_seconds
-        self._slots = asyncio.Semaphore(max_connections)
-        """One for each session that is lent, being opened or being closed. An idle
-        one needs none: whoever opens another first finds it and takes it."""
-        self._idle: list[_Idle] = []
+        self._connections = 0
+        """Those being opened or closed too."""
+        self._idle: dict[SmtpSession, float] = {}
+        """Since when, the last one used last."""
+        self._with_room: dict[SmtpSession, None] = {}
+        """Busy ones on which another message may ride, the longest so first."""
+        self._backlog: deque[Delivery] = deque()
+        self._borrowers: deque[asyncio.Future[SmtpSession | None]] = deque()
+        """Who wants a session alone; None is the right to open one."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._janitor: asyncio.Task[None] | None = None
         self._closed = False
 
+    # ------------------------------------------------------------------------ messages
+
+    async def carry(self, delivery: Delivery) -> Report:
+        """Hand over one message and return what became of it.
+
+        Raises `TransportDown` if no connection could be made for it, or the server
+        takes no mail. If it is cancelled, no neighbour suffers.
+        """
+        while True:
+            await self._find_room(delivery)
+            try:
+                report = await delivery.answered()
+            except asyncio.CancelledError:
+                self._withdraw(delivery)
+                raise
+            if report is not None:
+                return report
+
+    async def _find_room(self, delivery: Delivery) -> None:
+        """Begin it where there is room, or have it wait in line."""
+        delivery.begin()
+        session = self._take_idle()
+        if session is None and self._may_open:
+            session = await self._open(delivery.progress)
+        if session is None:
+            session = self._take_with_room()
+        if session is not None:
+            session.begin(delivery)
+            self.settle(session)
+        elif delivery.tries > 1:
+            self._backlog.appendleft(delivery)
+        else:
+            self._backlog.append(delivery)
+
+    def _withdraw(self, delivery: Delivery) -> None:
+        if delivery.carrier is not None:
+            delivery.carrier.abandon(delivery)
+        elif delivery in self._backlog:
+            self._backlog.remove(delivery)
+        else:  # it was its turn to open a connection
+            self._slot_is_free()
+
+    # ------------------------------------------------------------------------- lending
+
     @asynccontextmanager
     async def lend(self, progress: Progress) -> AsyncIterator[SmtpSession]:
-        """Lend a session: the last one used, or a new connection; wait if all are out.
+        """Lend a session to one borrower alone; wait if all are busy.
 
         A borrower that raises, or is cancelled, leaves a dialogue that nobody can go on
         with, so the session is aborted then. Raises `TransportDown` if it takes a new
         connection and that fails.
         """
-        await self._slots.acquire()
-        try:
-            session = self._take_idle() or await self._open(progress)
-        except BaseException:
-            self._slots.release()
-            raise
+        session = self._take_idle()
+        while session is None:
+            session = await (
+                self._open(progress) if self._may_open else self._next_free()
+            )
         try:
             yield session
         except BaseException:
             session.abort()
             raise
         finally:
-            self._take_back(session)
+            self.settle(session)
 
-    async def close(self) -> None:
-        """End all connections, politely where that is quick.
+    async def _next_free(self) -> SmtpSession | None:
+        free: asyncio.Future[SmtpSession | None]
+        free = asyncio.get_running_loop().create_future()
+        self._borrowers.append(free)
+        try:
+            return await free
+        except asyncio.CancelledError:
+            if free.done() and not free.cancelled():
+                self._pass_on(free.result())
+            raise
 
-        One that is lent ends when it comes back; whoever wants a session after this
-        gets `TransportDown`.
-        """
-        self._closed = True
-        idle, self._idle = self._idle, []
-        if self._janitor is not None:
-            self._janitor.cancel()
-        for one in idle:
-            self._in_background(one.session.quit())
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    def _pass_on(self, session: SmtpSession | None) -> None:
+        if session is None:
+            self._slot_is_free()
+        else:
+            self.settle(session)
 
-    # ------------------------------------------------------------------------ lending
+    # --------------------------------------------------------------- what sessions tell
 
-    def _take_idle(self) -> SmtpSession | None:
-        while self._idle:
-            session = self._idle.pop().session
-            if session.usable:
-                return session
-        return None
+    def settle(self, session: SmtpSession) -> None:
+        """Give a session what it has room for, or keep it for later."""
+        self._with_room.pop(session, None)
+        while session.usable and not self._used_up(session):
+            if session.idle and self._borrowers:
+                self._lend_to_next(session)
+                return
+            if not (self._backlog and session.has_room) or self._borrowers:
+                break
+            session.begin(self._backlog.popleft())
+        if not session.usable:
+            return
+        if session.idle:
+            self._keep(session)
+        elif session.has_room and not self._used_up(session):
+            self._with_room[session] = None
+
+    def ended(self, session: SmtpSession) -> None:
+        """A session's connection is over: there is room for another."""
+        self._with_room.pop(session, None)
+        self._idle.pop(session, None)
+        self._connections -= 1
+        self._slot_is_free()
+
+    def _slot_is_free(self) -> None:
+        while self._borrowers:
+            borrower = self._borrowers.popleft()
+            if not borrower.done():
+                borrower.set_result(None)
+                return
+        if self._backlog:
+            self._backlog.popleft().again()
+
+    def _lend_to_next(self, session: SmtpSession) -> None:
+        borrower = self._borrowers.popleft()
+        if borrower.done():
+            self.settle(session)
+        else:
+            borrower.set_result(session)
+
+    def _keep(self, session: SmtpSession) -> None:
+        if self._closed:
+            session.abort()
+        elif self._used_up(session):
+            self._in_background(session.quit())
+        else:
+            session.kept_open = True
+            self._idle[session] = _now()
+            self._watch_idle()
+
+    def _used_up(self, session: SmtpSession) -> bool:
+        return session.messages_begun >= self._max_messages
+
+    # ------------------------------------------------------------------------- opening
+
+    @property
+    def _may_open(self) -> bool:
+        return self._closed or self._connections < self._max_connections
 
     async def _open(self, progress: Progress) -> SmtpSession:
         if self._closed:
             raise TransportDown("This SMTP transport was closed.")
-        return await self._connect(progress)
-
-    def _take_back(self, session: SmtpSession) -> None:
-        if self._closed:
-            session.abort()
-        elif session.usable and session.messages_begun >= self._max_messages:
-            self._in_background(self._retire(session))
-            return
-        elif session.usable:
-            session.kept_open = True
-            self._idle.append(_Idle(session, _now()))
-            self._watch_idle()
-        self._slots.release()
-
-    async def _retire(self, session: SmtpSession) -> None:
-        """Close a session whose borrower has left it its slot."""
+        self._connections += 1
         try:
-            await session.quit()
-        finally:
-            self._slots.release()
+            session = await self._connect(progress)
+        except BaseException:
+            self._connections -= 1
+            self._slot_is_free()
+            raise
+        session.belong_to(self)
+        if not session.usable:
+            self.ended(session)
+        return session
 
-    # ------------------------------------------------------------------------- idling
+    def _take_idle(self) -> SmtpSession | None:
+        while self._idle:
+            session, _ = self._idle.popitem()
+            if session.usable:
+                return session
+        return None
+
+    def _take_with_room(self) -> SmtpSession | None:
+        while self._with_room:
+            session = next(iter(self._with_room))
+            del self._with_room[session]
+            if session.has_room:
+                return session
+        return None
+
+    # ------------------------------------------------------------------------- the end
+
+    async def close(self) -> None:
+        """End all connections, politely where that is quick.
+
+        One that is busy ends when its messages are through; whoever wants a session
+        after this gets `TransportDown`.
+        """
+        self._closed = True
+        idle, self._idle = self._idle, {}
+        if self._janitor is not None:
+            self._janitor.cancel()
+        for session in idle:
+            self._in_background(session.quit())
+        while self._backlog:
+            self._backlog.popleft().again()
+        while self._borrowers:
+            _free(self._borrowers.popleft())
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _watch_idle(self) -> None:
         if self._janitor is None or self._janitor.done():
@@ -131,20 +255,22 @@ class SmtpPool:
         """
         try:
             while self._idle:
-                due = self._idle[0].since + self._idle_seconds
-                await asyncio.sleep(max(0.0, due - _now()))
-                async with self._slots:
-                    session = self._take_expired()
-                    if session is not None:
-                        await session.quit()
+                _, since = next(iter(self._idle.items()))
+                await asyncio.sleep(max(0.0, since + self._idle_seconds - _now()))
+                session = self._take_expired()
+                if session is not None:
+                    await session.quit()
         except asyncio.CancelledError:
-            for one in self._idle:
-                one.session.abort()
+            for session in list(self._idle):
+                session.abort()
             raise
 
     def _take_expired(self) -> SmtpSession | None:
-        if self._idle and _now() >= self._idle[0].since + self._idle_seconds:
-            return self._idle.pop(0).session
+        for session, since in self._idle.items():
+            if _now() >= since + self._idle_seconds:
+                del self._idle[session]
+                return session
+            break
         return None
 
     def _in_background(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -152,6 +278,11 @@ class SmtpPool:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _free(borrower: asyncio.Future[SmtpSession | None]) -> None:
+    if not borrower.done():
+        borrower.set_result(None)
 
 
 def _now() -> float:

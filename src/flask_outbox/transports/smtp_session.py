@@ -1,11 +1,14 @@
-"""One connection's life between its making and its end."""
+"""One connection's life between its making and its end, and the messages on it."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from math import inf
+from typing import Protocol
 
 from ..config import SmtpSettings
-from ..delivery import Envelope, Progress, Report
+from .smtp_delivery import Delivery
 from .smtp_link import LinkError, LinkLost, ServerClosing, SmtpLink
 from .smtp_offer import Offer
 from .smtp_transaction import Transaction
@@ -13,64 +16,224 @@ from .smtp_transaction import Transaction
 QUIT_SECONDS = 1.0
 """How long a server may take to say goodbye: nothing depends on it."""
 
+WINDOW_MESSAGES = 16
+"""Messages in flight on one connection with CHUNKING. All of them are *unknown* when
+the link is lost, so no more than make a long way short: 16 for one round trip."""
 
-class StaleConnection(Exception):
-    """A kept-open connection had ended meanwhile; nothing was decided on it."""
+WINDOW_BYTES = 512 * 1024
+"""Their bytes: as much as may wait in our memory for a server that does not read."""
+
+STREAMED_BYTES = 64 * 1024
+"""The largest content that is sent before the server has agreed to take it: of a larger
+one, the bytes that a refusal wastes would cost more than the round trip saved."""
+
+
+class Owner(Protocol):
+    """Whoever gives a session its messages."""
+
+    def settle(self, session: SmtpSession) -> None:
+        """The session may have room for another message, or be idle."""
+
+    def ended(self, session: SmtpSession) -> None:
+        """The session's connection is over."""
 
 
 class SmtpSession:
-    """One connection, ready for mail: one transaction at a time.
+    """One connection, ready for mail, and the messages that are in flight on it.
 
-    ``messages_begun`` counts its transactions; ``kept_open`` says that it has lain idle
-    since it was opened, so that the server may have ended it.
+    With PIPELINING the next message's commands ride behind the content of the one
+    before; with CHUNKING several messages are in flight, contents and all. Whoever
+    rides is one who waits already: nobody is waited for.
+
+    Guarantees: when the link breaks, a message that the server cannot have whole and
+    that it has not begun to answer is given back for another connection, whatever
+    became of the one before it. ``messages_begun`` counts its transactions;
+    ``kept_open`` says that it has served, so that the server may have ended it.
     """
 
     def __init__(self, link: SmtpLink, offer: Offer, settings: SmtpSettings) -> None:
         self._link = link
         self._offer = offer
         self._settings = settings
+        self._owner: Owner | None = None
+        self._flying: deque[Transaction] = deque()
+        self._bytes_flying = 0
+        self._clean = True
+        self._closing = False
+        self._beginning = False
+        self._place_words = f"on an open connection to {settings.place}"
+        self._deadline_words = f"deadline of {settings.deadline_seconds:g} s passed"
         self.messages_begun = 0
         self.kept_open = False
+        link.on_broken = self._broke
+        link.on_readable = self._may_have_room
+
+    def belong_to(self, owner: Owner) -> None:
+        """Tell this owner from now on."""
+        self._owner = owner
+
+    # ------------------------------------------------------------------- what it can do
 
     @property
     def usable(self) -> bool:
         """Whether another message may be tried on it, as far as is known."""
-        return self._link.open
+        return self._link.open and not self._closing
 
-    async def deliver(
-        self, envelope: Envelope, content: bytes, progress: Progress
-    ) -> Report:
-        """Hand over one message, under the contract of `Transport.deliver`.
+    @property
+    def idle(self) -> bool:
+        """Whether no message is on it."""
+        return not self._flying
 
-        Raises `StaleConnection` when a kept-open connection turns out to have ended:
-        then another is worth a try. When this returns, the connection is either ready
-        for the next message or closed; when it raises, it has to be aborted.
+    @property
+    def has_room(self) -> bool:
+        """Whether a message that waits may be begun on it now."""
+        if not self.usable:
+            return False
+        if not self._flying:
+            return True
+        return (
+            self._offer.pipelining
+            and self._flying[-1].written_out
+            and len(self._flying) < WINDOW_MESSAGES
+            and self._bytes_flying < WINDOW_BYTES
+            and not self._link.congested
+        )
+
+    # ------------------------------------------------------------------------- messages
+
+    def begin(self, delivery: Delivery) -> None:
+        """Begin to hand over one message; the delivery is answered in time.
+
+        Whoever calls has asked `has_room`, and looks afterwards whether there is more.
         """
-        self.messages_begun += 1
+        if self.kept_open and not self._flying:
+            delivery.progress.note("us", self._place_words)
         transaction = Transaction(
+            delivery,
             self._link,
             self._offer,
             self._settings,
-            message=(envelope, content),
-            progress=progress,
+            self._moved,
+            served_before=self.kept_open or bool(self._flying),
         )
+        delivery.carrier = self
+        self.messages_begun += 1
+        if not self._link.open:
+            self._give_up(transaction, self._link.trouble, behind=False)
+            return
+        self._say(transaction, delivery)
+        if not transaction.over:
+            self._flying.append(transaction)
+            self._bytes_flying += transaction.size_bytes
+            if len(self._flying) == 1:
+                self._time_the_first()
+
+    def _say(self, transaction: Transaction, delivery: Delivery) -> None:
+        """Say as much of it as may be said now.
+
+        A content is only streamed where the server is known to be there: on a
+        connection that had ended unnoticed, the message would be *unknown*.
+        """
+        behind = self._flying[-1] if self._flying else None
+        clear_first = not (behind.clean if behind else self._clean)
+        streamed = (
+            self._offer.chunking
+            and (behind is not None or self._link.just_heard)
+            and len(delivery.content) <= STREAMED_BYTES
+        )
+        self._beginning = True
         try:
-            async with asyncio.timeout(self._settings.deadline_seconds):
-                await transaction.run()
-        except (LinkLost, ServerClosing) as ended:
+            transaction.begin(streamed=streamed, clear_first=clear_first)
+        except ValueError as error:
+            transaction.fail(error)
+            if not self._flying:
+                self.abort()
+        finally:
+            self._beginning = False
+
+    def abandon(self, delivery: Delivery) -> None:
+        """Nobody waits for this delivery any more.
+
+        The connection goes with it, unless a neighbour's fate hangs on it.
+        """
+        for transaction in self._flying:
+            if transaction.delivery is delivery and not transaction.answered:
+                transaction.abandon()
+                if not any(one.in_doubt for one in self._flying):
+                    self.abort()
+                return
+
+    # ----------------------------------------------------------------- what comes of it
+
+    def _moved(self) -> None:
+        """A transaction has come to its end, or has nothing more to write."""
+        if self._beginning:
+            return
+        self._closing = self._closing or any(one.goodbye for one in self._flying)
+        before = len(self._flying)
+        while self._flying and self._flying[0].over:
+            self._take_off(self._flying.popleft())
+        if len(self._flying) < before:
+            self.kept_open = True
+            self._time_the_first()
+        if self._is_of_no_use:
             self.abort()
-            if self.kept_open and not transaction.begun:
-                raise StaleConnection from ended
-            transaction.server_ended(ended)
-        except LinkError as trouble:
-            self.abort()
-            transaction.broke_off(str(trouble))
-        except TimeoutError:
-            self.abort()
-            transaction.broke_off(
-                f"deadline of {self._settings.deadline_seconds:g} s passed"
-            )
-        return transaction.report()
+        else:
+            self._link.afterwards(self._settle)
+
+    @property
+    def _is_of_no_use(self) -> bool:
+        """Whether nobody's answer depends on what may still come."""
+        if self._closing:
+            return not any(one.in_doubt for one in self._flying)
+        return bool(self._flying) and all(one.abandoned for one in self._flying)
+
+    def _take_off(self, transaction: Transaction) -> None:
+        self._bytes_flying -= transaction.size_bytes
+        self._clean = transaction.clean
+
+    def _time_the_first(self) -> None:
+        """The deadline is that of whoever is first: the others wait for him."""
+        seconds = self._settings.deadline_seconds if self._flying else inf
+        self._link.end_within(seconds, self._deadline_words)
+
+    def _may_have_room(self) -> None:
+        if self._flying:
+            self._settle()
+
+    def _settle(self) -> None:
+        if self._owner is not None and self._link.open:
+            self._owner.settle(self)
+
+    def _broke(self, trouble: LinkError) -> None:
+        flying, self._flying = self._flying, deque()
+        behind = False
+        for transaction in flying:
+            if not transaction.answered:
+                self._give_up(transaction, trouble, behind=behind)
+                behind = True
+        if self._owner is not None:
+            self._owner.ended(self)
+
+    def _give_up(
+        self, transaction: Transaction, trouble: LinkError | None, *, behind: bool
+    ) -> None:
+        """Answer for one message of a link that broke; ``behind`` others or alone."""
+        assert trouble is not None
+        server_ended = isinstance(trouble, LinkLost | ServerClosing)
+        stale = self.kept_open and server_ended
+        if transaction.begun:
+            not_reached = False
+        elif transaction.past_the_dot:
+            not_reached = self._closing
+        else:
+            not_reached = behind or stale or self._closing
+        if not_reached:
+            transaction.again(trouble)
+        else:
+            transaction.broke(trouble)
+
+    # ------------------------------------------------------------------------- the rest
 
     async def answers(self) -> bool:
         """Whether the server still takes commands here; if not, it is closed."""
