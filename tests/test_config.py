@@ -472,7 +472,9 @@ def test_production_says_how_mail_leaves_or_does_not_start():
 
 @pytest.mark.parametrize("mode", ["debug", "testing"])
 def test_without_any_server_mail_stays_in_debug_and_testing(mode: str):
-    settings = Settings.read({}, default_url=URL, **{mode: True})
+    settings = Settings.read(
+        {}, default_url=URL, debug=mode == "debug", testing=mode == "testing"
+    )
     assert settings.smtp is None
 
 

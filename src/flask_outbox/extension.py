@@ -81,6 +81,7 @@ class Installed:
         return Settings.read(
             self._app.config,
             default_url=f"sqlite:///{Path(folder) / 'outbox.db'}",
+            folder=self._app.instance_path,
             debug=self._app.debug,
             testing=self._app.testing,
         )

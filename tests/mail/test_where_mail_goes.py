@@ -90,6 +90,13 @@ def test_the_outbox_is_in_the_instance_folder(make_site: MakeSite):
     assert (Path(site.app.instance_path) / "outbox.db").is_file()
 
 
+def test_a_relative_path_starts_from_the_instance_folder(make_site: MakeSite):
+    """As Flask-SQLAlchemy's does, so that both name one file."""
+    site = make_site(OUTBOX_URL="sqlite:///shop.db?timeout=5")
+    site.send()
+    assert (Path(site.app.instance_path) / "shop.db").exists()
+
+
 def test_what_a_url_says_twice_is_refused(tmp_path: Path, server: JournalSmtp):
     app = make_app(tmp_path / "app", MAIL_URL=url_of(server), MAIL_SERVER="localhost")
     with pytest.raises(ConfigError, match="MAIL_URL and MAIL_SERVER are both set"):

@@ -224,7 +224,8 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_URL",
         "str",
         None,
-        "Where the outbox is kept, as an SQLAlchemy URL.",
+        "Where the outbox is kept, as an SQLAlchemy URL. A relative path of an SQLite "
+        "file starts from the instance folder.",
         as_secret,
         "sqlite: outbox.db in the instance folder",
     ),

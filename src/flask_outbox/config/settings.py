@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
@@ -47,12 +48,14 @@ class Settings:
         config: Mapping[str, Any],
         *,
         default_url: str,
+        folder: str = "",
         debug: bool = False,
         testing: bool = False,
     ) -> Settings:
         """Make the settings of one app from its config.
 
-        ``default_url`` is where the outbox is kept when ``OUTBOX_URL`` is not set.
+        ``default_url`` is where the outbox is kept when ``OUTBOX_URL`` is not set, and
+        ``folder`` what a relative path in it starts from.
         Raises `ConfigError` for an unknown ``OUTBOX_*`` key (and suggests the nearest),
         a value that cannot be, a contradiction, and a production app that does not
         say how its mail leaves.
@@ -74,9 +77,18 @@ class Settings:
             ascii_attachments=values["MAIL_ASCII_ATTACHMENTS"],
             dkim_keys=values["MAIL_DKIM_KEYS"],
             debug=bool(values["MAIL_DEBUG"]),
-            url=values["OUTBOX_URL"] or default_url,
+            url=_placed(values["OUTBOX_URL"] or default_url, folder),
         )
         return cls(**own)
+
+
+def _placed(url: str, folder: str) -> str:
+    """``url`` with the path of an SQLite file made absolute."""
+    kind, found, path = url.partition(":///")
+    relative = found and path and not path.startswith((":memory:", "file:", "?"))
+    if not (relative and kind.startswith("sqlite")):
+        return url
+    return f"{kind}:///{Path(folder) / path}"
 
 
 def _refuse_unknown(config: Mapping[str, Any]) -> None:
