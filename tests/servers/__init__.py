@@ -5,6 +5,7 @@
                         it says 250, and can be told to be slow, to refuse, to hang,
                         to drop or to go down while it runs
 `scripted_smtp`         plays a script, byte for byte, and records what it was told
+`postfix`               a Postfix of the tests' own, which relays what it takes
 `tls`                   a certificate authority of the tests' own
 ======================  ===========================================================
 """
