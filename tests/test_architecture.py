@@ -19,6 +19,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "flask_outbox"
 FLOORS = {
     "errors": 0,
     "characters": 0,
+    "rate": 0,
     "backoff": 0,
     "events": 0,
     "offhub": 0,
@@ -36,6 +37,7 @@ FLOORS = {
     "outbox": 3,
     "transports": 3,
     "lane": 4,
+    "routing": 2,
     "attempt": 4,
     "handover": 4,
     "courier": 5,

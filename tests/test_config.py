@@ -11,6 +11,7 @@ import pytest
 
 from flask_outbox import ConfigError
 from flask_outbox.config import KEYS, DkimKey, Key, Settings, SmtpSettings
+from flask_outbox.rate import Limit
 
 URL = "sqlite:////srv/app/outbox.db"
 HERE = Path(__file__)
@@ -77,6 +78,32 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
         ["", 5, ("Ada",), ("Ada", "ada@example.org", "x"), {"Ada": "x"}],
     ),
     "MAIL_MAX_EMAILS": _whole(1, 1_000_000),
+    "MAIL_MAX_CONNECTIONS": _whole(1, 1_000),
+    "MAIL_IDLE_SECONDS": (SECONDS, NO_SECONDS),
+    "MAIL_RATE": (
+        [
+            ("10/s", (Limit(10, 1),)),
+            ("10/second, 500 / H", (Limit(10, 1), Limit(500, 3_600))),
+            ("3/min,7/day", (Limit(3, 60), Limit(7, 86_400))),
+        ],
+        ["", 5, "10", "0/s", "-1/s", "1.5/s", "10/month", "10/s 5/h", "1/s, 2/s", []],
+    ),
+    "MAIL_TRANSPORTS": (
+        [
+            ({}, {}),
+            ({"bulk": "smtp://m"}, {"bulk": "smtp://m"}),
+            ({"a-1.b": {"MAIL_PORT": 1}}, {"a-1.b": {"MAIL_PORT": 1}}),
+        ],
+        ["smtp://m", 5, {"": "smtp://m"}, {"a b": "x"}, {5: "x"}, {"a": 5}, {"a": ""}],
+    ),
+    "MAIL_ROUTE": (
+        [({"news": "bulk"}, {"news": "bulk"}), (print, print)],
+        ["bulk", 5, {"news": 5}, {5: "bulk"}, ["bulk"]],
+    ),
+    "MAIL_FAILOVER": (
+        [({"a": ["b"]}, {"a": ("b",)}), ({"a": ("b", "c")}, {"a": ("b", "c")})],
+        ["backup", 5, {"a": "b"}, {"a": []}, {"a": [5]}, {5: ["a"]}],
+    ),
     "MAIL_SUPPRESS_SEND": (FLAG, NO_FLAG),
     "MAIL_ASCII_ATTACHMENTS": (FLAG, NO_FLAG),
     "MAIL_DEBUG": (FLAG, NO_FLAG),
@@ -119,6 +146,7 @@ SECRET = {
     "MAIL_PASSWORD",
     "MAIL_OAUTH_TOKEN",
     "MAIL_URL",
+    "MAIL_TRANSPORTS",
     "OUTBOX_URL",
 }
 """Keys whose value no error may show."""

@@ -10,7 +10,7 @@ import pytest
 
 from flask_outbox import TransportDown
 from flask_outbox.config import SmtpSettings
-from flask_outbox.lane import FIRST_PAUSE_SECONDS, Lane
+from flask_outbox.lane import FIRST_PAUSE_SECONDS, Lane, Lanes
 from flask_outbox.transports.smtp import SmtpTransport
 from tests.servers import JournalSmtp
 
@@ -159,5 +159,81 @@ def test_nor_do_they_shorten_it(server: JournalSmtp):
         await lane.probe()
         lane.pause(TransportDown("a message that was on its way"))
         _assert_waits(lane, 4 * FIRST_PAUSE_SECONDS)
+
+    _with_lane(server, work)
+
+
+# ------------------------------------------------------------- whose doing it is
+
+
+def test_trouble_is_a_messages_own_doing_at_the_third_time(server: JournalSmtp):
+    async def work(lane: Lane) -> None:
+        for _ in range(2):
+            assert not lane.is_its_doing("A")
+            lane.pause(TransportDown("421"), "A")
+            assert not lane.is_its_doing("A")
+            assert await lane.probe() is True
+        assert lane.is_its_doing("A")
+        assert not lane.is_its_doing("B")
+
+    _with_lane(server, work)
+
+
+def test_it_is_not_when_a_probe_found_trouble_between(server: JournalSmtp):
+    async def work(lane: Lane) -> None:
+        lane.pause(TransportDown("421"), "A")
+        assert await lane.probe() is True
+        lane.pause(TransportDown("421"), "A")
+        server.go_down()
+        assert await lane.probe() is False
+        server.come_back()
+        assert await lane.probe() is True
+        assert not lane.is_its_doing("A")
+
+    _with_lane(server, work)
+
+
+def test_it_is_not_when_another_was_in_the_way_between(server: JournalSmtp):
+    async def work(lane: Lane) -> None:
+        for message_id in ("A", "B", "A"):
+            lane.pause(TransportDown("421"), message_id)
+            assert await lane.probe() is True
+        assert not lane.is_its_doing("A")
+        assert not lane.is_its_doing("B")
+
+    _with_lane(server, work)
+
+
+def test_several_that_meet_one_pause_count_once_each(server: JournalSmtp):
+    async def work(lane: Lane) -> None:
+        for _ in range(2):
+            lane.pause(TransportDown("421"), "A")
+            lane.pause(TransportDown("421"), "B")
+            assert await lane.probe() is True
+        assert lane.is_its_doing("A")
+        assert lane.is_its_doing("B")
+
+    _with_lane(server, work)
+
+
+# ------------------------------------------------------------------ which way
+
+
+def test_the_way_of_a_lanes_mail(server: JournalSmtp):
+    async def work(first: Lane) -> None:
+        others = [Lane(one, first.transport, CAP_SECONDS) for one in ("b", "c")]
+        lanes = Lanes([first, *others], {"default": ("b", "c")})
+        assert lanes.way("default") is first
+        first.pause(TransportDown("down"))
+        assert lanes.way("default") is lanes["b"]
+        assert lanes.way("b") is lanes["b"]
+        lanes["b"].held = "no"
+        assert lanes.way("default") is lanes["c"]
+        assert lanes.way("b") is None
+        lanes["c"].pause(TransportDown("down"))
+        assert lanes.way("default") is None
+        assert await lanes["c"].probe() is True
+        first.held = "a person's will"
+        assert lanes.way("default") is None
 
     _with_lane(server, work)

@@ -82,6 +82,13 @@ def untried(held: Claim, reason: str, now: float) -> Record:
     return _record(held, _untried(reason), Progress(), now, now)
 
 
+def blamed(held: Claim, down: TransportDown, policy: Policy, now: float) -> Record:
+    """What to record for a message that is itself the trouble: it spends an attempt."""
+    reason = f"this message broke off the transport each time: {down}"
+    verdict = _deferred_for_all(held, reason, policy, now)
+    return _record(held, verdict, Progress(), now, now)
+
+
 _NEXT = {
     Outcome.ACCEPTED: State.SENT,
     Outcome.DEFERRED: State.PENDING,

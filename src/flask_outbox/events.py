@@ -26,7 +26,8 @@ message_enqueued = _signals.signal(
 )
 message_began = _signals.signal(
     "message-began",
-    doc="An attempt begins. ``message_id``, ``attempt``, ``courier``, ``lane``.",
+    doc="An attempt begins. ``message_id``, ``attempt``, ``courier``, ``lane``, and "
+    "``instead_of``: the lane for which that one stands in, or None.",
 )
 message_sent = _signals.signal(
     "message-sent",

@@ -71,7 +71,7 @@ class Installed:
 
     def _make(self) -> Runtime:
         settings = self._settings(self._default_folder())
-        if settings.smtp is None:
+        if not any(one.smtp for one in settings.transports.values()):
             logs.say_where_mail_stays(settings.url, testing=self._app.testing)
         if settings.debug:
             logs.show_dialogues()
@@ -145,6 +145,7 @@ class Mail:
         key: str | None = None,
         tag: str | None = None,
         metadata: Any = None,
+        transport: str | None = None,
         session: Any = None,
     ) -> Receipt:
         """Return once ``message`` is durably kept; it leaves in the background.
@@ -155,8 +156,10 @@ class Mail:
         :param priority: from -1000 to 1000; what is higher overtakes
         :param key: makes it idempotent: the same key again gives the receipt of the
             first, with ``duplicate`` true, and sends nothing
-        :param tag: a label for people
+        :param tag: a label for people, and for ``MAIL_ROUTE``
         :param metadata: anything JSON, kept beside the message
+        :param transport: the name of the transport that it leaves by, in place of what
+            ``MAIL_ROUTE`` says, or the default
         :param session: an SQLAlchemy session or connection on the outbox's database:
             the message exists if and only if that transaction commits
 
@@ -164,7 +167,7 @@ class Mail:
         `OutboxUnavailable` when it could not be kept; either way nothing was accepted.
         """
         began = time.perf_counter()
-        wishes = Wishes(at, delay, priority, key, tag, metadata)
+        wishes = Wishes(at, delay, priority, key, tag, metadata, transport)
         receipt = self._runtime.send(message, wishes, _origin(), session)
         if has_request_context() and not receipt.duplicate:
             _tell_of_the_response(self._runtime, receipt, time.perf_counter() - began)
@@ -174,15 +177,19 @@ class Mail:
         """Short for ``send(Message(...))``, with `Message`'s arguments."""
         return self.send(Message(*args, **kwargs))
 
-    def send_now(self, message: Message | StandardMessage) -> Report:
+    def send_now(
+        self, message: Message | StandardMessage, *, transport: str | None = None
+    ) -> Report:
         """Deliver ``message`` before returning, outside the outbox.
 
+        It leaves by ``transport``, as in `send`; nothing stands in for that, and
+        ``MAIL_RATE`` does not count it.
         Returns what the server replied for each recipient. Raises `DeliveryError`,
         whose ``report`` says the same, unless everyone was accepted,
         `TransportDown` when the server is out of reach, and `SigningError` when the
         message could not be signed (DKIM). Nothing is retried.
         """
-        return self._runtime.send_now(message)
+        return self._runtime.send_now(message, transport)
 
     def get(self, id: str) -> MessageRecord:
         """What became of a message, with its whole story. Raises `MessageNotFound`."""

@@ -15,6 +15,7 @@ from .message import Message
 from .mime import compose
 from .outbox.ids import new_id
 from .outbox.records import Claim, NewMessage
+from .routing import route
 
 PRIORITIES = range(-1_000, 1_001)
 """Wide enough for every scheme, narrow enough that a typing error shows."""
@@ -36,6 +37,7 @@ class Wishes:
     key: str | None = None
     tag: str | None = None
     metadata: Any = None
+    transport: str | None = None
 
 
 def prepare(
@@ -51,6 +53,7 @@ def prepare(
     metadata = _as_json(wishes.metadata)
     _check_label("key", wishes.key)
     _check_label("tag", wishes.tag)
+    lane = route(message, wishes.transport, wishes.tag, settings)
     composed = compose(
         message,
         default_sender=settings.default_sender,
@@ -67,6 +70,7 @@ def prepare(
         enqueued_at=now,
         due_at=due_at,
         give_up_at=due_at + settings.give_up_after,
+        lane=lane,
         priority=_priority(wishes.priority),
         key=wishes.key,
         tag=wishes.tag,

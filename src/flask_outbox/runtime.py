@@ -21,7 +21,7 @@ from .delivery import Envelope, Progress, Report
 from .dkim import Signer
 from .errors import DeliveryError
 from .handover import Wishes, leased, prepare
-from .lane import Lane
+from .lane import Lane, Lanes
 from .message import Message
 from .mime import compose
 from .offhub import greenlets, off_hub
@@ -30,6 +30,7 @@ from .outbox.enqueue import event_row
 from .outbox.joining import Joined
 from .outbox.records import NewMessage, Receipt
 from .outbox.store import Outbox
+from .routing import route
 from .transports.base import Transport
 from .transports.inbox import InboxTransport
 from .transports.smtp import SmtpTransport
@@ -85,14 +86,17 @@ class Runtime:
         )
         return receipt
 
-    def send_now(self, message: Message | StandardMessage) -> Report:
+    def send_now(
+        self, message: Message | StandardMessage, transport: str | None = None
+    ) -> Report:
         """Deliver ``message`` in this thread, outside the outbox."""
+        name = route(message, transport, None, self.settings)
         composed = compose(
             message,
             default_sender=self.settings.default_sender,
             ascii_attachments=self.settings.ascii_attachments,
         )
-        report = _run(self._deliver(composed.envelope, composed.content))
+        report = _run(self._deliver(name, composed.envelope, composed.content))
         self._tell(events.email_dispatched, message=message)
         if not report.accepted:
             raise DeliveryError(_refusals(report), report)
@@ -244,18 +248,22 @@ class Runtime:
             sender=sender,
         )
 
-    def _make_lanes(self) -> Mapping[str, Lane]:
+    def _make_lanes(self) -> Lanes:
         cap = self.settings.lane_pause_cap_seconds
-        return {"default": Lane("default", self._make_transport(), cap)}
+        lanes = [
+            Lane(name, self._make_transport(name), cap, one.limits)
+            for name, one in self.settings.transports.items()
+        ]
+        return Lanes(lanes, self.settings.failover)
 
-    def _make_transport(self) -> Transport:
-        smtp = self.settings.smtp
+    def _make_transport(self, name: str) -> Transport:
+        smtp = self.settings.transports[name].smtp
         return InboxTransport() if smtp is None else SmtpTransport(smtp)
 
-    async def _deliver(self, envelope: Envelope, content: bytes) -> Report:
+    async def _deliver(self, name: str, envelope: Envelope, content: bytes) -> Report:
         progress = Progress()
         content = await signed(content, self._signer, progress)
-        transport = self._make_transport()
+        transport = self._make_transport(name)
         try:
             return await transport.deliver(envelope, content, progress)
         finally:

@@ -97,6 +97,8 @@ def _responded(detail: Mapping[str, Any]) -> Telling:
 
 def _began(detail: Mapping[str, Any]) -> Telling:
     what = f"Attempt {detail['attempt']} began on lane {detail['lane']}"
+    if "instead_of" in detail:
+        what += f", which stands in for {detail['instead_of']}"
     return what, "running: talking to the server", ""
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import create_engine
 
 from flask_outbox import State, events
 from tests.mail.conftest import MakeSite
-from tests.mail.site import Site
+from tests.mail.site import BOB, Site
 from tests.servers import Behaviour, JournalSmtp
 from tests.waiting import eventually
 
@@ -130,6 +130,11 @@ def test_a_restart_while_the_lane_is_paused_leaves_no_pause_behind(
     eventually(lambda: second.status().lanes == ())
 
 
+def _paused(site: Site) -> list[str]:
+    """The lanes whose transport is in trouble, as the outbox has it."""
+    return [one.name for one in site.outbox.lanes() if one.paused_by == "trouble"]
+
+
 def test_a_pause_that_cannot_be_lifted_at_once_is_lifted_later(
     site: Site, server: JournalSmtp
 ):
@@ -137,19 +142,78 @@ def test_a_pause_that_cannot_be_lifted_at_once_is_lifted_later(
     server.go_down()
     site.send()
     site.wait_for(events.lane_paused)
-    eventually(site.outbox.paused_lanes)
+    eventually(lambda: _paused(site))
     engine = create_engine(site.outbox.database.url)
     with engine.begin() as connection:
         connection.exec_driver_sql(
-            "CREATE TRIGGER stuck BEFORE DELETE ON outbox_lane "
+            "CREATE TRIGGER stuck BEFORE UPDATE ON outbox_lane "
             "BEGIN SELECT RAISE(ABORT, 'stuck'); END"
         )
     server.come_back()
     site.wait_for(events.lane_resumed)
     server.wait_for(1)
     site.wait_for(events.courier_stalled)
-    assert site.outbox.paused_lanes() != []
+    assert _paused(site)
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP TRIGGER stuck")
     engine.dispose()
-    eventually(lambda: not site.outbox.paused_lanes())
+    eventually(lambda: not _paused(site))
+
+
+# ---------------------------------------- a message that is itself the trouble
+
+
+def _in_the_way(server: JournalSmtp) -> None:
+    """The server breaks off on mail for Bob, and on no other."""
+    server.behaviour = Behaviour(recipients={BOB: "421 4.7.0 not this one"})
+
+
+def test_a_message_that_breaks_off_the_transport_each_time_spends_attempts(
+    make_site: MakeSite, server: JournalSmtp
+):
+    """It is the third time that probes find nothing wrong: it is the message."""
+    site = make_site(OUTBOX_BACKOFF_BASE_SECONDS=1e7, OUTBOX_BACKOFF_CAP_SECONDS=1e7)
+    _in_the_way(server)
+    receipt = site.send(BOB)
+    site.wait_for(events.message_deferred)
+    record = site.get(receipt)
+    assert [one.outcome for one in record.attempts] == [
+        "released",
+        "released",
+        "deferred",
+    ]
+    assert "421 4.7.0 not this one" in str(record.recipients[0].reply)
+    assert "this message broke off the transport each time" in str(
+        record.recipients[0].reply
+    )
+    assert len(site.told(events.lane_paused)) == 2
+    assert site.settled(site.send()).state is State.SENT
+
+
+def test_it_is_given_up_in_the_end(make_site: MakeSite, server: JournalSmtp):
+    site = make_site(OUTBOX_GIVE_UP_AFTER=0.3)
+    _in_the_way(server)
+    assert site.settled(site.send(BOB)).state is State.FAILED
+
+
+def test_others_leave_meanwhile_and_spend_nothing(site: Site, server: JournalSmtp):
+    _in_the_way(server)
+    bad = site.send(BOB)
+    others = [site.send() for _ in range(25)]
+    records = [site.settled(one) for one in others]
+    assert {one.state for one in records} == {State.SENT}
+    assert {one.attempts[-1].number for one in records} == {1}
+    site.wait_for(events.message_deferred)
+    assert not site.get(bad).state.final
+
+
+def test_a_server_that_is_down_is_nobodys_doing(site: Site, server: JournalSmtp):
+    """However often the lane pauses with the same message: the probes fail too."""
+    receipt = site.send()
+    site.settled(receipt)
+    server.go_down()
+    receipt = site.send()
+    site.wait_for(events.lane_paused, times=6)
+    assert site.told(events.message_deferred) == []
+    server.come_back()
+    assert site.settled(receipt).attempts[-1].number == 1

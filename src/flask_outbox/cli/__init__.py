@@ -3,6 +3,7 @@
 from .changes import cancel, retry
 from .group import outbox_commands
 from .listing import list_messages
+from .pausing import pause, resume
 from .show import show
 from .status import status
 from .tables import init, upgrade
@@ -12,6 +13,7 @@ from .worker import worker
 __all__ = ["outbox_commands"]
 
 for command in (
-    cancel, init, list_messages, prune, retry, show, status, upgrade, worker,
+    cancel, init, list_messages, pause, prune, resume, retry, show, status, upgrade,
+    worker,
 ):  # fmt: skip
     outbox_commands.add_command(command)

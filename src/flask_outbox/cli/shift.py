@@ -43,6 +43,7 @@ class Shift:
         self._courier = Courier(replace(crew, engine="external"))
         self._counts = dict.fromkeys(ENDS, 0)
         self._paused: set[str] = set()
+        self._down: dict[str, str] = {}
         self._ended = ""
 
     def run(self) -> None:
@@ -50,7 +51,9 @@ class Shift:
         asyncio.run(self._work())
 
     def run_until_drained(self) -> None:
-        """Deliver until nothing is due, a lane stays down, or a signal comes.
+        """Deliver until nothing is due that could leave, or a signal comes.
+
+        Nothing could by a lane that stays down, or that a person paused.
 
         Raises `OutboxUnavailable` where `run` would wait for the outbox.
         """
@@ -94,14 +97,36 @@ class Shift:
             await looking
 
     async def _look(self, ready: asyncio.Event) -> None:
-        """Stop once nothing is due or being delivered, or nobody can tell."""
+        """Stop once nothing is due that could leave, or nobody can tell."""
         await ready.wait()
         try:
-            anything_due = self._crew.outbox.anything_due
-            while await self._courier.in_thread(anything_due):  # noqa: ASYNC110
+            while await self._anything_left():  # noqa: ASYNC110
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
-            self._stop("drained")
+            self.down = self._why_down()
+            self._stop("down" if self.down else "drained")
+
+    async def _anything_left(self) -> bool:
+        anything_due = self._crew.outbox.anything_due
+        return bool(
+            await self._courier.in_thread(anything_due, self._lanes_that_work())
+        )
+
+    def _lanes_that_work(self) -> list[str]:
+        lanes = self._courier.lanes
+        return [
+            name
+            for name, lane in lanes.items()
+            if lane.held is None and (name not in self._down or lanes.way(name))
+        ]
+
+    def _why_down(self) -> str | None:
+        why = [
+            f"Lane {name} is paused: {reason}"
+            for name, reason in self._down.items()
+            if self._courier.lanes.way(name) is None
+        ]
+        return " ".join(why) or None
 
     def _obey(self, name: str) -> None:
         click.echo(
@@ -116,14 +141,14 @@ class Shift:
         self._courier.stop()
 
     def _lane_paused(self, _app: Flask, lane: str, reason: str, **_: Any) -> None:
-        """Stop when a probe has found a paused lane's transport still down."""
+        """Wait no more for a lane whose transport a probe has found still down."""
         if lane in self._paused:
-            self.down = f"Lane {lane} is paused: {reason}"
-            self._stop("down")
+            self._down[lane] = reason
         self._paused.add(lane)
 
     def _lane_resumed(self, _app: Flask, lane: str, **_: Any) -> None:
         self._paused.discard(lane)
+        self._down.pop(lane, None)
 
     @contextmanager
     def _counting(self) -> Iterator[None]:

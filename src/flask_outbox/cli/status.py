@@ -14,8 +14,9 @@ from ..outbox.records import Status
 from ..runtime import Runtime
 from .group import app_runtime, json_option
 from .output import print_document, say
+from .standing import lanes_shown, standings
 from .table import fields, table
-from .words import clock, counted, duration
+from .words import counted, duration
 
 PATIENCE_SECONDS = 60.0
 """A message that has been due for longer than this is waiting for something."""
@@ -37,7 +38,8 @@ def status(context: click.Context, as_json: bool) -> None:
     if as_json:
         place = {"outbox": runtime.outbox.database.shown}
         health = {"healthy": not problems, "problems": problems}
-        print_document({**place, **health, **asdict(found)})
+        lanes = [asdict(one) for one in standings(runtime.settings, found.lanes)]
+        print_document({**place, **health, **asdict(found), "lanes": lanes})
     else:
         say("\n\n".join(_report(runtime, found, problems, now)))
     context.exit(1 if problems else 0)
@@ -52,6 +54,13 @@ def _problems(found: Status, settings: Settings, now: datetime) -> Iterator[str]
             f"No courier is alive to deliver {counted(waiting, 'message')}: "
             f"{start} 'flask outbox worker'."
         )
+    for one in standings(settings, found.lanes):
+        if one.leaves_by is None:
+            yield (
+                f"{counted(one.waiting, 'message')} cannot leave: no transport of this "
+                f"app has the name {one.name!r}. Name one so in MAIL_TRANSPORTS, or "
+                "cancel what waits for it."
+            )
     if found.oldest_due_at is not None:
         seconds = (now - found.oldest_due_at).total_seconds()
         if seconds > PATIENCE_SECONDS:
@@ -64,22 +73,18 @@ def _report(
     yield _header(runtime, found, now)
     counts = [(state, f"{count:,}") for state, count in found.counts.items() if count]
     yield table(("State", "Messages"), counts) if counts else "There are no messages."
-    if found.lanes:
-        rows = [(one.name, clock(one.until), one.reason) for one in found.lanes]
-        yield table(("Paused lane", "Next probe", "Why"), rows)
+    yield lanes_shown(standings(runtime.settings, found.lanes))
     yield _couriers(found, now) if found.couriers else "There are no couriers."
     yield "\n".join(problems) or "All is well."
 
 
 def _header(runtime: Runtime, found: Status, now: datetime) -> str:
-    smtp = runtime.settings.smtp
     due = counted(found.due, "message")
     if found.oldest_due_at is not None:
         due += f", the oldest for {_since(found.oldest_due_at, now)}"
     return fields(
         [
             ("Outbox", runtime.outbox.database.shown),
-            ("Mail", f"leaves by {smtp.place}" if smtp else "is kept in the dev inbox"),
             ("Engine", runtime.settings.engine),
             ("Due now", due),
         ]

@@ -52,8 +52,9 @@ def worker(until_drained: bool, as_json: bool) -> None:
 
 
 def _opening(runtime: Runtime) -> str:
-    smtp = runtime.settings.smtp
-    leaves = f"leaves by {smtp.place}" if smtp else "is kept in the dev inbox"
+    transports = runtime.settings.transports
+    places = {one.place for one in transports.values() if one.smtp}
+    leaves = f"leaves by {', '.join(places)}" if places else "is kept in the dev inbox"
     return (
         f"Working on the outbox at {runtime.outbox.database.shown}; mail {leaves}. "
         "Ctrl-C or SIGTERM stops."

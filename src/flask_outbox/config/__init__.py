@@ -4,5 +4,15 @@ from .dkim import DkimKey
 from .keys import KEYS, Key
 from .settings import Settings
 from .smtp import SmtpSettings
+from .transports import DEFAULT, TransportSettings, listed
 
-__all__ = ["KEYS", "DkimKey", "Key", "Settings", "SmtpSettings"]
+__all__ = [
+    "DEFAULT",
+    "KEYS",
+    "DkimKey",
+    "Key",
+    "Settings",
+    "SmtpSettings",
+    "TransportSettings",
+    "listed",
+]

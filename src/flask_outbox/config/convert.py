@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 from ..errors import ConfigError
+from ..rate import Limit, parse_limits
 
 Convert = Callable[[str, Any], Any]
 
@@ -114,3 +116,59 @@ def as_sender(name: str, value: Any) -> str | tuple[str, str]:
     if isinstance(value, str) and value:
         return value
     raise wrong(name, value, "an address, or a pair of a name and an address")
+
+
+def as_rate(name: str, value: Any) -> tuple[Limit, ...]:
+    """Limits, from ``"10/s, 5000/h"``."""
+    try:
+        return parse_limits(value)
+    except (AttributeError, ValueError):
+        wanted = 'numbers per s, min, h or d, as in "10/s, 5000/h"'
+        raise wrong(name, value, wanted) from None
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+def as_transports(name: str, value: Any) -> dict[str, Any]:
+    """Names, each with a URL or a mapping; what else is given may be a secret."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(
+            f"{name} is of type {type(value).__name__}: it must be a dict of names."
+        )
+    for key, given in value.items():
+        if not isinstance(key, str) or not _NAME.fullmatch(key):
+            raise ConfigError(
+                f"{name} has the name {key!r}: it must be one of 1 to 64 letters, "
+                "digits and . _ -"
+            )
+        if not given or not isinstance(given, str | Mapping):
+            raise ConfigError(
+                f"{name}[{key!r}] is of type {type(given).__name__}: it must be a URL, "
+                "or a dict of MAIL_* keys, and not empty."
+            )
+    return dict(value)
+
+
+def as_failover(name: str, value: Any) -> dict[str, tuple[str, ...]]:
+    """Names, each with the names of those that stand in, in their order."""
+    wanted = 'a dict of names and lists of names, as in {"default": ["backup"]}'
+    if not isinstance(value, Mapping):
+        raise wrong(name, value, wanted)
+    for key, others in value.items():
+        if not isinstance(others, list | tuple) or not others:
+            raise wrong(name, value, wanted)
+        if not all(isinstance(one, str) for one in (key, *others)):
+            raise wrong(name, value, wanted)
+    return {key: tuple(others) for key, others in value.items()}
+
+
+def as_route(name: str, value: Any) -> Any:
+    """A callable, or a mapping of tags and names."""
+    if callable(value):
+        return value
+    if isinstance(value, Mapping) and all(
+        isinstance(one, str) for pair in value.items() for one in pair
+    ):
+        return dict(value)
+    raise wrong(name, value, "a dict of tags and transports' names, or a callable")

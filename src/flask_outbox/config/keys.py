@@ -10,12 +10,16 @@ from .convert import (
     Convert,
     as_callable,
     as_choice,
+    as_failover,
     as_flag,
     as_path,
+    as_rate,
+    as_route,
     as_seconds,
     as_secret,
     as_sender,
     as_text,
+    as_transports,
     as_whole,
 )
 from .dkim import as_dkim_keys
@@ -117,6 +121,58 @@ KEYS: tuple[Key, ...] = (
         1_000,
         "Messages sent over one connection before it is closed and a new one opened.",
         as_whole(1, 1_000_000),
+    ),
+    Key(
+        "MAIL_MAX_CONNECTIONS",
+        "int",
+        None,
+        "Connections that one courier opens to the server at most; it opens another "
+        "when all are busy.",
+        as_whole(1, 1_000),
+        "OUTBOX_CONCURRENCY",
+    ),
+    Key(
+        "MAIL_IDLE_SECONDS",
+        "seconds",
+        30.0,
+        "How long a connection is kept open for the next message.",
+        as_seconds,
+    ),
+    Key(
+        "MAIL_RATE",
+        "str",
+        None,
+        "How many messages may go in any second, minute, hour or day, as in "
+        '``"10/s, 5000/h"``: all couriers together, in all processes.',
+        as_rate,
+        "no limit",
+    ),
+    Key(
+        "MAIL_TRANSPORTS",
+        "dict",
+        None,
+        "Further transports by name: each a URL, or a dict of ``MAIL_*`` keys.",
+        as_transports,
+        "none",
+    ),
+    Key(
+        "MAIL_ROUTE",
+        "dict or callable",
+        None,
+        "By which transport a message leaves that names none: a dict of tags and "
+        "names, or a function of the message and its tag that answers a name, or None "
+        "for the default.",
+        as_route,
+        "none",
+    ),
+    Key(
+        "MAIL_FAILOVER",
+        "dict",
+        None,
+        "For a transport's name, those that stand in, in this order, while it is "
+        'down: ``{"default": ["backup"]}``.',
+        as_failover,
+        "none",
     ),
     Key(
         "MAIL_SUPPRESS_SEND",
@@ -250,7 +306,7 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_CONCURRENCY",
         "int",
         10,
-        "Messages that one courier delivers at a time, and its connections at most.",
+        "Messages that one courier delivers at a time by each transport.",
         as_whole(1, 1_000),
     ),
     Key(

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
 from .dkim import DkimKey
 from .keys import KEYS
-from .smtp import SmtpSettings, smtp_settings
+from .smtp import SmtpSettings
+from .transports import (
+    DEFAULT,
+    TransportSettings,
+    check_failover,
+    listed,
+    transport_settings,
+)
 
 _NAMES = {key.name: key for key in KEYS}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one app asked for, checked. ``smtp`` is None when mail stays here."""
+    """What one app asked for, checked."""
 
-    smtp: SmtpSettings | None
+    transports: Mapping[str, TransportSettings]
+    failover: Mapping[str, tuple[str, ...]]
+    route: Mapping[str, str] | Callable[[Any, str | None], str | None] | None
     suppress: bool
     default_sender: str | tuple[str, str] | None
     ascii_attachments: bool
@@ -41,6 +50,11 @@ class Settings:
     unknown_wait_seconds: float
     keep_bodies: float
     keep_rows: float
+
+    @property
+    def smtp(self) -> SmtpSettings | None:
+        """How mail leaves that names no transport; None when it stays here."""
+        return self.transports[DEFAULT].smtp
 
     @classmethod
     def read(
@@ -64,14 +78,19 @@ class Settings:
         values = {key.name: key.read(config) for key in KEYS}
         suppress = values["MAIL_SUPPRESS_SEND"]
         suppress = testing if suppress is None else suppress
-        smtp = smtp_settings(config, values, debug or testing or suppress)
+        transports = transport_settings(config, values, debug or testing or suppress)
+        failover = values["MAIL_FAILOVER"] or {}
+        check_failover(failover, transports)
+        _check_route(values["MAIL_ROUTE"], transports)
         own = {
             one.name: values[key]
             for one in fields(cls)
             if (key := f"OUTBOX_{one.name.upper()}") in values
         }
         own.update(
-            smtp=None if suppress else smtp,
+            transports=_kept_here(transports) if suppress else transports,
+            route=values["MAIL_ROUTE"],
+            failover=failover,
             suppress=suppress,
             default_sender=values["MAIL_DEFAULT_SENDER"],
             ascii_attachments=values["MAIL_ASCII_ATTACHMENTS"],
@@ -89,6 +108,21 @@ def _placed(url: str, folder: str) -> str:
     if not (relative and kind.startswith("sqlite")):
         return url
     return f"{kind}:///{Path(folder) / path}"
+
+
+def _kept_here(
+    transports: Mapping[str, TransportSettings],
+) -> Mapping[str, TransportSettings]:
+    return {name: replace(one, smtp=None) for name, one in transports.items()}
+
+
+def _check_route(route: Any, transports: Mapping[str, TransportSettings]) -> None:
+    for tag, name in (route or {}).items() if not callable(route) else ():
+        if name not in transports:
+            raise ConfigError(
+                f"MAIL_ROUTE sends the tag {tag!r} to {name!r}, and there is no such "
+                f"transport: this app has {listed(transports)}."
+            )
 
 
 def _refuse_unknown(config: Mapping[str, Any]) -> None:

@@ -9,8 +9,9 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from ..errors import ConfigError
 
-_PLACE_KEYS = ("MAIL_SERVER", "MAIL_PORT", "MAIL_USE_TLS", "MAIL_USE_SSL",
+PLACE_KEYS = ("MAIL_SERVER", "MAIL_PORT", "MAIL_USE_TLS", "MAIL_USE_SSL",
                "MAIL_USERNAME", "MAIL_PASSWORD")  # fmt: skip
+"""The keys that ``MAIL_URL`` stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class SmtpSettings:
     deadline_seconds: float = 900.0
     max_messages_per_connection: int = 1_000
     max_connections: int = 10
+    idle_seconds: float = 30.0
 
     @property
     def place(self) -> str:
@@ -48,7 +50,7 @@ def smtp_settings(
     config: Mapping[str, Any], values: dict[str, Any], developing: bool
 ) -> SmtpSettings | None:
     """Where mail leaves by ``MAIL_URL`` or Flask-Mail's keys, or None for the inbox."""
-    given = [name for name in _PLACE_KEYS if config.get(name) is not None]
+    given = [name for name in PLACE_KEYS if config.get(name) is not None]
     if values["MAIL_URL"]:
         if given:
             raise ConfigError(
@@ -90,7 +92,8 @@ def _with_the_rest(place: dict[str, Any], values: Mapping[str, Any]) -> SmtpSett
         data_timeout_seconds=values["MAIL_DATA_TIMEOUT_SECONDS"],
         deadline_seconds=values["MAIL_DEADLINE_SECONDS"],
         max_messages_per_connection=values["MAIL_MAX_EMAILS"],
-        max_connections=values["OUTBOX_CONCURRENCY"],
+        max_connections=values["MAIL_MAX_CONNECTIONS"] or values["OUTBOX_CONCURRENCY"],
+        idle_seconds=values["MAIL_IDLE_SECONDS"],
     )
 
 

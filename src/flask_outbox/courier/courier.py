@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from math import inf
 from typing import Any
@@ -12,14 +13,15 @@ from typing import Any
 from blinker import NamedSignal
 
 from .. import events
-from ..attempt import attempt, untried
+from ..attempt import attempt, blamed, untried
 from ..delivery import State
 from ..errors import OutboxError, StoreError, TransportDown
-from ..lane import Lane
+from ..lane import Lane, Lanes
 from ..outbox.hot import Row
 from ..outbox.ids import new_id
 from ..outbox.leases import Record, begun
 from ..outbox.records import Claim
+from .claiming import claim_and_hold
 from .crew import Crew
 from .daemon_pool import DaemonPool
 from .duties import Duties
@@ -61,11 +63,12 @@ class Courier:
         self._crew = crew
         self._outbox = crew.outbox
         self._holding = Holding()
-        self._lanes: Mapping[str, Lane] = {}
+        self.lanes = Lanes()
+        """Its lanes, once it works."""
         self._store: DaemonPool | None = None
         self._attempts: set[asyncio.Task[None]] = set()
-        self._suspects = 0
-        self._more = False
+        self._suspects: Counter[str] = Counter()
+        self._full: set[str] = set()
         self._asked_to_stop = False
         self._drains = False
         self._begins_nothing = False
@@ -77,11 +80,13 @@ class Courier:
 
         If True, the message counts as in hand, and `take` or `withdraw` must follow.
         """
-        usable = lane in self._lanes and self._lanes[lane].open
+        own = self.lanes.get(lane)
         return (
-            usable
+            own is not None
+            and own.open
+            and not own.limits
             and self._duties.lease_holds()
-            and self._holding.offer(message_id, self._places())
+            and self._holding.offer(message_id, lane, self._places(lane))
         )
 
     def withdraw(self, message_id: str) -> None:
@@ -160,15 +165,15 @@ class Courier:
 
     async def _work(self, ready: Callable[[], None]) -> None:
         await self._duties.enroll()
-        self._lanes = self._crew.make_lanes()
-        await self._duties.open(self._lanes.values())
+        self.lanes = self._crew.make_lanes()
+        await self._duties.open(self.lanes)
         self._opened.set()
         self.emit(events.courier_started, engine=self._crew.engine)
         ready()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._duties.run())
             group.create_task(self._deliver_what_is_due())
-            for lane in self._lanes.values():
+            for lane in self.lanes.values():
                 group.create_task(self._duties.keep_open(lane))
 
     async def _deliver_what_is_due(self) -> None:
@@ -186,51 +191,53 @@ class Courier:
 
     async def _claim(self) -> None:
         """Take due messages in hand, as many as there are places."""
-        self._more = False
+        self._full.clear()
         await self._duties.assure_lease()
-        for lane in self._open_lanes():
-            wanted = self._holding.reserve(self._places())
-            if not wanted:
-                self._more = True
-                return
-            async with self._claiming:
-                claims: list[Claim] = await self.in_thread(
-                    self._claim_and_hold, lane.name, wanted
-                )
-            self._more = self._more or len(claims) == wanted
-            for held in claims:
-                self._start(held)
+        for name, lane in self._ways():
+            if lane.allowed_at <= self._outbox.clock():
+                await self._claim_on(name, lane)
 
-    def _claim_and_hold(self, lane: str, wanted: int) -> list[Claim]:
+    async def _claim_on(self, name: str, lane: Lane) -> None:
+        """Take what is due on the lane ``name`` in hand, to leave by ``lane``."""
+        wanted = self._holding.reserve(name, self._places(name))
         claims: list[Claim] = []
-        try:
-            claims = self._outbox.claim(self.id, lane, wanted)
-        finally:
-            self._holding.fill(wanted, [held.id for held in claims])
-        return claims
+        if wanted:
+            async with self._claiming:
+                claims = await self.in_thread(
+                    claim_and_hold,
+                    self._outbox, self._holding, self.id, name, lane, wanted,
+                )  # fmt: skip
+        if len(claims) == wanted:
+            self._full.add(name)
+        for held in claims:
+            self._start(held)
 
-    def _places(self) -> int:
-        """How many messages to hold: suspects that wait for their turn get extra ones,
-        up to as many again, so that they hold nobody else up.
+    def _places(self, name: str) -> int:
+        """How many messages of a lane to hold: suspects that wait for their turn get
+        extra ones, up to as many again, so that they hold nobody else up.
         """
-        waiting = min(self._suspects, self._crew.concurrency)
+        waiting = min(self._suspects[name], self._crew.concurrency)
         return self._crew.concurrency + waiting
 
     async def _seconds_to_next(self) -> float:
         """How long to rest, if nobody wakes us: until the next message comes due."""
         seconds = self._crew.poll_seconds
-        if len(self._holding) < self._places():
-            for lane in self._open_lanes():
-                seconds = min(seconds, await self._due_seconds(lane))
+        for name, lane in self._ways():
+            if self._holding.free(name, self._places(name)):
+                seconds = min(seconds, await self._due_seconds(name, lane))
         return seconds
 
-    async def _due_seconds(self, lane: Lane) -> float:
-        """In how many seconds the next message of ``lane`` comes due."""
-        due_at = await self.in_thread(self._outbox.next_due_at, lane.name)
-        return inf if due_at is None else float(due_at) - self._outbox.clock()
+    async def _due_seconds(self, name: str, lane: Lane) -> float:
+        """In how many seconds the next of lane ``name`` may leave by ``lane``."""
+        due_at = await self.in_thread(self._outbox.next_due_at, name)
+        if due_at is None:
+            return inf
+        return max(float(due_at), lane.allowed_at) - self._outbox.clock()
 
-    def _open_lanes(self) -> list[Lane]:
-        return [lane for lane in self._lanes.values() if lane.open]
+    def _ways(self) -> list[tuple[str, Lane]]:
+        """The lanes that may be emptied now, each with the one that its mail takes."""
+        ways = ((name, self.lanes.way(name)) for name in self.lanes)
+        return [(name, lane) for name, lane in ways if lane is not None]
 
     def _start(self, held: Claim) -> None:
         if self._begins_nothing:
@@ -247,19 +254,19 @@ class Courier:
 
     async def _deliver_suspect(self, held: Claim) -> None:
         """One suspect at a time, so that the next crash has one explanation."""
-        self._suspects += 1
+        self._suspects[held.waits_on] += 1
         try:
             async with self._one_suspect:
                 await self._attempt(held)
         except asyncio.CancelledError:
             self._give_back(held, "its courier stopped before its turn")
         finally:
-            self._suspects -= 1
+            self._suspects[held.waits_on] -= 1
 
     async def _attempt(self, held: Claim) -> None:
-        lane = self._lanes[held.lane]
+        lane = self.lanes[held.lane]
         if not lane.open:
-            self._give_back(held, f"lane {lane.name} is paused: {lane.reason}")
+            self._give_back(held, lane.why_paused)
         elif not self._duties.lease_holds():
             self._give_back(held, "its courier's lease may have run out")
         elif not await self._begin(held):
@@ -270,11 +277,13 @@ class Courier:
             self._recorder.add(await self._try(held, lane))
 
     async def _try(self, held: Claim, lane: Lane) -> Record:
-        clock = self._outbox.clock
+        clock, policy = self._outbox.clock, self._crew.policy
         try:
-            return await attempt(held, lane.transport, self._crew.policy, clock)
+            return await attempt(held, lane.transport, policy, clock)
         except TransportDown as down:
-            lane.pause(down)
+            if lane.is_its_doing(held.id):
+                return blamed(held, down, policy, clock())
+            lane.pause(down, held.id)
             return untried(held, str(down), clock())
 
     async def _begin(self, held: Claim) -> bool:
@@ -290,6 +299,7 @@ class Courier:
             message_id=held.id,
             attempt=held.attempt,
             lane=held.lane,
+            instead_of=held.instead_of,
         )
         self._recorder.begin(begun(held, self._outbox.clock()))
 
@@ -299,7 +309,8 @@ class Courier:
     def _recorded(self, record: Record) -> None:
         """Let go of a message whose attempt is written down."""
         self._holding.remove(record.claim.id)
-        if self._more or record.verdict.state is State.PENDING:
+        full = record.claim.waits_on in self._full
+        if full or record.verdict.state is State.PENDING:
             self._wake()
 
     def _take_note(self, row: Row) -> None:
@@ -330,7 +341,7 @@ class Courier:
         await asyncio.wait([working])
         await self._interrupt_attempts()
         await _within(FLUSH_SECONDS, self._sign_off())
-        for lane in self._lanes.values():
+        for lane in self.lanes.values():
             await _within(CLOSE_SECONDS, lane.transport.close())
         self.emit(events.courier_stopped)
 
@@ -352,7 +363,7 @@ class Courier:
 
     async def _until_nothing_is_due(self, working: asyncio.Task[None]) -> None:
         while not working.done():
-            due = [await self._due_seconds(lane) for lane in self._open_lanes()]
+            due = [await self._due_seconds(name, lane) for name, lane in self._ways()]
             if min(due, default=inf) > 0:
                 return
             await asyncio.wait([working], timeout=REST_SECONDS)

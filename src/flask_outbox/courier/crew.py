@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..attempt import Policy
-from ..lane import Lane
+from ..lane import Lanes
 from ..outbox.store import Outbox
 
 
@@ -15,7 +15,7 @@ class Crew:
     """The outbox that couriers work on, and how they work."""
 
     outbox: Outbox
-    make_lanes: Callable[[], Mapping[str, Lane]]
+    make_lanes: Callable[[], Lanes]
     """Makes the lanes of one courier, inside its loop."""
     policy: Policy
     engine: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from blinker import NamedSignal
 
 from .. import events
 from ..errors import StoreError
-from ..lane import Lane
+from ..lane import Lane, Lanes
 from .crew import Crew
 from .holding import Holding
 from .recorder import RETRY_WAIT_SECONDS
@@ -60,6 +60,7 @@ class Duties:
         self._holding = holding
         self._claiming = claiming
         self._courier = courier
+        self._lanes = Lanes()
         self._lease_until = 0.0
         self._renewing = asyncio.Lock()
 
@@ -83,15 +84,17 @@ class Duties:
             else:
                 return
 
-    async def open(self, lanes: Iterable[Lane]) -> None:
-        """Lift the pauses that a courier before us left written down.
+    async def open(self, lanes: Lanes) -> None:
+        """Lift the pauses that a courier before us left written down, but no person's.
 
         Whoever still has a lane paused writes that down again at its next probe.
         """
-        for lane in lanes:
+        self._lanes = lanes
+        for name in lanes:
             await self._attempt(
-                partial(self._courier.in_thread, self._outbox.resume_lane, lane.name)
+                partial(self._courier.in_thread, self._outbox.resume_lane, name)
             )
+        await self._attempt(self._obey)
 
     async def run(self) -> None:
         """Do each duty at its interval until cancelled."""
@@ -99,6 +102,7 @@ class Duties:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._every(often, self._renew))
             group.create_task(self._every(often, self._sweep))
+            group.create_task(self._every(self._crew.poll_seconds, self._obey))
             group.create_task(self._every(PRUNE_EVERY_SECONDS, self._prune))
 
     async def keep_open(self, lane: Lane) -> None:
@@ -118,7 +122,7 @@ class Duties:
         write = partial(self._courier.in_thread, self._outbox.resume_lane, lane.name)
         while not await self._attempt(write):
             await asyncio.sleep(RETRY_WAIT_SECONDS)
-            if not lane.open:
+            if lane.reason is not None:
                 return
 
     async def _every(self, seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
@@ -195,6 +199,15 @@ class Duties:
                     strays,
                     "its lease was a stray",
                 )
+                self._courier.wake()
+
+    async def _obey(self) -> None:
+        """Take note of the lanes that a person has paused or resumed."""
+        held: dict[str, str] = await self._courier.in_thread(self._outbox.held_lanes)
+        for name, lane in self._lanes.items():
+            resumed = lane.held is not None and name not in held
+            lane.held = held.get(name)
+            if resumed:
                 self._courier.wake()
 
     async def _write_pause(self, lane: Lane, seconds: float) -> None:

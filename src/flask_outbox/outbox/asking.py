@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy.engine import Row
 
 from ..delivery import Reply, State
@@ -17,8 +17,8 @@ from .couriers import is_gone
 from .records import (
     Attempt,
     CourierRecord,
+    LaneRecord,
     MessageRecord,
-    PausedLane,
     Recipient,
     Status,
     Summary,
@@ -158,15 +158,47 @@ def status(connection: Connection, now: float) -> Status:
         counts=counts,
         due=due,
         oldest_due_at=None if oldest is None else moment(oldest),
-        lanes=tuple(paused_lanes(connection)),
+        lanes=tuple(lanes(connection, now)),
         couriers=_couriers(connection, now),
     )
 
 
-def paused_lanes(connection: Connection) -> list[PausedLane]:
-    """Every paused lane, until when and why."""
-    rows = connection.execute(select(lane).order_by(lane.c.name))
-    return [PausedLane(row.name, moment(row.paused_until), row.reason) for row in rows]
+def lanes(connection: Connection, now: float) -> list[LaneRecord]:
+    """Every lane that is paused or has messages waiting, by name."""
+    waiting = _pending_by_lane(connection)
+    due = _pending_by_lane(connection, message.c.due_at <= now)
+    paused = {
+        row.name: row
+        for row in connection.execute(select(lane))
+        if row.paused_at is not None or row.held_at is not None
+    }
+    return [
+        _lane_record(name, paused.get(name), waiting.get(name, 0), due.get(name, 0))
+        for name in sorted({*waiting, *paused})
+    ]
+
+
+def _pending_by_lane(
+    connection: Connection, *conditions: ColumnElement[bool]
+) -> Mapping[str, int]:
+    return dict(
+        connection.execute(
+            select(message.c.lane, func.count())
+            .where(message.c.state == PENDING, *conditions)
+            .group_by(message.c.lane)
+        ).all()
+    )
+
+
+def _lane_record(
+    name: str, paused: Row[Any] | None, waiting: int, due: int
+) -> LaneRecord:
+    if paused is None:
+        return LaneRecord(name, None, "", None, waiting, due)
+    if paused.held_at is not None:
+        return LaneRecord(name, "person", paused.held_reason, None, waiting, due)
+    until = moment(paused.paused_until)
+    return LaneRecord(name, "trouble", paused.reason, until, waiting, due)
 
 
 def _couriers(connection: Connection, now: float) -> tuple[CourierRecord, ...]:
@@ -200,10 +232,13 @@ def body(connection: Connection, message_id: str) -> bytes | None:
     )
 
 
-def anything_due(connection: Connection, now: float) -> bool:
-    """Whether any message is due or being delivered."""
+def anything_due(
+    connection: Connection, now: float, lanes: Collection[str] | None
+) -> bool:
+    """Whether any message, or one on these lanes, is due or being delivered."""
     due = (message.c.state == PENDING) & (message.c.due_at <= now)
+    ours = [] if lanes is None else [message.c.lane.in_(lanes)]
     return any(
-        connection.scalar(select(message.c.id).where(condition).limit(1))
+        connection.scalar(select(message.c.id).where(condition, *ours).limit(1))
         for condition in (message.c.state == LEASED, due)
     )

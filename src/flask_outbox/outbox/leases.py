@@ -223,6 +223,8 @@ _tell_begun = Hot(
 def begun(held: Claim, at: float) -> Row:
     """The event that an attempt began, to be told only while the lease holds."""
     detail = {"attempt": held.attempt, "courier": held.owner, "lane": held.lane}
+    if held.instead_of is not None:
+        detail["instead_of"] = held.instead_of
     return {**_fence(held), "b_at": at, "b_detail": as_json(detail)}
 
 

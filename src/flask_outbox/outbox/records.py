@@ -61,6 +61,13 @@ class Claim:
     give_up_at: float
     settled: frozenset[State] = frozenset()
     """States of the recipients that earlier attempts have settled."""
+    instead_of: str | None = None
+    """The lane that it waits on, where ``lane`` stands in for that one."""
+
+    @property
+    def waits_on(self) -> str:
+        """The lane that it waits on, by whichever it leaves."""
+        return self.instead_of or self.lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +143,20 @@ class CourierRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class PausedLane:
-    """A lane that is paused, until when and why."""
+class LaneRecord:
+    """A lane that is paused, or on which messages wait."""
 
     name: str
-    until: datetime
+    paused_by: str | None
+    """``"trouble"`` of its transport, ``"person"``, or None while it is open."""
     reason: str
+    """Why it is paused; "" while it is open."""
+    until: datetime | None
+    """When it is probed next, where its transport is in trouble."""
+    waiting: int
+    """How many messages are pending on it."""
+    due: int
+    """How many of them could be delivered now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,5 +167,6 @@ class Status:
     due: int
     """How many pending messages could be delivered now."""
     oldest_due_at: datetime | None
-    lanes: tuple[PausedLane, ...]
+    lanes: tuple[LaneRecord, ...]
+    """Those that are paused, or on which messages wait."""
     couriers: tuple[CourierRecord, ...]

@@ -170,12 +170,17 @@ lane = Table(
     "outbox_lane",
     metadata,
     Column("name", String(64), primary_key=True),
-    Column("paused_until", Double, nullable=False),
-    Column("reason", _Long, nullable=False),
-    Column("paused_at", Double, nullable=False),
+    Column("paused_until", Double),
+    Column("reason", _Long),
+    Column("paused_at", Double),
+    Column("held_at", Double),
+    Column("held_reason", _Long),
+    Column("taken", _Long),
     **OPTIONS,
 )
-"""Lanes that are paused, and why; a lane without a row is open."""
+"""Lanes whose transport is in trouble (``paused_…``), that a person paused (``held_…``)
+or whose limits are used (``taken``: what `Allowance` keeps). One without a row is open.
+"""
 
 courier = Table(
     "outbox_courier",

@@ -12,6 +12,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from ..delivery import State
+from ..rate import Limit
 from . import asking, couriers, enqueue, lanes, leases, people, pruning, rescue
 from .database import Conflict, Database
 from .hot import Row
@@ -19,9 +20,9 @@ from .leases import Record
 from .pruning import Pruned
 from .records import (
     Claim,
+    LaneRecord,
     MessageRecord,
     NewMessage,
-    PausedLane,
     Receipt,
     Status,
     Summary,
@@ -79,6 +80,33 @@ class Outbox:
         now = self.clock()
         return self._write(lambda conn: leases.claim(conn, owner, lane, limit, now))
 
+    def claim_within(
+        self,
+        owner: str,
+        waiting_on: str,
+        wanted: int,
+        by: str,
+        limits: tuple[Limit, ...],
+    ) -> tuple[list[Claim], float]:
+        """Lease what is due on one lane, as much as the ``limits`` of ``by`` allow.
+
+        Also answers when they allow more. Whatever couriers there are, no limit is
+        exceeded: what is leased here counts from now on.
+        """
+
+        def work(connection: Connection) -> tuple[list[Claim], float]:
+            return lanes.claim_within(
+                connection,
+                owner,
+                waiting_on,
+                wanted,
+                by=by,
+                limits=limits,
+                clock=self.clock,
+            )
+
+        return self._write(work)
+
     def begin(self, held: Claim) -> bool:
         """Write down that an attempt begins; False when its lease was lost."""
         return self._write(lambda conn: leases.begin(conn, held))
@@ -101,10 +129,10 @@ class Outbox:
         with self.database.reading() as connection:
             return leases.next_due_at(connection, lane)
 
-    def anything_due(self) -> bool:
-        """Whether any message is due or being delivered."""
+    def anything_due(self, lanes: Collection[str] | None = None) -> bool:
+        """Whether any message, or one on these lanes, is due or being delivered."""
         with self.database.reading() as connection:
-            return asking.anything_due(connection, self.clock())
+            return asking.anything_due(connection, self.clock(), lanes)
 
     # Couriers and their leases
 
@@ -174,10 +202,27 @@ class Outbox:
         """Open the lane ``name`` again."""
         self._write(lambda conn: lanes.resume(conn, name))
 
-    def paused_lanes(self) -> list[PausedLane]:
-        """Every paused lane, until when and why."""
+    def hold_lane(self, name: str, reason: str) -> None:
+        """Pause the lane ``name`` for a person; messages wait, and nothing stands in.
+
+        Each courier obeys when it looks next (``OUTBOX_POLL_SECONDS``).
+        """
+        now = self.clock()
+        self._write(lambda conn: lanes.hold(conn, name, reason, now))
+
+    def let_lane_go(self, name: str) -> None:
+        """End what `hold_lane` began."""
+        self._write(lambda conn: lanes.let_go(conn, name))
+
+    def held_lanes(self) -> dict[str, str]:
+        """The lanes that a person paused, and why."""
         with self.database.reading() as connection:
-            return asking.paused_lanes(connection)
+            return lanes.held(connection)
+
+    def lanes(self) -> list[LaneRecord]:
+        """Every lane that is paused or has messages waiting."""
+        with self.database.reading() as connection:
+            return asking.lanes(connection, self.clock())
 
     # What a person may do
 

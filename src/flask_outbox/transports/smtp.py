@@ -25,6 +25,7 @@ class SmtpTransport(Transport):
             SmtpConnector(settings).connect,
             max_connections=settings.max_connections,
             max_messages=settings.max_messages_per_connection,
+            idle_seconds=settings.idle_seconds,
         )
 
     async def deliver(

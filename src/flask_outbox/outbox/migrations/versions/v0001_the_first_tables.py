@@ -32,9 +32,12 @@ def upgrade() -> None:
     op.create_table(
         "outbox_lane",
         sa.Column("name", sa.String(length=64), nullable=False),
-        sa.Column("paused_until", sa.Double(), nullable=False),
-        sa.Column("reason", Long, nullable=False),
-        sa.Column("paused_at", sa.Double(), nullable=False),
+        sa.Column("paused_until", sa.Double(), nullable=True),
+        sa.Column("reason", Long, nullable=True),
+        sa.Column("paused_at", sa.Double(), nullable=True),
+        sa.Column("held_at", sa.Double(), nullable=True),
+        sa.Column("held_reason", Long, nullable=True),
+        sa.Column("taken", Long, nullable=True),
         sa.PrimaryKeyConstraint("name"),
         **OPTIONS,
     )

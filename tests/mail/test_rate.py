@@ -1,0 +1,76 @@
+"""Rates: how much leaves in a time, whoever delivers it."""
+
+from __future__ import annotations
+
+from flask_outbox import State, events
+from tests.mail.conftest import MakeSite
+from tests.mail.site import url_of
+from tests.servers import JournalSmtp
+
+NEVER = 3_600
+
+
+def test_no_more_leaves_than_is_allowed(make_site: MakeSite, server: JournalSmtp):
+    """And what is over waits untouched, even where its sender has a courier."""
+    site = make_site(MAIL_RATE="4/h")
+    site.make_ready()
+    receipts = [site.send() for _ in range(10)]
+    site.wait_for(events.message_sent, times=4)
+    assert {site.get(one).state for one in receipts} == {State.SENT, State.PENDING}
+    assert site.counts() == {State.SENT: 4, State.PENDING: 6}
+    untouched = [
+        one
+        for one in receipts
+        if [e.kind for e in site.get(one).events] == ["enqueued"]
+    ]
+    assert len(untouched) == 6
+    assert len(server.mails) == 4
+
+
+def test_several_couriers_keep_to_it_together(make_site: MakeSite, server: JournalSmtp):
+    first = make_site(MAIL_RATE="7/h", OUTBOX_CONCURRENCY=2)
+    second = make_site(
+        MAIL_RATE="7/h",
+        OUTBOX_CONCURRENCY=2,
+        OUTBOX_URL=str(first.outbox.database.url),
+    )
+    first.make_ready()
+    second.make_ready()
+    for _ in range(10):
+        first.send()
+        second.send()
+    server.wait_for(7)
+    for site in (first, second):
+        site.wait_until(
+            lambda: site.counts() == {State.SENT: 7, State.PENDING: 13},  # noqa: B023
+            "seven are sent",
+        )
+    assert len(server.mails) == 7
+
+
+def test_what_waits_leaves_as_soon_as_it_is_allowed(
+    make_site: MakeSite, server: JournalSmtp
+):
+    """The courier sleeps until then, however seldom it looks by itself."""
+    site = make_site(MAIL_RATE="5/s", OUTBOX_POLL_SECONDS=NEVER)
+    receipts = [site.send() for _ in range(12)]
+    assert {site.settled(one).state for one in receipts} == {State.SENT}
+    began = sorted(
+        event.at.timestamp()
+        for one in receipts
+        for event in site.get(one).events
+        if event.kind == "began"
+    )
+    assert began[5] > began[0]
+    assert began[10] > began[5]
+
+
+def test_another_lane_is_not_held_up(make_site: MakeSite, server: JournalSmtp):
+    keys = {"MAIL_URL": url_of(server), "MAIL_RATE": "1/h"}
+    site = make_site(MAIL_TRANSPORTS={"bulk": keys})
+    bulk = [site.send(transport="bulk") for _ in range(3)]
+    others = [site.send() for _ in range(20)]
+    assert {site.settled(one).state for one in others} == {State.SENT}
+    site.wait_until(lambda: len(server.mails) == 21, "one of bulk is sent")
+    states = sorted(site.get(one).state for one in bulk)
+    assert states == [State.PENDING, State.PENDING, State.SENT]

@@ -1,0 +1,105 @@
+"""Limits of a lane, shared by all couriers of an outbox, on each database."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from flask_outbox.outbox.store import Outbox
+from flask_outbox.rate import Limit
+
+from .conftest import Opener
+from .making import COURIER, OTHER_COURIER, Clock, put
+
+TEN_A_SECOND = (Limit(10, 1),)
+
+
+def _claim(
+    outbox: Outbox,
+    wanted: int = 100,
+    courier: str = COURIER,
+    waiting_on: str = "default",
+    by: str = "default",
+) -> tuple[int, float]:
+    """How many were claimed, and when more may be."""
+    claims, next_at = outbox.claim_within(courier, waiting_on, wanted, by, TEN_A_SECOND)
+    return len(claims), next_at
+
+
+def test_no_more_is_claimed_than_is_allowed(outbox: Outbox, clock: Clock) -> None:
+    for _ in range(15):
+        put(outbox)
+    claimed, next_at = _claim(outbox)
+    assert claimed == 10
+    assert clock.now + 1 <= next_at <= clock.now + 1.02
+    clock.now = next_at - 0.001
+    assert _claim(outbox) == (0, next_at)
+    clock.now = next_at + 0.001
+    assert _claim(outbox) == (5, clock.now)
+
+
+def test_what_is_wanted_is_the_most(outbox: Outbox, clock: Clock) -> None:
+    for _ in range(5):
+        put(outbox)
+    assert _claim(outbox, wanted=2) == (2, clock.now)
+    assert _claim(outbox, wanted=9) == (3, clock.now)
+
+
+def test_what_is_not_there_uses_nothing_up(outbox: Outbox, clock: Clock) -> None:
+    for _ in range(3):
+        assert _claim(outbox) == (0, clock.now)
+    for _ in range(10):
+        put(outbox)
+    assert _claim(outbox)[0] == 10
+
+
+def test_couriers_share_it(outbox: Outbox, other: Outbox) -> None:
+    for _ in range(30):
+        put(outbox)
+    assert _claim(outbox, wanted=7)[0] == 7
+    assert _claim(other, courier=OTHER_COURIER)[0] == 3
+    assert _claim(outbox)[0] == 0
+
+
+def test_couriers_that_claim_at_the_same_moment_share_it(
+    outbox: Outbox, url: str, opener: Opener
+) -> None:
+    """The first time too, when nothing is written down of the lane."""
+    for _ in range(40):
+        put(outbox)
+    couriers = 4
+    outboxes = [opener(url) for _ in range(couriers)]
+    start = threading.Barrier(couriers)
+
+    def work(number: int) -> int:
+        start.wait()
+        courier = f"01COURIER{number:017}"
+        return sum(_claim(outboxes[number], 3, courier)[0] for _ in range(4))
+
+    with ThreadPoolExecutor(couriers) as pool:
+        claimed = list(pool.map(work, range(couriers)))
+    assert sum(claimed) == 10, claimed
+
+
+def test_a_lane_that_stands_in_uses_its_own_up(outbox: Outbox) -> None:
+    for _ in range(8):
+        put(outbox, lane="default")
+        put(outbox, lane="backup")
+    assert _claim(outbox, waiting_on="default", by="backup")[0] == 8
+    assert _claim(outbox, waiting_on="backup", by="backup")[0] == 2
+    put(outbox, lane="default")
+    assert _claim(outbox, waiting_on="default", by="default")[0] == 1
+
+
+def test_a_pause_forgets_nothing(outbox: Outbox, clock: Clock) -> None:
+    for _ in range(20):
+        put(outbox)
+    _claim(outbox)
+    outbox.pause_lane("default", clock.now + 30, "refused")
+    outbox.hold_lane("default", "enough")
+    assert [one.paused_by for one in outbox.lanes()] == ["person"]
+    outbox.let_lane_go("default")
+    assert [one.paused_by for one in outbox.lanes()] == ["trouble"]
+    outbox.resume_lane("default")
+    assert [one.paused_by for one in outbox.lanes()] == [None]
+    assert _claim(outbox)[0] == 0
