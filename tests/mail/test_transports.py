@@ -192,3 +192,31 @@ def test_a_pause_by_a_person_outlives_the_courier(
     second.send()
     assert second.counts() == {State.PENDING: 1}
     assert second.status().lanes[0].paused_by == "person"
+
+
+# ----------------------------------------------------------------------- connections
+
+
+def test_each_transport_has_connections_of_its_own(
+    make_site: MakeSite, server: JournalSmtp, bulk: JournalSmtp
+):
+    """As many as there are messages for, up to its limit."""
+    keys = {"MAIL_URL": url_of(bulk), "MAIL_MAX_CONNECTIONS": 2}
+    site = make_site(MAIL_TRANSPORTS={"bulk": keys}, OUTBOX_CONCURRENCY=4)
+    server.behaviour = bulk.behaviour = Behaviour(hang=True)
+    receipts = [site.send(transport=one) for one in ("bulk", "default") * 6]
+    server.wait_until(lambda: server.held == 4)
+    bulk.wait_until(lambda: bulk.held == 2)
+    server.behaviour = bulk.behaviour = Behaviour()
+    assert {site.settled(one).state for one in receipts} == {State.SENT}
+    assert (server.most_connections, bulk.most_connections) == (4, 2)
+
+
+def test_a_connection_that_lies_idle_is_closed(
+    make_site: MakeSite, server: JournalSmtp
+):
+    site = make_site(MAIL_IDLE_SECONDS=0.05)
+    site.settled(site.send())
+    server.wait_until(lambda: server.connections == 0)
+    site.settled(site.send())
+    assert server.connections_made == 2
