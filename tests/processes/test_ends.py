@@ -113,6 +113,23 @@ def test_a_script_with_a_black_hole_ends_and_the_next_delivers(
     assert _arrived(server) == sorted(sent)
 
 
+def test_a_script_whose_name_server_never_answers_ends_and_the_next_delivers(
+    run_script: RunScript, server: JournalSmtp
+):
+    """Stood in for by a look-up that takes longer than anybody waits."""
+    first = run_script(
+        "import socket\nsocket.getaddrinfo = lambda *_, **__: time.sleep(60)\n" + SEND,
+        MAIL_URL="smtp://mail.example.com",
+        OUTBOX_GRACE_SECONDS=GRACE_SECONDS,
+    )
+    sent = first.line()
+    has_sent_at = time.monotonic()
+    assert first.end() == ""
+    assert time.monotonic() - has_sent_at < GRACE_SECONDS + TIDY_SECONDS
+    run_script("assert mail.drain(20)").end()
+    assert _arrived(server) == [sent]
+
+
 def test_a_script_with_a_hanging_server_ends_and_the_next_resends(
     run_script: RunScript, server: JournalSmtp
 ):

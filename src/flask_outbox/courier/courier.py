@@ -23,6 +23,7 @@ from ..outbox.leases import Record, begun
 from ..outbox.records import Claim
 from .claiming import claim_and_hold
 from .crew import Crew
+from .daemon_executor import DaemonExecutor
 from .daemon_pool import DaemonPool
 from .duties import Duties
 from .holding import Holding
@@ -131,6 +132,7 @@ class Courier:
 
         ``ready`` is called once the courier can be offered messages.
         """
+        asyncio.get_running_loop().set_default_executor(DaemonExecutor())
         self._news = asyncio.Event()
         self._stopping = asyncio.Event()
         self._opened = asyncio.Event()
