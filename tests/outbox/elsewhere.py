@@ -15,6 +15,7 @@ from typing import Any
 
 from flask_outbox.outbox.database import Database
 from flask_outbox.outbox.store import Outbox
+from flask_outbox.rate import parse_limits
 
 from .making import LEASE_SECONDS, new_message, sent
 
@@ -80,6 +81,21 @@ def claim_all(line: Connection, url: str, courier: str) -> None:
     while len(ids) < 1_000 and (claims := outbox.claim(courier, "default", 7)):
         ids += [held.id for held in claims]
     line.send(ids)
+
+
+def claim_within(line: Connection, url: str, courier: str, limit: str) -> None:
+    """Claim in small bites what ``limit`` allows, until it allows no more for long."""
+    outbox = Outbox(Database(url))
+    outbox.status()
+    line.send("ready")
+    line.recv()
+    count, next_at = 0, 0.0
+    while next_at < outbox.clock() + 60:
+        claims, next_at = outbox.claim_within(
+            courier, "default", 3, "default", parse_limits(limit)
+        )
+        count += len(claims)
+    line.send(count)
 
 
 def claim_and_record(line: Connection, url: str, courier: str, now: str) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 from flask_outbox.outbox.store import Outbox
 from flask_outbox.rate import Limit
 
+from . import elsewhere
 from .conftest import Opener
+from .elsewhere import Process
 from .making import COURIER, OTHER_COURIER, Clock, put
 
 TEN_A_SECOND = (Limit(10, 1),)
@@ -79,6 +82,24 @@ def test_couriers_that_claim_at_the_same_moment_share_it(
     with ThreadPoolExecutor(couriers) as pool:
         claimed = list(pool.map(work, range(couriers)))
     assert sum(claimed) == 10, claimed
+
+
+def test_processes_share_it(url: str, outbox: Outbox) -> None:
+    for _ in range(60):
+        put(outbox, due_at=0.0)
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                Process(elsewhere.claim_within, url, f"courier-{number}", "40/h")
+            )
+            for number in range(3)
+        ]
+        for process in processes:
+            assert process.hear() == "ready"
+        for process in processes:
+            process.say()
+        claimed = [process.hear() for process in processes]
+    assert sum(claimed) == 40, claimed
 
 
 def test_a_lane_that_stands_in_uses_its_own_up(outbox: Outbox) -> None:
