@@ -48,12 +48,18 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
 
 @contextmanager
 def _exclusively(connection: Connection) -> Iterator[None]:
-    """Keep other processes from migrating too; SQLite's write lock does so itself."""
+    """Keep other processes from migrating too; SQLite's write lock does so itself.
+
+    A lock that does not end with the commit is given back after it: who gets it next
+    must see the version that was written.
+    """
     take, give = _LOCKS.get(connection.dialect.name, (None, None))
     if take:
         connection.execute(text(take))
     try:
         yield
+        if give:
+            connection.exec_driver_sql("COMMIT")
     finally:
         if give:
             connection.execute(text(give))
