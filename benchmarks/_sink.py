@@ -13,7 +13,9 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
+
+from _loop import loop_factory
 
 HOST = "127.0.0.1"
 END_SECONDS = 10.0
@@ -23,11 +25,13 @@ END_SECONDS = 10.0
 class Sink:
     """A mail server on a free port, for as long as the ``with`` block runs.
 
-    With ``hanging`` it accepts connections and never says a word.
+    With ``hanging`` it accepts connections and never says a word. With ``chunking`` it
+    offers CHUNKING beside PIPELINING.
     """
 
-    def __init__(self, *, hanging: bool = False) -> None:
+    def __init__(self, *, hanging: bool = False, chunking: bool = False) -> None:
         self._options = ["--hang"] if hanging else []
+        self._options += ["--chunking"] if chunking else []
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -55,36 +59,52 @@ class Conversation(asyncio.Protocol):
     """One connection: every command is well, every mail is taken."""
 
     taken = 0
+    chunking = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self._received = b""
+        self._at = 0
         self._in_content = False
         transport.write(b"220 sink\r\n")
 
     def data_received(self, octets: bytes) -> None:
-        self._received += octets
-        while self._take_one():
-            pass
+        self._received = self._received[self._at :] + octets
+        self._at = 0
+        replies = []
+        while reply := self._next_reply():
+            replies.append(reply)
+        if replies:
+            self._transport.write(b"".join(replies))
 
-    def _take_one(self) -> bool:
+    def _next_reply(self) -> bytes:
         """Answer one command, or the content, if it is there whole."""
         end = b"\r\n.\r\n" if self._in_content else b"\r\n"
-        said, found, rest = self._received.partition(end)
-        if found:
-            self._received = rest
-            self._transport.write(self._reply(said))
-        return bool(found)
-
-    def _reply(self, said: bytes) -> bytes:
+        found = self._received.find(end, self._at)
+        if found < 0:
+            return b""
+        begin, self._at = self._at, found + len(end)
         if self._in_content:
             self._in_content = False
-            Conversation.taken += 1
-            return b"250 taken\r\n"
-        verb = said[:4].upper()
+            return self._take()
+        verb = self._received[begin : begin + 4].upper()
+        if verb == b"BDAT":
+            size = int(self._received[begin:found].split()[1])
+            if len(self._received) < self._at + size:
+                self._at = begin
+                return b""
+            self._at += size
+            return self._take()
+        return self._reply(verb)
+
+    def _take(self) -> bytes:
+        Conversation.taken += 1
+        return b"250 taken\r\n"
+
+    def _reply(self, verb: bytes) -> bytes:
         if verb == b"EHLO":
-            return b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n"
+            chunking = b"250-CHUNKING\r\n" if self.chunking else b""
+            return b"250-sink\r\n250-PIPELINING\r\n" + chunking + b"250 8BITMIME\r\n"
         if verb == b"DATA":
             self._in_content = True
             return b"354 go on\r\n"
@@ -108,5 +128,9 @@ async def serve(*, hanging: bool) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hang", action="store_true", help="never say a word")
+    parser.add_argument("--chunking", action="store_true", help="offer CHUNKING")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    asyncio.run(serve(hanging=parser.parse_args().hang))
+    chosen = parser.parse_args()
+    Conversation.chunking = chosen.chunking
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(serve(hanging=chosen.hang))

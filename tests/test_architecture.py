@@ -23,6 +23,7 @@ FLOORS = {
     "backoff": 0,
     "events": 0,
     "offhub": 0,
+    "loops": 1,
     "message": 1,
     "delivery": 1,
     "config": 1,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+from typing import NamedTuple
 
 from .errors import TransitionRefused
 
@@ -95,8 +96,12 @@ class Reply:
         return cls(None, None, _storable(text))
 
     def __str__(self) -> str:
-        parts = (str(self.code) if self.code else "", self.enhanced or "", self.text)
-        return " ".join(part for part in parts if part)
+        parts = [str(self.code)] if self.code else []
+        if self.enhanced:
+            parts.append(self.enhanced)
+        if self.text:
+            parts.append(self.text)
+        return " ".join(parts)
 
 
 REPLY_LENGTH = 2_000
@@ -164,8 +169,7 @@ class Report:
         return all(one.outcome is Outcome.ACCEPTED for one in self.recipients.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line of a dialogue: when (epoch seconds), who spoke, what was said."""
 
     at: float

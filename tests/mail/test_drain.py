@@ -13,6 +13,7 @@ from tests.mail.site import Site
 from tests.servers import STALL, Behaviour, JournalSmtp, ScriptedSmtp, Step
 from tests.servers.scripted_smtp import CONTENT
 from tests.smtp.talk import DATA, HELLO, MAIL, RCPT
+from tests.waiting import eventually
 
 HOUR = 3_600
 
@@ -65,9 +66,9 @@ def test_under_testing_a_courier_works_for_as_long_as_it_takes(make_site: MakeSi
     assert site.mail.drain(10) is True
     assert {site.get(one).state for one in receipts} == {State.SENT}
     assert len(site.told(events.courier_stopped)) == 1
-    assert not [
-        thread for thread in threading.enumerate() if thread.name.startswith("outbox")
-    ]
+    eventually(
+        lambda: not any(one.name.startswith("outbox") for one in threading.enumerate())
+    )
 
 
 def test_stop_finishes_what_was_begun_and_a_later_send_starts_anew(

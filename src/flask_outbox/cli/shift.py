@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -16,6 +16,7 @@ from flask import Flask
 
 from .. import events
 from ..courier import Courier, Crew
+from ..loops import new_loop
 
 LOOK_SECONDS = 0.1
 """How often a worker looks whether all is done: other couriers deliver too."""
@@ -48,7 +49,7 @@ class Shift:
 
     def run(self) -> None:
         """Deliver until a signal comes, then wind down."""
-        asyncio.run(self._work())
+        _run(self._work())
 
     def run_until_drained(self) -> None:
         """Deliver until nothing is due that could leave, or a signal comes.
@@ -61,7 +62,7 @@ class Shift:
         if self._crew.policy.unknown_wait_seconds is not None:
             outbox.resend_unknown()
         if outbox.anything_due():
-            asyncio.run(self._work_until_drained())
+            _run(self._work_until_drained())
         else:
             self._ended = "drained"
 
@@ -183,3 +184,9 @@ def _obeying(obey: Callable[[str], None]) -> Iterator[None]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """Do the work in an event loop of its own."""
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(work)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 
+from ..loops import new_loop
 from .courier import CLOSE_SECONDS, FLUSH_SECONDS, Courier
 from .crew import Crew
 
@@ -70,7 +70,7 @@ class CourierThread:
 
     def _work(self) -> None:
         while not self._stopped.is_set():
-            loop = asyncio.new_event_loop()
+            loop = new_loop()
             try:
                 loop.run_until_complete(self.courier.run(self._ready.set))
             except Exception:

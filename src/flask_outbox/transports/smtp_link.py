@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from math import inf
-from typing import NamedTuple
 
 from ..delivery import Reply
 from .smtp_replies import MalformedReply, ReplyParser
@@ -39,10 +38,8 @@ class TooSlow(LinkError):
     """The server did not reply, or did not read, in time."""
 
 
-class _Awaited(NamedTuple):
-    taker: Callable[[Reply], None]
-    timeout_seconds: float
-    lost: Callable[[LinkError], None]
+_Awaited = tuple[Callable[[Reply], None], float, Callable[[LinkError], None]]
+"""Who takes a reply, how many seconds it may take, and who is told if none comes."""
 
 
 class SmtpLink(asyncio.Protocol):
@@ -116,7 +113,7 @@ class SmtpLink(asyncio.Protocol):
         of ``taker`` if the link breaks.
         """
         self.check_open()
-        self._awaited.append(_Awaited(taker, timeout_seconds, lost or _ignore))
+        self._awaited.append((taker, timeout_seconds, lost or _ignore))
         if len(self._awaited) == 1:
             self.restart_clock()
 
@@ -196,7 +193,7 @@ class SmtpLink(asyncio.Protocol):
         self._transport.abort()
         self.on_broken(trouble)
         while self._awaited:
-            self._awaited.popleft().lost(trouble)
+            self._awaited.popleft()[2](trouble)
 
     # ------------------------------------------------------------------- the clockwork
 
@@ -206,7 +203,7 @@ class SmtpLink(asyncio.Protocol):
         if self._writer is not None:
             yield self._writer_due, self._writer_words
         elif self._awaited:
-            seconds = self._awaited[0].timeout_seconds
+            seconds = self._awaited[0][1]
             yield self._asked_at + seconds, f"no reply in {seconds:g} s"
 
     def _wind_alarm(self) -> None:
@@ -215,7 +212,7 @@ class SmtpLink(asyncio.Protocol):
         if self._writer is not None:
             due = min(due, self._writer_due)
         elif self._awaited:
-            due = min(due, self._asked_at + self._awaited[0].timeout_seconds)
+            due = min(due, self._asked_at + self._awaited[0][1])
         if due < self._alarm_at:
             if self._alarm is not None:
                 self._alarm.cancel()
@@ -256,7 +253,7 @@ class SmtpLink(asyncio.Protocol):
         if self._trouble is not None:
             return
         if self._awaited:
-            self._awaited.popleft().taker(reply)
+            self._awaited.popleft()[0](reply)
         elif reply.code == 421:
             self.break_off(ServerClosing(reply))
         else:

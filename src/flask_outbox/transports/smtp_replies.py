@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from ..delivery import Reply
 
@@ -18,6 +19,9 @@ MAX_REPLY_LINES = 512
 
 KEPT_CHARACTERS = 2_000
 """How much of a reply's text is kept: it goes into the outbox for each recipient."""
+
+COMMON_REPLIES, COMMON_BYTES = 256, 80
+"""So many short replies are remembered: servers say the same few all day."""
 
 SHOWN_BYTES = 80
 """How much of a line that is no reply is quoted in the error."""
@@ -40,7 +44,7 @@ class ReplyParser:
     """
 
     def __init__(self) -> None:
-        self._unread = bytearray()
+        self._unread = b""
         self._code = b""
         self._texts: list[str] = []
         self._size_bytes = 0
@@ -56,17 +60,12 @@ class ReplyParser:
         Raises `MalformedReply` when it comes to bytes that RFC 5321 section 4.2 does
         not allow, after the good replies before them.
         """
-        searched = len(self._unread)
-        self._unread += data
-        start = 0
-        while (end := self._unread.find(b"\n", max(start, searched))) >= 0:
-            line = bytes(self._unread[start:end])
-            start = end + 1
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        for line in lines:
             self._check_room(len(line) + 1)
             reply = self._take(line.removesuffix(b"\r"))
             if reply is not None:
                 yield reply
-        del self._unread[:start]
         self._check_room(len(self._unread))
 
     def _check_room(self, line_bytes: int) -> None:
@@ -75,6 +74,10 @@ class ReplyParser:
 
     def _take(self, line: bytes) -> Reply | None:
         """Add one line to the reply at hand, and return it if that was its last."""
+        if not self._texts and len(line) <= COMMON_BYTES:
+            common = _common_reply(line)
+            if common is not None:
+                return common
         found = _LINE.fullmatch(line)
         if not found:
             raise MalformedReply(f"not a reply: {_quoted(line)}")
@@ -92,6 +95,15 @@ class ReplyParser:
         reply = compose(int(self._code), self._texts)
         self._texts, self._size_bytes = [], 0
         return reply
+
+
+@lru_cache(maxsize=COMMON_REPLIES)
+def _common_reply(line: bytes) -> Reply | None:
+    """The reply that this line is alone; None if it is not one, or not alone."""
+    found = _LINE.fullmatch(line)
+    if not found or found[2] == b"-":
+        return None
+    return compose(int(found[1]), [presentable(found[3] or b"")])
 
 
 def compose(code: int, texts: list[str]) -> Reply:

@@ -169,8 +169,9 @@ class SmtpSession:
         """A transaction has come to its end, or has nothing more to write."""
         if self._beginning:
             return
-        self._closing = self._closing or any(one.goodbye for one in self._flying)
         before = len(self._flying)
+        for transaction in self._flying:
+            self._closing = self._closing or transaction.goodbye
         while self._flying and self._flying[0].over:
             self._take_off(self._flying.popleft())
         if len(self._flying) < before:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 
 from ..config import SmtpSettings
 from ..delivery import Outcome, Reply
@@ -13,6 +14,7 @@ from .smtp_decisions import Decisions
 from .smtp_delivery import Delivery
 from .smtp_link import LinkError, OutOfStep, ServerClosing, SmtpLink
 from .smtp_offer import Offer, mail_command, rcpt_command, refusals
+from .smtp_replies import COMMON_REPLIES
 from .smtp_trouble import closing, login_demanded
 
 CHUNK_BYTES = 64 * 1024
@@ -233,7 +235,7 @@ class Transaction:
             self._last_command = self._names.popleft()
             if self._names:
                 self._last_command = self._names[0]
-        self._note("them", str(reply))
+        self._note("them", _said(reply))
         if reply.code == 421:
             self._server_closes(reply)
         elif _class(reply) not in classes:
@@ -387,6 +389,9 @@ class Transaction:
     def _note(self, speaker: str, text: str) -> None:
         if not self.abandoned:
             self._progress.note(speaker, text)
+
+
+_said = lru_cache(maxsize=COMMON_REPLIES)(str)
 
 
 def _class(reply: Reply) -> int:

@@ -1,0 +1,21 @@
+"""The event loop of couriers: uvloop's where it is installed and fits."""
+
+from __future__ import annotations
+
+import asyncio
+
+from .offhub import greenlets
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """Make an event loop, the fastest that there is; whoever calls closes it.
+
+    uvloop waits in C, out of gevent's reach: there it would hold up all greenlets.
+    """
+    if greenlets():
+        return asyncio.new_event_loop()
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
