@@ -30,7 +30,7 @@ from _sink import Sink
 from _ways import Absent, Failed
 
 ROUNDS, QUICK_ROUNDS = 5, 2
-PACKAGES = ("Flask", "SQLAlchemy", "aiosmtplib", "Flask-Mail", "celery", "redis")
+PACKAGES = ("Flask", "SQLAlchemy", "uvloop", "Flask-Mail", "celery", "redis")
 FAR_SECONDS = 0.050
 CONNECTIONS = 200
 """As many as Flask-Outbox may open to the server that is far away."""

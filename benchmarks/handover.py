@@ -42,7 +42,7 @@ RESTLESS = 1.5
 """How much the rounds of the raw commit may differ before the figures are in doubt."""
 
 BESIDE_THE_CLONE = Path(__file__).resolve().parents[2]
-PACKAGES = ("Flask", "SQLAlchemy", "aiosmtplib", "Flask-Mail", "celery", "redis")
+PACKAGES = ("Flask", "SQLAlchemy", "uvloop", "Flask-Mail", "celery", "redis")
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def test_readers_do_not_wait_for_a_writer(sqlite_url: str) -> None:
 def test_a_reader_sees_one_moment(sqlite_url: str) -> None:
     database = Database(sqlite_url)
     count = "SELECT count(*) FROM outbox_lane"
-    insert = "INSERT INTO outbox_lane VALUES ('default', 0, 'because', 0)"
+    insert = "INSERT INTO outbox_lane (name, reason) VALUES ('default', 'because')"
 
     with database.reading() as reader:
         before = reader.exec_driver_sql(count).scalar()

@@ -46,7 +46,7 @@ def create_app(config: dict[str, object]) -> tuple[Flask, Mail]:
         status = outbox.status()
         return {
             "counts": {state: count for state, count in status.counts.items() if count},
-            "lanes": [lane.reason for lane in status.lanes],
+            "lanes": [lane.reason for lane in status.lanes if lane.paused_by],
         }
 
     return app, mail
