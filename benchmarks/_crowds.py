@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +18,9 @@ import flask_outbox
 
 FINISH_SECONDS = 300.0
 """How long a crowd of mails may take before the run fails."""
+
+HANDING_OVER_THREADS = 8
+"""As many as a threaded web server's worker may have."""
 
 POOL_THREADS = 16
 CELERY_TASK = Path(__file__).with_name("_celery_task.py")
@@ -35,6 +39,14 @@ class Crowd(ABC):
         """End it, and leave nothing behind."""
 
 
+def in_threads(hand_over: Callable[[], object], mails: int) -> None:
+    """Hand so many over, from as many threads as a web server's."""
+    with ThreadPoolExecutor(HANDING_OVER_THREADS) as threads:
+        handed_over = [threads.submit(hand_over) for _ in range(mails)]
+    for one in handed_over:
+        one.result()
+
+
 class OutboxCrowd(Crowd):
     """Flask-Outbox as it comes; *sent* means recorded so, durability full."""
 
@@ -49,13 +61,17 @@ class OutboxCrowd(Crowd):
             **config,
         )
         self._mail = flask_outbox.Mail(app)
-        app.app_context().push()
+        self._app = app
 
     def send(self, mails: int) -> None:
-        for _ in range(mails):
-            self._mail.send(flask_outbox.Message(**MAIL))
-        if not self._mail.drain(FINISH_SECONDS):
+        in_threads(self._hand_over, mails)
+        with self._app.app_context():
+            drained = self._mail.drain(FINISH_SECONDS)
+        if not drained:
             raise Failed("Mail is still in the outbox.")
+
+    def _hand_over(self) -> None:
+        self._mail.send(flask_outbox.Message(**MAIL))
 
     def close(self) -> None:
         self._mail.stop()
@@ -150,8 +166,7 @@ class CeleryCrowd(Crowd):
     def send(self, mails: int) -> None:
         done = f"{self._prefix}done"
         self._redis.delete(done)
-        for _ in range(mails):
-            self._task.delay()
+        in_threads(self._task.delay, mails)
         for _ in range(mails):
             if self._redis.blpop([done], timeout=int(FINISH_SECONDS)) is None:
                 raise Failed("A task has not ended.")
