@@ -66,9 +66,9 @@ def test_a_worker_that_is_killed_leaves_its_mail_to_the_others(
         "if not pid:\n"
         "    send()\n"
         "    time.sleep(60)\n"
-        "mail.start()\n"
         "print(pid, flush=True)\n"
         "assert os.waitpid(pid, 0)[1] == 9\n"
+        "mail.start()\n"
         "assert mail.drain(20)",
         OUTBOX_LEASE_SECONDS=2,
     )
