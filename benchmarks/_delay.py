@@ -6,34 +6,18 @@ It runs in a process of its own, and does not limit how much goes over it at a t
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
-from pathlib import Path
-from typing import Self
+
+from _aside import Aside
 
 HOST = "127.0.0.1"
-END_SECONDS = 10.0
 
 
-class Delay:
+class Delay(Aside):
     """A port that leads to another, ``round_trip_seconds`` away."""
 
     def __init__(self, port: int, round_trip_seconds: float) -> None:
-        self._arguments = [str(port), str(round_trip_seconds)]
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__)), *self._arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout
-        self.port = int(self._process.stdout.readline())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.communicate(timeout=END_SECONDS)
+        super().__init__(__file__, str(port), str(round_trip_seconds))
 
 
 class End(asyncio.Protocol):

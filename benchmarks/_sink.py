@@ -9,20 +9,17 @@ import argparse
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path
-from typing import Self, cast
+from typing import cast
 
+from _aside import Aside
 from _loop import loop_factory
 
 HOST = "127.0.0.1"
-END_SECONDS = 10.0
-"""How long a server may take to end."""
 
 
-class Sink:
+class Sink(Aside):
     """A mail server on a free port, for as long as the ``with`` block runs.
 
     With ``hanging`` it accepts connections and never says a word. With ``chunking`` it
@@ -30,29 +27,17 @@ class Sink:
     """
 
     def __init__(self, *, hanging: bool = False, chunking: bool = False) -> None:
-        self._options = ["--hang"] if hanging else []
-        self._options += ["--chunking"] if chunking else []
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__)), *self._options],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout
-        self.port = int(self._process.stdout.readline())
-        return self
+        options = ["--hang"] if hanging else []
+        options += ["--chunking"] if chunking else []
+        super().__init__(__file__, *options)
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> int:
         """End the server; how many mails it has taken. Only the first call tells."""
-        if self._process.stdout is None or self._process.stdout.closed:
-            return 0
-        told, _ = self._process.communicate(timeout=END_SECONDS)
-        return int(told)
+        told = self.end()
+        return 0 if told is None else int(told)
 
 
 class Conversation(asyncio.Protocol):

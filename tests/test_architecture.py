@@ -21,6 +21,7 @@ FLOORS = {
     "characters": 0,
     "rate": 0,
     "backoff": 0,
+    "daemon_executor": 0,
     "events": 0,
     "offhub": 0,
     "loops": 1,

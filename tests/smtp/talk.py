@@ -10,8 +10,8 @@ from flask_outbox.config import SmtpSettings
 from flask_outbox.delivery import Envelope, Outcome, Progress, Report
 from flask_outbox.errors import TransportDown
 from flask_outbox.transports.smtp import SmtpTransport
-from tests.servers import CLOSE, JournalSmtp, ScriptedSmtp, Step
-from tests.servers.scripted_smtp import CONTENT
+from tests.servers import CLOSE, RESET, STALL, JournalSmtp, ScriptedSmtp, Step
+from tests.servers.scripted_smtp import CONTENT, Action
 
 SENDER = "ada@example.org"
 ONE, TWO = "one@example.org", "two@example.org"
@@ -33,6 +33,21 @@ QUIT = Step("QUIT", b"221 2.0.0 bye\r\n", CLOSE)
 
 HELLO = [GREETING, EHLO]
 ONE_MAIL = [MAIL, RCPT, DATA, DOT]
+
+REFUSED = Step("RCPT", b"550 5.1.1 no such user\r\n")
+RSET = Step("RSET", b"250 2.0.0 forgotten\r\n")
+
+ANSWERS: dict[str, Action] = {
+    "4xx": b"451 4.3.0 not now\r\n",
+    "5xx": b"554 5.7.1 never\r\n",
+    "421": b"421 4.3.2 shutting down\r\n",
+    "nonsense": b"354 go on\r\n",
+    "malformed": b"what?\r\n",
+    "closed": CLOSE,
+    "reset": RESET,
+    "stalled": STALL,
+}
+"""What a server may say, or do, in place of what is wanted of it."""
 
 
 def ehlo(*extensions: str) -> Step:

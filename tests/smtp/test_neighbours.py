@@ -16,10 +16,11 @@ import pytest
 
 from flask_outbox.delivery import Outcome
 from flask_outbox.transports.smtp import SmtpTransport
-from tests.servers import CLOSE, RESET, STALL, ScriptedSmtp, Step
-from tests.servers.scripted_smtp import CHUNK, CONTENT, Action
+from tests.servers import ScriptedSmtp, Step
+from tests.servers.scripted_smtp import CHUNK, CONTENT
 
 from .talk import (
+    ANSWERS,
     DATA,
     GREETING,
     HASTY_SECONDS,
@@ -28,6 +29,8 @@ from .talk import (
     PATIENT_SECONDS,
     QUIT,
     RCPT,
+    REFUSED,
+    RSET,
     Attempt,
     attempt,
     ehlo,
@@ -57,21 +60,9 @@ streamed after verdict    A    A    A    A         A          A       AU     A
 
 PIPELINING = ehlo("PIPELINING")
 CHUNKING = ehlo("PIPELINING", "CHUNKING")
-RSET = Step("RSET", b"250 2.0.0 forgotten\r\n")
 VERDICT = Step(CHUNK, b"250 2.0.0 kept\r\n")
 STREAMED = [RSET, MAIL, RCPT, VERDICT]
-REFUSED = Step("RCPT", b"550 5.1.1 no such user\r\n")
 OUT_OF_ORDER = b"503 5.5.1 out of order\r\n"
-ANSWERS: dict[str, Action] = {
-    "4xx": b"451 4.3.0 not now\r\n",
-    "5xx": b"554 5.7.1 never\r\n",
-    "421": b"421 4.3.2 shutting down\r\n",
-    "nonsense": b"354 go on\r\n",
-    "malformed": b"what?\r\n",
-    "closed": CLOSE,
-    "reset": RESET,
-    "stalled": STALL,
-}
 LETTERS = {Outcome.ACCEPTED: "A", Outcome.UNKNOWN: "U"}
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.servers import CLOSE, RESET, STALL, Authority, ScriptedSmtp, StartTls, Step
+from tests.servers import Authority, ScriptedSmtp, StartTls, Step
 from tests.servers.scripted_smtp import CONTENT, Action
 
 from .talk import (
+    ANSWERS,
     DATA,
     DOT,
     GREETING,
@@ -25,6 +26,8 @@ from .talk import (
     ONE,
     QUIT,
     RCPT,
+    REFUSED,
+    RSET,
     TWO,
     deliver_once,
     ehlo,
@@ -51,19 +54,7 @@ QUIT      AA    AA    AA    AA    AA        AA         AA      AA     AA
 """``*``: the first recipient was refused (550) before. *nonsense*: a good reply, but
 not to this. *malformed*: no reply at all."""
 
-REFUSED = Step("RCPT", b"550 5.1.1 no such user\r\n")
 NO_DATA = Step("DATA", b"554 5.5.1 no valid recipients\r\n")
-RSET = Step("RSET", b"250 2.0.0 forgotten\r\n")
-ANSWERS: dict[str, Action] = {
-    "4xx": b"451 4.3.0 not now\r\n",
-    "5xx": b"554 5.7.1 never\r\n",
-    "421": b"421 4.3.2 shutting down\r\n",
-    "nonsense": b"354 go on\r\n",
-    "malformed": b"what?\r\n",
-    "closed": CLOSE,
-    "reset": RESET,
-    "stalled": STALL,
-}
 CONNECTING = ("greeting", "EHLO", "STARTTLS", "AUTH")
 LETTERS = {"accepted": "A", "deferred": "D", "refused": "R", "unknown": "U"}
 

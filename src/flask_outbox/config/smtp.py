@@ -39,6 +39,9 @@ class SmtpSettings:
     max_messages_per_connection: int = 1_000
     max_connections: int = 10
     idle_seconds: float = 30.0
+    """How long an unused connection is kept: long enough for the next mail of a burst,
+    shorter than the minute or more after which servers and routers drop it themselves.
+    """
 
     @property
     def place(self) -> str:

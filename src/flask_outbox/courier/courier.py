@@ -14,6 +14,7 @@ from blinker import NamedSignal
 
 from .. import events
 from ..attempt import attempt, blamed, untried
+from ..daemon_executor import DaemonExecutor
 from ..delivery import State
 from ..errors import OutboxError, StoreError, TransportDown
 from ..lane import Lane, Lanes
@@ -23,7 +24,6 @@ from ..outbox.leases import Record, begun
 from ..outbox.records import Claim
 from .claiming import claim_and_hold
 from .crew import Crew
-from .daemon_executor import DaemonExecutor
 from .daemon_pool import DaemonPool
 from .duties import Duties
 from .holding import Holding

@@ -61,7 +61,7 @@ class Signer:
         covered = covered_text(fields, names)
         body_hash = hashlib.sha256(relaxed_body(body)).digest()
         signatures = [write_signature(key, names, covered, body_hash) for key in keys]
-        who = ", ".join(f"{key.selector.decode()}" for key in keys)
+        who = ", ".join(key.selector.decode() for key in keys)
         words = f"signed (DKIM) for {keys[0].domain.decode()} by {who}"
         return Signed(b"".join([*signatures, content]), words)
 

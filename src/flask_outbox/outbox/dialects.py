@@ -182,15 +182,16 @@ def _open_postgresql(url: URL, durability: str) -> Engine:
         "keepalives_idle": CONNECT_SECONDS,
         "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
     }
-    from .impatient_psycopg import connect
+    from .impatient_psycopg import impatient
 
     engine = _open_server(url, arguments)
+    connect = impatient(ANSWER_SECONDS)
 
     @event.listens_for(engine, "do_connect")
     def connect_impatiently(
         _dialect: object, _record: object, args: list[Any], options: dict[str, Any]
     ) -> object:
-        return connect(ANSWER_SECONDS, *args, **options)
+        return connect(*args, **options)
 
     return engine
 

@@ -7,7 +7,7 @@ time limit for reading.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 from psycopg import Connection, OperationalError
@@ -17,10 +17,8 @@ Steps = Generator[Any, Any, T]
 """How psycopg asks a server: it yields what it waits for, and is sent what is ready."""
 
 
-def connect(
-    answer_seconds: float, *arguments: Any, **options: Any
-) -> Connection[tuple[Any, ...]]:
-    """Connect as psycopg does.
+def impatient(answer_seconds: float) -> Callable[..., Connection[tuple[Any, ...]]]:
+    """What connects as psycopg does.
 
     Where an answer takes longer than ``answer_seconds``, the connection is closed and
     ``OperationalError`` raised.
@@ -34,7 +32,7 @@ def connect(
                 self.pgconn.finish()
                 raise
 
-    return Impatient.connect(*arguments, **options)
+    return Impatient.connect
 
 
 class NoAnswer(OperationalError):

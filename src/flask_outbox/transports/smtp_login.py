@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import aiosmtplib
 from aiosmtplib.auth import auth_plain_encode, auth_xoauth2_encode
 
 from ..config import SmtpSettings
+from ..daemon_executor import DaemonExecutor
 from ..delivery import Reply
 from . import smtp_trouble
 from .smtp_client import Client
@@ -79,30 +78,10 @@ def _without(secrets: tuple[str, ...], text: str) -> str:
 
 async def _fresh_token(ask: Callable[[], Any], settings: SmtpSettings) -> str:
     """What ``ask`` returns, in a daemon thread: it may wait for another server."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[Any] = loop.create_future()
-
-    def settle(error: Exception | None, token: Any) -> None:
-        if answer.cancelled():
-            return
-        if error is None:
-            answer.set_result(token)
-        else:
-            answer.set_exception(error)
-
-    def run() -> None:
-        error, token = None, None
-        try:
-            token = ask()
-        except Exception as raised:
-            error = raised
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(settle, error, token)
-
-    threading.Thread(target=run, name="outbox-oauth-token", daemon=True).start()
+    asking = asyncio.get_running_loop().run_in_executor(DaemonExecutor(), ask)
     try:
-        token = await answer
-    except Exception as error:
+        token = await asking
+    except (Exception, SystemExit) as error:
         raise smtp_trouble.no_token(f"raised {error!r}", settings) from error
     if not isinstance(token, str) or not token:
         given = "an empty string" if token == "" else f"a {type(token).__name__}"

@@ -12,10 +12,6 @@ from ..errors import TransportDown
 from .smtp_delivery import Delivery
 from .smtp_session import SmtpSession
 
-IDLE_SECONDS = 30.0
-"""How long an unused connection is kept: long enough for the next mail of a burst,
-shorter than the minute or more after which servers and routers drop it themselves."""
-
 
 class SmtpPool:
     """Finds a connection for each message: an idle one, a new one, or one with room.
@@ -32,7 +28,7 @@ class SmtpPool:
         *,
         max_connections: int,
         max_messages: int,
-        idle_seconds: float = IDLE_SECONDS,
+        idle_seconds: float,
     ) -> None:
         self._connect = connect
         self._max_connections = max_connections

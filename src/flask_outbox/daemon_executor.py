@@ -1,4 +1,4 @@
-"""Daemon executor: asyncio's own blocking calls, in threads that hold nobody up."""
+"""Daemon executor: blocking calls in threads that hold nobody up."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class DaemonExecutor(ThreadPoolExecutor):
     """Gives each call a thread, which the end of the process does not wait for.
 
     asyncio looks up hosts in the default executor, and Python would wait at its end
-    for a name server that never answers. How many look up at a time is bounded by those
-    who ask.
+    for a name server that never answers. How many calls there are at a time is bounded
+    by those who ask.
     """
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
@@ -24,7 +24,10 @@ class DaemonExecutor(ThreadPoolExecutor):
         future: Future[T] = Future()
         call = partial(fn, *args, **kwargs)
         threading.Thread(
-            target=_settle, args=(future, call), name="outbox-look-up", daemon=True
+            target=_settle,
+            args=(future, call),
+            name="outbox-blocking",
+            daemon=True,
         ).start()
         return future
 
