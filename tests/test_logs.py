@@ -124,6 +124,19 @@ WORDS: list[tuple[Any, dict[str, Any], int, str]] = [
         ERROR,
         "Courier C1 cannot go on and tries again: the disk is full",
     ),
+    (
+        events.relay_stalled,
+        {"error": ConnectionError("nobody answers")},
+        ERROR,
+        "Couriers elsewhere cannot be told of new mail, which is kept all the same, "
+        "and find it when they look by themselves: nobody answers",
+    ),
+    (
+        events.relay_resumed,
+        {"failures": 3},
+        WARNING,
+        "Couriers elsewhere are told of new mail again.",
+    ),
 ]
 
 

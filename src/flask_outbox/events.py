@@ -1,9 +1,9 @@
 """Signals: the code says what happens, and whoever wants to know listens.
 
 Every signal's sender is the Flask app. Listeners run in the thread where it happened,
-which for all that couriers do is the courier's own, outside any application context;
-one that raises is logged and never disturbs a delivery. Payloads are keyword arguments;
-take ``**_`` beside those that you name.
+which for all that couriers and the relay do is a thread of their own, outside any
+application context; one that raises is logged and never disturbs a delivery. Payloads
+are keyword arguments; take ``**_`` beside those that you name.
 
 The signals that end an attempt (sent, deferred, failed, unknown, released) all carry
 ``message_id``, ``attempt``, ``lane``, ``courier``, ``replies`` (address → reply),
@@ -77,6 +77,16 @@ courier_stopped = _signals.signal(
 courier_stalled = _signals.signal(
     "courier-stalled",
     doc="A courier cannot reach the outbox and tries again. ``courier``, ``error``.",
+)
+relay_stalled = _signals.signal(
+    "relay-stalled",
+    doc="Couriers elsewhere cannot be told of new messages; they look by themselves, "
+    "and telling is tried again. ``error``.",
+)
+relay_resumed = _signals.signal(
+    "relay-resumed",
+    doc="Couriers elsewhere are told of new messages again. ``failures``: how often it "
+    "was tried in vain.",
 )
 email_dispatched = _signals.signal(
     "email-dispatched",

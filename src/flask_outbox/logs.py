@@ -37,6 +37,8 @@ def listen() -> None:
     events.courier_started.connect(_courier_started)
     events.courier_stopped.connect(_courier_stopped)
     events.courier_stalled.connect(_courier_stalled)
+    events.relay_stalled.connect(_relay_stalled)
+    events.relay_resumed.connect(_relay_resumed)
 
 
 def show_dialogues() -> None:
@@ -167,3 +169,15 @@ def _courier_stopped(_app: object, courier: str, **_: Any) -> None:
 
 def _courier_stalled(_app: object, courier: str, error: Exception, **_: Any) -> None:
     log.error("Courier %s cannot go on and tries again: %s", courier, error)
+
+
+def _relay_stalled(_app: object, error: Exception, **_: Any) -> None:
+    log.error(
+        "Couriers elsewhere cannot be told of new mail, which is kept all the same, "
+        "and find it when they look by themselves: %s",
+        error,
+    )
+
+
+def _relay_resumed(_app: object, **_: Any) -> None:
+    log.warning("Couriers elsewhere are told of new mail again.")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
-import weakref
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from email.message import Message as StandardMessage
@@ -20,6 +18,7 @@ from .courier import Courier, CourierThread, Crew
 from .delivery import Envelope, Progress, Report
 from .dkim import Signer
 from .errors import DeliveryError
+from .forking import tell_of_forks
 from .handover import Wishes, leased, prepare
 from .lane import Lane, Lanes
 from .message import Message
@@ -30,6 +29,7 @@ from .outbox.enqueue import event_row
 from .outbox.joining import Joined
 from .outbox.records import NewMessage, Receipt
 from .outbox.store import Outbox
+from .relay import Over, Relay, is_over
 from .routing import route
 from .transports.base import Transport
 from .transports.inbox import InboxTransport
@@ -38,17 +38,23 @@ from .transports.smtp import SmtpTransport
 DRAIN_POLL_SECONDS = 0.02
 """How often `drain` looks: other processes deliver too, and nobody tells it."""
 
-_runtimes: weakref.WeakSet[Runtime] = weakref.WeakSet()
-
 
 class Runtime:
     """The outbox, the lanes and the courier of one app.
 
     Nothing is opened or started before it is needed. ``sender`` is whose signals the
     signals are. With ``idle`` no courier starts by itself, as under TESTING.
+    ``make_relay`` makes what tells couriers in other processes of new messages.
     """
 
-    def __init__(self, settings: Settings, sender: object, *, idle: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sender: object,
+        *,
+        idle: bool,
+        make_relay: Callable[[Runtime], Relay] | None = None,
+    ) -> None:
         self.settings = settings
         self.outbox = Outbox(Database(settings.url, settings.durability))
         self._signer = Signer(settings.dkim_keys) if settings.dkim_keys else None
@@ -58,7 +64,8 @@ class Runtime:
         self._starting = threading.Lock()
         self._thread: CourierThread | None = None
         self._ends_at_exit = False
-        _runtimes.add(self)
+        self._relay = make_relay(self) if make_relay and not idle else None
+        tell_of_forks(self)
 
     # Sending
 
@@ -107,6 +114,7 @@ class Runtime:
         self.outbox.retry(message_id, self.settings.give_up_after)
         self._tell(events.message_retried, message_id=message_id)
         self._wake()
+        self._announce([message_id])
 
     def cancel(self, message_id: str) -> None:
         """Take a message out before it is delivered."""
@@ -160,12 +168,26 @@ class Runtime:
             thread, self._thread = self._thread, None
         if thread is not None:
             thread.stop(drain=drain)
+        if self._relay is not None:
+            self._relay.stop()
+
+    # Forks
+
+    def before_fork(self) -> None:
+        """Close all connections until the fork is over."""
+        self.outbox.database.before_fork()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        self.outbox.database.after_fork_in_parent()
 
     def after_fork_in_child(self) -> None:
         """Begin anew in a child process: nothing of the parent's may be touched."""
         self.outbox.database.after_fork_in_child()
         self._starting = threading.Lock()
         self._thread = None
+        if self._relay is not None:
+            self._relay.after_fork_in_child()
 
     # Inside
 
@@ -173,14 +195,14 @@ class Runtime:
         """Enqueue, under a lease of this process's courier where it has a place."""
         self.start_if_wanted()
         courier = self._courier()
-        if courier is None:
-            return self.outbox.enqueue([new])[0]
-        due = new.due_at <= new.enqueued_at
-        if not (due and courier.offer(new.lane, new.id)):
-            receipt = self.outbox.enqueue([new])[0]
-            courier.wake()
-            return receipt
-        return self._keep_leased(new, courier)
+        due = _is_due(new)
+        if courier is not None and due and courier.offer(new.lane, new.id):
+            return self._keep_leased(new, courier)
+        receipt = self.outbox.enqueue([new])[0]
+        self._wake()
+        if due and not receipt.duplicate:
+            self._announce([new.id])
+        return receipt
 
     def _join(self, new: NewMessage, session: Any) -> Receipt:
         """Enqueue inside the app's transaction; couriers look when it commits."""
@@ -188,7 +210,7 @@ class Runtime:
         joined = Joined(self.outbox.database, session)
         receipt = joined.enqueue(new)
         if not receipt.duplicate:
-            joined.on_commit(self._wake_when)
+            joined.on_commit(lambda over: self._committing(new, over))
         return receipt
 
     def _keep_leased(self, new: NewMessage, courier: Courier) -> Receipt:
@@ -208,10 +230,19 @@ class Runtime:
         if courier is not None:
             courier.wake()
 
-    def _wake_when(self, over: Callable[[], bool]) -> None:
+    def _committing(self, new: NewMessage, over: Over) -> None:
         courier = self._courier()
         if courier is not None:
             courier.wake_when(over)
+        if _is_due(new):
+            self._announce([new.id], over)
+
+    def _announce(self, ids: Sequence[str], over: Over = is_over) -> None:
+        """Have couriers elsewhere told of messages, once they are kept."""
+        if self._relay is not None:
+            with suppress(RuntimeError):  # too late: what is kept goes out even so
+                self._end_at_exit()
+            self._relay.committed(ids, over)
 
     def _courier(self) -> Courier | None:
         return self._thread.courier if self._thread is not None else None
@@ -294,6 +325,10 @@ class Runtime:
             self.stop(drain=True)
 
 
+def _is_due(new: NewMessage) -> bool:
+    return new.due_at <= new.enqueued_at
+
+
 def _run(delivery: Coroutine[Any, Any, Report]) -> Report:
     """Run a coroutine to its end, in a thread of its own inside a running loop."""
     if greenlets():
@@ -313,35 +348,3 @@ def _refusals(report: Report) -> str:
         if one.outcome != "accepted"
     ]
     return "Not everyone's mail server accepted the message. " + "; ".join(refused)
-
-
-_one_fork = threading.Lock()
-_forking: list[Runtime] = []
-"""The runtimes that wait for the fork to be over."""
-
-
-def _before_fork() -> None:
-    _one_fork.acquire()
-    for runtime in list(_runtimes):
-        runtime.outbox.database.before_fork()
-        _forking.append(runtime)
-
-
-def _after_fork_in_parent() -> None:
-    while _forking:
-        _forking.pop().outbox.database.after_fork_in_parent()
-    _one_fork.release()
-
-
-def _after_fork_in_child() -> None:
-    while _forking:
-        _forking.pop().after_fork_in_child()
-    _one_fork.release()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
-    )

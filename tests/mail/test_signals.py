@@ -11,6 +11,7 @@ import pytest
 from blinker import NamedSignal
 
 from flask_outbox import Message, State, StoreError, email_dispatched, events
+from flask_outbox.relay import BatchingRelay
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, BOB, SIGNALS, Heard, Site
 from tests.servers import Behaviour, JournalSmtp
@@ -208,6 +209,24 @@ def _courier_stalled(make_site: MakeSite, server: JournalSmtp) -> Site:
     return site
 
 
+def _relay_stalled(make_site: MakeSite, server: JournalSmtp) -> Site:
+    """Nobody answers, until somebody does."""
+    site = make_site()
+    answers = iter([False, True])
+
+    def publish(_ids: object) -> None:
+        if not next(answers):
+            raise ConnectionError("nobody answers")
+
+    relay = BatchingRelay(publish, site.app)
+    relay.committed(["ID"])
+    payload = _one(site, events.relay_stalled)
+    assert str(payload["error"]) == "nobody answers"
+    assert _one(site, events.relay_resumed)["failures"] == 1
+    relay.stop()
+    return site
+
+
 SCENARIOS: dict[NamedSignal, Callable[[MakeSite, JournalSmtp], Site]] = {
     events.email_dispatched: _dispatched,
     events.message_enqueued: _enqueued,
@@ -226,6 +245,8 @@ SCENARIOS: dict[NamedSignal, Callable[[MakeSite, JournalSmtp], Site]] = {
     events.courier_started: _courier_started,
     events.courier_stopped: _courier_stopped,
     events.courier_stalled: _courier_stalled,
+    events.relay_stalled: _relay_stalled,
+    events.relay_resumed: _relay_stalled,
 }
 
 IN_THE_CALLERS_THREAD = {
@@ -257,7 +278,7 @@ def test_a_signal_is_sent_with_its_documented_payload(
     for one in heard:
         assert one.sender is site.app
         assert set(one.payload) >= _documented(signal) != set()
-        in_the_background = one.thread == "outbox-courier"
+        in_the_background = one.thread in ("outbox-courier", "outbox-relay")
         assert in_the_background is (signal not in IN_THE_CALLERS_THREAD)
 
 
