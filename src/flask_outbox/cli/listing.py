@@ -8,10 +8,10 @@ import click
 
 from ..delivery import State
 from ..outbox.records import Summary
+from ..words import duration
 from .group import app_runtime, json_option
 from .output import print_document, say
 from .table import table
-from .words import duration
 
 HEADINGS = ("Id", "State", "Age", "Attempts", "To", "Subject")
 

@@ -9,9 +9,10 @@ import click
 
 from ..config import listed
 from ..runtime import Runtime
+from ..standing import standings
 from .group import app_runtime, json_option
+from .lanes import lanes_shown
 from .output import print_document, say
-from .standing import lanes_shown, standings
 
 
 @click.command()

@@ -14,11 +14,11 @@ from ..errors import MessageNotFound
 from ..outbox.records import MessageRecord
 from ..outbox.store import Outbox
 from ..story import Event
+from ..words import clock, duration
 from .group import app_runtime, json_option
 from .ids import full_id
 from .output import print_document, say
 from .table import fields, printable, table
-from .words import clock, duration
 
 STORY = ("Step", "At", "What happened", "Background work", "Web request", "Output")
 

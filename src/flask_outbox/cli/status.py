@@ -12,11 +12,12 @@ from ..config import Settings
 from ..delivery import State
 from ..outbox.records import Status
 from ..runtime import Runtime
+from ..standing import standings
+from ..words import counted, duration
 from .group import app_runtime, json_option
+from .lanes import lanes_shown
 from .output import print_document, say
-from .standing import lanes_shown, standings
 from .table import fields, table
-from .words import counted, duration
 
 PATIENCE_SECONDS = 60.0
 """A message that has been due for longer than this is waiting for something."""

@@ -8,9 +8,9 @@ import click
 
 from ..outbox.pruning import Pruned
 from ..runtime import Runtime
+from ..words import counted
 from .group import app_runtime, json_option
 from .output import print_document, say
-from .words import counted
 
 
 @click.command()

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
+from flask_outbox.picture import Sight
 from flask_outbox.story import Event
 
-from .picture import Sight
 from .smtp import Arrival
 
 ARRIVALS = 12

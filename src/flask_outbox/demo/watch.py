@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any
@@ -10,17 +9,10 @@ from typing import Any
 from flask import Flask
 
 from flask_outbox import events
+from flask_outbox.picture import Pause
 
 MESSAGES = 12
 """How many messages are remembered: as many as the page shows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Why the lane is paused, and until when the courier lets the server be."""
-
-    reason: str
-    until: datetime
 
 
 class Watch:

@@ -16,10 +16,10 @@ from flask import (
 )
 
 from flask_outbox import MessageRecord
+from flask_outbox.picture import Sight
 
 from . import shown
 from .guard import own_pages_only
-from .picture import Sight
 from .sending import mail
 from .shown import Json
 from .smtp import SLOW_SECONDS, Behaviour, LocalSmtp

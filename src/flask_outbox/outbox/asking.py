@@ -44,7 +44,8 @@ def get(connection: Connection, message_id: str) -> MessageRecord | None:
     ).first()
     if row is None:
         return None
-    events = tell(message_id, _decoded(row.origin), _events(connection, message_id))
+    origin = _decoded(row.origin)
+    events = tell(message_id, origin, _events(connection, message_id))
     return MessageRecord(
         id=row.id,
         state=State(row.state),
@@ -56,6 +57,7 @@ def get(connection: Connection, message_id: str) -> MessageRecord | None:
         key=row.key,
         tag=row.tag,
         metadata=_decoded(row.given_metadata),
+        origin=origin,
         size_bytes=row.size_bytes,
         enqueued_at=moment(row.enqueued_at),
         due_at=moment(row.due_at),

@@ -106,6 +106,9 @@ class MessageRecord:
     key: str | None
     tag: str | None
     metadata: Any
+    origin: Mapping[str, Any] | None
+    """The request that handed it over: ``method``, ``route``, ``endpoint`` and
+    ``request_id``; None where a script did."""
     size_bytes: int
     enqueued_at: datetime
     due_at: datetime

@@ -8,9 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from flask_outbox import MessageRecord, State
+from .delivery import State
+from .outbox.records import MessageRecord
 
-from .watch import Pause
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why a lane is paused, and until when couriers let its server be."""
+
+    reason: str
+    until: datetime | None
+    """None where a person paused it."""
 
 
 class Light(StrEnum):
@@ -31,6 +39,10 @@ class Stage:
     text: str
 
 
+_UNKNOWN_BY = ("unknown", "rescued")
+"""The events that make a message *unknown*."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sight:
     """A message as it is seen at a moment."""
@@ -43,7 +55,13 @@ class Sight:
     def unfinished(self) -> bool:
         """Whether anything is still going to happen to it by itself."""
         state = self.record.state
-        return not state.final or state is State.UNKNOWN
+        return not state.final or (state is State.UNKNOWN and not self.held)
+
+    @property
+    def held(self) -> bool:
+        """Whether it is on hold as unknown, until a person decides."""
+        ends = [one for one in self.record.events if one.kind in _UNKNOWN_BY]
+        return self.record.state is State.UNKNOWN and "due_at" not in ends[-1].detail
 
     @property
     def standing(self) -> str:
@@ -88,9 +106,17 @@ class Sight:
 def _pending(sight: Sight) -> str:
     if sight.record.due_at > sight.now:
         return f"waits: due in {sight.until(sight.record.due_at)}"
-    if sight.pause:
-        return f"waits: the next look is in {sight.until(sight.pause.until)}"
-    return "waits for the courier"
+    if sight.pause is None:
+        return "waits for the courier"
+    if sight.pause.until is None:
+        return "waits: a person paused its lane"
+    return f"waits: the next look is in {sight.until(sight.pause.until)}"
+
+
+def _unknown(sight: Sight) -> str:
+    if sight.held:
+        return "it may have arrived: a person decides"
+    return f"it may have arrived: sent again in {sight.until(sight.record.due_at)}"
 
 
 _STANDINGS: dict[State, Callable[[Sight], str]] = {
@@ -98,9 +124,7 @@ _STANDINGS: dict[State, Callable[[Sight], str]] = {
     State.LEASED: lambda _: "the courier is at it",
     State.SENT: lambda _: "the server accepted it",
     State.FAILED: lambda _: "given up",
-    State.UNKNOWN: lambda sight: (
-        f"it may have arrived: sent again in {sight.until(sight.record.due_at)}"
-    ),
+    State.UNKNOWN: _unknown,
     State.CANCELLED: lambda _: "called off",
     State.SUPPRESSED: lambda _: "kept back",
 }
@@ -109,6 +133,8 @@ Look = tuple[Light, str]
 
 
 def _request(sight: Sight) -> Look:
+    if sight.record.origin is None:
+        return Light.DONE, "none: a script"
     for event in sight.record.events:
         if event.kind == "responded":
             return Light.DONE, f"answered in {_ms(event.detail['response_seconds'])}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flask_outbox.cli.words import counted, duration
+from flask_outbox.words import counted, duration
 
 
 @pytest.mark.parametrize(
