@@ -58,5 +58,6 @@ def test_for_machines(shop: Shop) -> None:
         "subject": "Grüße",
         "recipients": ["ada@example.org", "bob@example.org"],
         "tag": "greeting",
+        "lane": "default",
         "attempts": 0,
     }

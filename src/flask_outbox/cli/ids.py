@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from ..errors import MessageNotFound
+from ..outbox.ids import HIGHEST, ID_LENGTH
 from ..outbox.store import Outbox
-
-ID_LENGTH = 26
-HIGHEST = "Z"
-"""No character of an id sorts after this one."""
 
 
 def full_id(outbox: Outbox, given: str) -> str:

@@ -115,7 +115,11 @@ def summaries(
         wanted = wanted.where(message.c.state == state.value)
     if before is not None:
         wanted = wanted.where(message.c.id < before)
-    rows = connection.execute(wanted).all()
+    return summaries_of(connection, connection.execute(wanted).all())
+
+
+def summaries_of(connection: Connection, rows: Sequence[Row[Any]]) -> list[Summary]:
+    """The line of a list for each of these rows of the message table."""
     addresses = _addresses(connection, [row.id for row in rows])
     return [
         Summary(
@@ -124,6 +128,7 @@ def summaries(
             subject=row.subject,
             recipients=tuple(addresses[row.id]),
             tag=row.tag,
+            lane=row.lane,
             attempts=row.attempts,
             enqueued_at=moment(row.enqueued_at),
             due_at=moment(row.due_at),
@@ -161,7 +166,7 @@ def status(connection: Connection, now: float) -> Status:
         due=due,
         oldest_due_at=None if oldest is None else moment(oldest),
         lanes=tuple(lanes(connection, now)),
-        couriers=_couriers(connection, now),
+        couriers=couriers(connection, now),
     )
 
 
@@ -169,6 +174,13 @@ def lanes(connection: Connection, now: float) -> list[LaneRecord]:
     """Every lane that is paused or has messages waiting, by name."""
     waiting = _pending_by_lane(connection)
     due = _pending_by_lane(connection, message.c.due_at <= now)
+    return lane_records(connection, waiting, due)
+
+
+def lane_records(
+    connection: Connection, waiting: Mapping[str, int], due: Mapping[str, int]
+) -> list[LaneRecord]:
+    """The lanes that are paused or in ``waiting``, by name."""
     paused = {
         row.name: row
         for row in connection.execute(select(lane))
@@ -203,7 +215,8 @@ def _lane_record(
     return LaneRecord(name, "trouble", paused.reason, until, waiting, due)
 
 
-def _couriers(connection: Connection, now: float) -> tuple[CourierRecord, ...]:
+def couriers(connection: Connection, now: float) -> tuple[CourierRecord, ...]:
+    """Who works on this outbox, and how much is in the hands of each."""
     leased: dict[str | None, int] = dict(
         connection.execute(
             select(message.c.lease_owner, func.count())

@@ -105,6 +105,7 @@ def _open_sqlite(url: URL, durability: str) -> Engine:
         _into_wal(connection)
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.create_function("lower", 1, str.lower, deterministic=True)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

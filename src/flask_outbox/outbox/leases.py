@@ -90,7 +90,7 @@ _NEXT_DUE = select(func.min(message.c.due_at)).where(
 )
 
 
-def _priorities(connection: Connection, lane: str) -> Iterator[int]:
+def priorities(connection: Connection, lane: str) -> Iterator[int]:
     """The priorities that pending messages have, from the top: one index seek each."""
     below = ABOVE_ALL
     while True:
@@ -103,7 +103,7 @@ def _priorities(connection: Connection, lane: str) -> Iterator[int]:
 
 def _due_ids(connection: Connection, lane: str, limit: int, now: float) -> list[str]:
     ids: list[str] = []
-    for priority in _priorities(connection, lane):
+    for priority in priorities(connection, lane):
         wanted = {"lane": lane, "priority": priority, "now": now}
         ids += connection.scalars(_DUE, {**wanted, "wanted": limit - len(ids)})
         if len(ids) >= limit:
@@ -115,7 +115,7 @@ def next_due_at(connection: Connection, lane: str) -> float | None:
     """When the next pending message of ``lane`` comes due; None without any."""
     times = [
         connection.scalar(_NEXT_DUE, {"lane": lane, "priority": priority})
-        for priority in _priorities(connection, lane)
+        for priority in priorities(connection, lane)
     ]
     return min((at for at in times if at is not None), default=None)
 

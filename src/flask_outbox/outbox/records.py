@@ -126,6 +126,7 @@ class Summary:
     subject: str
     recipients: tuple[str, ...]
     tag: str | None
+    lane: str
     attempts: int
     enqueued_at: datetime
     due_at: datetime

@@ -43,6 +43,7 @@ OPTIONS: dict[str, Any] = {
 _Id = String(26)
 _Key = String(255)
 _Long = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+_Address = _Key.with_variant(String(255, collation="C"), "postgresql")
 _Bytes = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 _Serial = BigInteger().with_variant(Integer, "sqlite")
 
@@ -98,6 +99,13 @@ Index(
 )
 Index("outbox_message_state", message.c.state, message.c.id)
 Index(
+    "outbox_message_tag",
+    message.c.tag,
+    message.c.id,
+    sqlite_where=message.c.tag.is_not(None),
+    postgresql_where=message.c.tag.is_not(None),
+)
+Index(
     "outbox_message_finished",
     message.c.finished_at,
     sqlite_where=message.c.finished_at.is_not(None),
@@ -137,7 +145,7 @@ recipient = Table(
         primary_key=True,
     ),
     Column("position", Integer, primary_key=True, autoincrement=False),
-    Column("address", _Key, nullable=False),
+    Column("address", _Address, nullable=False),
     Column("state", String(10), nullable=False),
     Column("reply_code", SmallInteger),
     Column("reply_enhanced", String(16)),
@@ -146,7 +154,7 @@ recipient = Table(
     sqlite_with_rowid=False,
     **OPTIONS,
 )
-Index("outbox_recipient_address", recipient.c.address)
+Index("outbox_recipient_address", recipient.c.address, recipient.c.message_id)
 
 event = Table(
     "outbox_event",

@@ -6,14 +6,25 @@ our errors with nothing changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from ..delivery import State
 from ..rate import Limit
-from . import asking, couriers, enqueue, lanes, leases, people, pruning, rescue
+from . import (
+    asking,
+    counting,
+    couriers,
+    enqueue,
+    lanes,
+    leases,
+    people,
+    pruning,
+    rescue,
+    searching,
+)
 from .database import Conflict, Database
 from .hot import Row
 from .leases import Record
@@ -27,6 +38,7 @@ from .records import (
     Status,
     Summary,
 )
+from .searches import Count, Glance, Page, Search, Tab
 
 T = TypeVar("T")
 
@@ -258,8 +270,38 @@ class Outbox:
         with self.database.reading() as connection:
             return asking.summaries(connection, state, limit, before)
 
+    def search(
+        self,
+        wanted: Search,
+        limit: int = 50,
+        *,
+        before: str | None = None,
+        after: str | None = None,
+    ) -> Page:
+        """The newest messages that fit ``wanted``, or the page next to another.
+
+        Takes about as long whatever the outbox holds: see `Page`. ``before`` is another
+        page's ``older``, ``after`` its ``newer``.
+        """
+        with self.database.reading() as connection:
+            return searching.search(
+                connection, wanted, self.clock(), limit, before, after
+            )
+
+    def counts(self) -> Mapping[Tab, Count]:
+        """How many messages are in each tab, exactly where they are not many."""
+        with self.database.reading() as connection:
+            return counting.counts(connection, self.clock())
+
+    def glance(self) -> Glance:
+        """Counts, lanes and couriers, for whoever looks often."""
+        with self.database.reading() as connection:
+            return counting.glance(connection, self.clock())
+
     def status(self) -> Status:
-        """The outbox at a glance."""
+        """Every count exact, however long that takes: for monitoring, which decides
+        by them.
+        """
         with self.database.reading() as connection:
             return asking.status(connection, self.clock())
 

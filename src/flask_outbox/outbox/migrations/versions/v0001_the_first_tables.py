@@ -10,6 +10,9 @@ revision = "0001"
 down_revision = None
 
 Long = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+Address = sa.String(length=255).with_variant(
+    sa.String(length=255, collation="C"), "postgresql"
+)
 Bytes = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 Serial = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
@@ -102,6 +105,14 @@ def upgrade() -> None:
     op.create_index(
         "outbox_message_state", "outbox_message", ["state", "id"], unique=False
     )
+    op.create_index(
+        "outbox_message_tag",
+        "outbox_message",
+        ["tag", "id"],
+        unique=False,
+        sqlite_where=sa.text("tag IS NOT NULL"),
+        postgresql_where=sa.text("tag IS NOT NULL"),
+    )
     op.create_table(
         "outbox_content",
         sa.Column("message_id", sa.String(length=26), nullable=False),
@@ -134,7 +145,7 @@ def upgrade() -> None:
         "outbox_recipient",
         sa.Column("message_id", sa.String(length=26), nullable=False),
         sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("address", sa.String(length=255), nullable=False),
+        sa.Column("address", Address, nullable=False),
         sa.Column("state", sa.String(length=10), nullable=False),
         sa.Column("reply_code", sa.SmallInteger(), nullable=True),
         sa.Column("reply_enhanced", sa.String(length=16), nullable=True),
@@ -148,7 +159,10 @@ def upgrade() -> None:
         **OPTIONS,
     )
     op.create_index(
-        "outbox_recipient_address", "outbox_recipient", ["address"], unique=False
+        "outbox_recipient_address",
+        "outbox_recipient",
+        ["address", "message_id"],
+        unique=False,
     )
 
 
