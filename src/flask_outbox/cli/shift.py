@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from types import FrameType
 from typing import Any
 
-import click
 from flask import Flask
 
 from .. import events
 from ..courier import Courier, Crew
 from ..loops import new_loop
+from .outcome import Outcome
 
 LOOK_SECONDS = 0.1
 """How often a worker looks whether all is done: other couriers deliver too."""
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 ENDS = {
     "sent": events.message_sent,
@@ -34,55 +30,46 @@ ENDS = {
 
 
 class Shift:
-    """One courier's work in this thread: run it, then ask what came of it."""
+    """One courier's work in this thread. `stop` may be called by a signal handler."""
 
     def __init__(self, crew: Crew, app: Flask) -> None:
-        self.down: str | None = None
-        """Why nothing can leave, where that is why the shift ended."""
         self._crew = crew
         self._app = app
         self._courier = Courier(replace(crew, engine="external"))
         self._counts = dict.fromkeys(ENDS, 0)
         self._paused: set[str] = set()
         self._down: dict[str, str] = {}
+        self._why_down: str | None = None
         self._ended = ""
 
-    def run(self) -> None:
-        """Deliver until a signal comes, then wind down."""
-        _run(self._work())
+    def run(self, *, until_drained: bool) -> Outcome:
+        """Deliver until told to stop, then wind down; what came of it.
 
-    def run_until_drained(self) -> None:
-        """Deliver until nothing is due that could leave, or a signal comes.
-
-        Nothing could by a lane that stays down, or that a person paused.
-
-        Raises `OutboxUnavailable` where `run` would wait for the outbox.
+        With ``until_drained``, also stop when nothing is due that could leave. Nothing
+        could by a lane that stays down, or that a person paused. That raises
+        `OutboxUnavailable` where this would wait for the outbox otherwise.
         """
-        outbox = self._crew.outbox
-        if self._crew.policy.unknown_wait_seconds is not None:
-            outbox.resend_unknown()
-        if outbox.anything_due():
+        if not until_drained:
+            _run(self._work())
+        elif self._anything_due():
             _run(self._work_until_drained())
         else:
             self._ended = "drained"
+        return Outcome((self._courier.id,), self._ended, self._counts, self._why_down)
 
-    @property
-    def outcome(self) -> Mapping[str, Any]:
-        """What came of it, for machines."""
-        return {
-            "courier": self._courier.id,
-            "ended": self._ended,
-            "attempts": self._counts,
-        }
+    def stop(self, why: str) -> None:
+        """Begin to wind down; calling it again changes nothing."""
+        self._ended = self._ended or why
+        self._courier.stop()
 
-    @property
-    def summary(self) -> str:
-        """What came of it, for people."""
-        counts = [f"{count:,} {kind}" for kind, count in self._counts.items() if count]
-        return f"Ended ({self._ended}): {', '.join(counts) or 'no mail'}."
+    def _anything_due(self) -> bool:
+        outbox = self._crew.outbox
+        if self._crew.policy.unknown_wait_seconds is not None:
+            outbox.resend_unknown()
+        return outbox.anything_due()
 
     async def _work(self, ready: Callable[[], None] = lambda: None) -> None:
-        with self._counting(), _obeying(self._obey):
+        with self._counting():
             await self._courier.run(ready)
 
     async def _work_until_drained(self) -> None:
@@ -104,8 +91,8 @@ class Shift:
             while await self._anything_left():  # noqa: ASYNC110
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
-            self.down = self._why_down()
-            self._stop("down" if self.down else "drained")
+            self._why_down = self._down_now()
+            self.stop("down" if self._why_down else "drained")
 
     async def _anything_left(self) -> bool:
         anything_due = self._crew.outbox.anything_due
@@ -121,25 +108,13 @@ class Shift:
             if lane.held is None and (name not in self._down or lanes.way(name))
         ]
 
-    def _why_down(self) -> str | None:
+    def _down_now(self) -> str | None:
         why = [
             f"Lane {name} is paused: {reason}"
             for name, reason in self._down.items()
             if self._courier.lanes.way(name) is None
         ]
         return " ".join(why) or None
-
-    def _obey(self, name: str) -> None:
-        click.echo(
-            f"{name}: finishing what has been begun, within "
-            f"{self._crew.grace_seconds:g} s. A second signal ends at once.",
-            err=True,
-        )
-        self._stop(name)
-
-    def _stop(self, why: str) -> None:
-        self._ended = self._ended or why
-        self._courier.stop()
 
     def _lane_paused(self, _app: Flask, lane: str, reason: str, **_: Any) -> None:
         """Wait no more for a lane whose transport a probe has found still down."""
@@ -161,29 +136,6 @@ class Shift:
 
     def _count(self, kind: str, _app: Flask, **_: Any) -> None:
         self._counts[kind] += 1
-
-
-@contextmanager
-def _obeying(obey: Callable[[str], None]) -> Iterator[None]:
-    """Have the loop call ``obey`` at the first signal; a second one ends the process.
-
-    A second one finds the system's own handling, which waits for nobody.
-    """
-    loop = asyncio.get_running_loop()
-    before = {one: signal.getsignal(one) for one in SIGNALS}
-
-    def first(number: int, _frame: FrameType | None) -> None:
-        for one in SIGNALS:
-            signal.signal(one, signal.SIG_DFL)
-        loop.call_soon_threadsafe(obey, signal.Signals(number).name)
-
-    for one in SIGNALS:
-        signal.signal(one, first)
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
