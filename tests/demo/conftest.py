@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from flask.testing import FlaskClient
@@ -11,7 +12,11 @@ from flask.testing import FlaskClient
 from flask_outbox.demo.app import create_app
 from flask_outbox.demo.sending import mail
 from flask_outbox.demo.smtp import LocalSmtp
+from tests.browser import chromium
 from tests.demo.running import RunningDemo
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="package")
@@ -41,3 +46,10 @@ def client(tmp_path: Path) -> Iterator[FlaskClient]:
     with app.app_context():
         mail.stop()
     smtp.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, for one file of tests."""
+    with chromium() as browser:
+        yield browser

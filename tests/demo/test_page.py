@@ -2,73 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import pytest
 
+from tests.browser import WAIT_MS, opened, serious_findings
 from tests.demo.running import RunningDemo
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
-SWITCHES = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-WAIT_MS = 20_000
 NARROW = {"width": 360, "height": 740}
-
-
-def absent(reason: str) -> None:
-    """Skip, or fail where ``OUTBOX_TEST_REQUIRE`` names chromium."""
-    if "chromium" in re.split(r"[\s,]+", os.environ.get("OUTBOX_TEST_REQUIRE", "")):
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium, as the system has it."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        absent("there is no chromium on the PATH")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        absent("playwright is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
 def page(browser: Browser, demo: RunningDemo) -> Iterator[Page]:
-    """The demo's page. Nothing may go wrong on it unseen, nor ask any other host."""
-    complaints: list[str] = []
-    hosts: set[str] = set()
-    context = browser.new_context(reduced_motion="reduce")
-    context.set_default_timeout(WAIT_MS)
-    page = context.new_page()
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
-    page.goto(demo.address)
-    yield page
-    context.close()
-    assert complaints == []
-    assert hosts == {urlsplit(demo.address).netloc}
+    """The demo's page."""
+    with opened(browser, demo.address) as page:
+        yield page
 
 
 def press(page: Page, name: str) -> None:
@@ -184,6 +138,7 @@ def test_it_fits_a_narrow_window_and_can_be_read(page: Page, scheme: str) -> Non
     wait_for_text(page.locator("#arrived"), "@example.com")
     assert page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
     assert page.evaluate(TOO_FAINT) == []
+    assert serious_findings(page) == []
 
 
 TOO_FAINT = """() => {
