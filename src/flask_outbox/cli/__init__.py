@@ -1,6 +1,7 @@
 """``flask outbox``: what a person sees and does from a shell."""
 
 from .changes import cancel, retry
+from .check import check_message
 from .group import outbox_commands
 from .listing import list_messages
 from .pausing import pause, resume
@@ -13,7 +14,7 @@ from .worker import worker
 __all__ = ["outbox_commands"]
 
 for command in (
-    cancel, init, list_messages, pause, prune, resume, retry, show, status, upgrade,
-    worker,
+    cancel, check_message, init, list_messages, pause, prune, resume, retry, show,
+    status, upgrade, worker,
 ):  # fmt: skip
     outbox_commands.add_command(command)

@@ -10,11 +10,11 @@ from dataclasses import asdict
 import click
 
 from ..delivery import State
-from ..errors import MessageNotFound
 from ..outbox.records import MessageRecord
 from ..outbox.store import Outbox
 from ..story import Event
 from ..words import clock, duration
+from .contents import content_of
 from .group import app_runtime, json_option
 from .ids import full_id
 from .output import print_document, say
@@ -48,7 +48,7 @@ def show(id: str, part: str | None, as_json: bool) -> None:
     if as_json:
         print_document(_document(outbox, record, with_content=part == "content"))
     elif part == "content":
-        click.echo(_content(outbox, record.id), nl=False)
+        click.echo(content_of(outbox, record.id), nl=False)
     elif part == "dialogue":
         say("\n\n".join(_dialogues(record)) or "Nothing was said to a server yet.")
     else:
@@ -60,18 +60,9 @@ def _document(
 ) -> dict[str, object]:
     document = asdict(record)
     if with_content:
-        content = _content(outbox, record.id)
+        content = content_of(outbox, record.id)
         document["content_base64"] = base64.b64encode(content).decode("ascii")
     return document
-
-
-def _content(outbox: Outbox, message_id: str) -> bytes:
-    content = outbox.content(message_id)
-    if content is None:
-        raise MessageNotFound(
-            f"The content of message {message_id} was pruned (OUTBOX_KEEP_BODIES)."
-        )
-    return content
 
 
 def _header(record: MessageRecord) -> str:

@@ -1,0 +1,86 @@
+"""Checks of images: are they there, and what is seen where they are not?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from urllib.parse import unquote, urlsplit
+
+from ..characters import shown
+from ..opened import Part
+from .findings import Finding, advice, broken, warning
+from .leftovers import missing_in_link
+from .outline import Image
+
+
+def check_images(images: Iterable[Image], parts: Iterable[Part]) -> Iterator[Finding]:
+    """What is the matter with the images of an HTML body."""
+    images = tuple(images)
+    content_ids = {part.content_id for part in parts}
+    for source in dict.fromkeys(image.source for image in images):
+        yield from _source(source, content_ids)
+    yield from _alternatives(images)
+    yield from _remote(images)
+
+
+def remote_host(source: str) -> str | None:
+    """The host that an image is fetched from; None for one that comes with the mail."""
+    try:
+        parts = urlsplit(source)
+        fetched = parts.scheme in ("", "http", "https") and parts.hostname
+    except ValueError:
+        return None
+    return fetched or None
+
+
+def _source(source: str, content_ids: set[str | None]) -> Iterator[Finding]:
+    scheme, _, rest = source.partition(":")
+    scheme = scheme.lower()
+    if not source:
+        yield broken("An image has no source.", "Give it one, or take it out.")
+    elif left := missing_in_link(source):
+        yield broken(
+            f"An image's source has a value missing: {left}.",
+            "Look at what the template was given.",
+        )
+    elif scheme == "cid" and unquote(rest) not in content_ids:
+        yield broken(
+            f"The image {shown(source)} is not attached.",
+            f"Attach it with content_id={shown(unquote(rest))}.",
+        )
+    elif scheme == "data":
+        yield warning(
+            "An image is written into the HTML (data:), which Gmail and Outlook do not "
+            "show.",
+            "Attach it with a content_id, and show it as cid:….",
+        )
+    elif scheme != "cid" and remote_host(source) is None:
+        yield broken(
+            f"The image {shown(source)} cannot be found: a mail has no page that its "
+            "address could start from.",
+            "Build it with url_for('static', ..., _external=True), or attach it.",
+        )
+
+
+def _alternatives(images: tuple[Image, ...]) -> Iterator[Finding]:
+    without = [image for image in images if image.alt is None]
+    if without:
+        yield warning(
+            f"{_counted(len(without), 'image')} without alt: nothing is read out, or "
+            f"seen while images are blocked. The first is {shown(without[0].source)}.",
+            'Say what it shows as alt="…"; alt="" where it is decoration.',
+        )
+
+
+def _remote(images: tuple[Image, ...]) -> Iterator[Finding]:
+    hosts = Counter(filter(None, (remote_host(image.source) for image in images)))
+    if hosts:
+        yield advice(
+            f"{_counted(hosts.total(), 'image')} from {', '.join(hosts)}: many clients "
+            "fetch them only when asked.",
+            "See that the mail makes sense without them; attach what it needs.",
+        )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number > 1 else ''}"

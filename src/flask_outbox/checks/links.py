@@ -1,0 +1,130 @@
+"""Checks of links: where each leads, and what is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from ..characters import shown
+from ..opened import Opened
+from .findings import Finding, advice, broken, warning
+from .leftovers import missing_in_link
+from .outline import Anchor, Outline
+
+_IN_TEXT = re.compile(r"https?://[^\s<>\"']+", re.IGNORECASE)
+_AFTER_IT = ".,;:!?)]}'\""
+_LOOKS_LIKE_ONE = re.compile(
+    r"(?:https?://)?(?P<host>(?:[a-z0-9-]+\.)+[a-z]{2,})(?:[/?#:]\S*)?", re.IGNORECASE
+)
+_PERSONS = {"mailto", "tel", "sms"}
+_SCRIPTS = {"javascript", "vbscript", "data", "file", "blob"}
+_HERE = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}  # noqa: S104
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One link of a message: what it shows, where it leads, what is wrong with it."""
+
+    text: str
+    """What the reader sees; "" in the text part, where that is the link itself."""
+    target: str
+    finding: Finding | None
+
+
+def find_links(opened: Opened, seen: Outline | None) -> tuple[Link, ...]:
+    """Every link of the HTML, then those that only the text part has, each once."""
+    links = [_judged(one) for one in seen.anchors] if seen else []
+    targets = {link.target for link in links}
+    if opened.text is not None:
+        for found in _IN_TEXT.findall(opened.text.text):
+            target = found.rstrip(_AFTER_IT)
+            if target not in targets:
+                targets.add(target)
+                links.append(_judged(Anchor("", target)))
+    return tuple(dict.fromkeys(links))
+
+
+def _judged(anchor: Anchor) -> Link:
+    return Link(anchor.text, anchor.target, judge(anchor))
+
+
+def judge(anchor: Anchor) -> Finding | None:
+    """The worst that is wrong with a link; None where nothing is."""
+    named = f"The link {shown(anchor.text)}" if anchor.text else "A link"
+    if anchor.target in ("", "#"):
+        return broken(
+            f"{named} leads nowhere.", "Give it an address, or make it plain text."
+        )
+    if left := missing_in_link(anchor.target):
+        return broken(
+            f"{named} has a value missing: {left}.",
+            "Look at what the template was given.",
+        )
+    try:
+        parts = urlsplit(anchor.target)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError:
+        return broken(
+            f"{named} cannot be read as an address: {shown(anchor.target)}.",
+            "Build it with url_for(..., _external=True).",
+        )
+    return _elsewhere(named, anchor, parts, host)
+
+
+def _elsewhere(
+    named: str, anchor: Anchor, parts: SplitResult, host: str
+) -> Finding | None:
+    if parts.scheme in _PERSONS:
+        return None if parts.path else broken(f"{named} names nobody.", "Name someone.")
+    if parts.scheme in _SCRIPTS:
+        return broken(
+            f"{named} is a {parts.scheme}: link, which mail clients take out.",
+            "Link to a page on the web.",
+        )
+    if parts.scheme not in ("http", "https"):
+        return _without_a_page(named, anchor, parts)
+    if not host or re.search(r"\s", anchor.target):
+        return broken(
+            f"{named} cannot be read as an address: {shown(anchor.target)}.",
+            "Build it with url_for(..., _external=True).",
+        )
+    return _pretends(named, anchor, host) or _unencrypted(named, parts, host)
+
+
+def _without_a_page(named: str, anchor: Anchor, parts: SplitResult) -> Finding | None:
+    if anchor.target.startswith("#"):
+        return None  # a place in the mail itself
+    if parts.scheme and parts.scheme != "localhost" and "." not in parts.scheme:
+        return None  # an app's own, and no host before a port
+    return broken(
+        f"{named} begins without https://: {shown(anchor.target)}. A mail has no page "
+        "that it could start from.",
+        "Build it with url_for(..., _external=True).",
+    )
+
+
+def _pretends(named: str, anchor: Anchor, host: str) -> Finding | None:
+    address = _LOOKS_LIKE_ONE.fullmatch(anchor.text)
+    if address is None or _same_site(address["host"].lower(), host):
+        return None
+    return warning(
+        f"{named} shows one address and leads to another: {host}.",
+        "Show words, or the address that it leads to: this is how phishing looks, to "
+        "filters too.",
+    )
+
+
+def _same_site(one: str, other: str) -> bool:
+    """Whether one of two hosts is the other, or under it."""
+    return one == other or one.endswith(f".{other}") or other.endswith(f".{one}")
+
+
+def _unencrypted(named: str, parts: SplitResult, host: str) -> Finding | None:
+    if parts.scheme == "https" or host in _HERE:
+        return None
+    return advice(
+        f"{named} is http://: anyone on the way reads what it says.",
+        "Use https://; PREFERRED_URL_SCHEME says so to url_for outside of requests.",
+    )

@@ -1,0 +1,16 @@
+"""The content of a message, while it is kept."""
+
+from __future__ import annotations
+
+from ..errors import MessageNotFound
+from ..outbox.store import Outbox
+
+
+def content_of(outbox: Outbox, message_id: str) -> bytes:
+    """What is said, as RFC 5322 bytes. Raises `MessageNotFound` once it was pruned."""
+    content = outbox.content(message_id)
+    if content is None:
+        raise MessageNotFound(
+            f"The content of message {message_id} was pruned (OUTBOX_KEEP_BODIES)."
+        )
+    return content

@@ -1,0 +1,139 @@
+"""Opened: a message's bytes as the one who gets them sees them."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
+from email.message import Message as StandardMessage
+from email.policy import compat32
+
+_BODIES = ("text/plain", "text/html")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An attachment, or what the HTML shows inside itself."""
+
+    name: str
+    """Its file name, or one made for it."""
+    content_type: str
+    content: bytes
+    content_id: str | None
+    """What the HTML calls it by (``cid:``), where it has such a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The text or the HTML of a message."""
+
+    text: str
+    encoding: str
+    """The transfer encoding in which it travels."""
+    size_bytes: int
+    """How long it is in that encoding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A message taken apart. Whatever the bytes are, something can be shown of them."""
+
+    headers: tuple[tuple[str, str], ...]
+    """Names and decoded values, in their order."""
+    text: Body | None
+    html: Body | None
+    parts: tuple[Part, ...]
+    """All that is neither the text nor the HTML."""
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, in whatever case its name is written."""
+        wanted = name.lower()
+        return next(
+            (value for key, value in self.headers if key.lower() == wanted), None
+        )
+
+
+def open_message(content: bytes) -> Opened:
+    """Take a message apart (RFC 5322, RFC 2045 to 2047); no content makes it raise."""
+    message = message_from_bytes(content, policy=compat32)
+    bodies: dict[str, Body] = {}
+    parts: list[Part] = []
+    for leaf in _leaves(message):
+        kind = leaf.get_content_type()
+        attached = leaf.get_content_disposition() == "attachment"
+        if kind in _BODIES and kind not in bodies and not attached:
+            bodies[kind] = _body(leaf)
+        else:
+            parts.append(_part(leaf, len(parts) + 1))
+    return Opened(
+        headers=tuple((name, decoded(str(value))) for name, value in message.items()),
+        text=bodies.get("text/plain"),
+        html=bodies.get("text/html"),
+        parts=tuple(parts),
+    )
+
+
+def decoded(value: str) -> str:
+    """A header's value on one line, its encoded words read where they can be."""
+    line = " ".join(value.split())
+    try:
+        return str(make_header(decode_header(line)))
+    except (HeaderParseError, LookupError, ValueError):
+        return line
+
+
+def _leaves(part: StandardMessage) -> Iterator[StandardMessage]:
+    """The parts that hold something; an attached message is one of them."""
+    if part.get_content_maintype() == "multipart" and part.is_multipart():
+        for child in part.get_payload():
+            assert isinstance(child, StandardMessage)
+            yield from _leaves(child)
+    else:
+        yield part
+
+
+def _body(part: StandardMessage) -> Body:
+    written = part.get_payload()
+    return Body(
+        text=_text(_content(part), part.get_content_charset()),
+        encoding=str(part.get("Content-Transfer-Encoding", "7bit")).strip().lower(),
+        size_bytes=len(written.encode("utf-8", "surrogateescape"))
+        if isinstance(written, str)
+        else 0,
+    )
+
+
+def _part(part: StandardMessage, number: int) -> Part:
+    kind = part.get_content_type()
+    ending = mimetypes.guess_extension(kind) or ".bin"
+    content_id = str(part.get("Content-ID", "")).strip().strip("<>")
+    return Part(
+        name=decoded(part.get_filename() or "") or f"part-{number}{ending}",
+        content_type=kind,
+        content=_content(part),
+        content_id=content_id or None,
+    )
+
+
+def _content(part: StandardMessage) -> bytes:
+    """A part's content without its transfer encoding."""
+    if part.is_multipart():
+        return b"".join(_whole(child) for child in part.get_payload())
+    content = part.get_payload(decode=True)
+    return content if isinstance(content, bytes) else b""
+
+
+def _whole(message: object) -> bytes:
+    assert isinstance(message, StandardMessage)
+    return message.as_bytes()
+
+
+def _text(content: bytes, charset: str | None) -> str:
+    try:
+        text = content.decode(charset or "utf-8", "replace")
+    except (LookupError, ValueError):
+        text = content.decode("utf-8", "replace")
+    return text.replace("\r\n", "\n")
