@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from flask import Flask
 
-from flask_outbox import Mail, Message
+from flask_outbox import Mail, Message, events
 
 mail = Mail()
 
@@ -17,6 +18,8 @@ def create_app(**config: Any) -> Flask:
     app.config.from_prefixed_env()
     app.config.update(config)
     mail.init_app(app)
+    if app.config.get("HANGS"):
+        events.message_began.connect(_hang, app)
 
     @app.post("/send-email")
     def send_email() -> tuple[dict[str, str], int]:
@@ -24,3 +27,8 @@ def create_app(**config: Any) -> Flask:
         return {"id": receipt.id}, 202
 
     return app
+
+
+def _hang(_app: Flask, **_: object) -> None:
+    """Listen to a signal, and never come back."""
+    time.sleep(3_600)

@@ -128,6 +128,11 @@ class Process:
             ):
                 raise AssertionError(f"{text!r} was not said: {''.join(self._lines)}")
 
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._running.pid
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
         self._running.send_signal(number)

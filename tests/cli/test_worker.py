@@ -235,13 +235,48 @@ def test_until_drained_does_not_wait_for_an_outbox_out_of_reach(
 def test_what_came_of_it_for_machines(shop: Shop) -> None:
     shop.send()
     document = json.loads(shop.run("worker", "--until-drained", "--json").stdout)
-    assert len(document.pop("courier")) == 26
+    assert [len(one) for one in document.pop("couriers")] == [26]
     assert document == {
         "ended": "drained",
         "attempts": {
             "sent": 1, "deferred": 0, "failed": 0, "unknown": 0, "released": 0,
         },
     }  # fmt: skip
+
+
+# Its settings
+
+
+@pytest.mark.parametrize("concurrency", [3, 12])
+def test_it_delivers_as_many_at_a_time_as_it_is_told(
+    make_shop: MakeShop, server: JournalSmtp, concurrency: int
+) -> None:
+    shop = make_shop(OUTBOX_CONCURRENCY=7)
+    for _ in range(15):
+        shop.send()
+    server.behaviour = Behaviour(hang=True)
+    with shop.process("worker", "--concurrency", str(concurrency)) as worker:
+        server.wait_until(lambda: server.held == concurrency)
+        assert shop.outbox.status().counts[State.LEASED] == concurrency
+        server.behaviour = Behaviour()
+        server.wait_for(15)
+        worker.signal(signal.SIGTERM)
+        assert worker.ended() == "Ended (SIGTERM): 15 sent.\n"
+
+
+def test_a_concurrency_that_comes_too_late_is_refused(shop: Shop) -> None:
+    shop.send()
+    result = shop.run("worker", "--concurrency", "3", code=1)
+    assert "OUTBOX_CONCURRENCY = 10: set it there, instead" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--processes", "--concurrency"])
+@pytest.mark.parametrize("number", ["0", "-1", "1001", "many"])
+def test_numbers_that_cannot_be_are_refused(
+    shop: Shop, option: str, number: str
+) -> None:
+    result = shop.run("worker", option, number, code=2)
+    assert f"Invalid value for '{option}'" in result.stderr
 
 
 def test_mail_that_stays_here_is_said_to(make_shop: MakeShop) -> None:
