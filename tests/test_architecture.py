@@ -53,6 +53,7 @@ FLOORS = {
     "runtime": 6,
     "engines": 7,
     "cli": 7,
+    "dashboard": 7,
     "logs": 7,
     "extension": 8,
     "testing": 9,

@@ -138,6 +138,14 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "OUTBOX_UNKNOWN_WAIT_SECONDS": (SECONDS, NO_SECONDS),
     "OUTBOX_KEEP_BODIES": (SECONDS, NO_SECONDS),
     "OUTBOX_KEEP_ROWS": (SECONDS, NO_SECONDS),
+    "OUTBOX_DASHBOARD": (
+        [("local", "local"), (bool, bool)],
+        [True, False, 1, "", "Local", "everyone", ["local"]],
+    ),
+    "OUTBOX_DASHBOARD_PATH": (
+        [("/outbox", "/outbox"), ("/staff/mail.v2", "/staff/mail.v2")],
+        ["outbox", "/", "/outbox/", "//outbox", "/a b", "/<x>", "/ä", "", 5],
+    ),
 }
 """For each key what it takes, with what becomes of it, and some of what it refuses."""
 

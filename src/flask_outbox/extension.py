@@ -54,7 +54,8 @@ class Installed:
         self._app = app
         self._making = threading.Lock()
         self._runtime: Runtime | None = None
-        settings = self._settings(app.instance_path)
+        self.settings = settings = self._settings(app.instance_path)
+        """As they are at `init_app`; those of the runtime are read when it is made."""
         check_url(settings.url)
         Signer(settings.dkim_keys)
         if settings.engine == "thread":
@@ -127,10 +128,13 @@ class Mail:
         - each request is timed, for the story of what it sends; the first one starts
           the courier, so that mail left by the last process goes out
         - ``flask outbox`` has the commands
+        - with ``OUTBOX_DASHBOARD`` the dashboard is mounted
         """
-        app.extensions[EXTENSION] = Installed(app)
+        installed = app.extensions[EXTENSION] = Installed(app)
         app.before_request(_begin_request)
         app.cli.add_command(outbox_commands)
+        if installed.settings.dashboard is not None:
+            _mount_dashboard(app, installed.settings.dashboard_path)
         logs.listen()
         if app not in self._apps:
             self._apps.append(app)
@@ -264,6 +268,13 @@ class Mail:
             if self._apps
             else "This Mail serves no app yet: call mail.init_app(app)."
         )
+
+
+def _mount_dashboard(app: Flask, path: str) -> None:
+    """Load the dashboard only for an app that wants it."""
+    from .dashboard import mount
+
+    mount(app, path)
 
 
 def _begin_request() -> None:

@@ -1,7 +1,9 @@
 """Configuration: every key declared once, and one validated `Settings` made of them."""
 
+from .convert import LOCAL
 from .dkim import DkimKey
-from .keys import KEYS, Key
+from .key import Key
+from .keys import KEYS
 from .settings import Settings
 from .smtp import SmtpSettings
 from .transports import DEFAULT, TransportSettings, listed
@@ -9,6 +11,7 @@ from .transports import DEFAULT, TransportSettings, listed
 __all__ = [
     "DEFAULT",
     "KEYS",
+    "LOCAL",
     "DkimKey",
     "Key",
     "Settings",

@@ -98,6 +98,37 @@ def as_callable(name: str, value: Any) -> Callable[..., Any]:
     return cast(Callable[..., Any], value)
 
 
+LOCAL = "local"
+"""Whoever looks from this very machine."""
+
+
+def as_onlookers(name: str, value: Any) -> Any:
+    """``"local"``, or a function that answers whether whoever asks may look."""
+    if value == LOCAL or callable(value):
+        return value
+    raise wrong(
+        name,
+        value,
+        '"local", for this machine only, or a function without arguments that answers '
+        "True where whoever sent the request may see and change everything",
+    )
+
+
+_PATH = re.compile(r"(/[A-Za-z0-9_.~-]+)+")
+
+
+def as_url_path(name: str, value: Any) -> str:
+    """A path below the app's root."""
+    if isinstance(value, str) and _PATH.fullmatch(value):
+        return value
+    raise wrong(
+        name,
+        value,
+        'a path such as "/outbox": it begins with a slash, does not end with one, and '
+        "has only letters, digits and . _ ~ - besides",
+    )
+
+
 def as_choice(*words: str) -> Convert:
     """One of ``words``."""
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
 from .convert import (
-    Convert,
     as_callable,
     as_choice,
     as_failover,
     as_flag,
+    as_onlookers,
     as_path,
     as_rate,
     as_route,
@@ -20,36 +16,13 @@ from .convert import (
     as_sender,
     as_text,
     as_transports,
+    as_url_path,
     as_whole,
 )
 from .dkim import as_dkim_keys
+from .key import Key
 
 DAY = 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One setting: its name, what it takes, its default, and what it is for."""
-
-    name: str
-    type_name: str
-    default: Any
-    doc: str
-    convert: Convert
-    default_words: str = ""
-
-    @property
-    def default_text(self) -> str:
-        """The default in words, for the documentation."""
-        return self.default_words or repr(self.default)
-
-    def read(self, config: Mapping[str, Any]) -> Any:
-        """The value in ``config``, checked and converted, or the default.
-
-        Raises `ConfigError` that names the key and shows the value.
-        """
-        value = config.get(self.name)
-        return self.default if value is None else self.convert(self.name, value)
 
 
 KEYS: tuple[Key, ...] = (
@@ -390,6 +363,24 @@ KEYS: tuple[Key, ...] = (
         "How long a finished message's record and story are kept.",
         as_seconds,
         "90 days",
+    ),
+    Key(
+        "OUTBOX_DASHBOARD",
+        "'local' or callable",
+        None,
+        'Who may see the dashboard, and change what it shows: ``"local"`` for whoever '
+        "asks from this machine directly, or a function without arguments that is "
+        "called in each request and answers True for whom it may be. See "
+        ":doc:`dashboard`.",
+        as_onlookers,
+        "nobody: there is no dashboard",
+    ),
+    Key(
+        "OUTBOX_DASHBOARD_PATH",
+        "str",
+        "/outbox",
+        "Below which path the dashboard is.",
+        as_url_path,
     ),
 )
 """Every key that Flask-Outbox reads from ``app.config``."""

@@ -50,6 +50,8 @@ class Settings:
     unknown_wait_seconds: float
     keep_bodies: float
     keep_rows: float
+    dashboard: str | Callable[[], bool] | None
+    dashboard_path: str
 
     @property
     def smtp(self) -> SmtpSettings | None:

@@ -1,0 +1,251 @@
+"""Access: every route, asked in each of the ways in which it must not answer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask, Response, abort
+
+from flask_outbox import ConfigError, Mail
+from tests.dashboard.conftest import OpenShop
+from tests.dashboard.shop import LOCAL, Shop, methods_of, path_of
+from tests.mail.site import make_app
+
+FROM_ELSEWHERE = {**LOCAL, "environ_overrides": {"REMOTE_ADDR": "192.0.2.7"}}
+
+
+def asked(**changed: Any) -> dict[str, Any]:
+    """How a browser on this machine asks, with other headers."""
+    return {**LOCAL, "headers": {**LOCAL["headers"], **changed}}
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "another machine": FROM_ELSEWHERE,
+    "a socket without an address": {**LOCAL, "environ_overrides": {"REMOTE_ADDR": ""}},
+    "a name that leads here": asked(Host="rebound.example"),
+    "a name that begins like ours": asked(Host="localhost.example"),
+    "a name that is none": asked(Host="[::1"),
+    "forwarded": asked(Forwarded="for=192.0.2.7"),
+    "x-forwarded-for": asked(**{"X-Forwarded-For": "127.0.0.1"}),
+    "x-forwarded-proto": asked(**{"X-Forwarded-Proto": "https"}),
+    "x-real-ip": asked(**{"X-Real-Ip": "127.0.0.1"}),
+    "via": asked(Via="1.1 proxy"),
+}
+
+
+def every_answer(shop: Shop, **how: Any) -> set[int]:
+    return {
+        shop.ask(path_of(rule), method=method, **how).status_code
+        for rule in shop.routes()
+        for method in methods_of(rule)
+    }
+
+
+def test_without_the_setting_there_is_no_dashboard(
+    open_shop: OpenShop, shop: Shop
+) -> None:
+    for debug in (False, True):
+        other = open_shop(OUTBOX_DASHBOARD=None, DEBUG=debug)
+        assert other.routes() == []
+        for rule in shop.routes():
+            for method in methods_of(rule):
+                assert other.ask(path_of(rule), method).status_code == 404
+
+
+@pytest.mark.parametrize("how", WRONG.values(), ids=WRONG.keys())
+def test_local_answers_nobody_else(shop: Shop, how: dict[str, Any]) -> None:
+    assert every_answer(shop, **how) == {403}
+
+
+@pytest.mark.parametrize(
+    ("peer", "host"),
+    [
+        ("127.0.0.1", "localhost"),
+        ("127.0.0.1", "127.0.0.1:5000"),
+        ("127.8.9.1", "LOCALHOST:5000"),
+        ("::1", "[::1]:5000"),
+        ("::ffff:127.0.0.1", "localhost:5000"),
+    ],
+)
+def test_local_answers_whoever_is_here(shop: Shop, peer: str, host: str) -> None:
+    answer = shop.ask(
+        "/", environ_overrides={"REMOTE_ADDR": peer}, headers={"Host": host}
+    )
+    assert answer.status_code == 200
+
+
+def test_a_function_says_who_may_look(open_shop: OpenShop) -> None:
+    may: list[Any] = [False]
+    shop = open_shop(OUTBOX_DASHBOARD=lambda: may[0])
+    assert every_answer(shop) == {403}
+    for no_answer in (None, 1, "yes", Response("log in first")):
+        may[0] = no_answer
+        assert every_answer(shop) == {403}
+    may[0] = True
+    assert shop.ask("/", **FROM_ELSEWHERE).status_code == 200
+
+
+def test_a_function_may_ask_for_a_login(open_shop: OpenShop) -> None:
+    shop = open_shop(OUTBOX_DASHBOARD=lambda: abort(401))
+    assert every_answer(shop) == {401}
+
+
+def changes(shop: Shop) -> list[tuple[str, str]]:
+    """Every route that changes something."""
+    return [
+        (path_of(rule), method)
+        for rule in shop.routes()
+        for method in methods_of(rule) - {"GET"}
+    ]
+
+
+def test_a_change_without_a_token_is_refused(shop: Shop) -> None:
+    assert changes(shop)
+    for path, method in changes(shop):
+        for fields in ({}, {"csrf_token": ""}, {"csrf_token": "a.b"}):
+            assert shop.ask(path, method, data=fields).status_code == 403
+    token = shop.token()
+    other = Shop(shop.app, shop.mail)
+    for path, method in changes(shop):
+        fields = {"csrf_token": token}
+        assert other.ask(path, method, data=fields).status_code == 403
+        refused = shop.ask(path, method, data={"csrf_token": f"{token}0"})
+        assert refused.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:9999"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
+        {"Sec-Fetch-Site": "same-origin", "Origin": "https://evil.example"},
+        {},
+    ],
+    ids=str,
+)
+def test_a_change_that_another_site_asks_for_is_refused(
+    shop: Shop, headers: dict[str, str]
+) -> None:
+    fields = {"csrf_token": shop.token()}
+    headers = {"Host": "localhost", **headers}
+    for path, method in changes(shop):
+        answer = shop.ask(path, method, data=fields, headers=headers)
+        assert answer.status_code == 403
+
+
+def test_a_token_holds_in_every_process_and_needs_no_secret_of_the_app(
+    open_shop: OpenShop,
+) -> None:
+    one, other = open_shop(), open_shop()
+    assert one.app.secret_key is None
+    fields = {"csrf_token": one.token(), "reason": ""}
+    (cookie,) = [one.client.get_cookie("flask_outbox_forms", path="/outbox/")]
+    assert cookie
+    assert cookie.http_only
+    assert cookie.same_site == "Lax"
+    other.client.set_cookie(cookie.key, cookie.value, path="/outbox/")
+    answer = other.ask("/lanes/default/pause", "POST", data=fields)
+    assert answer.status_code == 303
+    assert one.token() != one.token()
+
+
+def test_what_every_answer_tells_the_browser(shop: Shop) -> None:
+    for rule in shop.routes():
+        if "GET" not in methods_of(rule):
+            continue
+        answer = shop.ask(path_of(rule))
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert answer.headers["Referrer-Policy"] == "same-origin"
+        if not rule.endpoint.endswith(".static"):
+            assert answer.headers["Cache-Control"] == "no-store"
+
+
+# ----------------------------------------------------------- beside the app's own pages
+
+
+def test_a_path_that_the_app_uses_is_refused_at_once(tmp_path: Path) -> None:
+    app = make_app(tmp_path, OUTBOX_DASHBOARD="local", MAIL_URL="inbox://")
+    app.add_url_rule("/outbox/<int:n>", "shipments", str)
+    with pytest.raises(ConfigError, match="OUTBOX_DASHBOARD_PATH") as raised:
+        Mail(app)
+    assert "'/outbox/<int:n>'" in str(raised.value)
+
+
+@pytest.mark.parametrize("rule", ["/outbox", "/outbox/", "/outbox/messages/<id>"])
+def test_a_path_that_the_app_uses_later_is_refused_at_each_request(
+    open_shop: OpenShop, rule: str
+) -> None:
+    shop = open_shop()
+    shop.app.add_url_rule(rule, "shipments", lambda **_: "mine")
+    shop.app.add_url_rule("/", "home", lambda: "home")
+    shop.app.testing = True
+    for path in ("/", rule):
+        with pytest.raises(ConfigError, match="OUTBOX_DASHBOARD_PATH"):
+            shop.client.get(path)
+
+
+def test_it_can_be_elsewhere_and_leaves_the_app_its_own(tmp_path: Path) -> None:
+    app = make_app(
+        tmp_path,
+        OUTBOX_DASHBOARD="local",
+        OUTBOX_DASHBOARD_PATH="/staff/mail",
+        MAIL_URL="inbox://",
+        OUTBOX_ENGINE="external",
+    )
+    app.add_url_rule("/<path:anything>", "mine", lambda anything: anything)
+    site = Shop(app, Mail(app))
+    app.add_url_rule("/outbox/<id>", "shipment", lambda id: f"shipment {id}")
+    assert site.client.get("/staff/mail/", **LOCAL).status_code == 200
+    assert site.client.get("/outbox/7").text == "shipment 7"
+    assert site.client.get("/staff").text == "staff"
+    assert site.client.get("/staff/mails").text == "staff/mails"
+    site.close()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "wanted"),
+    [
+        ("OUTBOX_DASHBOARD", True, '"local"'),
+        ("OUTBOX_DASHBOARD", "everyone", '"local"'),
+        ("OUTBOX_DASHBOARD_PATH", "outbox", '"/outbox"'),
+        ("OUTBOX_DASHBOARD_PATH", "/", '"/outbox"'),
+        ("OUTBOX_DASHBOARD_PATH", "/outbox/", '"/outbox"'),
+        ("OUTBOX_DASHBOARD_PATH", "/<x>", '"/outbox"'),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    tmp_path: Path, key: str, value: object, wanted: str
+) -> None:
+    app = make_app(tmp_path, MAIL_URL="inbox://", **{key: value})
+    with pytest.raises(ConfigError, match=f"{key} is .*{wanted}"):
+        Mail(app)
+
+
+def test_a_dashboard_that_is_not_wanted_is_not_loaded() -> None:
+    code = (
+        "import sys; from flask import Flask; from flask_outbox import Mail\n"
+        "app = Flask('a'); app.config['MAIL_URL'] = 'inbox://'; Mail(app)\n"
+        "assert 'flask_outbox.dashboard' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_initialised_twice_it_is_mounted_once(tmp_path: Path) -> None:
+    app: Flask = make_app(tmp_path, OUTBOX_DASHBOARD="local", MAIL_URL="inbox://")
+    mail = Mail(app)
+    mail.init_app(app)
+    assert "flask_outbox" in app.blueprints
