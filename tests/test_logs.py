@@ -22,6 +22,7 @@ DEBUG, INFO, WARNING, ERROR = (
 )
 ID = "01M86TDSQAGHPSE9SP07B0Y605"
 REPLIES = {"ada@example.org": "250 2.0.0 ok", "bob@example.org": "451 4.3.0 later"}
+SUPPRESSED = {"bob@example.org": "on the suppression list"}
 END: dict[str, Any] = {
     "message_id": ID,
     "attempt": 2,
@@ -85,6 +86,18 @@ WORDS: list[tuple[Any, dict[str, Any], int, str]] = [
         {**END, "reason": "the lane is paused"},
         INFO,
         f"Message {ID} given back untried: the lane is paused",
+    ),
+    (
+        events.message_suppressed,
+        {"message_id": ID, "replies": SUPPRESSED, "finished": False},
+        INFO,
+        f"Message {ID} is kept from some: bob@example.org: on the suppression list",
+    ),
+    (
+        events.message_suppressed,
+        {"message_id": ID, "replies": SUPPRESSED, "finished": True},
+        INFO,
+        f"Message {ID} is kept from everyone: bob@example.org: on the suppression list",
     ),
     (
         events.message_rescued,

@@ -88,6 +88,20 @@ TELLINGS: Mapping[str, tuple[str, Mapping[str, Any], str, str, str]] = {
         "waiting",
         "lane default is paused",
     ),
+    "suppressed for some": (
+        "suppressed",
+        {"replies": {"bob@example.org": "on the list"}, "finished": False},
+        "Suppressed: bob@example.org must not be mailed",
+        "waiting",
+        "on the list",
+    ),
+    "suppressed for all": (
+        "suppressed",
+        {"replies": TWO_REPLIES, "finished": True},
+        "Suppressed: 2 recipients must not be mailed",
+        "finished",
+        "ada@example.org: 250 2.0.0 kept; bob@example.org: 550 5.1.1 no such user",
+    ),
     "rescued": (
         "rescued",
         {"courier": "01C", "state": "pending", "crashes": 1},

@@ -22,7 +22,7 @@ from .errors import (
 from .events import email_dispatched
 from .extension import Mail
 from .message import Address, Attachment, Message
-from .outbox.records import MessageRecord, Receipt
+from .outbox.records import MessageRecord, Receipt, Suppression
 from .outbox.schema import add_tables
 from .story import Event
 
@@ -51,6 +51,7 @@ __all__ = [
     "SigningError",
     "State",
     "StoreError",
+    "Suppression",
     "TransitionRefused",
     "TransportDown",
     "TransportError",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .backoff import backoff
-from .delivery import Outcome, Progress, Reply, Report, State, Verdict
+from .delivery import Outcome, Progress, Reply, Report, State, Verdict, state_of
 from .dkim import Signer
 from .errors import SigningError, TransportDown
 from .outbox.leases import Record
@@ -94,10 +94,8 @@ _NEXT = {
     Outcome.DEFERRED: State.PENDING,
     Outcome.REFUSED: State.FAILED,
     Outcome.UNKNOWN: State.UNKNOWN,
+    Outcome.SUPPRESSED: State.SUPPRESSED,
 }
-
-_PRECEDENCE = (State.PENDING, State.UNKNOWN, State.FAILED, State.SENT)
-"""A message is in the first of these states that one of its recipients is in."""
 
 
 def classify(held: Claim, report: Report, policy: Policy, now: float) -> Verdict:
@@ -107,8 +105,7 @@ def classify(held: Claim, report: Report, policy: Policy, now: float) -> Verdict
         address: (_next_state(one.outcome, given_up), one.reply)
         for address, one in report.recipients.items()
     }
-    states = {state for state, _ in recipients.values()} | held.settled
-    state = next((one for one in _PRECEDENCE if one in states), State.FAILED)
+    state = state_of({state for state, _ in recipients.values()} | held.settled)
     deferred = any(
         one.outcome is Outcome.DEFERRED for one in report.recipients.values()
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -66,6 +66,20 @@ def check_transition(message_id: str, present: State, wanted: State) -> None:
         )
 
 
+_PRECEDENCE = (
+    State.PENDING, State.UNKNOWN, State.FAILED, State.SENT, State.SUPPRESSED,
+)  # fmt: skip
+
+
+def state_of(recipients: Collection[State]) -> State:
+    """The state of a message after an attempt, by the states of its recipients.
+
+    What anyone waits for comes first, then what went wrong for anyone; it is *sent*
+    when it was for all who may be mailed, and *suppressed* when nobody may.
+    """
+    return next((one for one in _PRECEDENCE if one in recipients), State.FAILED)
+
+
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
 
 
@@ -84,7 +98,7 @@ class Reply:
     @classmethod
     def parse(cls, code: int, text: str) -> Reply:
         """Split the enhanced status code from the text, where there is one."""
-        text = _storable(text)
+        text = storable(text)
         found = _ENHANCED.match(text)
         if not found:
             return cls(code, None, text)
@@ -93,7 +107,7 @@ class Reply:
     @classmethod
     def observed(cls, text: str) -> Reply:
         """What we saw ourselves, without a server's word."""
-        return cls(None, None, _storable(text))
+        return cls(None, None, storable(text))
 
     def __str__(self) -> str:
         parts = [str(self.code)] if self.code else []
@@ -105,10 +119,10 @@ class Reply:
 
 
 REPLY_LENGTH = 2_000
-"""Longer texts are cut: no server has more to say, and each is kept more than once."""
+"""Longer texts are cut: nobody has more to say, and each is kept more than once."""
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """The text in a form that every database takes and no terminal obeys."""
     if len(text) > REPLY_LENGTH:
         text = f"{text[:REPLY_LENGTH]} …"
@@ -140,6 +154,8 @@ class Outcome(StrEnum):
     DEFERRED = "deferred"
     REFUSED = "refused"
     UNKNOWN = "unknown"
+    SUPPRESSED = "suppressed"
+    """Left out, because that address must not be mailed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,12 @@ message_released = _signals.signal(
     "message-released",
     doc="A courier gave it back untried; ``reason`` says why.",
 )
+message_suppressed = _signals.signal(
+    "message-suppressed",
+    doc="Recipients were left out, for they must not be mailed: at hand-over, or when "
+    "a courier claimed it. ``message_id``, ``replies`` (address → why), ``finished`` "
+    "(whether nobody is left).",
+)
 message_rescued = _signals.signal(
     "message-rescued",
     doc="It was taken from a dead courier. ``message_id``, ``dead`` (that courier), "
@@ -91,7 +97,7 @@ relay_resumed = _signals.signal(
 email_dispatched = _signals.signal(
     "email-dispatched",
     doc="Flask-Mail's signal, sent at hand-over. ``message``: what was handed over; "
-    "not for a duplicate.",
+    "not for a duplicate, nor where nobody may get it.",
 )
 
 _log = logging.getLogger("flask_outbox")

@@ -33,9 +33,9 @@ from .delivery import Report
 from .dkim import Signer
 from .errors import ConfigError
 from .handover import Wishes
-from .message import Message
+from .message import AddressLike, Message
 from .outbox.dialects import check_url
-from .outbox.records import MessageRecord, Receipt
+from .outbox.records import MessageRecord, Receipt, Suppression
 from .runtime import Runtime
 from .uwsgi_threads import refuse_without_threads
 
@@ -160,7 +160,7 @@ class Mail:
         :param priority: from -1000 to 1000; what is higher overtakes
         :param key: makes it idempotent: the same key again gives the receipt of the
             first, with ``duplicate`` true, and sends nothing
-        :param tag: a label for people, and for ``MAIL_ROUTE``
+        :param tag: a label for people, for ``MAIL_ROUTE``, and for `suppress`
         :param metadata: anything JSON, kept beside the message
         :param transport: the name of the transport that it leaves by, in place of what
             ``MAIL_ROUTE`` says, or the default
@@ -187,11 +187,13 @@ class Mail:
         """Deliver ``message`` before returning, outside the outbox.
 
         It leaves by ``transport``, as in `send`; nothing stands in for that, and
-        ``MAIL_RATE`` does not count it.
+        ``MAIL_RATE`` does not count it. Who must not be mailed at all (`suppress`) is
+        left out, and counts as not accepted.
         Returns what the server replied for each recipient. Raises `DeliveryError`,
         whose ``report`` says the same, unless everyone was accepted,
-        `TransportDown` when the server is out of reach, and `SigningError` when the
-        message could not be signed (DKIM). Nothing is retried.
+        `TransportDown` when the server is out of reach, `SigningError` when the
+        message could not be signed (DKIM), and `OutboxUnavailable` when the outbox
+        could not be asked whom not to mail. Nothing is retried.
         """
         return self._runtime.send_now(message, transport)
 
@@ -214,6 +216,29 @@ class Mail:
         """
         self._runtime.retry(id)
         return self.get(id)
+
+    def suppress(
+        self, address: AddressLike, *, reason: str = "", list: str = ""
+    ) -> Suppression:
+        """See that no more mail goes to ``address``, until `unsuppress`.
+
+        With ``list``, no mail with that tag; without, none at all. It holds for what is
+        handed over from now on and for what waits already, on every machine; what a
+        courier has in hand at this moment may still leave. Where it holds already, what
+        was said then is kept. Raises `AddressError`.
+        """
+        return self._runtime.outbox.suppress(address, reason=reason, list=list)
+
+    def unsuppress(self, address: AddressLike, *, list: str = "") -> bool:
+        """End what `suppress` began with the same ``list``; False if nothing had.
+
+        What was kept back meanwhile stays so, until `retry`.
+        """
+        return self._runtime.outbox.unsuppress(address, list=list)
+
+    def suppressions(self, list: str | None = None) -> Iterator[Suppression]:
+        """Whom not to mail, by address: of one list, or of all."""
+        return self._runtime.outbox.suppressions(list)
 
     def drain(self, timeout: float | None = None) -> bool:
         """Wait until nothing is due or being delivered: for scripts and tests.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.message import Message as StandardMessage
 from typing import Any
 
 from .config import Settings
+from .delivery import State
 from .errors import MessageError
-from .message import Message
+from .message import Message, check_label
 from .mime import compose
 from .outbox.ids import new_id
 from .outbox.records import Claim, NewMessage
@@ -22,9 +23,6 @@ PRIORITIES = range(-1_000, 1_001)
 
 FURTHEST_SECONDS = 100 * 365.25 * 86_400.0
 """A hundred years: whatever is further away is a mistake."""
-
-KEY_LENGTH = 255
-"""The longest key and tag: what every database indexes whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +49,10 @@ def prepare(
     message_id = new_id()
     due_at = _due_at(wishes, now)
     metadata = _as_json(wishes.metadata)
-    _check_label("key", wishes.key)
-    _check_label("tag", wishes.tag)
+    if wishes.key is not None:
+        check_label("key", wishes.key)
+    if wishes.tag is not None:
+        check_label("tag", wishes.tag)
     lane = route(message, wishes.transport, wishes.tag, settings)
     composed = compose(
         message,
@@ -79,8 +79,13 @@ def prepare(
     )
 
 
-def leased(new: NewMessage, owner: str) -> Claim:
-    """The claim under which ``owner`` delivers what it has just kept."""
+def leased(new: NewMessage, owner: str, suppressed: Collection[str]) -> Claim:
+    """The claim under which ``owner`` delivers what it has just kept.
+
+    It is for all but the ``suppressed``.
+    """
+    recipients = new.envelope.recipients
+    left = tuple(one for one in recipients if one not in suppressed)
     return Claim(
         id=new.id,
         owner=owner,
@@ -88,9 +93,11 @@ def leased(new: NewMessage, owner: str) -> Claim:
         attempt=1,
         crashes=0,
         lane=new.lane,
-        envelope=new.envelope,
+        envelope=replace(new.envelope, recipients=left) if suppressed else new.envelope,
         content=new.content,
         give_up_at=new.give_up_at,
+        settled=frozenset({State.SUPPRESSED} if suppressed else ()),
+        tag=new.tag,
     )
 
 
@@ -136,19 +143,6 @@ def _priority(priority: Any) -> int:
             f"{PRIORITIES[-1]}; higher goes first.",
         )
     return priority
-
-
-def _check_label(field: str, label: Any) -> None:
-    if label is None:
-        return
-    if not isinstance(label, str) or not 0 < len(label) <= KEY_LENGTH:
-        raise MessageError(
-            field, f"{label!r} is not a string of 1 to {KEY_LENGTH} characters."
-        )
-    if label != label.strip():
-        raise MessageError(field, f"{label!r} begins or ends with a space: remove it.")
-    if not label.isprintable():
-        raise MessageError(field, f"{label!r} has characters that cannot be printed.")
 
 
 def _as_json(metadata: Any) -> str | None:

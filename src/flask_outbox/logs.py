@@ -22,6 +22,7 @@ def listen() -> None:
     events.message_failed.connect(_failed)
     events.message_unknown.connect(_unknown)
     events.message_released.connect(_released)
+    events.message_suppressed.connect(_suppressed)
     events.message_rescued.connect(_rescued)
     for ended in (
         events.message_sent,
@@ -123,6 +124,21 @@ def _unknown(
 
 def _released(_app: object, message_id: str, reason: str, **_: Any) -> None:
     log.info("Message %s given back untried: %s", message_id, reason)
+
+
+def _suppressed(
+    _app: object,
+    message_id: str,
+    replies: Mapping[str, str],
+    finished: bool,
+    **_: Any,
+) -> None:
+    log.info(
+        "Message %s is kept from %s: %s",
+        message_id,
+        "everyone" if finished else "some",
+        _replies(replies),
+    )
 
 
 def _rescued(_app: object, message_id: str, dead: str, state: str, **_: Any) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from email.message import Message as StandardMessage
 from typing import Any
 
@@ -15,14 +16,14 @@ from . import events
 from .attempt import Policy, signed
 from .config import Settings
 from .courier import Courier, CourierThread, Crew
-from .delivery import Envelope, Progress, Report
+from .delivery import Envelope, Outcome, Progress, RecipientReport, Reply, Report
 from .dkim import Signer
 from .errors import DeliveryError
 from .forking import tell_of_forks
 from .handover import Wishes, leased, prepare
 from .lane import Lane, Lanes
 from .message import Message
-from .mime import compose
+from .mime import Composed, compose
 from .offhub import greenlets, off_hub
 from .outbox.database import Database
 from .outbox.enqueue import event_row
@@ -83,7 +84,8 @@ class Runtime:
         began = time.perf_counter()
         new = prepare(message, wishes, self.settings, origin, self.outbox.clock())
         receipt = self._keep(new) if session is None else self._join(new, session)
-        if not receipt.duplicate:
+        nobody = len(receipt.suppressed) == len(new.envelope.recipients)
+        if not receipt.duplicate and not nobody:
             self._tell(events.email_dispatched, message=message)
         self._tell(
             events.message_enqueued,
@@ -91,6 +93,13 @@ class Runtime:
             duplicate=receipt.duplicate,
             seconds=time.perf_counter() - began,
         )
+        if receipt.suppressed:
+            self._tell(
+                events.message_suppressed,
+                message_id=receipt.id,
+                replies=receipt.suppressed,
+                finished=nobody,
+            )
         return receipt
 
     def send_now(
@@ -103,8 +112,11 @@ class Runtime:
             default_sender=self.settings.default_sender,
             ascii_attachments=self.settings.ascii_attachments,
         )
-        report = _run(self._deliver(name, composed.envelope, composed.content))
-        self._tell(events.email_dispatched, message=message)
+        recipients = composed.envelope.recipients
+        barred = self.outbox.barred(recipients, None)
+        report = self._deliver_now(name, composed, barred)
+        if len(barred) < len(recipients):
+            self._tell(events.email_dispatched, message=message)
         if not report.accepted:
             raise DeliveryError(_refusals(report), report)
         return report
@@ -219,10 +231,11 @@ class Runtime:
         except BaseException:
             courier.withdraw(new.id)
             raise
-        if receipt.duplicate:
+        held = leased(new, courier.id, receipt.suppressed)
+        if receipt.duplicate or not held.envelope.recipients:
             courier.withdraw(new.id)
         else:
-            courier.take(leased(new, courier.id))
+            courier.take(held)
         return receipt
 
     def _wake(self) -> None:
@@ -291,6 +304,22 @@ class Runtime:
         smtp = self.settings.transports[name].smtp
         return InboxTransport() if smtp is None else SmtpTransport(smtp)
 
+    def _deliver_now(
+        self, name: str, composed: Composed, barred: Mapping[str, Reply]
+    ) -> Report:
+        """Deliver to all but the ``barred``, whom the report calls suppressed."""
+        envelope = composed.envelope
+        left = tuple(one for one in envelope.recipients if one not in barred)
+        reports = {
+            address: RecipientReport(Outcome.SUPPRESSED, reply)
+            for address, reply in barred.items()
+        }
+        if left:
+            envelope = replace(envelope, recipients=left)
+            report = _run(self._deliver(name, envelope, composed.content))
+            reports |= report.recipients
+        return Report(reports)
+
     async def _deliver(self, name: str, envelope: Envelope, content: bytes) -> Report:
         progress = Progress()
         content = await signed(content, self._signer, progress)
@@ -347,4 +376,4 @@ def _refusals(report: Report) -> str:
         for address, one in report.recipients.items()
         if one.outcome != "accepted"
     ]
-    return "Not everyone's mail server accepted the message. " + "; ".join(refused)
+    return "The message was not accepted for everyone. " + "; ".join(refused)

@@ -140,6 +140,17 @@ def _released(detail: Mapping[str, Any]) -> Telling:
     return "The courier gave it back untried", "waiting", detail["reason"]
 
 
+def _suppressed(detail: Mapping[str, Any]) -> Telling:
+    addresses = list(detail["replies"])
+    many = f"{len(addresses)} recipients"
+    who = many if len(addresses) > 1 else addresses[0]
+    return (
+        f"Suppressed: {who} must not be mailed",
+        "finished" if detail["finished"] else "",
+        _replies(detail),
+    )
+
+
 def _rescued(detail: Mapping[str, Any]) -> Telling:
     afterwards = {
         "pending": "waiting",
@@ -164,6 +175,7 @@ _TELLINGS: Mapping[str, Callable[[Mapping[str, Any]], Telling]] = {
     "failed": _failed,
     "unknown": _unknown,
     "released": _released,
+    "suppressed": _suppressed,
     "rescued": _rescued,
     "resent": _plain("Its wait as unknown is over: it is sent once more", "waiting"),
     "cancelled": _plain("A person cancelled it", "finished"),

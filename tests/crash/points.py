@@ -14,7 +14,7 @@ from functools import wraps
 from typing import Any
 
 from flask_outbox.courier.recorder import Recorder
-from flask_outbox.outbox import leases
+from flask_outbox.outbox import answers, leases
 from flask_outbox.outbox.database import Database
 from flask_outbox.outbox.store import Outbox
 from flask_outbox.transports.smtp_link import SmtpLink
@@ -117,7 +117,7 @@ POINTS: Mapping[str, Point] = {
     ),
     "after the reply": Point(before, Recorder, "add"),
     "in the middle of a record": Point(
-        before, leases._answer, "run_many", lambda _, rows: rows
+        before, answers.answer, "run_many", lambda _, rows: rows
     ),
     "before a record's commit": Point(after, leases, "record", _has_records),
     "after a record's commit": Point(after, Outbox, "record", _has_records),

@@ -112,6 +112,16 @@ def _released(make_site: MakeSite, server: JournalSmtp) -> Site:
     return site
 
 
+def _suppressed(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site()
+    site.mail.suppress(BOB)
+    receipt = site.send(ADA, BOB)
+    payload = _one(site, events.message_suppressed)
+    assert payload["message_id"] == receipt.id
+    assert (payload["replies"], payload["finished"]) == (receipt.suppressed, False)
+    return site
+
+
 def _rescued(make_site: MakeSite, server: JournalSmtp) -> Site:
     """A courier that took the message and was never seen again."""
     handed_over = make_site(OUTBOX_ENGINE="external")
@@ -236,6 +246,7 @@ SCENARIOS: dict[NamedSignal, Callable[[MakeSite, JournalSmtp], Site]] = {
     events.message_failed: _failed,
     events.message_unknown: _unknown,
     events.message_released: _released,
+    events.message_suppressed: _suppressed,
     events.message_rescued: _rescued,
     events.message_cancelled: _cancelled,
     events.message_retried: _retried,
@@ -252,6 +263,7 @@ SCENARIOS: dict[NamedSignal, Callable[[MakeSite, JournalSmtp], Site]] = {
 IN_THE_CALLERS_THREAD = {
     events.email_dispatched,
     events.message_enqueued,
+    events.message_suppressed,
     events.message_cancelled,
     events.message_retried,
 }

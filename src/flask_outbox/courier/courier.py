@@ -242,6 +242,17 @@ class Courier:
         return [(name, lane) for name, lane in ways if lane is not None]
 
     def _start(self, held: Claim) -> None:
+        if held.suppressed:
+            self.emit(
+                events.message_suppressed,
+                message_id=held.id,
+                replies=held.suppressed,
+                finished=not held.envelope.recipients,
+            )
+        if not held.envelope.recipients:
+            self._holding.remove(held.id)
+            self._wake()
+            return
         if self._begins_nothing:
             return
         task = asyncio.create_task(self._deliver(held))

@@ -84,6 +84,16 @@ class Address:
         return f"{self.display_name} <{self.spec}>" if self.display_name else self.spec
 
 
+def comparable(spec: str) -> str:
+    """A bare address, as `Address.spec` gives it, in the one form its mailbox has.
+
+    By RFC 5321 only a mailbox's own server knows whether upper and lower case differ in
+    a local part. Next to none lets them, so that here they never do.
+    """
+    lower = spec.lower()
+    return lower if lower.isascii() else unicodedata.normalize("NFC", lower)
+
+
 AddressLike = str | tuple[str, str] | Address
 """What a person may write where an address goes."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -16,7 +16,8 @@ from sqlalchemy import (
     select,
 )
 
-from ..delivery import Envelope, State
+from ..delivery import Envelope, Reply, State
+from . import suppressions
 from .hot import Hot, Row
 from .records import NewMessage, Receipt
 from .schema import content, event, message, recipient
@@ -28,7 +29,10 @@ def _insert(table: Table, *columns: str) -> Hot:
 
 _add_message = _insert(message)
 _add_content = _insert(content)
-_add_recipients = _insert(recipient, "message_id", "position", "address", "state")
+_add_recipients = _insert(
+    recipient,
+    *("message_id", "position", "address", "state", "reply_text", "replied_at"),
+)
 add_events = _insert(event, "message_id", "at", "kind", "detail")
 
 
@@ -73,11 +77,20 @@ def _enqueue_one(connection: Connection, new: NewMessage, owner: str | None) -> 
         present = with_key(connection, new.key)
         if present:
             return present
-    _add_message.run(connection, _message_row(new, owner))
+    recipients = new.envelope.recipients
+    barred = suppressions.barred(
+        suppressions.find(connection, recipients), recipients, new.tag
+    )
+    nobody = len(barred) == len(recipients)
+    owner = None if nobody else owner
+    _add_message.run(connection, _message_row(new, owner, nobody))
     _add_content.run(connection, _content_row(new))
-    _add_recipients.run_many(connection, _recipient_rows(new))
+    _add_recipients.run_many(connection, _recipient_rows(new, barred))
     add_events.run(connection, _enqueued(new, owner))
-    return Receipt(new.id, new.message_id)
+    if barred:
+        row = suppressed_row(new.id, new.enqueued_at, barred, finished=nobody)
+        add_events.run(connection, row)
+    return Receipt(new.id, new.message_id, suppressed=_texts(barred))
 
 
 _SAME_KEY = select(message.c.id, message.c.message_id).where(
@@ -91,10 +104,23 @@ def with_key(connection: Connection, key: str) -> Receipt | None:
     return Receipt(row.id, row.message_id, duplicate=True) if row else None
 
 
-def _message_row(new: NewMessage, owner: str | None) -> Row:
+def suppressed_row(
+    message_id: str, at: float, barred: Mapping[str, Reply], finished: bool
+) -> Row:
+    """The event that recipients must not be mailed; ``finished`` if nobody is left."""
+    return event_row(
+        message_id, at, "suppressed", replies=_texts(barred), finished=finished
+    )
+
+
+def _texts(barred: Mapping[str, Reply]) -> dict[str, str]:
+    return {address: str(reply) for address, reply in barred.items()}
+
+
+def _message_row(new: NewMessage, owner: str | None, nobody: bool) -> Row:
     return {
         "id": new.id,
-        "state": State.LEASED if owner else State.PENDING,
+        "state": _first_state(owner, nobody),
         "due_at": new.due_at,
         "priority": new.priority,
         "lane": new.lane,
@@ -111,9 +137,15 @@ def _message_row(new: NewMessage, owner: str | None) -> Row:
         "size_bytes": len(new.content),
         "enqueued_at": new.enqueued_at,
         "give_up_at": new.give_up_at,
-        "finished_at": None,
+        "finished_at": new.enqueued_at if nobody else None,
         "origin": as_json(new.origin) if new.origin else None,
     }
+
+
+def _first_state(owner: str | None, nobody: bool) -> State:
+    if nobody:
+        return State.SUPPRESSED
+    return State.LEASED if owner else State.PENDING
 
 
 def _content_row(new: NewMessage) -> Row:
@@ -135,13 +167,15 @@ def _rest_of(envelope: Envelope) -> str | None:
     return as_json(rest) if any(rest.values()) else None
 
 
-def _recipient_rows(new: NewMessage) -> list[Row]:
+def _recipient_rows(new: NewMessage, barred: Mapping[str, Reply]) -> list[Row]:
     return [
         {
             "message_id": new.id,
             "position": position,
             "address": address,
-            "state": State.PENDING,
+            "state": State.SUPPRESSED if address in barred else State.PENDING,
+            "reply_text": barred[address].text if address in barred else None,
+            "replied_at": new.enqueued_at if address in barred else None,
         }
         for position, address in enumerate(new.envelope.recipients)
     ]

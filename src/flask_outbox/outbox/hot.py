@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select
 from sqlalchemy.sql.dml import UpdateBase
 
 Row = Mapping[str, Any]
@@ -18,17 +18,26 @@ class Hot:
     compiled text on the driver's cursor does not.
     """
 
-    def __init__(self, statement: UpdateBase, columns: Iterable[str] = ()) -> None:
+    def __init__(
+        self, statement: UpdateBase | Select[Any], columns: Iterable[str] = ()
+    ) -> None:
         self._statement = statement
         self._columns = tuple(columns) or None
         self._compiled: dict[tuple[str, str], tuple[str, Sequence[str] | None]] = {}
 
     def run(self, connection: Connection, row: Row) -> int:
         """Execute it once; how many rows it changed."""
+        return int(self._execute(connection, row).rowcount)
+
+    def rows(self, connection: Connection, row: Row) -> list[tuple[Any, ...]]:
+        """Execute it once; what it answers."""
+        return list(self._execute(connection, row).fetchall())
+
+    def _execute(self, connection: Connection, row: Row) -> Any:
         text, order = self._text(connection)
         cursor: Any = connection.connection.cursor()
         cursor.execute(text, row if order is None else [row[name] for name in order])
-        return int(cursor.rowcount)
+        return cursor
 
     def run_many(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Execute it for each of ``rows``."""

@@ -21,9 +21,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Row as ResultRow
 
-from ..delivery import Envelope, Reply, State, Verdict
+from ..delivery import Envelope, State, Verdict
+from .answers import answer, answer_row
 from .enqueue import add_events, add_notes, as_json, event_row
 from .hot import Hot, Row
+from .keeping_back import keep_back
 from .records import Claim
 from .schema import LEASED, ONE, PENDING, ZERO, content, event, message, recipient
 
@@ -45,12 +47,15 @@ class Record:
 def claim(
     connection: Connection, owner: str, lane: str, limit: int, now: float
 ) -> list[Claim]:
-    """Lease up to ``limit`` due messages of ``lane``: highest priority, then oldest."""
+    """Lease up to ``limit`` due messages of ``lane``: highest priority, then oldest.
+
+    A claim without recipients is of a message that nobody may get: it is settled.
+    """
     ids = _due_ids(connection, lane, limit, now)
     if not ids:
         return []
     _lease.run_many(connection, [{"b_id": one, "b_owner": owner} for one in ids])
-    return _claims(connection, ids)
+    return keep_back(connection, _claims(connection, ids), now)
 
 
 _lease = Hot(
@@ -123,7 +128,7 @@ def next_due_at(connection: Connection, lane: str) -> float | None:
 _CLAIMED = (
     select(
         *message.c["id", "lease_owner", "lease_token", "attempts", "crashes", "lane"],
-        *message.c["return_path", "give_up_at"],
+        *message.c["tag", "return_path", "give_up_at"],
         *content.c["body", "envelope"],
     )
     .join(content, content.c.message_id == message.c.id)
@@ -165,6 +170,7 @@ def _as_claim(row: ResultRow[Any], states: Mapping[str, State]) -> Claim:
         content=row.body,
         give_up_at=row.give_up_at,
         settled=frozenset(states.values()) - {State.PENDING},
+        tag=row.tag,
     )
 
 
@@ -190,22 +196,6 @@ _end = Hot(
         begun=ZERO,
     )
 )
-
-_answer = Hot(
-    update(recipient)
-    .where(
-        recipient.c.message_id == bindparam("b_id"),
-        recipient.c.address == bindparam("b_address"),
-    )
-    .values(
-        state=bindparam("b_state"),
-        reply_code=bindparam("b_code"),
-        reply_enhanced=bindparam("b_enhanced"),
-        reply_text=bindparam("b_text"),
-        replied_at=bindparam("b_at"),
-    )
-)
-
 
 _tell_begun = Hot(
     event.insert().from_select(
@@ -258,7 +248,7 @@ def record(
             told.append(event_row(one.claim.id, one.at, one.kind, **one.detail))
         else:
             lost.append(one.claim)
-    _answer.run_many(connection, answers)
+    answer.run_many(connection, answers)
     add_events.run_many(connection, told)
     add_notes.run_many(connection, notes)
     return lost
@@ -282,20 +272,6 @@ def _ended(one: Record) -> Row:
 
 def _answers(one: Record) -> list[Row]:
     return [
-        _answer_row(one.claim.id, address, state, reply, one.at)
+        answer_row(one.claim.id, address, state, reply, one.at)
         for address, (state, reply) in one.verdict.recipients.items()
     ]
-
-
-def _answer_row(
-    message_id: str, address: str, state: State, reply: Reply, at: float
-) -> Row:
-    return {
-        "b_id": message_id,
-        "b_address": address,
-        "b_state": state.value,
-        "b_code": reply.code,
-        "b_enhanced": reply.enhanced,
-        "b_text": reply.text,
-        "b_at": at,
-    }

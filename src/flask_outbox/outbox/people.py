@@ -6,11 +6,12 @@ from sqlalchemy import Connection, select, update
 
 from ..delivery import State
 from ..errors import MessageNotFound, TransitionRefused
+from . import suppressions
 from .enqueue import add_events, event_row
 from .rescue import reopen
 from .schema import content, message, recipient
 
-RETRIED = frozenset({State.FAILED, State.UNKNOWN, State.CANCELLED})
+RETRIED = frozenset({State.FAILED, State.UNKNOWN, State.CANCELLED, State.SUPPRESSED})
 """Recipients whom a retry tries again: whoever has not got the message."""
 
 
@@ -48,8 +49,30 @@ def retry(connection: Connection, message_id: str, now: float, patience: float) 
             f"Message {message_id} cannot be retried: its content was pruned "
             "(OUTBOX_KEEP_BODIES)."
         )
+    _refuse_if_barred(connection, message_id)
     reopen(connection, message_id, now, RETRIED, crashes=0, give_up_at=now + patience)
     add_events.run(connection, event_row(message_id, now, "retried"))
+
+
+def _refuse_if_barred(connection: Connection, message_id: str) -> None:
+    """Raise where nobody who has not got the message may be mailed."""
+    tag = connection.scalar(select(message.c.tag).where(message.c.id == message_id))
+    waiting = connection.scalars(
+        select(recipient.c.address)
+        .where(
+            recipient.c.message_id == message_id,
+            recipient.c.state.in_({*RETRIED, State.PENDING}),
+        )
+        .order_by(recipient.c.position)
+    ).all()
+    found = suppressions.find(connection, waiting)
+    barred = suppressions.barred(found, waiting, tag)
+    if waiting and len(barred) == len(waiting):
+        address, reply = next(iter(barred.items()))
+        raise TransitionRefused(
+            f"Message {message_id} cannot be retried: nobody who has not got it may be "
+            f"mailed ({address}: {reply}). 'flask outbox unsuppress' ends that."
+        )
 
 
 def _locked(connection: Connection, message_id: str) -> State:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,8 @@ class Receipt:
     """The message's Message-ID header, the same on every attempt."""
     duplicate: bool = False
     """Whether this names a message that was there before under the same ``key``."""
+    suppressed: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Who does not get it, because that address must not be mailed, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,10 @@ class Claim:
     """States of the recipients that earlier attempts have settled."""
     instead_of: str | None = None
     """The lane that it waits on, where ``lane`` stands in for that one."""
+    tag: str | None = None
+    suppressed: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Recipients that were left out when it was claimed, because they must not be
+    mailed, and why. Where that leaves nobody, the message is settled already."""
 
     @property
     def waits_on(self) -> str:
@@ -130,6 +136,19 @@ class Summary:
     attempts: int
     enqueued_at: datetime
     due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """An address that must not be mailed, in lower case."""
+
+    address: str
+    list: str
+    """Which mail that holds for: whatever has this tag, or with "" all of it."""
+    reason: str
+    source: str
+    """Who said so: ``"person"``, ``"api"`` or ``"import"``."""
+    added_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

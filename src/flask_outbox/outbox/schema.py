@@ -174,6 +174,19 @@ event = Table(
 """The story of each message, only ever appended to."""
 Index("outbox_event_message", event.c.message_id, event.c.id)
 
+suppression = Table(
+    "outbox_suppression",
+    metadata,
+    Column("address", _Key, primary_key=True),
+    Column("list", _Key, primary_key=True),
+    Column("reason", _Long, nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("added_at", Double, nullable=False),
+    sqlite_with_rowid=False,
+    **OPTIONS,
+)
+"""Addresses, as `message.addresses.comparable` writes them, that must not be mailed."""
+
 lane = Table(
     "outbox_lane",
     metadata,

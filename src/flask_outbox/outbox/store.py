@@ -6,12 +6,13 @@ our errors with nothing changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from ..delivery import State
+from ..delivery import Reply, State
+from ..message import AddressLike
 from ..rate import Limit
 from . import (
     asking,
@@ -24,6 +25,7 @@ from . import (
     pruning,
     rescue,
     searching,
+    suppressions,
 )
 from .database import Conflict, Database
 from .hot import Row
@@ -37,8 +39,10 @@ from .records import (
     Receipt,
     Status,
     Summary,
+    Suppression,
 )
 from .searches import Count, Glance, Page, Search, Tab
+from .suppressions import EVERYTHING
 
 T = TypeVar("T")
 
@@ -88,7 +92,10 @@ class Outbox:
     # Delivering
 
     def claim(self, owner: str, lane: str, limit: int) -> list[Claim]:
-        """Lease up to ``limit`` due messages of ``lane`` to the courier ``owner``."""
+        """Lease up to ``limit`` due messages of ``lane`` to the courier ``owner``.
+
+        A claim without recipients is of a message that nobody may get: it is settled.
+        """
         now = self.clock()
         return self._write(lambda conn: leases.claim(conn, owner, lane, limit, now))
 
@@ -247,6 +254,43 @@ class Outbox:
         """Make a message due now, for everyone who has not got it."""
         now = self.clock()
         self._write(lambda conn: people.retry(conn, message_id, now, patience_seconds))
+
+    # Whom not to mail
+
+    def suppress(
+        self,
+        address: AddressLike,
+        *,
+        list: str = EVERYTHING,
+        reason: str = "",
+        source: str = "api",
+    ) -> Suppression:
+        """Let ``address`` have no mail with the tag ``list``, or none at all.
+
+        Once this has returned no courier takes up a message for it any more. Where it
+        is suppressed already that stays as it is, and is answered. Raises
+        `MessageError`.
+        """
+        entry = suppressions.entry(address, list, reason, source, self.clock())
+        return self._write(lambda conn: suppressions.add_one(conn, entry))
+
+    def suppress_all(self, entries: Sequence[Suppression]) -> int:
+        """Keep ``entries`` (`suppressions.entry`), all or none; how many are new."""
+        return self._write(lambda conn: suppressions.add(conn, entries))
+
+    def unsuppress(self, address: AddressLike, *, list: str = EVERYTHING) -> bool:
+        """End what `suppress` began; False where there is nothing to end."""
+        return self._write(lambda conn: suppressions.remove(conn, address, list))
+
+    def suppressions(self, list: str | None = None) -> Iterator[Suppression]:
+        """All suppressions, or those of one list, by address; read page by page."""
+        return suppressions.read(self.database.reading, list)
+
+    def barred(self, addresses: Collection[str], tag: str | None) -> dict[str, Reply]:
+        """Who of ``addresses`` must not get a message with ``tag``, and why."""
+        with self.database.reading() as connection:
+            found = suppressions.find(connection, addresses)
+        return suppressions.barred(found, addresses, tag)
 
     # Asking
 

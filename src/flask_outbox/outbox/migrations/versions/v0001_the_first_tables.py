@@ -45,6 +45,17 @@ def upgrade() -> None:
         **OPTIONS,
     )
     op.create_table(
+        "outbox_suppression",
+        sa.Column("address", sa.String(length=255), nullable=False),
+        sa.Column("list", sa.String(length=255), nullable=False),
+        sa.Column("reason", Long, nullable=False),
+        sa.Column("source", sa.String(length=16), nullable=False),
+        sa.Column("added_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("address", "list"),
+        sqlite_with_rowid=False,
+        **OPTIONS,
+    )
+    op.create_table(
         "outbox_message",
         sa.Column("id", sa.String(length=26), nullable=False),
         sa.Column("state", sa.String(length=10), nullable=False),
@@ -168,5 +179,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them, and all mail with them."""
-    for table in ("recipient", "event", "content", "message", "lane", "courier"):
+    for table in (
+        "recipient", "event", "content", "message", "suppression", "lane", "courier",
+    ):  # fmt: skip
         op.drop_table(f"outbox_{table}")
