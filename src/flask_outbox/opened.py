@@ -1,4 +1,8 @@
-"""Opened: a message's bytes as the one who gets them sees them."""
+"""Opened: a message's bytes as the one who gets them sees them.
+
+The bytes may be anybody's. Whatever is in them, something can be shown of it, and
+nothing is believed: not a charset, not a header, not a part's type.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,12 @@ from email.header import decode_header, make_header
 from email.message import Message as StandardMessage
 from email.policy import compat32
 
+NAME_LENGTH = 100
+"""As much of the end of a file name is kept."""
+
+_UNFIT = set('/\\:"<>|?*')
+"""Characters that mean something in a path, on one system or another."""
+
 _BODIES = ("text/plain", "text/html")
 
 
@@ -18,8 +28,10 @@ _BODIES = ("text/plain", "text/html")
 class Part:
     """An attachment, or what the HTML shows inside itself."""
 
+    number: int
+    """Its place in the message, from 0."""
     name: str
-    """Its file name, or one made for it."""
+    """Its file name, or one made for it; nothing in it leads out of a folder."""
     content_type: str
     content: bytes
     content_id: str | None
@@ -39,7 +51,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A message taken apart. Whatever the bytes are, something can be shown of them."""
+    """A message taken apart."""
 
     headers: tuple[tuple[str, str], ...]
     """Names and decoded values, in their order."""
@@ -61,13 +73,13 @@ def open_message(content: bytes) -> Opened:
     message = message_from_bytes(content, policy=compat32)
     bodies: dict[str, Body] = {}
     parts: list[Part] = []
-    for leaf in _leaves(message):
+    for number, leaf in enumerate(_leaves(message)):
         kind = leaf.get_content_type()
         attached = leaf.get_content_disposition() == "attachment"
         if kind in _BODIES and kind not in bodies and not attached:
             bodies[kind] = _body(leaf)
         else:
-            parts.append(_part(leaf, len(parts) + 1))
+            parts.append(_part(leaf, number))
     return Opened(
         headers=tuple((name, decoded(str(value))) for name, value in message.items()),
         text=bodies.get("text/plain"),
@@ -96,26 +108,38 @@ def _leaves(part: StandardMessage) -> Iterator[StandardMessage]:
 
 
 def _body(part: StandardMessage) -> Body:
-    written = part.get_payload()
+    content = _content(part)
     return Body(
-        text=_text(_content(part), part.get_content_charset()),
+        text=_text(content, part.get_content_charset()),
         encoding=str(part.get("Content-Transfer-Encoding", "7bit")).strip().lower(),
-        size_bytes=len(written.encode("utf-8", "surrogateescape"))
-        if isinstance(written, str)
-        else 0,
+        size_bytes=_written_size(part) or len(content),
     )
+
+
+def _written_size(part: StandardMessage) -> int:
+    """How long a part is as it was written; 0 where its charset cannot be believed."""
+    try:
+        return len(str(part.get_payload()).encode("utf-8", "surrogateescape"))
+    except (LookupError, ValueError):
+        return 0
 
 
 def _part(part: StandardMessage, number: int) -> Part:
-    kind = part.get_content_type()
-    ending = mimetypes.guess_extension(kind) or ".bin"
     content_id = str(part.get("Content-ID", "")).strip().strip("<>")
     return Part(
-        name=decoded(part.get_filename() or "") or f"part-{number}{ending}",
-        content_type=kind,
+        number=number,
+        name=_name(part, number),
+        content_type=part.get_content_type(),
         content=_content(part),
         content_id=content_id or None,
     )
+
+
+def _name(part: StandardMessage, number: int) -> str:
+    given = decoded(part.get_filename() or "")
+    plain = "".join(one for one in given if one.isprintable() and one not in _UNFIT)
+    ending = mimetypes.guess_extension(part.get_content_type()) or ""
+    return plain.strip(". ")[-NAME_LENGTH:] or f"part-{number}{ending}"
 
 
 def _content(part: StandardMessage) -> bytes:

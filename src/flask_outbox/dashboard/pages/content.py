@@ -7,9 +7,10 @@ from io import BytesIO
 from flask import Response, abort, make_response, redirect, request, send_file, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from ...opened import open_message
 from ..blueprint import dashboard, runtime
 from ..headers import as_file, as_mail
-from ..reading import inert_html, part
+from ..inert import inert_html
 
 
 @dashboard.get("/messages/<id>/html")
@@ -20,7 +21,7 @@ def message_html(id: str) -> AnyResponse:
     """
     if request.headers.get("Sec-Fetch-Dest", "iframe") != "iframe":
         return redirect(url_for(".message", id=id))
-    html = inert_html(_content(id))
+    html = inert_html(open_message(_content(id)))
     if html is None:
         abort(404, f"Message {id} has no HTML.")
     return as_mail(make_response(html))
@@ -42,11 +43,10 @@ def download(id: str) -> Response:
 @dashboard.get("/messages/<id>/parts/<int:number>")
 def attachment(id: str, number: int) -> Response:
     """One part of a mail, as a file."""
-    found = part(_content(id), number)
-    if found is None:
+    parts = {part.number: part for part in open_message(_content(id)).parts}
+    if number not in parts:
         abort(404, f"Message {id} has no part {number}.")
-    name, content = found
-    return _as_download(content, name)
+    return _as_download(parts[number].content, parts[number].name)
 
 
 def _as_download(content: bytes, name: str) -> Response:

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 from flask import Response, make_response, request, url_for
 
+from ...opened import Opened, open_message
 from ...outbox.records import LaneRecord, MessageRecord
 from ...picture import Pause, Sight
 from ..blueprint import dashboard, runtime
 from ..headers import let_frame
-from ..reading import Reading, read
 from ..rendering import page
 from ..tracked import steps
 
@@ -24,15 +24,15 @@ def message(id: str) -> Response:
     outbox = runtime().outbox
     record = outbox.get(id)
     content = outbox.content(id)
-    reading = None if content is None else read(content)
+    opened = None if content is None else open_message(content)
     now = datetime.fromtimestamp(outbox.clock(), UTC)
     html = page(
         "message.html",
         record=record,
         sight=Sight(record, _pause(record, outbox.lanes()), now),
         steps=steps(record.events),
-        reading=reading,
-        view=_view(reading),
+        opened=opened,
+        view=_view(opened),
         dialogues=[one for one in record.events if "dialogue" in one.detail],
         now=now,
     )
@@ -46,11 +46,11 @@ def _pause(record: MessageRecord, lanes: list[LaneRecord]) -> Pause | None:
     return None
 
 
-def _view(reading: Reading | None) -> str:
+def _view(opened: Opened | None) -> str:
     """The view that was asked for, or the first that there is."""
     asked = request.args.get("view", "")
-    if reading is None or asked in VIEWS:
+    if opened is None or asked in VIEWS:
         return asked
-    if reading.html is not None:
+    if opened.html is not None:
         return "html"
-    return "text" if reading.text is not None else "headers"
+    return "text" if opened.text is not None else "headers"
