@@ -47,12 +47,13 @@ def test_a_mail_that_arrived_can_be_read(client: FlaskClient) -> None:
     assert "the app answered before any mail server was asked" in text
 
 
-def test_the_page_asks_nobody_but_the_demo(client: FlaskClient) -> None:
-    page = client.get("/")
+@pytest.mark.parametrize("path", ["/", "/tour"])
+def test_the_page_asks_nobody_but_the_demo(client: FlaskClient, path: str) -> None:
+    page = client.get(path)
     assert page.status_code == 200
     addresses = re.findall(r'(?:src|href|action)="([^"]*)"', page.text)
     assert addresses
-    assert all(re.match(r"/(?!/)", address) for address in addresses)
+    assert all(re.match(r"[/#](?!/)", address) for address in addresses)
     for address in addresses:
         if address.startswith("/static/"):
             with client.get(address) as file:
@@ -80,6 +81,7 @@ def test_the_page_asks_nobody_but_the_demo(client: FlaskClient) -> None:
         ("POST", "/send-email"),
         ("POST", "/server"),
         ("POST", "/messages/any/retry"),
+        ("POST", "/tour"),
     ],
 )
 def test_another_page_may_change_nothing(
@@ -150,6 +152,9 @@ def test_a_server_whose_port_was_taken_meanwhile_cannot_come_back(
         assert response.status_code == 503
         assert "The SMTP server cannot come back" in response.text
         assert read(client, "/now")["behaviour"] == "down"
+        response = client.post("/tour")
+        assert response.status_code == 503
+        assert "The lesson cannot be given: the SMTP server cannot" in response.text
     assert client.post("/server", data={"behaviour": "well"}).status_code == 204
 
 
@@ -160,6 +165,9 @@ def test_what_is_not_there_is_said_to_be_absent(client: FlaskClient) -> None:
     arrived = client.get("/arrived/7")
     assert (arrived.status_code, arrived.text) == (404, "No mail 7 has arrived.\n")
     assert client.get("/nowhere").status_code == 404
+    lesson = client.get("/tour/nonesuch")
+    assert lesson.status_code == 404
+    assert "No lesson was given on nonesuch since the demo started." in lesson.text
 
 
 def test_a_mail_that_arrived_cannot_be_retried(client: FlaskClient) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from flask_outbox.demo.smtp import HOST, Behaviour, LocalSmtp
+from tests.waiting import eventually
 
 MAIL = (
     "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nMessage-ID: <{}@example.com>\r\n\r\nHi\r\n"
@@ -60,6 +61,22 @@ def test_a_refused_mail_does_not_arrive(
             deliver(server, "refused")
         assert refused.value.recipients["ada@example.org"][0] == code
         assert server.arrived == ()
+
+
+def test_it_takes_its_time_over_one_mail_only(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        server.behave(Behaviour.REFUSING)
+        server.take_time(600)
+        with smtplib.SMTP(HOST, server.port) as slow:
+            slow.ehlo()
+            slow.mail("demo@example.com")
+            slow.rcpt("ada@example.org")
+            slow.docmd("DATA")
+            slow.send(MAIL.format("slow").encode() + b".\r\n")
+            eventually(lambda: not server.next_seconds)
+            deliver(server, "quick")
+            assert [one.message_id for one in server.arrived] == ["<quick@example.com>"]
+            slow.close()
 
 
 def test_the_end_cuts_every_conversation(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ from werkzeug.exceptions import HTTPException
 from flask_outbox import MessageNotFound, OutboxError, TransitionRefused
 
 from .guard import protect
+from .lessons import Lessons
 from .sending import SETTINGS, mail, sending
 from .smtp import HOST, LocalSmtp
+from .tour import touring
 from .watch import Watch
 from .watching import Watched, watching
 
@@ -29,9 +31,10 @@ def create_app(folder: Path, smtp: LocalSmtp) -> Flask:
     mail.init_app(app)
     app.register_blueprint(sending)
     app.register_blueprint(watching)
+    app.register_blueprint(touring)
     app.register_error_handler(OutboxError, _explain)
     app.register_error_handler(HTTPException, _say_plainly)
-    app.extensions["demo"] = Watched(smtp, Watch(app))
+    app.extensions["demo"] = Watched(smtp, Watch(app), Lessons(app, smtp))
     return app
 
 

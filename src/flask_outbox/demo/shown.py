@@ -58,17 +58,18 @@ def arrivals(arrived: Iterable[Arrival]) -> list[Json]:
     return listed[: -ARRIVALS - 1 : -1]
 
 
+def after(passed: timedelta) -> str:
+    """A time, counted from a beginning: "+12 ms"."""
+    seconds = passed.total_seconds()
+    return f"+{seconds * 1000:.0f} ms" if seconds < 10 else f"+{seconds:.1f} s"
+
+
 def _row(event: Event, beginning: datetime) -> Json:
     return {
         "step": event.step,
-        "after": _after(event.at - beginning),
+        "after": after(event.at - beginning),
         "what": event.what,
         "background": event.background,
         "request": event.request,
         "output": event.output,
     }
-
-
-def _after(passed: timedelta) -> str:
-    seconds = passed.total_seconds()
-    return f"+{seconds * 1000:.0f} ms" if seconds < 10 else f"+{seconds:.1f} s"

@@ -75,6 +75,8 @@ class LocalSmtp:
         self.port = 0
         self.behaviour = Behaviour.WELL
         self.slow_seconds = SLOW_SECONDS
+        self.next_seconds = 0.0
+        """How long it takes over the next mail, if it is not slow anyway."""
         self._mailbox = mailbox
         self._arrived: list[Arrival] = []
         self._news = threading.Condition()
@@ -108,6 +110,11 @@ class LocalSmtp:
     def behave(self, behaviour: Behaviour, slow_seconds: float = SLOW_SECONDS) -> None:
         """Behave so from now on. Raises `OSError` when the port is no longer free."""
         self._run(self._behave(behaviour, slow_seconds))
+
+    def take_time(self, seconds: float) -> None:
+        """Be well again, but take ``seconds`` over the next mail. Raises `OSError`."""
+        self.behave(Behaviour.WELL)
+        self.next_seconds = seconds
 
     def wait_for(self, message_id: str, timeout_seconds: float) -> Arrival | None:
         """The arrival of a mail, or None when it has not come within the time."""
@@ -173,8 +180,10 @@ class LocalSmtp:
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         """Answer the final dot (aiosmtpd's hook)."""
+        seconds, self.next_seconds = self.next_seconds, 0.0
         if self.behaviour is Behaviour.SLOW:
-            await asyncio.sleep(self.slow_seconds)
+            seconds = self.slow_seconds
+        await asyncio.sleep(seconds)
         arrival = self._keep(envelope.content)
         return f"250 2.0.0 Accepted as mail {arrival.number}"
 

@@ -20,6 +20,7 @@ from flask_outbox.picture import Sight
 
 from . import shown
 from .guard import own_pages_only
+from .lessons import Lessons
 from .sending import mail
 from .shown import Json
 from .smtp import SLOW_SECONDS, Behaviour, LocalSmtp
@@ -36,6 +37,7 @@ class Watched:
 
     smtp: LocalSmtp
     watch: Watch
+    lessons: Lessons
 
 
 @watching.get("/")
@@ -53,13 +55,13 @@ def ping() -> tuple[str, int]:
 @watching.get("/now")
 def now() -> Json:
     """How the server behaves, the lane, the latest messages, and what has arrived."""
-    watched = _watched()
-    pause = watched.watch.pause
+    seen = watched()
+    pause = seen.watch.pause
     return {
-        "behaviour": watched.smtp.behaviour,
+        "behaviour": seen.smtp.behaviour,
         "paused": pause.reason if pause else None,
-        "messages": [shown.summary(_sight(mail.get(id))) for id in watched.watch.ids],
-        "arrived": shown.arrivals(watched.smtp.arrived),
+        "messages": [shown.summary(_sight(mail.get(id))) for id in seen.watch.ids],
+        "arrived": shown.arrivals(seen.smtp.arrived),
     }
 
 
@@ -88,7 +90,7 @@ def behave() -> tuple[str, int]:
     if not 0 <= seconds <= SLOWEST_SECONDS:
         abort(400, f"seconds is not a number from 0 to {SLOWEST_SECONDS:.0f}.")
     try:
-        _watched().smtp.behave(Behaviour(behaviour), seconds)
+        watched().smtp.behave(Behaviour(behaviour), seconds)
     except OSError as error:
         abort(503, f"The SMTP server cannot come back: {error}. Restart the demo.")
     return "", 204
@@ -97,7 +99,7 @@ def behave() -> tuple[str, int]:
 @watching.get("/arrived/<int:number>")
 def arrived(number: int) -> Response:
     """One mail as the server got it, to be read."""
-    paths = [one.path for one in _watched().smtp.arrived if one.number == number]
+    paths = [one.path for one in watched().smtp.arrived if one.number == number]
     if not paths:
         abort(404, f"No mail {number} has arrived.")
     return send_file(paths[0], "text/plain")
@@ -105,14 +107,15 @@ def arrived(number: int) -> Response:
 
 def unfinished() -> list[MessageRecord]:
     """The messages that still wait for something."""
-    sights = [_sight(mail.get(id)) for id in _watched().watch.ids]
+    sights = [_sight(mail.get(id)) for id in watched().watch.ids]
     return [sight.record for sight in sights if sight.unfinished]
 
 
-def _watched() -> Watched:
-    watched: Watched = current_app.extensions["demo"]
-    return watched
+def watched() -> Watched:
+    """What the current app looks at."""
+    seen: Watched = current_app.extensions["demo"]
+    return seen
 
 
 def _sight(record: MessageRecord) -> Sight:
-    return Sight(record, _watched().watch.pause, datetime.now(UTC))
+    return Sight(record, watched().watch.pause, datetime.now(UTC))

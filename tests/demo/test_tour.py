@@ -1,0 +1,275 @@
+"""The tour in a real browser: a lesson on a mail that is really sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flask_outbox.demo.lesson import QUIZ, SNAPSHOT, STEPS, TRANSCRIPT
+from flask_outbox.demo.running import running
+from flask_outbox.demo.smtp import Behaviour
+from tests.browser import opened, serious_findings
+from tests.demo.running import RunningDemo
+from tests.demo.test_page import NARROW, TOO_FAINT
+from tests.waiting import eventually
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+LAST = len(STEPS)
+
+
+@pytest.fixture(scope="module")
+def lesson(shared_demo: RunningDemo) -> str:
+    """The path of a lesson whose mail is through."""
+    path = shared_demo.ask("POST", "/tour").headers["Location"]
+
+    def over() -> bool:
+        return "data-unfinished" not in shared_demo.ask("GET", path).text
+
+    eventually(over, 30)
+    return path
+
+
+@pytest.fixture
+def tour(browser: Browser, shared_demo: RunningDemo, lesson: str) -> Iterator[Page]:
+    """The page of that lesson."""
+    with opened(browser, shared_demo.address + lesson[1:]) as page:
+        yield page
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def title(page: Page) -> Locator:
+    return page.locator("#step-title")
+
+
+def wait_for_step(page: Page, number: int) -> None:
+    title(page).filter(has_text=f"Step {number} of {LAST}:").wait_for()
+
+
+def lit(page: Page, selector: str, light: str = "now") -> list[str]:
+    """The texts there that are lit so."""
+    return page.locator(f'{selector}[data-light="{light}"]').all_inner_texts()
+
+
+def visible_rows(page: Page) -> list[Locator]:
+    return [row for row in page.locator("#steps tr").all() if row.is_visible()]
+
+
+def what_happened(page: Page, step: int) -> str:
+    return page.locator(f"#step-{step} .what").inner_text()
+
+
+def test_start_sends_a_mail_and_the_steps_are_told_on_it(
+    browser: Browser, shared_demo: RunningDemo
+) -> None:
+    with opened(browser, f"{shared_demo.address}tour") as page:
+        press(page, "Start")
+        page.wait_for_url("**/tour/*")
+        assert focused(page) == "step-title"
+        wait_for_step(page, 1)
+        sent = shared_demo.now()["messages"][0]
+        assert page.url.startswith(f"{shared_demo.address}tour/{sent['id']}")
+        page.locator(f"#step-{LAST}[data-happened]").wait_for(state="attached")
+        for step in range(2, LAST + 1):
+            press(page, "Next")
+            wait_for_step(page, step)
+            assert len(visible_rows(page)) == step
+        story = shared_demo.story(f"/messages/{sent['id']}")
+        arrival = shared_demo.now()["arrived"][0]
+        assert_told_on(page, story, arrival)
+
+
+def focused(page: Page) -> Any:
+    return page.evaluate("document.activeElement.id")
+
+
+def assert_told_on(page: Page, story: Any, arrival: Any) -> None:
+    """Each row says what happened to this mail, as its story has it."""
+    request = story["rows"][0]["what"].removesuffix(" handed the message over")
+    assert what_happened(page, 1) == f"{request} came in."
+    assert story["id"] in what_happened(page, 2)
+    response = next(row for row in story["rows"] if "response went" in row["what"])
+    handover = re.search(r"([\d.]+ ms) of it the hand-over", response["what"])
+    assert handover
+    assert handover[1] in what_happened(page, 2)
+    assert "“Email sending started!” (status 202)" in what_happened(page, 2)
+    others = re.search(r"answered (\d+) other requests", what_happened(page, 3))
+    assert others
+    assert int(others[1]) >= 3
+    sent = next(row for row in story["rows"] if "Email sent!" in row["output"])
+    assert what_happened(page, 4) == f"{sent['what']}. It said: {sent['output']}."
+    assert arrival["message_id"] == story["message_id"]
+    assert arrival["message_id"] in what_happened(page, 5)
+    source = page.locator("#step-5 a").get_attribute("href")
+    assert source == f"/arrived/{arrival['number']}"
+    assert "answered the next GET /ping after" in what_happened(page, 6)
+
+
+def test_next_and_back_light_the_flow_the_code_and_the_variables(tour: Page) -> None:
+    wait_for_step(tour, 1)
+    assert lit(tour, ".flow li")[0].startswith("The user triggers the sending")
+    press(tour, "Next")
+    wait_for_step(tour, 2)
+    assert any("mail.send(" in line for line in lit(tour, ".code .line"))
+    assert lit(tour, ".variables td") == ["started", "running"]
+    press(tour, "Next")
+    assert len(lit(tour, ".flow li")) == 2
+    assert len(lit(tour, ".flow li", "done")) == 2
+    assert any("transport.deliver(" in line for line in lit(tour, ".code .line"))
+    press(tour, "Back")
+    wait_for_step(tour, 2)
+    assert len(visible_rows(tour)) == 2
+    press(tour, f"Step {LAST}")
+    wait_for_step(tour, LAST)
+    assert lit(tour, ".variables td") == ["finished", "running"]
+
+
+def test_play_goes_from_step_to_step_until_the_end(
+    browser: Browser, shared_demo: RunningDemo, lesson: str
+) -> None:
+    with opened(browser, f"{shared_demo.address}tour") as page:
+        page.clock.install()
+        page.goto(shared_demo.address + lesson[1:])
+        press(page, "Play")
+        for step in range(2, LAST + 1):
+            page.clock.run_for(2_500)
+            wait_for_step(page, step)
+        page.get_by_role("button", name="Play", exact=True).wait_for()
+        press(page, "Play")
+        wait_for_step(page, 1)
+        press(page, "Pause")
+        page.clock.run_for(10_000)
+        wait_for_step(page, 1)
+
+
+def test_a_step_that_has_not_happened_cannot_be_gone_to(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flask_outbox.demo.lessons.TAKES_SECONDS", 600)
+    with running(0, tmp_path) as demo, opened(browser, f"{demo.address}tour") as page:
+        press(page, "Start")
+        page.locator("#step-3[data-happened]").wait_for(state="attached")
+        press(page, "Step 3")
+        wait_for_step(page, 3)
+        page.locator("#next").click(force=True)
+        page.locator("#pips [data-step='5']").click(force=True)
+        wait_for_step(page, 3)
+        assert page.locator("#next").get_attribute("aria-disabled") == "true"
+        demo.smtp.behave(Behaviour.DOWN)
+        page.locator("#step-5[data-happened]").wait_for(state="attached")
+        press(page, "Next")
+        wait_for_step(page, 4)
+        assert "The link was lost after the final dot" in what_happened(page, 4)
+        press(page, "Next")
+        assert "mail.get(id).state is “unknown”" in what_happened(page, 5)
+
+
+def test_the_keyboard_is_enough(browser: Browser, shared_demo: RunningDemo) -> None:
+    with opened(browser, f"{shared_demo.address}tour") as page:
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Start"
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/tour/*")
+        page.locator(f"#step-{LAST}[data-happened]").wait_for(state="attached")
+        assert focused(page) == "step-title"
+        page.keyboard.press("ArrowRight")
+        wait_for_step(page, 2)
+        page.keyboard.press("End")
+        wait_for_step(page, LAST)
+        page.keyboard.press("ArrowLeft")
+        wait_for_step(page, LAST - 1)
+        page.keyboard.press("Home")
+        wait_for_step(page, 1)
+        page.locator("input[name=response]").first.focus()
+        page.keyboard.press("Space")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        verdict(page, "response").filter(has_text="Right.").wait_for()
+
+
+def verdict(page: Page, question: str) -> Locator:
+    return page.locator(f'[role="status"][data-live="verdict-{question}"]')
+
+
+@pytest.mark.parametrize("question", QUIZ, ids=lambda question: question.name)
+def test_the_quiz_checks_and_explains_each_answer(tour: Page, question: Any) -> None:
+    assert verdict(tour, question.name).inner_text() == ""
+    for choice in question.choices:
+        tour.locator(f"input[name={question.name}][value='{choice.value}']").check()
+        press(tour, "Check")
+        says = "Right." if choice.value == question.right else "Not so."
+        verdict(tour, question.name).filter(
+            has_text=f"{says} {choice.verdict}"
+        ).wait_for()
+    tour.locator("fieldset", has_text=question.text).get_by_text("Hint").click()
+    tour.get_by_text(question.hint).wait_for()
+
+
+def test_a_key_moment_leads_to_its_step(tour: Page) -> None:
+    tour.get_by_text("What happens if the sending takes long?").click()
+    tour.get_by_role("link", name="step 3").last.click()
+    wait_for_step(tour, 3)
+    assert focused(tour) == "step-title"
+
+
+def test_the_snapshot_can_be_copied(
+    browser: Browser, shared_demo: RunningDemo, lesson: str
+) -> None:
+    may = ["clipboard-read", "clipboard-write"]
+    address = shared_demo.address + lesson[1:]
+    with opened(browser, address, permissions=may) as page:
+        press(page, "Copy")
+        page.get_by_text("Copied.").wait_for()
+        assert page.evaluate("navigator.clipboard.readText()") == SNAPSHOT
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [NARROW["width"], 1280])
+def test_it_fits_and_can_be_read(tour: Page, scheme: Any, width: int) -> None:
+    tour.emulate_media(color_scheme=scheme)
+    tour.set_viewport_size({"width": width, "height": 740})
+    for step in (1, 3, LAST):
+        press(tour, "Next" if width == NARROW["width"] else f"Step {step}")
+        assert tour.evaluate("document.documentElement.scrollWidth") == width
+        assert tour.evaluate(TOO_FAINT) == []
+        assert serious_findings(tour) == []
+
+
+def test_it_can_be_read_without_javascript(
+    browser: Browser, shared_demo: RunningDemo
+) -> None:
+    address = f"{shared_demo.address}tour"
+    with opened(browser, address, java_script_enabled=False) as page:
+        for step in STEPS:
+            page.get_by_text(step.crash.with_thread).wait_for()
+        for paragraph in TRANSCRIPT:
+            page.get_by_text(paragraph).wait_for()
+        press(page, "Start")
+        page.wait_for_url("**/tour/*")
+
+        def over() -> bool:
+            link = page.get_by_role("link", name="Load the page again")
+            if link.count():
+                link.click()
+            return not link.count()
+
+        eventually(over, 30)
+        assert len(visible_rows(page)) == LAST
+        assert "answered the next GET /ping" in what_happened(page, LAST)
+        page.locator("input[name=done][value='3']").check()
+        page.locator("input[name=without][value=wait]").check()
+        press(page, "Check")
+        verdict(page, "done").filter(has_text="Not so.").wait_for()
+        verdict(page, "without").filter(has_text="Right.").wait_for()
+        assert verdict(page, "response").inner_text() == ""
+        names = [one.inner_text() for one in page.get_by_role("button").all()]
+        assert names == ["Start again", "Check"]
