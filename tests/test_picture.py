@@ -71,7 +71,7 @@ def test_a_lane_paused_by_a_person_has_no_next_look(record: MessageRecord) -> No
         (
             {"due_at": NOW.timestamp() + 300},
             True,
-            "it may have arrived: sent again in 300 s",
+            "it may have arrived: sent again in 5 min 0 s",
         ),
     ],
 )

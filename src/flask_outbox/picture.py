@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from .delivery import State
 from .outbox.records import MessageRecord
+from .words import MINUTE, duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,9 @@ class Sight:
         )
 
     def until(self, moment: datetime) -> str:
-        """How long it is till then: "3 s"."""
-        return f"{math.ceil(max(0.0, (moment - self.now).total_seconds()))} s"
+        """How long it is till then: "3 s", "2 h 5 min"."""
+        seconds = math.ceil(max(0.0, (moment - self.now).total_seconds()))
+        return f"{seconds} s" if seconds < MINUTE else duration(seconds)
 
     @property
     def attempt(self) -> int:

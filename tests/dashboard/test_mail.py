@@ -177,6 +177,12 @@ def test_what_it_says_can_be_read_in_each_way(shop: Shop) -> None:
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
+def test_a_view_that_is_not_there_is_another(shop: Shop) -> None:
+    id = shop.keep(hello())
+    for view in ("html", "nonsense", "text"):
+        assert "Hello Ada" in shop.page(f"/messages/{id}?view={view}")
+
+
 def content_of(shop: Shop, id: str) -> bytes:
     content = shop.outbox.content(id)
     assert content is not None

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from flask import url_for
+from flask import request, url_for
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..outbox.searches import Count
@@ -46,6 +46,7 @@ def _as_json(value: Any) -> str:
 
 
 _TEMPLATES.globals.update(
+    request=request,
     url_for=url_for,
     csrf_field=forms.FIELD,
     csrf_token=forms.token,

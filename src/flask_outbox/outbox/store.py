@@ -21,6 +21,7 @@ from . import (
     enqueue,
     lanes,
     leases,
+    news,
     people,
     pruning,
     rescue,
@@ -341,6 +342,11 @@ class Outbox:
         """Counts, lanes and couriers, for whoever looks often."""
         with self.database.reading() as connection:
             return counting.glance(connection, self.clock())
+
+    def news(self, message_id: str | None = None) -> int:
+        """A number that is another one once something happened to it, or to any."""
+        with self.database.reading() as connection:
+            return news.news(connection, message_id)
 
     def status(self) -> Status:
         """Every count exact, however long that takes: for monitoring, which decides

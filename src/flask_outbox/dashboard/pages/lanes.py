@@ -19,6 +19,7 @@ def lanes() -> str:
     here = runtime()
     return page(
         "lanes_page.html",
+        seen=here.outbox.news(),
         lanes=standings(here.settings, here.outbox.glance().lanes),
         now=datetime.fromtimestamp(here.outbox.clock(), UTC),
     )

@@ -9,6 +9,7 @@ from flask import Response, make_response, request, url_for
 from ...opened import Opened, open_message
 from ...outbox.records import LaneRecord, MessageRecord
 from ...picture import Pause, Sight
+from ..actions import ACTIONS
 from ..blueprint import dashboard, runtime
 from ..headers import let_frame
 from ..rendering import page
@@ -31,6 +32,7 @@ def message(id: str) -> Response:
         record=record,
         sight=Sight(record, _pause(record, outbox.lanes()), now),
         steps=steps(record.events),
+        actions=ACTIONS,
         opened=opened,
         view=_view(opened),
         dialogues=[one for one in record.events if "dialogue" in one.detail],
@@ -49,8 +51,7 @@ def _pause(record: MessageRecord, lanes: list[LaneRecord]) -> Pause | None:
 def _view(opened: Opened | None) -> str:
     """The view that was asked for, or the first that there is."""
     asked = request.args.get("view", "")
-    if opened is None or asked in VIEWS:
+    if opened is None:
         return asked
-    if opened.html is not None:
-        return "html"
-    return "text" if opened.text is not None else "headers"
+    there = [one for one in VIEWS if getattr(opened, one)]
+    return asked if asked in there else there[0]

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from flask import request
 
 from ...outbox.searches import Tab
+from ..actions import ACTIONS
 from ..asked import search_for, tab_of
 from ..blueprint import dashboard, runtime
 from ..rendering import page
@@ -22,6 +23,7 @@ def messages() -> str:
     """The newest messages that fit what was asked."""
     outbox = runtime().outbox
     asked = {name: _printable(request.args.get(name, "")) for name in FIELDS}
+    seen = outbox.news()
     found = outbox.search(
         search_for(asked),
         ROWS,
@@ -30,7 +32,9 @@ def messages() -> str:
     )
     return page(
         "messages.html",
+        seen=seen,
         found=found,
+        actions=ACTIONS,
         asked=asked,
         given={name: value for name, value in asked.items() if value},
         tab=tab_of(asked),

@@ -13,9 +13,11 @@ from ..rendering import page
 def overview() -> str:
     """What waits and what became of the rest, the lanes and the couriers."""
     here = runtime()
+    seen = here.outbox.news()
     glance = here.outbox.glance()
     return page(
         "overview.html",
+        seen=seen,
         glance=glance,
         lanes=standings(here.settings, glance.lanes),
         place=here.outbox.database.shown,

@@ -1,0 +1,94 @@
+// What JavaScript adds to the pages: they follow what happens, and whole tables can be
+// ticked at once. Without it they are to be reloaded, and all else works the same.
+
+const POLL_MS = 2_000;
+const AGAIN_MS = 5_000; // until there may be room for a stream
+const SLOW_MS = 15_000; // heartbeats, and times such as "3 min ago", bring no news
+
+const live = document.getElementById("live");
+const follow = document.getElementById("follow");
+
+let source = null;
+let timer = null;
+let again = null;
+
+function look() {
+  htmx.trigger(live, "outbox-news");
+}
+
+function say(text) {
+  if (follow.textContent !== text) follow.textContent = text;
+}
+
+function lookEvery(ms) {
+  clearInterval(timer);
+  timer = setInterval(look, ms);
+}
+
+/** Follow by a stream; while the server has none to spare, look again and again. */
+function start() {
+  source = new EventSource(live.dataset.stream);
+  source.addEventListener("news", look);
+  source.addEventListener("open", () => {
+    say("This page follows what happens.");
+    lookEvery(SLOW_MS);
+  });
+  source.addEventListener("error", () => {
+    if (source.readyState !== EventSource.CLOSED) return;
+    say(`This page looks every ${POLL_MS / 1000} seconds.`);
+    lookEvery(POLL_MS);
+    again = setTimeout(start, AGAIN_MS);
+  });
+}
+
+function stop() {
+  source.close();
+  clearInterval(timer);
+  clearTimeout(again);
+}
+
+/** A page that nobody sees leaves the stream to one that somebody sees. */
+function followOnlyWhenSeen() {
+  document.addEventListener("visibilitychange", () => {
+    stop();
+    if (document.hidden) return;
+    look();
+    start();
+  });
+  addEventListener("pagehide", stop);
+  start();
+}
+
+/** Rows that were not there before are shown for a moment. */
+function markFreshRows() {
+  let known = rowIds();
+  document.addEventListener("htmx:after:swap", () => {
+    for (const row of live.querySelectorAll("tr[id]"))
+      if (!known.has(row.id)) row.classList.add("fresh");
+    known = rowIds();
+  });
+}
+
+function rowIds() {
+  return new Set([...live.querySelectorAll("tr[id]")].map((row) => row.id));
+}
+
+/** One box that ticks all, and how many are ticked. */
+function tickAll() {
+  const bar = document.getElementById("chosen");
+  if (!bar) return;
+  const boxes = () => [...document.querySelectorAll('input[name="id"]')];
+  document.addEventListener("change", ({ target }) => {
+    if (target.id === "all")
+      for (const box of boxes()) box.checked = target.checked;
+    if (target.id !== "all" && target.name !== "id") return;
+    const ticked = boxes().filter((box) => box.checked).length;
+    bar.textContent = ticked ? `${ticked} chosen` : "";
+  });
+}
+
+if (live) {
+  followOnlyWhenSeen();
+  markFreshRows();
+}
+tickAll();

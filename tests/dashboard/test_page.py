@@ -1,0 +1,300 @@
+"""The dashboard in a real browser: what a person sees and does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flask_outbox import Message, events
+from tests.browser import chromium, opened, serious_findings
+from tests.dashboard.conftest import OpenShop
+from tests.dashboard.serving import served
+from tests.dashboard.shop import Shop
+from tests.servers import Behaviour, JournalSmtp
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+NARROW = {"width": 360, "height": 740}
+
+Visit = Callable[..., "Page"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, as the system has it."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def shop(open_shop: OpenShop) -> Shop:
+    """A shop whose own courier works."""
+    shop = open_shop(OUTBOX_ENGINE="thread", MAIL_TRANSPORTS={"bulk": "inbox://"})
+    shop.make_ready()
+    return shop
+
+
+@pytest.fixture
+def visit(browser: Browser, shop: Shop) -> Iterator[Visit]:
+    """Opens pages of the dashboard, each in a browser profile of its own."""
+    with ExitStack() as open_pages:
+        address = open_pages.enter_context(served(shop.app))
+
+        def visit(path: str, **options: Any) -> Page:
+            page = opened(browser, f"{address}{path}", **options)
+            return open_pages.enter_context(page)
+
+        yield visit
+
+
+def hello(subject: str = "Hello", **more: Any) -> Message:
+    return Message(subject, ["ada@example.org"], "Hello Ada\n", **more)
+
+
+def sent(shop: Shop, message: Message) -> str:
+    """Send a message and wait until it has arrived; its id."""
+    before = len(shop.told(events.message_sent))
+    id = shop.keep(message)
+    shop.wait_for(events.message_sent, before + 1)
+    return id
+
+
+def wait_for_text(element: Locator, text: str) -> None:
+    element.filter(has_text=text).first.wait_for()
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def rows(page: Page) -> Locator:
+    return page.locator("tbody tr")
+
+
+# ---------------------------------------------------------------------------- it lives
+
+
+def test_a_new_mail_appears_in_the_list_and_its_story_fills_in(
+    shop: Shop, visit: Visit, server: JournalSmtp
+) -> None:
+    page = visit("/messages")
+    wait_for_text(page.locator("#follow"), "follows what happens")
+    server.behaviour = Behaviour(hang=True)
+    id = shop.keep(hello("Your order"))
+    page.get_by_role("link", name="Your order").wait_for()
+    page.get_by_role("link", name="Your order").click()
+    page.locator('#stage-server[data-light="now"]').wait_for()
+    steps = page.locator(".story tbody tr")
+    assert steps.count() == 2
+    page.evaluate("window.sameDocument = true")
+    page.locator(".story tbody tr").first.evaluate("row => row.marked = true")
+    server.behaviour = Behaviour()
+    wait_for_text(steps, "Email sent!")
+    page.locator('#stage-end[data-light="done"]').wait_for()
+    assert page.evaluate("window.sameDocument")
+    assert steps.first.evaluate("row => row.marked"), "the old rows stayed in place"
+    record = shop.outbox.get(id)
+    assert [cells(row) for row in steps.all()] == [
+        [event.what, event.request, event.background, mail, event.output]
+        for event, mail in zip(record.events, ("leased", "leased", "sent"), strict=True)
+    ]
+
+
+def cells(row: Locator) -> list[str]:
+    return [(cell.text_content() or "").strip() for cell in row.locator("td").all()]
+
+
+def test_where_no_thread_is_to_spare_the_page_looks_again_and_again(
+    shop: Shop, browser: Browser
+) -> None:
+    with (
+        served(shop.app, threaded=False) as address,
+        opened(browser, f"{address}/messages") as page,
+    ):
+        wait_for_text(page.locator("#follow"), "looks every 2 seconds")
+        shop.keep(hello("Your order"))
+        page.get_by_role("link", name="Your order").wait_for()
+
+
+def test_one_process_has_one_stream(visit: Visit) -> None:
+    wait_for_text(visit("/messages").locator("#follow"), "follows what happens")
+    wait_for_text(visit("/messages").locator("#follow"), "looks every 2 seconds")
+
+
+def test_ticks_stay_while_the_list_changes(shop: Shop, visit: Visit) -> None:
+    sent(shop, hello("First"))
+    page = visit("/messages")
+    page.get_by_label("Choose First").check()
+    wait_for_text(page.locator("#chosen"), "1 chosen")
+    sent(shop, hello("Second"))
+    page.get_by_role("link", name="Second").wait_for()
+    assert page.get_by_label("Choose First").is_checked()
+    assert not page.get_by_label("Choose Second").is_checked()
+
+
+# ------------------------------------------------------------------- what a person does
+
+
+def test_a_failed_mail_is_retried(
+    shop: Shop, visit: Visit, server: JournalSmtp
+) -> None:
+    server.behaviour = Behaviour(at_rcpt="550 5.1.1 no such person")
+    id = shop.keep(hello())
+    shop.wait_for(events.message_failed)
+    server.behaviour = Behaviour()
+    page = visit(f"/messages/{id}")
+    press(page, "Retry")
+    wait_for_text(page.locator("h1"), "Retry 1 message?")
+    press(page, "Yes: retry")
+    wait_for_text(page.locator(".story"), "A person asked for it again")
+    wait_for_text(page.locator(".story"), "Email sent!")
+    wait_for_text(page.locator(".standing"), "sent")
+
+
+def test_many_are_cancelled_at_once(shop: Shop, visit: Visit) -> None:
+    for number in range(5):
+        shop.keep(hello(f"Later {number}"), delay=3_600)
+    sent(shop, hello("Already gone"))
+    page = visit("/messages")
+    page.get_by_label("Choose all on this page").check()
+    page.get_by_label("Choose Later 0").uncheck()
+    wait_for_text(page.locator("#chosen"), "5 chosen")
+    press(page, "Cancel")
+    wait_for_text(page.locator("h1"), "Cancel 4 messages?")
+    wait_for_text(page.locator("main"), "1 message stays as it is")
+    press(page, "Yes: cancel")
+    wait_for_text(page.locator("h1"), "4 messages cancelled")
+    states = {one.subject: one.state for one in shop.outbox.list()}
+    assert states.pop("Already gone") == "sent"
+    assert states.pop("Later 0") == "pending"
+    assert set(states.values()) == {"cancelled"}
+
+
+def test_what_came_too_late_is_said(shop: Shop, visit: Visit) -> None:
+    ids = [shop.keep(hello(f"Later {number}"), delay=3_600) for number in range(2)]
+    page = visit(f"/act?action=cancel&id={ids[0]}&id={ids[1]}")
+    with shop.app.app_context():
+        shop.mail.cancel(ids[0])
+    press(page, "Yes: cancel")
+    wait_for_text(page.locator("h1"), "1 message cancelled")
+    wait_for_text(page.get_by_role("alert"), "there is nothing to cancel")
+
+
+def test_it_works_by_keyboard_alone(shop: Shop, visit: Visit) -> None:
+    shop.keep(hello("Later"), delay=3_600)
+    page = visit("/messages")
+    page.keyboard.press("Tab")
+    assert focused(page) == "Skip to the content"
+    page.keyboard.press("Enter")
+    tab_to(page, "Choose Later")
+    page.keyboard.press("Space")
+    wait_for_text(page.locator("#chosen"), "1 chosen")
+    tab_to(page, "Cancel", key="Shift+Tab")
+    page.keyboard.press("Enter")
+    wait_for_text(page.locator("h1"), "Cancel 1 message?")
+    assert focused(page) == "Yes: cancel"
+    page.keyboard.press("Enter")
+    wait_for_text(page.locator(".standing"), "cancelled")
+
+
+def focused(page: Page) -> str:
+    found: str = page.evaluate(
+        "document.activeElement.ariaLabel || document.activeElement.textContent.trim()"
+    )
+    return found
+
+
+def tab_to(page: Page, name: str, key: str = "Tab") -> None:
+    for _ in range(40):
+        page.keyboard.press(key)
+        if focused(page) == name:
+            return
+    raise AssertionError(f"{name!r} cannot be reached")
+
+
+def test_it_works_without_javascript(shop: Shop, visit: Visit) -> None:
+    shop.keep(hello("Later"), delay=3_600)
+    sent(shop, hello("Another"))
+    page = visit("/messages", java_script_enabled=False)
+    page.get_by_label("Search").fill("later")
+    press(page, "Search")
+    assert rows(page).count() == 1
+    page.get_by_label("Choose Later").check()
+    press(page, "Cancel")
+    press(page, "Yes: cancel")
+    wait_for_text(page.locator(".standing"), "cancelled")
+
+
+def test_a_lane_is_paused_and_resumed(shop: Shop, visit: Visit) -> None:
+    page = visit("/lanes")
+    page.get_by_label("Why").first.fill("the holidays")
+    press(page, "Pause default")
+    wait_for_text(page.locator("#lane-default"), "by a person: the holidays")
+    press(page, "Resume default")
+    wait_for_text(page.locator("#lane-default"), "open")
+
+
+def test_a_page_of_another_site_changes_nothing(
+    shop: Shop, visit: Visit, browser: Browser
+) -> None:
+    id = shop.keep(hello("Later"), delay=3_600)
+    page = visit("/messages")
+    fields = f'<input name=id value={id}><input name=action value="cancel">'
+    target = page.url.replace("/messages", "/act")
+    page.context.route(
+        "http://evil.example/",
+        lambda route: route.fulfill(
+            content_type="text/html",
+            body=f'<form method=post action="{target}">{fields}<button>Win</button>',
+        ),
+    )
+    elsewhere = page.context.new_page()
+    elsewhere.goto("http://evil.example/")
+    elsewhere.get_by_role("button").click()
+    wait_for_text(elsewhere.locator("main"), "Another site's page asked")
+    assert shop.outbox.get(id).state == "pending"
+
+
+# ------------------------------------------------------------------------ how it looks
+
+
+def test_an_html_mail_is_seen_in_its_frame(shop: Shop, visit: Visit) -> None:
+    id = sent(shop, hello(html="<h1>Hello <a href='/outbox/lanes'>Ada</a></h1>"))
+    page = visit(f"/messages/{id}")
+    frame = page.frame_locator("iframe")
+    wait_for_text(frame.get_by_role("heading"), "Hello Ada")
+    page.get_by_role("link", name="Text").click()
+    wait_for_text(page.get_by_label("The mail as text"), "Hello Ada")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("narrow", [False, True], ids=["wide", "narrow"])
+def test_every_page_fits_and_can_be_used_by_everyone(
+    shop: Shop, visit: Visit, server: JournalSmtp, scheme: str, narrow: bool
+) -> None:
+    server.behaviour = Behaviour(at_rcpt="550 5.1.1 no such person")
+    failed = shop.keep(hello("x" * 200, html="<p>Hello</p>"), tag="a" * 60)
+    shop.wait_for(events.message_failed)
+    options: dict[str, Any] = {"color_scheme": scheme}
+    if narrow:
+        options["viewport"] = NARROW
+    page = visit("/", **options)
+    home = page.url.rstrip("/")
+    for path in (
+        "/",
+        "/messages",
+        "/messages?q=nothing",
+        f"/messages/{failed}",
+        f"/messages/{failed}?view=text",
+        f"/messages/{failed}?view=headers",
+        "/lanes",
+        f"/act?action=retry&id={failed}",
+    ):
+        page.goto(f"{home}{path}")
+        assert serious_findings(page) == [], path
+        width = page.viewport_size["width"]  # type: ignore[index]
+        assert page.evaluate("document.documentElement.scrollWidth") == width, path
