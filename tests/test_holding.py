@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from flask_outbox.courier.holding import Holding
+from tests.waiting import WAIT_SECONDS
 
 
 def test_a_lane_that_is_full_takes_no_place_from_another():
@@ -40,3 +43,22 @@ def test_what_is_not_held_may_be_let_go_of():
     holding = Holding()
     holding.remove("A")
     assert holding.reserve("default", 1) == 1
+
+
+def test_waiting_ends_with_the_last_of_them():
+    holding = Holding()
+    for one in ("A", "B", "C"):
+        assert holding.offer(one, "default", 3)
+    with ThreadPoolExecutor(1) as alone:
+        waiting = alone.submit(holding.wait_until_gone, ["A", "B"], WAIT_SECONDS)
+        holding.remove("A")
+        assert not waiting.done()
+        holding.remove("B")
+        assert waiting.result(WAIT_SECONDS)
+
+
+def test_waiting_ends_with_its_time():
+    holding = Holding()
+    assert holding.offer("A", "default", 1)
+    assert not holding.wait_until_gone(["A"], 0.01)
+    assert holding.wait_until_gone(["B"], 0.01)

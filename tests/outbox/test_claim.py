@@ -26,6 +26,7 @@ from .making import (
     ended,
     new_message,
     put,
+    sent,
 )
 from .meanwhile import meanwhile
 
@@ -102,6 +103,26 @@ def test_each_lane_has_its_own(outbox: Outbox) -> None:
     assert ids_of(outbox.claim(COURIER, "bulk", 10)) == [there]
     assert ids_of(outbox.claim(COURIER, "default", 10)) == [here]
     assert outbox.claim(COURIER, "nowhere", 10) == []
+
+
+def test_only_those_that_are_asked_for(outbox: Outbox, clock: Clock) -> None:
+    low, high, other = put(outbox, priority=1), put(outbox, priority=2), put(outbox)
+    later, there = put(outbox, due_at=clock.now + 60), put(outbox, lane="bulk")
+    gone = put(outbox)
+    (held,) = outbox.claim(OTHER_COURIER, "default", 1, [gone])
+    outbox.record([sent(held, clock.now)])
+    among = [later, low, gone, there, high, "01NOSUCHMESSAGE00000000000"]
+
+    assert ids_of(outbox.claim(COURIER, "default", 10, among)) == [high, low]
+    assert outbox.claim(COURIER, "default", 10, among) == []
+    assert outbox.claim(COURIER, "default", 10, []) == []
+    assert ids_of(outbox.claim(COURIER, "default", 10)) == [other]
+
+
+def test_as_many_of_them_as_are_wanted(outbox: Outbox) -> None:
+    ids = [put(outbox, priority=priority) for priority in (1, 3, 2)]
+
+    assert ids_of(outbox.claim(COURIER, "default", 2, ids)) == [ids[1], ids[2]]
 
 
 def test_each_claim_has_the_message_of_its_row(outbox: Outbox) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
-from math import inf
 from typing import Any
 
 from blinker import NamedSignal
@@ -22,11 +22,11 @@ from ..outbox.hot import Row
 from ..outbox.ids import new_id
 from ..outbox.leases import Record, begun
 from ..outbox.records import Claim
-from .claiming import claim_and_hold
 from .crew import Crew
 from .daemon_pool import DaemonPool
 from .duties import Duties
 from .holding import Holding
+from .intake import Intake
 from .recorder import Recorder
 
 FLUSH_SECONDS = 2.0
@@ -55,8 +55,8 @@ _log = logging.getLogger("flask_outbox")
 class Courier:
     """Claims due messages and delivers them, until it is stopped.
 
-    `offer`, `take`, `withdraw`, `note`, `wake` and `stop` may be called from any
-    thread; the rest happens in the event loop of `run`.
+    `offer`, `take`, `withdraw`, `deliver`, `note`, `wake` and `stop` may be called from
+    any thread; the rest happens in the event loop of `run`.
     """
 
     def __init__(self, crew: Crew) -> None:
@@ -64,15 +64,17 @@ class Courier:
         self._crew = crew
         self._outbox = crew.outbox
         self._holding = Holding()
-        self.lanes = Lanes()
-        """Its lanes, once it works."""
         self._store: DaemonPool | None = None
         self._attempts: set[asyncio.Task[None]] = set()
-        self._suspects: Counter[str] = Counter()
-        self._full: set[str] = set()
+        self._intake = Intake(self.id, crew, self._holding, self.in_thread, self._start)
         self._asked_to_stop = False
         self._drains = False
         self._begins_nothing = False
+
+    @property
+    def lanes(self) -> Lanes:
+        """Its lanes, once it works."""
+        return self._intake.lanes
 
     # From any thread
 
@@ -87,7 +89,7 @@ class Courier:
             and own.open
             and not own.limits
             and self._duties.lease_holds()
-            and self._holding.offer(message_id, lane, self._places(lane))
+            and self._holding.offer(message_id, lane, self._intake.places(lane))
         )
 
     def withdraw(self, message_id: str) -> None:
@@ -97,6 +99,19 @@ class Courier:
     def take(self, held: Claim) -> None:
         """Deliver a message that was offered and is now kept under our lease."""
         self._call(self._start, held)
+
+    def deliver(self, ids: Sequence[str], timeout_seconds: float) -> None:
+        """Deliver what can leave now of these messages.
+
+        Returns once that is recorded, or the time is over. The rest leaves when it can,
+        like all that is due.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        looked: Future[None] = Future()
+        self._call(self._look_for, ids, looked)
+        with suppress(TimeoutError):
+            looked.result(timeout_seconds)
+            self._holding.wait_until_gone(ids, deadline - time.monotonic())
 
     def note(self, row: Row) -> None:
         """Add an event to a message's story soon."""
@@ -136,12 +151,13 @@ class Courier:
         self._news = asyncio.Event()
         self._stopping = asyncio.Event()
         self._opened = asyncio.Event()
-        self._claiming = asyncio.Lock()
         self._one_suspect = asyncio.Lock()
         self._recorder = Recorder(
             self._outbox, self.in_thread, self._recorded, self.emit
         )
-        self._duties = Duties(self.id, self._crew, self._holding, self._claiming, self)
+        self._duties = Duties(
+            self.id, self._crew, self._holding, self._intake.claiming, self
+        )
         self._store = DaemonPool(STORE_THREADS, "outbox-store")
         if self._asked_to_stop:
             self._stop()
@@ -167,79 +183,49 @@ class Courier:
 
     async def _work(self, ready: Callable[[], None]) -> None:
         await self._duties.enroll()
-        self.lanes = self._crew.make_lanes()
+        self._intake.lanes = self._crew.make_lanes()
         await self._duties.open(self.lanes)
-        self._opened.set()
         self.emit(events.courier_started, engine=self._crew.engine)
-        ready()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._duties.run())
-            group.create_task(self._deliver_what_is_due())
+        async with asyncio.TaskGroup() as self._working:
+            self._opened.set()
+            ready()
+            self._working.create_task(self._duties.run())
+            self._working.create_task(self._deliver_what_is_due())
             for lane in self.lanes.values():
-                group.create_task(self._duties.keep_open(lane))
+                self._working.create_task(self._duties.keep_open(lane))
 
     async def _deliver_what_is_due(self) -> None:
         while True:
             self._news.clear()
             seconds = self._crew.poll_seconds
             try:
-                await self._claim()
-                seconds = await self._seconds_to_next()
+                await self._take_up()
+                seconds = await self._intake.seconds_to_next()
             except StoreError as error:
                 self.emit(events.courier_stalled, error=error)
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(seconds, REST_SECONDS)):
                     await self._news.wait()
 
-    async def _claim(self) -> None:
-        """Take due messages in hand, as many as there are places."""
-        self._full.clear()
+    async def _take_up(self) -> None:
         await self._duties.assure_lease()
-        for name, lane in self._ways():
-            if lane.allowed_at <= self._outbox.clock():
-                await self._claim_on(name, lane)
+        await self._intake.take()
 
-    async def _claim_on(self, name: str, lane: Lane) -> None:
-        """Take what is due on the lane ``name`` in hand, to leave by ``lane``."""
-        wanted = self._holding.reserve(name, self._places(name))
-        claims: list[Claim] = []
-        if wanted:
-            async with self._claiming:
-                claims = await self.in_thread(
-                    claim_and_hold,
-                    self._outbox, self._holding, self.id, name, lane, wanted,
-                )  # fmt: skip
-        if len(claims) == wanted:
-            self._full.add(name)
-        for held in claims:
-            self._start(held)
+    def _look_for(self, ids: Sequence[str], looked: Future[None]) -> None:
+        if self._opened.is_set() and not self._stopping.is_set():
+            self._working.create_task(self._take_among(ids, looked))
+        else:
+            looked.set_result(None)
 
-    def _places(self, name: str) -> int:
-        """How many messages of a lane to hold: suspects that wait for their turn get
-        extra ones, up to as many again, so that they hold nobody else up.
-        """
-        waiting = min(self._suspects[name], self._crew.concurrency)
-        return self._crew.concurrency + waiting
-
-    async def _seconds_to_next(self) -> float:
-        """How long to rest, if nobody wakes us: until the next message comes due."""
-        seconds = self._crew.poll_seconds
-        for name, lane in self._ways():
-            if self._holding.free(name, self._places(name)):
-                seconds = min(seconds, await self._due_seconds(name, lane))
-        return seconds
-
-    async def _due_seconds(self, name: str, lane: Lane) -> float:
-        """In how many seconds the next of lane ``name`` may leave by ``lane``."""
-        due_at = await self.in_thread(self._outbox.next_due_at, name)
-        if due_at is None:
-            return inf
-        return max(float(due_at), lane.allowed_at) - self._outbox.clock()
-
-    def _ways(self) -> list[tuple[str, Lane]]:
-        """The lanes that may be emptied now, each with the one that its mail takes."""
-        ways = ((name, self.lanes.way(name)) for name in self.lanes)
-        return [(name, lane) for name, lane in ways if lane is not None]
+    async def _take_among(self, ids: Sequence[str], looked: Future[None]) -> None:
+        try:
+            await self._duties.assure_lease()
+            if not await self._intake.take_among(ids):
+                self._wake()
+        except StoreError as error:
+            self.emit(events.courier_stalled, error=error)
+        finally:
+            looked.set_result(None)
 
     def _start(self, held: Claim) -> None:
         if held.suppressed:
@@ -267,14 +253,14 @@ class Courier:
 
     async def _deliver_suspect(self, held: Claim) -> None:
         """One suspect at a time, so that the next crash has one explanation."""
-        self._suspects[held.waits_on] += 1
+        self._intake.add_suspect(held.waits_on)
         try:
             async with self._one_suspect:
                 await self._attempt(held)
         except asyncio.CancelledError:
             self._give_back(held, "its courier stopped before its turn")
         finally:
-            self._suspects[held.waits_on] -= 1
+            self._intake.remove_suspect(held.waits_on)
 
     async def _attempt(self, held: Claim) -> None:
         lane = self.lanes[held.lane]
@@ -322,7 +308,7 @@ class Courier:
     def _recorded(self, record: Record) -> None:
         """Let go of a message whose attempt is written down."""
         self._holding.remove(record.claim.id)
-        full = record.claim.waits_on in self._full
+        full = self._intake.is_full(record.claim.waits_on)
         if full or record.verdict.state is State.PENDING:
             self._wake()
 
@@ -365,7 +351,7 @@ class Courier:
                 async with asyncio.timeout(self._crew.grace_seconds * DRAIN_SHARE):
                     await self._opened.wait()
                     await self._until_nothing_is_due(working)
-        async with self._claiming:
+        async with self._intake.claiming:
             working.cancel()
         await asyncio.wait([working])
         while len(self._holding):
@@ -376,8 +362,7 @@ class Courier:
 
     async def _until_nothing_is_due(self, working: asyncio.Task[None]) -> None:
         while not working.done():
-            due = [await self._due_seconds(name, lane) for name, lane in self._ways()]
-            if min(due, default=inf) > 0:
+            if not await self._intake.anything_due():
                 return
             await asyncio.wait([working], timeout=REST_SECONDS)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class Holding:
@@ -19,6 +19,7 @@ class Holding:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._let_go = threading.Condition(self._lock)
         self._lane_of: dict[str, str] = {}
         self._times: Counter[str] = Counter()
         self._taken: Counter[str] = Counter()
@@ -54,6 +55,14 @@ class Holding:
                 self._times[message_id] -= 1
                 if not self._times[message_id]:
                     del self._lane_of[message_id], self._times[message_id]
+                    self._let_go.notify_all()
+
+    def wait_until_gone(self, ids: Collection[str], timeout_seconds: float) -> bool:
+        """Whether none of these messages was held at a moment within the time."""
+        with self._let_go:
+            return self._let_go.wait_for(
+                lambda: not any(one in self._lane_of for one in ids), timeout_seconds
+            )
 
     def close(self) -> None:
         """Accept no further offer."""

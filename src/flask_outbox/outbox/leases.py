@@ -45,13 +45,23 @@ class Record:
 
 
 def claim(
-    connection: Connection, owner: str, lane: str, limit: int, now: float
+    connection: Connection,
+    owner: str,
+    lane: str,
+    limit: int,
+    now: float,
+    among: Sequence[str] | None = None,
 ) -> list[Claim]:
     """Lease up to ``limit`` due messages of ``lane``: highest priority, then oldest.
 
-    A claim without recipients is of a message that nobody may get: it is settled.
+    With ``among``, only of those. A claim without recipients is of a message that
+    nobody may get: it is settled.
     """
-    ids = _due_ids(connection, lane, limit, now)
+    if among is None:
+        ids = _due_ids(connection, lane, limit, now)
+    else:
+        wanted = {"lane": lane, "among": among, "now": now, "wanted": limit}
+        ids = list(connection.scalars(_DUE_AMONG, wanted))
     if not ids:
         return []
     _lease.run_many(connection, [{"b_id": one, "b_owner": owner} for one in ids])
@@ -87,6 +97,18 @@ _DUE = (
     .with_for_update(skip_locked=True)
 )
 
+_DUE_AMONG = (
+    select(message.c.id)
+    .where(
+        message.c.id.in_(bindparam("among", expanding=True)),
+        message.c.state == PENDING,
+        message.c.lane == bindparam("lane"),
+        message.c.due_at <= bindparam("now"),
+    )
+    .order_by(message.c.priority.desc(), message.c.due_at)
+    .limit(bindparam("wanted"))
+    .with_for_update(skip_locked=True)
+)
 
 _NEXT_DUE = select(func.min(message.c.due_at)).where(
     message.c.state == PENDING,

@@ -92,13 +92,18 @@ class Outbox:
 
     # Delivering
 
-    def claim(self, owner: str, lane: str, limit: int) -> list[Claim]:
+    def claim(
+        self, owner: str, lane: str, limit: int, among: Sequence[str] | None = None
+    ) -> list[Claim]:
         """Lease up to ``limit`` due messages of ``lane`` to the courier ``owner``.
 
-        A claim without recipients is of a message that nobody may get: it is settled.
+        With ``among``, only of those. A claim without recipients is of a message that
+        nobody may get: it is settled.
         """
         now = self.clock()
-        return self._write(lambda conn: leases.claim(conn, owner, lane, limit, now))
+        return self._write(
+            lambda conn: leases.claim(conn, owner, lane, limit, now, among)
+        )
 
     def claim_within(
         self,
@@ -107,6 +112,7 @@ class Outbox:
         wanted: int,
         by: str,
         limits: tuple[Limit, ...],
+        among: Sequence[str] | None = None,
     ) -> tuple[list[Claim], float]:
         """Lease what is due on one lane, as much as the ``limits`` of ``by`` allow.
 
@@ -123,6 +129,7 @@ class Outbox:
                 by=by,
                 limits=limits,
                 clock=self.clock,
+                among=among,
             )
 
         return self._write(work)

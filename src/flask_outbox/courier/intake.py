@@ -1,0 +1,155 @@
+"""Intake: which due messages a courier takes in hand, and when to look again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
+from math import inf
+from typing import Any
+
+from ..lane import Lane, Lanes
+from ..outbox.records import Claim
+from .crew import Crew
+from .holding import Holding
+
+
+class Intake:
+    """Takes due messages in hand for one courier, as many as there are places.
+
+    ``start`` is called with each. ``claiming`` is held while leases are taken.
+    """
+
+    def __init__(
+        self,
+        courier_id: str,
+        crew: Crew,
+        holding: Holding,
+        in_thread: Callable[..., Awaitable[Any]],
+        start: Callable[[Claim], None],
+    ) -> None:
+        self.lanes = Lanes()
+        self.claiming = asyncio.Lock()
+        self._id = courier_id
+        self._crew = crew
+        self._outbox = crew.outbox
+        self._holding = holding
+        self._in_thread = in_thread
+        self._start = start
+        self._suspects: Counter[str] = Counter()
+        self._full: set[str] = set()
+
+    def places(self, name: str) -> int:
+        """How many messages of a lane to hold: suspects that wait for their turn get
+        extra ones, up to as many again, so that they hold nobody else up.
+        """
+        waiting = min(self._suspects[name], self._crew.concurrency)
+        return self._crew.concurrency + waiting
+
+    def add_suspect(self, name: str) -> None:
+        """Count a suspect of the lane ``name`` that waits for its turn."""
+        self._suspects[name] += 1
+
+    def remove_suspect(self, name: str) -> None:
+        """Count it no more."""
+        self._suspects[name] -= 1
+
+    def is_full(self, name: str) -> bool:
+        """Whether more may be due on a lane than there were places for."""
+        return name in self._full
+
+    async def take(self) -> None:
+        """Take due messages in hand."""
+        self._full.clear()
+        for name, lane in self._allowed_ways():
+            wanted, claimed = await self._claim(name, lane)
+            if claimed == wanted:
+                self._full.add(name)
+
+    async def take_among(self, ids: Sequence[str]) -> bool:
+        """Take in hand what is due of ``ids``; whether that were all of them.
+
+        On a lane where more is due than there are places nothing is: there the outbox
+        says what comes next. So `take` should look at what is left.
+        """
+        taken = 0
+        for name, lane in self._allowed_ways():
+            if not self.is_full(name):
+                _, claimed = await self._claim(name, lane, ids)
+                taken += claimed
+        return taken == len(ids)
+
+    async def seconds_to_next(self) -> float:
+        """How long to rest, if nobody wakes us: until the next message comes due."""
+        free = [
+            (name, lane)
+            for name, lane in self._ways()
+            if self._holding.free(name, self.places(name))
+        ]
+        due = [await self._due_seconds(name, lane) for name, lane in free]
+        return min([self._crew.poll_seconds, *due])
+
+    async def anything_due(self) -> bool:
+        """Whether a message is due that could leave now."""
+        due = [await self._due_seconds(name, lane) for name, lane in self._ways()]
+        return min(due, default=inf) <= 0
+
+    async def _claim(
+        self, name: str, lane: Lane, among: Sequence[str] | None = None
+    ) -> tuple[int, int]:
+        """Take what is due on the lane ``name`` in hand, to leave by ``lane``.
+
+        Answers how many there was room for, and how many were taken.
+        """
+        claims: list[Claim] = []
+        async with self.claiming:
+            wanted = self._holding.reserve(name, self.places(name))
+            if wanted:
+                claims = await self._in_thread(
+                    self._claim_and_hold, name, lane, wanted, among
+                )
+        for held in claims:
+            self._start(held)
+        return wanted, len(claims)
+
+    def _claim_and_hold(
+        self, name: str, lane: Lane, wanted: int, among: Sequence[str] | None
+    ) -> list[Claim]:
+        """Claim for reserved places: they are filled or free when this is over."""
+        claims: list[Claim] = []
+        try:
+            claims = self._claim_within_limits(name, lane, wanted, among)
+        finally:
+            self._holding.fill(name, wanted, [held.id for held in claims])
+        if lane.name == name:
+            return claims
+        return [replace(held, lane=lane.name, instead_of=name) for held in claims]
+
+    def _claim_within_limits(
+        self, name: str, lane: Lane, wanted: int, among: Sequence[str] | None
+    ) -> list[Claim]:
+        if not lane.limits:
+            return self._outbox.claim(self._id, name, wanted, among)
+        claims, lane.allowed_at = self._outbox.claim_within(
+            self._id, name, wanted, lane.name, lane.limits, among
+        )
+        return claims
+
+    def _ways(self) -> list[tuple[str, Lane]]:
+        """The lanes that may be emptied now, each with the one that its mail takes."""
+        ways = ((name, self.lanes.way(name)) for name in self.lanes)
+        return [(name, lane) for name, lane in ways if lane is not None]
+
+    def _allowed_ways(self) -> Iterator[tuple[str, Lane]]:
+        """Those of them whose limits allow a message at this moment."""
+        for name, lane in self._ways():
+            if lane.allowed_at <= self._outbox.clock():
+                yield name, lane
+
+    async def _due_seconds(self, name: str, lane: Lane) -> float:
+        """In how many seconds the next of lane ``name`` may leave by ``lane``."""
+        due_at = await self._in_thread(self._outbox.next_due_at, name)
+        if due_at is None:
+            return inf
+        return max(float(due_at), lane.allowed_at) - self._outbox.clock()
