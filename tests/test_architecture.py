@@ -65,6 +65,8 @@ FLOORS = {
 
 WEB_FLOOR = 7
 WEB = {"flask", "werkzeug", "click"}
+CELERY = {"celery", "kombu", "billiard", "amqp"}
+CELERY_PACKAGE = "engines"
 
 FILE_LINES = 400
 FUNCTION_LINES = 40
@@ -194,10 +196,7 @@ def import_faults(root: Path) -> list[str]:
 
 def _fault(name: str, floor: int, one: Import) -> str | None:
     if not one.ours:
-        top = one.target.partition(".")[0]
-        if floor < WEB_FLOOR and top in WEB:
-            return f"imports {top}: only floor {WEB_FLOOR} and above may"
-        return None
+        return _foreign_fault(name, floor, one.target.partition(".")[0])
     other = floor_of(one.target)
     if other is None:
         return f"imports {one.target}, which has no floor"
@@ -205,6 +204,14 @@ def _fault(name: str, floor: int, one: Import) -> str | None:
         return f"imports {one.target} on floor {other}: an upward arrow"
     if other == floor and not _neighbours(name, one.target):
         return f"imports {one.target} on its own floor, from another package"
+    return None
+
+
+def _foreign_fault(name: str, floor: int, top: str) -> str | None:
+    if floor < WEB_FLOOR and top in WEB:
+        return f"imports {top}: only floor {WEB_FLOOR} and above may"
+    if top in CELERY and name.partition(".")[0] != CELERY_PACKAGE:
+        return f"imports {top}: only {CELERY_PACKAGE} may"
     return None
 
 
@@ -326,7 +333,7 @@ def faults_of(tmp_path: Path, **changed: str) -> list[str]:
     """The faults of the good tree after files were changed: ``outbox_store="…"``."""
     paths = {
         path.removesuffix(".py").replace("/", "_"): path
-        for path in [*GOOD, "lane.py", "attempt.py", "utils.py"]
+        for path in [*GOOD, "lane.py", "attempt.py", "engines/celery.py", "utils.py"]
     }
     files = GOOD | {paths[name]: text for name, text in changed.items()}
     return import_faults(tree(tmp_path, files))
@@ -394,6 +401,14 @@ def test_flask_below_its_floor_is_found(tmp_path: Path, text: str) -> None:
     (fault,) = faults_of(tmp_path, outbox_store=text)
     assert fault.startswith("outbox.store:1 (floor 3) imports ")
     assert fault.endswith(": only floor 7 and above may")
+
+
+def test_celery_outside_its_engine_is_found(tmp_path: Path) -> None:
+    late = "def f():\n    from celery.signals import worker_ready"
+    assert faults_of(tmp_path, extension=late) == [
+        "extension:2 (floor 8) imports celery: only engines may"
+    ]
+    assert faults_of(tmp_path, engines_celery="import celery, kombu") == []
 
 
 def test_a_similar_name_is_not_flask(tmp_path: Path) -> None:

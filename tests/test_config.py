@@ -124,7 +124,7 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
         ["s1", "", 5, DKIM, ["s1"], [{}], [{**DKIM, "key": None}], [DKIM, DKIM]],
     ),
     "OUTBOX_URL": (TEXT, NO_TEXT),
-    "OUTBOX_ENGINE": _words("thread", "external"),
+    "OUTBOX_ENGINE": _words("thread", "external", "celery"),
     "OUTBOX_DURABILITY": _words("full", "process"),
     "OUTBOX_CONCURRENCY": _whole(1, 1_000),
     "OUTBOX_LEASE_SECONDS": (SECONDS, NO_SECONDS),

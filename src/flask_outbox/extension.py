@@ -8,10 +8,11 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from email.message import Message as StandardMessage
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from .handover import Wishes
 from .message import AddressLike, Message
 from .outbox.dialects import check_url
 from .outbox.records import MessageRecord, Receipt, Suppression
+from .relay import Relay
 from .runtime import Runtime
 from .uwsgi_threads import refuse_without_threads
 
@@ -60,6 +62,8 @@ class Installed:
         Signer(settings.dkim_keys)
         if settings.engine == "thread":
             refuse_without_threads()
+        elif settings.engine == "celery":
+            _celery_engine().join(app)
 
     @property
     def runtime(self) -> Runtime:
@@ -76,7 +80,17 @@ class Installed:
             logs.say_where_mail_stays(settings.url, testing=self._app.testing)
         if settings.debug:
             logs.show_dialogues()
-        return Runtime(settings, self._app, idle=self._app.testing)
+        return Runtime(
+            settings,
+            self._app,
+            idle=self._app.testing,
+            make_relay=self._relay_maker(settings.engine),
+        )
+
+    def _relay_maker(self, engine: str) -> Callable[[Runtime], Relay] | None:
+        if engine == "celery":
+            return partial(_celery_engine().make_relay, self._app)
+        return None
 
     def _settings(self, folder: str) -> Settings:
         return Settings.read(
@@ -300,6 +314,18 @@ def _mount_dashboard(app: Flask, path: str) -> None:
     from .dashboard import mount
 
     mount(app, path)
+
+
+def _celery_engine() -> Any:
+    """The only part that knows Celery, imported where it is wanted."""
+    try:
+        from .engines import celery
+    except ImportError as error:
+        raise ConfigError(
+            "OUTBOX_ENGINE = 'celery' needs the package celery: install it with "
+            'pip install "flask-outbox[celery]".'
+        ) from error
+    return celery
 
 
 def _begin_request() -> None:

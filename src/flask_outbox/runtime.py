@@ -62,6 +62,7 @@ class Runtime:
         self.crew = self._make_crew(sender)
         self._sender = sender
         self._works_here = settings.engine == "thread" and not idle
+        self._works_elsewhere = settings.engine != "thread" and not idle
         self._starting = threading.Lock()
         self._thread: CourierThread | None = None
         self._ends_at_exit = False
@@ -147,7 +148,7 @@ class Runtime:
 
         Where no courier works by itself, one works for as long as this takes.
         """
-        if self._thread is not None or self.settings.engine == "external":
+        if self._thread is not None or self._works_elsewhere:
             return self._wait_until_drained(timeout_seconds)
         try:
             self.start()
@@ -173,6 +174,22 @@ class Runtime:
         if self._works_here and (self._thread is None or not self._thread.alive):
             with suppress(RuntimeError):  # too late: what is kept goes out next time
                 self.start()
+
+    def deliver(self, ids: Sequence[str], timeout_seconds: float) -> None:
+        """Have this process's courier deliver what can leave now of these messages.
+
+        Returns once that is recorded, or the time is over.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        self.start()
+        thread = self._thread
+        if thread is not None and thread.wait_until_ready(timeout_seconds):
+            thread.courier.deliver(ids, deadline - time.monotonic())
+
+    def sweep(self) -> None:
+        """See that this process has a courier, and have it look at the outbox now."""
+        self.start()
+        self._wake()
 
     def stop(self, *, drain: bool = False) -> None:
         """Stop this process's courier: finish what was begun, give the rest back."""

@@ -71,6 +71,13 @@ def test_under_testing_a_courier_works_for_as_long_as_it_takes(make_site: MakeSi
     )
 
 
+def test_under_testing_one_works_whatever_the_engine_is(make_site: MakeSite):
+    site = make_site(TESTING=True, OUTBOX_ENGINE="external")
+    receipt = site.send()
+    assert site.mail.drain(10) is True
+    assert site.get(receipt).state is State.SENT
+
+
 def test_stop_finishes_what_was_begun_and_a_later_send_starts_anew(
     site: Site, server: JournalSmtp
 ):

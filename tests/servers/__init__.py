@@ -6,6 +6,7 @@
                         to drop or to go down while it runs
 `scripted_smtp`         plays a script, byte for byte, and records what it was told
 `postfix`               a Postfix of the tests' own, which relays what it takes
+`brokers`               a Redis and a RabbitMQ of the tests' own, which can be killed
 `tls`                   a certificate authority of the tests' own
 ======================  ===========================================================
 """

@@ -23,6 +23,14 @@ PATIENCE_SECONDS = 60.0
 """A message that has been due for longer than this is waiting for something."""
 
 
+_STARTS = {
+    "thread": "the app or 'flask outbox worker'",
+    "external": "'flask outbox worker'",
+    "celery": "a worker of the app's Celery app",
+}
+"""What to start where no courier works, by the engine."""
+
+
 @click.command()
 @json_option
 @click.pass_context
@@ -50,10 +58,9 @@ def _problems(found: Status, settings: Settings, now: datetime) -> Iterator[str]
     in_hand = sum(one.leased for one in found.couriers if one.alive)
     waiting = found.due + found.counts[State.LEASED] - in_hand
     if waiting > 0 and not any(one.alive for one in found.couriers):
-        start = "start the app or" if settings.engine == "thread" else "start"
         yield (
             f"No courier is alive to deliver {counted(waiting, 'message')}: "
-            f"{start} 'flask outbox worker'."
+            f"start {_STARTS[settings.engine]}."
         )
     for one in standings(settings, found.lanes):
         if one.leaves_by is None:

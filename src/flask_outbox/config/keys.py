@@ -260,12 +260,13 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(
         "OUTBOX_ENGINE",
-        "'thread' or 'external'",
+        "'thread', 'external' or 'celery'",
         "thread",
         "Where couriers run: in a "
-        "background thread of each process that sends, or only in "
-        "``flask outbox worker``.",
-        as_choice("thread", "external"),
+        "background thread of each process that sends, only in "
+        "``flask outbox worker``, or in the workers of the app's own Celery app "
+        "(:doc:`/celery`; needs ``flask-outbox[celery]``).",
+        as_choice("thread", "external", "celery"),
     ),
     Key(
         "OUTBOX_DURABILITY",

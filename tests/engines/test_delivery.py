@@ -1,0 +1,57 @@
+"""Mail through Celery's workers: each pool, on RabbitMQ and on Redis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.servers import JournalSmtp
+
+from .conftest import Config, StartWorker, shop
+
+MAILS = 30
+
+QUORUM = {
+    "task_default_queue": "quorum",
+    "task_default_queue_type": "quorum",
+    "task_default_exchange_type": "topic",
+    "worker_detect_quorum_queues": True,
+}
+"""Quorum queues, as Celery's documentation sets them up."""
+
+
+@pytest.mark.parametrize(
+    ("pool", "broker", "changes"),
+    [
+        pytest.param("prefork", "redis", {}, id="prefork-redis"),
+        pytest.param("prefork", "rabbitmq", QUORUM, id="prefork-rabbitmq-quorum"),
+        pytest.param("threads", "rabbitmq", {}, id="threads-rabbitmq"),
+        pytest.param("gevent", "redis", {}, id="gevent-redis"),
+    ],
+)
+def test_workers_deliver_over_connections_that_they_keep(
+    pool: str,
+    broker: str,
+    changes: dict[str, Any],
+    config: Config,
+    start_worker: StartWorker,
+    server: JournalSmtp,
+    request: pytest.FixtureRequest,
+) -> None:
+    url = request.getfixturevalue(broker)
+    config["CELERY"] = {"broker_url": url, "task_ignore_result": True, **changes}
+    worker = start_worker(pool)
+    with shop(config) as site:
+        for number in range(MAILS):
+            site.send()
+            server.wait_for(number + 1)
+        couriers = site.status().couriers
+        assert site.runtime.drain(10.0)
+        worker.stop()
+        assert not site.status().couriers  # each has signed off
+
+    assert {one.engine for one in couriers} == {"celery"}
+    assert len(server.mails) == MAILS
+    assert server.connections_made <= len(couriers)
+    assert server.connections == 0

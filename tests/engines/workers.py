@@ -1,0 +1,67 @@
+"""Celery's own programs, as real processes: workers and beat."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.processes.running import Running
+from tests.waiting import eventually
+
+READY_SECONDS = 30.0
+"""How long a worker may take to start."""
+
+APP = "tests.engines.app"
+
+
+class Celery(Running):
+    """``celery -A tests.engines.app``; a context manager that kills it.
+
+    Celery warns of itself, and so here no warning is an error.
+    """
+
+    def __init__(self, folder: Path, config: Mapping[str, Any], *words: str) -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / "shop.json").write_text(json.dumps(config))
+        super().__init__(folder, "-W", "default", "-m", "celery", "-A", APP, *words)
+
+    def wait_for(self, words: str) -> None:
+        """Return once it has said so in its log."""
+        eventually(lambda: words in self.stderr or self._alive(), READY_SECONDS)
+
+    def stop(self) -> None:
+        """Have it shut down warmly, and return once it has."""
+        self.signal(signal.SIGTERM)
+        self.end()
+
+    def _alive(self) -> bool:
+        assert self.process.poll() is None, self.stderr
+        return False
+
+
+class Worker(Celery):
+    """A worker with the pool of that name and two slots, ready to take tasks."""
+
+    def __init__(
+        self, folder: Path, config: Mapping[str, Any], pool: str, *words: str
+    ) -> None:
+        quiet = ("--without-gossip", "--without-mingle", "-l", "INFO")
+        super().__init__(
+            folder, config, "worker", "-P", pool, "-c", "2", *quiet, *words
+        )
+        self.wait_for("ready.")
+
+    @property
+    def children(self) -> list[int]:
+        """The process ids of its pool."""
+        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in path.read_text().split()]
+
+
+def kill(pid: int) -> None:
+    """End a process as the system does that is out of memory."""
+    os.kill(pid, signal.SIGKILL)
