@@ -7,6 +7,7 @@ from .listing import list_messages
 from .pausing import pause, resume
 from .show import show
 from .status import status
+from .suppressing import suppress, suppressions, unsuppress
 from .tables import init, upgrade
 from .upkeep import prune
 from .worker import worker
@@ -15,6 +16,6 @@ __all__ = ["outbox_commands"]
 
 for command in (
     cancel, check_message, init, list_messages, pause, prune, resume, retry, show,
-    status, upgrade, worker,
+    status, suppress, suppressions, unsuppress, upgrade, worker,
 ):  # fmt: skip
     outbox_commands.add_command(command)

@@ -20,6 +20,9 @@ from .schema import suppression
 EVERYTHING = ""
 """The list of those who must not be mailed at all."""
 
+SOURCES = ("person", "api", "import")
+"""Who may say so."""
+
 ASKED_AT_ONCE = 512
 """How many addresses one statement asks for at most."""
 
@@ -35,12 +38,14 @@ def entry(
 ) -> Suppression:
     """A suppression that can be kept; ``added_at`` in epoch seconds.
 
-    Raises `MessageError` with ``address``, ``list`` or ``reason`` as its field.
+    Raises `MessageError`; its field is one of these names.
     """
     if list != EVERYTHING:
         check_label("list", list)
     if not isinstance(reason, str):
         raise MessageError("reason", f"{reason!r} is not a string.")
+    if source not in SOURCES:
+        raise MessageError("source", f"{source!r} is none of {', '.join(SOURCES)}.")
     return _record(_mailbox(address), list, storable(reason), source, added_at)
 
 
