@@ -131,7 +131,28 @@ TELLINGS: Mapping[str, tuple[str, Mapping[str, Any], str, str, str]] = {
         "",
     ),
     "cancelled": ("cancelled", {}, "A person cancelled it", "finished", ""),
+    "cancelled, in favour of another": (
+        "cancelled",
+        {"in_favour_of": "01OTHER"},
+        "Its key was handed over here too: only that other message goes out",
+        "finished",
+        "01OTHER",
+    ),
     "retried": ("retried", {}, "A person asked for it again", "waiting", ""),
+    "moved": (
+        "moved",
+        {"came_from": "sqlite:////old.db"},
+        "It moved here from sqlite:////old.db",
+        "waiting",
+        "",
+    ),
+    "stayed": (
+        "stayed",
+        {"heading_to": "sqlite:////new.db"},
+        "Its move to sqlite:////new.db was called off: it stayed here",
+        "waiting",
+        "",
+    ),
 }
 """Name → kind, detail → what happened, the background work, the output."""
 

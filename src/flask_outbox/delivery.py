@@ -17,7 +17,8 @@ class State(StrEnum):
     """Where a message, or one recipient of it, stands.
 
     *Sent* means that the next hop accepted it. *Unknown* means that the link was lost
-    after the final dot, so that nobody can know.
+    after the final dot, so that nobody can know. *Moving* is a message, never a
+    recipient, that is on its way to another outbox.
     """
 
     PENDING = "pending"
@@ -27,11 +28,12 @@ class State(StrEnum):
     UNKNOWN = "unknown"
     CANCELLED = "cancelled"
     SUPPRESSED = "suppressed"
+    MOVING = "moving"
 
     @property
     def final(self) -> bool:
         """Whether couriers are done with it; a person may still retry it."""
-        return self not in (State.PENDING, State.LEASED)
+        return self not in (State.PENDING, State.LEASED, State.MOVING)
 
 
 TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
@@ -53,9 +55,11 @@ TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
         State.UNKNOWN: frozenset({State.PENDING, State.CANCELLED, State.SENT}),
         State.CANCELLED: frozenset({State.PENDING}),
         State.SUPPRESSED: frozenset({State.PENDING}),
+        State.MOVING: frozenset(),
     }
 )
-"""Which state may follow which: the whole table, for messages and recipients alike."""
+"""Which state may follow which, for messages and recipients alike. Any but a leased
+message may also be *moving*, and is what it was once it has arrived or stayed."""
 
 
 def check_transition(message_id: str, present: State, wanted: State) -> None:

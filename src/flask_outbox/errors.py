@@ -13,7 +13,8 @@
     │   ├── SchemaError          its tables are missing or of another version
     │   ├── LeaseLost            a courier came back after its lease had passed on
     │   ├── MessageNotFound      no message has that id
-    │   └── TransitionRefused    the message's state does not allow it
+    │   ├── TransitionRefused    the message's state does not allow it
+    │   └── MoveRefused          messages cannot be moved from or to this outbox now
     ├── TransportError           mail could not leave
     │   ├── TransportDown        the transport itself is in trouble: pauses its lane
     │   └── SigningError         a message could not be signed (DKIM)
@@ -86,6 +87,10 @@ class MessageNotFound(StoreError, LookupError):
 
 class TransitionRefused(StoreError):
     """The message's present state does not allow the step that was asked for."""
+
+
+class MoveRefused(StoreError):
+    """Messages cannot be moved to that outbox; the text says why and what to do."""
 
 
 class TransportError(OutboxError):

@@ -129,6 +129,7 @@ _STANDINGS: dict[State, Callable[[Sight], str]] = {
     State.UNKNOWN: _unknown,
     State.CANCELLED: lambda _: "called off",
     State.SUPPRESSED: lambda _: "kept back",
+    State.MOVING: lambda _: "on its way to another outbox",
 }
 
 Look = tuple[Light, str]

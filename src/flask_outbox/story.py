@@ -163,6 +163,21 @@ def _rescued(detail: Mapping[str, Any]) -> Telling:
     return what, afterwards[detail["state"]], ""
 
 
+def _cancelled(detail: Mapping[str, Any]) -> Telling:
+    what = "A person cancelled it"
+    if "in_favour_of" in detail:
+        what = "Its key was handed over here too: only that other message goes out"
+    return what, "finished", detail.get("in_favour_of", "")
+
+
+def _moved(detail: Mapping[str, Any]) -> Telling:
+    return f"It moved here from {detail['came_from']}", "", ""
+
+
+def _stayed(detail: Mapping[str, Any]) -> Telling:
+    return f"Its move to {detail['heading_to']} was called off: it stayed here", "", ""
+
+
 def _plain(what: str, background: str) -> Callable[[Mapping[str, Any]], Telling]:
     return lambda detail: (what, background, "")
 
@@ -178,8 +193,10 @@ _TELLINGS: Mapping[str, Callable[[Mapping[str, Any]], Telling]] = {
     "suppressed": _suppressed,
     "rescued": _rescued,
     "resent": _plain("Its wait as unknown is over: it is sent once more", "waiting"),
-    "cancelled": _plain("A person cancelled it", "finished"),
+    "cancelled": _cancelled,
     "retried": _plain("A person asked for it again", "waiting"),
+    "moved": _moved,
+    "stayed": _stayed,
 }
 
 

@@ -38,12 +38,15 @@ class Home(Protocol):
 
 
 @contextmanager
-def opened(name: str, folder: Path) -> Iterator[Home]:
-    """The home ``name``; skips where it is absent, fails where it is required."""
+def opened(name: str, folder: Path, purpose: str = "test") -> Iterator[Home]:
+    """The home ``name``; skips where it is absent, fails where it is required.
+
+    Two of one server that are open at once need a ``purpose`` of their own.
+    """
     if name == "sqlite":
         yield SqliteHome(folder)
         return
-    with _server(name) as server, ServerHome(server).kept() as home:
+    with _server(name) as server, ServerHome(server, purpose).kept() as home:
         yield home
 
 
@@ -101,9 +104,9 @@ class SqliteHome:
 class ServerHome:
     """One database of a server, kept open, and emptied before each test."""
 
-    def __init__(self, server: Engine) -> None:
+    def __init__(self, server: Engine, purpose: str) -> None:
         self._server = server
-        self._name = f"outbox_test_{os.getpid()}"
+        self._name = f"outbox_{purpose}_{os.getpid()}"
         self._outbox = Database(_named(server.url, self._name))
 
     @contextmanager

@@ -4,6 +4,7 @@ from .changes import cancel, retry
 from .check import check_message
 from .group import outbox_commands
 from .listing import list_messages
+from .moving import move
 from .pausing import pause, resume
 from .show import show
 from .status import status
@@ -15,7 +16,7 @@ from .worker import worker
 __all__ = ["outbox_commands"]
 
 for command in (
-    cancel, check_message, init, list_messages, pause, prune, resume, retry, show,
-    status, suppress, suppressions, unsuppress, upgrade, worker,
+    cancel, check_message, init, list_messages, move, pause, prune, resume, retry,
+    show, status, suppress, suppressions, unsuppress, upgrade, worker,
 ):  # fmt: skip
     outbox_commands.add_command(command)

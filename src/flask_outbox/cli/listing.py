@@ -46,6 +46,9 @@ def list_messages(
             say(f"\nOlder ones: --before {found[-1].id}")
     else:
         say("There are no messages.")
+    if not as_json:
+        for batch in outbox.moves():
+            say(f"\n{batch}")
 
 
 def _row(one: Summary, now: float) -> tuple[str, ...]:

@@ -69,6 +69,9 @@ def _problems(found: Status, settings: Settings, now: datetime) -> Iterator[str]
                 f"app has the name {one.name!r}. Name one so in MAIL_TRANSPORTS, or "
                 "cancel what waits for it."
             )
+    for batch in found.moves:
+        if (now - batch.departed_at).total_seconds() > PATIENCE_SECONDS:
+            yield str(batch)
     if found.oldest_due_at is not None:
         seconds = (now - found.oldest_due_at).total_seconds()
         if seconds > PATIENCE_SECONDS:

@@ -4,7 +4,7 @@ from .convert import LOCAL
 from .dkim import DkimKey
 from .key import Key
 from .keys import KEYS
-from .settings import Settings
+from .settings import Settings, placed
 from .smtp import SmtpSettings
 from .transports import DEFAULT, TransportSettings, listed
 
@@ -18,4 +18,5 @@ __all__ = [
     "SmtpSettings",
     "TransportSettings",
     "listed",
+    "placed",
 ]

@@ -98,12 +98,12 @@ class Settings:
             ascii_attachments=values["MAIL_ASCII_ATTACHMENTS"],
             dkim_keys=values["MAIL_DKIM_KEYS"],
             debug=bool(values["MAIL_DEBUG"]),
-            url=_placed(values["OUTBOX_URL"] or default_url, folder),
+            url=placed(values["OUTBOX_URL"] or default_url, folder),
         )
         return cls(**own)
 
 
-def _placed(url: str, folder: str) -> str:
+def placed(url: str, folder: str) -> str:
     """``url`` with the path of an SQLite file made absolute."""
     kind, found, path = url.partition(":///")
     relative = found and path and not path.startswith((":memory:", "file:", "?"))

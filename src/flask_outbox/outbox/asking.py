@@ -16,6 +16,7 @@ from ..story import Event, Stored, tell
 from .couriers import is_gone
 from .records import (
     Attempt,
+    Batch,
     CourierRecord,
     LaneRecord,
     MessageRecord,
@@ -23,7 +24,17 @@ from .records import (
     Status,
     Summary,
 )
-from .schema import LEASED, PENDING, content, courier, event, lane, message, recipient
+from .schema import (
+    LEASED,
+    PENDING,
+    content,
+    courier,
+    departure,
+    event,
+    lane,
+    message,
+    recipient,
+)
 
 
 def moment(at: float) -> datetime:
@@ -167,6 +178,7 @@ def status(connection: Connection, now: float) -> Status:
         oldest_due_at=None if oldest is None else moment(oldest),
         lanes=tuple(lanes(connection, now)),
         couriers=couriers(connection, now),
+        moves=tuple(moves(connection)),
     )
 
 
@@ -245,6 +257,30 @@ def body(connection: Connection, message_id: str) -> bytes | None:
     return connection.scalar(
         select(content.c.body).where(content.c.message_id == message_id)
     )
+
+
+def moves(connection: Connection) -> list[Batch]:
+    """The batches that have departed, and are not known to have arrived."""
+    rows = connection.execute(
+        select(
+            *departure.c["move", "batch"],
+            func.min(departure.c.heading_to).label("heading_to"),
+            func.min(departure.c.departed_at).label("departed_at"),
+            func.count().label("messages"),
+        )
+        .group_by(departure.c.move, departure.c.batch)
+        .order_by(departure.c.move, departure.c.batch)
+    )
+    return [
+        Batch(
+            move=row.move,
+            number=row.batch,
+            heading_to=row.heading_to,
+            departed_at=moment(row.departed_at),
+            messages=row.messages,
+        )
+        for row in rows
+    ]
 
 
 def anything_due(

@@ -39,36 +39,36 @@ _DRIVERS = {
 """Backend → the driver that is used, and the extra that brings it."""
 
 
-def parse_url(url: str) -> URL:
-    """``OUTBOX_URL`` with its driver. Raises `ConfigError` that says what to set."""
+def parse_url(url: str, given_as: str = "OUTBOX_URL") -> URL:
+    """The URL with its driver. Raises `ConfigError` that says what to set."""
     try:
         parsed = make_url(url)
     except (exc.ArgumentError, ValueError) as error:
         raise ConfigError(
-            f"OUTBOX_URL is not a database URL: {error}. It looks like "
+            f"{given_as} is not a database URL: {error}. It looks like "
             '"sqlite:////var/lib/app/outbox.db" or "postgresql://user@host/name".'
         ) from error
     backend, _, driver = parsed.drivername.partition("+")
     if backend not in _DRIVERS:
         known = ", ".join(_DRIVERS)
         raise ConfigError(
-            f"OUTBOX_URL begins with {backend!r}: the outbox is kept in one of {known}."
+            f"{given_as} begins with {backend!r}: the outbox is kept in one of {known}."
         )
     if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise ConfigError(
-            "OUTBOX_URL names an SQLite database in memory, which loses all mail when "
+            f"{given_as} names an SQLite database in memory, which loses all mail when "
             "the process ends. Name a file, in tests one in a temporary folder."
         )
     return parsed if driver else parsed.set(drivername=_DRIVERS[backend][0])
 
 
-def check_url(url: str) -> None:
+def check_url(url: str, given_as: str = "OUTBOX_URL") -> None:
     """Raise `ConfigError` unless ``url`` names a database that could be opened."""
-    parsed = parse_url(url)
+    parsed = parse_url(url, given_as)
     try:
         parsed.get_dialect().import_dbapi()
     except (exc.NoSuchModuleError, ModuleNotFoundError) as error:
-        raise _no_driver(parsed) from error
+        raise _no_driver(parsed, given_as) from error
 
 
 def shown_url(url: str | URL) -> str:
@@ -85,10 +85,10 @@ def open_engine(url: URL, durability: str) -> Engine:
         raise _no_driver(url) from error
 
 
-def _no_driver(url: URL) -> ConfigError:
+def _no_driver(url: URL, given_as: str = "OUTBOX_URL") -> ConfigError:
     extra = _DRIVERS[url.get_backend_name()][1]
     return ConfigError(
-        f"OUTBOX_URL asks for {url.drivername}, and that driver is not installed: "
+        f"{given_as} asks for {url.drivername}, and that driver is not installed: "
         f"pip install 'flask-outbox[{extra}]' brings {extra}'s."
     )
 
@@ -249,8 +249,10 @@ _ADVICE = {
     "not a database": "The file is not an SQLite database: look at OUTBOX_URL.",
     "unable to open": "Its folder must exist and be writable.",
     "refused": "Is the database server running?",
-    "authentication": "Look at the user and password in OUTBOX_URL.",
-    "access denied": "Look at the user and password in OUTBOX_URL.",
+    "authentication": "Look at the user and password in its URL.",
+    "access denied": "Look at the user and password in its URL.",
+    "max_allowed_packet": "A message is larger than the server's max_allowed_packet: "
+    "raise that.",
 }
 
 _LOST = ("closed the connection", "lost connection", "connection is lost")

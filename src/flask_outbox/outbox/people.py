@@ -23,6 +23,7 @@ def cancel(connection: Connection, message_id: str, now: float) -> None:
             f"Message {message_id} is being delivered at this moment and cannot be "
             "cancelled. If the attempt is put off, cancel it then."
         )
+    _refuse_moving(message_id, state)
     if state not in (State.PENDING, State.UNKNOWN):
         raise TransitionRefused(
             f"Message {message_id} is {state}: there is nothing to cancel."
@@ -43,6 +44,7 @@ def retry(connection: Connection, message_id: str, now: float, patience: float) 
         )
     if state == State.LEASED:
         raise TransitionRefused(f"Message {message_id} is being delivered right now.")
+    _refuse_moving(message_id, state)
     kept = select(content.c.message_id).where(content.c.message_id == message_id)
     if connection.scalar(kept) is None:
         raise TransitionRefused(
@@ -83,6 +85,14 @@ def _locked(connection: Connection, message_id: str) -> State:
     if state is None:
         raise not_found(message_id)
     return State(state)
+
+
+def _refuse_moving(message_id: str, state: State) -> None:
+    if state == State.MOVING:
+        raise TransitionRefused(
+            f"Message {message_id} is on its way to another outbox: 'flask outbox "
+            "status' says where. Ask for it there once it has arrived."
+        )
 
 
 def not_found(message_id: str) -> MessageNotFound:

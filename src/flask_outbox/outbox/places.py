@@ -32,15 +32,24 @@ def check_place(database: Database, connection: Connection) -> None:
     place = database.url.render_as_string()
     if connection.info.get(_FOUND) == place:
         return
+    if not _leads_to(database, connection):
+        raise _elsewhere(database, connection)
+    connection.info[_FOUND] = place
+
+
+def same_place(one: Database, other: Database) -> bool:
+    """Whether two URLs lead to the same tables."""
+    with other.reading() as connection:
+        return _leads_to(one, connection)
+
+
+def _leads_to(database: Database, connection: Connection) -> bool:
     family = _family(connection.engine.url.get_backend_name())
-    same = family == _family(database.url.get_backend_name()) and (
+    return family == _family(database.url.get_backend_name()) and (
         _same_file(database, connection)
         if family == "sqlite"
         else _same_server(database, connection, family)
     )
-    if not same:
-        raise _elsewhere(database, connection)
-    connection.info[_FOUND] = place
 
 
 def _family(backend: str) -> str:

@@ -30,7 +30,7 @@ class Pruned:
 def prune(connection: Connection, bodies_before: float, rows_before: float) -> Pruned:
     """One step: content of messages finished by ``bodies_before``, rows likewise.
 
-    What is *unknown* waits for a person and is never pruned.
+    What is *unknown* waits for a person and is never pruned, nor is what is *moving*.
     """
     bodies = _finished(connection, bodies_before, with_content=True)
     connection.execute(delete(content).where(content.c.message_id.in_(bodies)))
@@ -63,7 +63,8 @@ def _finished(
 
 def _which(before: float, *, with_content: bool) -> Select[tuple[str]]:
     wanted = select(message.c.id).where(
-        message.c.finished_at < before, message.c.state != State.UNKNOWN.value
+        message.c.finished_at < before,
+        message.c.state.not_in((State.UNKNOWN.value, State.MOVING.value)),
     )
     if with_content:
         wanted = wanted.join(content, content.c.message_id == message.c.id)

@@ -183,6 +183,25 @@ class LaneRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages that have departed to another outbox, and may have arrived there."""
+
+    move: str
+    number: int
+    heading_to: str
+    """That outbox's URL, without its password."""
+    departed_at: datetime
+    messages: int
+
+    def __str__(self) -> str:
+        are = "message is" if self.messages == 1 else "messages are"
+        return (
+            f"{self.messages:,} {are} half moved to {self.heading_to}: run 'flask "
+            f"outbox move --to {self.heading_to}' again."
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The outbox at a glance."""
 
@@ -193,3 +212,5 @@ class Status:
     lanes: tuple[LaneRecord, ...]
     """Those that are paused, or on which messages wait."""
     couriers: tuple[CourierRecord, ...]
+    moves: tuple[Batch, ...] = ()
+    """What is half moved to another outbox."""

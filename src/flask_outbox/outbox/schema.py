@@ -219,6 +219,36 @@ courier = Table(
 """Heartbeats. A message's lease runs as long as its owner's ``lease_until``."""
 
 
+departure = Table(
+    "outbox_departure",
+    metadata,
+    Column(
+        "message_id",
+        _Id,
+        ForeignKey("outbox_message.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("move", _Id, nullable=False),
+    Column("batch", Integer, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("heading_to", _Long, nullable=False),
+    Column("departed_at", Double, nullable=False),
+    **OPTIONS,
+)
+"""The messages that are *moving*: the state that each had, and where it is going."""
+
+arrival = Table(
+    "outbox_arrival",
+    metadata,
+    Column("move", _Id, primary_key=True),
+    Column("batch", Integer, nullable=False),
+    Column("came_from", _Long, nullable=False),
+    Column("begun_at", Double, nullable=False),
+    **OPTIONS,
+)
+"""The moves to this outbox, and the number of the last batch of each that is here."""
+
+
 def add_tables(target: MetaData) -> None:
     """Put the outbox's tables into the app's own metadata, for its own migrations.
 

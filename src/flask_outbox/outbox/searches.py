@@ -66,6 +66,7 @@ class Tab(StrEnum):
     UNKNOWN = "unknown"
     CANCELLED = "cancelled"
     SUPPRESSED = "suppressed"
+    MOVING = "moving"
 
     @property
     def state(self) -> State:

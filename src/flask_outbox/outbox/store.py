@@ -16,6 +16,7 @@ from ..message import AddressLike
 from ..rate import Limit
 from . import (
     asking,
+    conflicts,
     counting,
     couriers,
     enqueue,
@@ -28,11 +29,12 @@ from . import (
     searching,
     suppressions,
 )
-from .database import Conflict, Database
+from .database import Database
 from .hot import Row
 from .leases import Record
 from .pruning import Pruned
 from .records import (
+    Batch,
     Claim,
     LaneRecord,
     MessageRecord,
@@ -48,11 +50,6 @@ from .suppressions import EVERYTHING
 T = TypeVar("T")
 
 
-CONFLICTS = 3
-"""How often a transaction makes way for another before it is an error: each time it
-does, that other one has come to its end."""
-
-
 class Outbox:
     """The durable store of messages. Safe to share between threads.
 
@@ -66,13 +63,7 @@ class Outbox:
         self.clock = clock or database.now
 
     def _write(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` in a transaction, again where somebody else was in its way."""
-        for _ in range(CONFLICTS):
-            try:
-                return self.database.write(work)
-            except Conflict:
-                continue
-        return self.database.write(work)
+        return conflicts.write(self.database, work)
 
     # Handing over
 
@@ -361,6 +352,11 @@ class Outbox:
         """
         with self.database.reading() as connection:
             return asking.status(connection, self.clock())
+
+    def moves(self) -> Sequence[Batch]:
+        """What is half moved from here to other outboxes, batch by batch."""
+        with self.database.reading() as connection:
+            return asking.moves(connection)
 
     # Keeping house
 

@@ -175,11 +175,35 @@ def upgrade() -> None:
         ["address", "message_id"],
         unique=False,
     )
+    op.create_table(
+        "outbox_departure",
+        sa.Column("message_id", sa.String(length=26), nullable=False),
+        sa.Column("move", sa.String(length=26), nullable=False),
+        sa.Column("batch", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("heading_to", Long, nullable=False),
+        sa.Column("departed_at", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["message_id"], ["outbox_message.id"], ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("message_id"),
+        **OPTIONS,
+    )
+    op.create_table(
+        "outbox_arrival",
+        sa.Column("move", sa.String(length=26), nullable=False),
+        sa.Column("batch", sa.Integer(), nullable=False),
+        sa.Column("came_from", Long, nullable=False),
+        sa.Column("begun_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("move"),
+        **OPTIONS,
+    )
 
 
 def downgrade() -> None:
     """Drop them, and all mail with them."""
     for table in (
-        "recipient", "event", "content", "message", "suppression", "lane", "courier",
+        "arrival", "departure", "recipient", "event", "content", "message",
+        "suppression", "lane", "courier",
     ):  # fmt: skip
         op.drop_table(f"outbox_{table}")

@@ -1,0 +1,130 @@
+"""Journey: what one ``flask outbox move`` does between its start and its end."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+
+from ..errors import OutboxUnavailable
+from ..outbox.carrying import Carried
+from ..outbox.moving import Left, Move
+from ..outbox.store import Outbox
+from ..words import counted
+
+LOOK_SECONDS = 0.2
+"""How often it looks for messages that came, or that came back from a courier."""
+
+RETRY_SECONDS = 1.0
+"""How soon an outbox that is out of reach is tried again."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Journey:
+    """Carries what it can, then waits for what is being delivered, or follows.
+
+    ``hold`` says that what a dead courier may have sent is held for a person.
+    """
+
+    def __init__(
+        self, move: Move, source: Outbox, wait_seconds: float, *, hold: bool
+    ) -> None:
+        self.carried = Carried()
+        self.left = Left(0, 0, 0, 0)
+        """What was left behind in the end."""
+        self.ended = ""
+        """``"empty"``, ``"waited"`` for long enough, or the signal's name."""
+        self._move = move
+        self._source = source
+        self._wait_seconds = wait_seconds
+        self._hold = hold
+        self._stopped = threading.Event()
+
+    def run(self, *, follow: bool) -> None:
+        """Carry until nothing is left, or until a signal comes; a batch is finished."""
+        with self._obeying():
+            self._carry_rules()
+            self._carry_first()
+            if follow:
+                self._follow()
+            else:
+                self._wait_for_couriers()
+            self._carry_rules()
+        self._move.end()
+        self.left = self._move.left()
+        self.ended = self.ended or ("waited" if self.left.messages else "empty")
+
+    def _carry_rules(self) -> None:
+        """Carry what holds for mail, before the mail that it holds for."""
+        self._move.carry_lanes()
+        self._move.carry_suppressions()
+
+    def _carry_first(self) -> None:
+        """Carry what there is, with a progress bar where a person looks on."""
+        if not sys.stderr.isatty():
+            self._carry()
+            return
+        expected = self._move.left().messages
+        with click.progressbar(length=expected, label="Moving", file=sys.stderr) as bar:
+            self._carry(lambda step: bar.update(step.messages))
+
+    def _carry(self, told: Callable[[Carried], None] = lambda step: None) -> None:
+        while not self._stopped.is_set() and (step := self._move.carry()):
+            self.carried += step
+            told(step)
+
+    def _wait_for_couriers(self) -> None:
+        deadline = time.monotonic() + self._wait_seconds
+        leased = self._move.left().leased
+        if leased:
+            click.echo(
+                f"Waiting up to {self._wait_seconds:g} s for "
+                f"{counted(leased, 'message')} being delivered.",
+                err=True,
+            )
+        while self._move.left().messages and time.monotonic() < deadline:
+            if self._stopped.wait(LOOK_SECONDS):
+                return
+            self._look_again()
+
+    def _follow(self) -> None:
+        click.echo("Following: Ctrl-C or SIGTERM ends it.", err=True)
+        seconds = LOOK_SECONDS
+        while not self._stopped.wait(seconds):
+            try:
+                self._look_again()
+            except OutboxUnavailable as error:
+                click.echo(f"{error} It is tried again.", err=True)
+                seconds = RETRY_SECONDS
+            else:
+                seconds = LOOK_SECONDS
+
+    def _look_again(self) -> None:
+        self._source.rescue(hold=self._hold)
+        self._carry()
+
+    @contextmanager
+    def _obeying(self) -> Iterator[None]:
+        """End after the present batch at the first signal; a second ends at once."""
+        before = {one: signal.getsignal(one) for one in SIGNALS}
+
+        def first(number: int, _frame: FrameType | None) -> None:
+            for one in SIGNALS:
+                signal.signal(one, signal.SIG_DFL)
+            self.ended = signal.Signals(number).name
+            self._stopped.set()
+
+        for one in SIGNALS:
+            signal.signal(one, first)
+        try:
+            yield
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)

@@ -1,0 +1,100 @@
+"""What tests do with a move, and what they fill an outbox with before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask_outbox.delivery import State
+from flask_outbox.outbox.carrying import Carried
+from flask_outbox.outbox.moving import Move
+from flask_outbox.outbox.store import Outbox
+from tests.outbox.making import (
+    ADA,
+    BOB,
+    CY,
+    KEPT,
+    LATER,
+    NEVER,
+    claim_one,
+    deferred,
+    ended,
+    enlist,
+    failed,
+    put,
+    sent,
+    unknown,
+)
+
+HOUR = 3_600.0
+
+
+def carry_all(move: Move) -> Carried:
+    """Carry until there is nothing left to carry, and end the move."""
+    carried = Carried()
+    while step := move.carry():
+        carried += step
+    move.end()
+    return carried
+
+
+def ids_in(outbox: Outbox) -> set[str]:
+    """All messages."""
+    return {one.id for one in outbox.list(limit=1_000)}
+
+
+def fill(outbox: Outbox) -> dict[str, str]:
+    """Put a message of each kind into the outbox; what kind → its id."""
+    now = outbox.clock()
+    enlist(outbox)
+    kinds = {name: _make(outbox, make) for name, make in _MAKERS.items()}
+    kinds["scheduled"] = put(outbox, due_at=now + HOUR, priority=7)
+    kinds["waiting"] = put(
+        outbox,
+        ADA,
+        BOB,
+        key="order-1",
+        tag="orders",
+        lane="bulk",
+        metadata='{"order":1,"für":"Ada"}',
+        subject="Grüße 🐦",
+        content=bytes(range(256)) * 10,
+        origin={"method": "POST", "route": "/order", "request_id": "r-1"},
+    )
+    kinds["cancelled"] = put(outbox, key="order-2")
+    outbox.cancel(kinds["cancelled"])
+    return kinds
+
+
+Make = Callable[[Outbox], Any]
+
+
+def _make(outbox: Outbox, make: Make) -> str:
+    """Put a message to three, and record what came of a first attempt."""
+    message_id = put(outbox, ADA, BOB, CY)
+    outbox.record([make(outbox)])
+    return message_id
+
+
+def _partly(outbox: Outbox) -> Any:
+    now = outbox.clock()
+    answers = {
+        ADA: (State.SENT, KEPT),
+        BOB: (State.FAILED, NEVER),
+        CY: (State.PENDING, LATER),
+    }
+    held = claim_one(outbox)
+    return ended(held, now, State.PENDING, answers, due_at=now + HOUR)
+
+
+_MAKERS: dict[str, Make] = {
+    "sent": lambda outbox: sent(claim_one(outbox), outbox.clock()),
+    "failed": lambda outbox: failed(claim_one(outbox), outbox.clock()),
+    "deferred": lambda outbox: deferred(
+        claim_one(outbox), outbox.clock(), outbox.clock() + HOUR
+    ),
+    "unknown": lambda outbox: unknown(
+        claim_one(outbox), outbox.clock(), outbox.clock() + HOUR
+    ),
+    "partly sent": _partly,
+}

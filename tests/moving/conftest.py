@@ -1,0 +1,103 @@
+"""An outbox to move from and one to move to, on each pair of database systems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from flask_outbox.outbox.moving import Move
+from flask_outbox.outbox.store import Outbox
+from tests.crash.child import Child
+from tests.crash.conftest import Start
+from tests.moving.places import PAIRS, place
+from tests.outbox import databases
+from tests.outbox.databases import Home
+from tests.outbox.making import Clock
+
+
+@pytest.fixture(params=PAIRS, ids="-".join)
+def pair(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """From which database system to which; a test may name others."""
+    pair: tuple[str, str] = request.param
+    return pair
+
+
+FindHome = Callable[[str], Home]
+
+
+@pytest.fixture(scope="session")
+def find_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FindHome]:
+    """Finds each database system a home, which is kept for the whole run."""
+    with ExitStack() as stack:
+
+        @cache
+        def find(name: str) -> Home:
+            folder = tmp_path_factory.mktemp("home")
+            return stack.enter_context(databases.opened(name, folder, "moving"))
+
+        yield find
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@contextmanager
+def outbox_on(home: Home, folder: Path, clock: Clock) -> Iterator[Outbox]:
+    """An outbox without messages."""
+    folder.mkdir()
+    with home.empty(folder) as database:
+        yield Outbox(database, clock)
+
+
+@pytest.fixture
+def source(
+    pair: tuple[str, str], find_home: FindHome, tmp_path: Path, clock: Clock
+) -> Iterator[Outbox]:
+    """The outbox that is moved."""
+    with outbox_on(find_home(pair[0]), tmp_path / "old", clock) as outbox:
+        yield outbox
+
+
+@pytest.fixture
+def target(
+    pair: tuple[str, str], find_home: FindHome, tmp_path: Path, clock: Clock
+) -> Iterator[Outbox]:
+    """The outbox that it is moved to."""
+    with outbox_on(find_home(pair[1]), tmp_path / "new", clock) as outbox:
+        yield outbox
+
+
+@pytest.fixture
+def urls(pair: tuple[str, str], tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """Where from and where to, for processes that are killed: without tables yet."""
+    with ExitStack() as stack:
+        here, there = (
+            stack.enter_context(place(name, role, tmp_path))
+            for name, role in zip(pair, ("old", "new"), strict=True)
+        )
+        yield here, there
+
+
+@pytest.fixture
+def move(source: Outbox, target: Outbox) -> Move:
+    """A move that may begin."""
+    move = Move(source, target)
+    move.prepare()
+    return move
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts children at their jobs; none outlives the test."""
+    with ExitStack() as stack:
+
+        def start(*job: object) -> Child:
+            return stack.enter_context(Child(*job))  # type: ignore[arg-type]
+
+        yield start

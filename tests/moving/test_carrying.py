@@ -1,0 +1,250 @@
+"""What is carried is what it was, on each pair of databases, there and back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from flask_outbox import MessageRecord
+from flask_outbox.delivery import State
+from flask_outbox.outbox import departures, moving
+from flask_outbox.outbox.carrying import PARTS
+from flask_outbox.outbox.moving import Move
+from flask_outbox.outbox.schema import metadata
+from flask_outbox.outbox.store import Outbox
+from flask_outbox.rate import Limit
+from tests.moving.carrying import HOUR, carry_all, fill, ids_in
+from tests.outbox.making import (
+    ADA,
+    BOB,
+    COURIER,
+    CY,
+    Clock,
+    claim_one,
+    content_of,
+    deferred,
+    enlist,
+    put,
+    sent,
+)
+
+
+def records(outbox: Outbox) -> dict[str, tuple[MessageRecord, bytes | None]]:
+    """All that there is to know of each message."""
+    return {one: (outbox.get(one), outbox.content(one)) for one in ids_in(outbox)}
+
+
+def steps(move: Move) -> list[int]:
+    """How many messages went in each batch, until nothing was left."""
+    return [carried.messages for carried in iter(move.carry, None)]
+
+
+def without_last_event(record: MessageRecord) -> MessageRecord:
+    return replace(record, events=record.events[:-1])
+
+
+def test_everything_is_kept(source: Outbox, target: Outbox, move: Move) -> None:
+    kinds = fill(source)
+    before = records(source)
+
+    carried = carry_all(move)
+
+    after = records(target)
+    assert after.keys() == before.keys() == set(kinds.values())
+    for message_id, (record, content) in before.items():
+        arrived, its_content = after[message_id]
+        assert without_last_event(arrived) == record
+        assert its_content == content
+        last = arrived.events[-1]
+        assert last.what == f"It moved here from {source.database.shown}"
+    assert (carried.waiting, carried.finished, carried.cancelled) == (4, 4, 0)
+    assert ids_in(source) == set()
+    assert move.left().messages == 0
+
+
+def test_there_and_back(source: Outbox, target: Outbox, move: Move) -> None:
+    fill(source)
+    before = records(source)
+
+    carry_all(move)
+    carry_all(Move(target, source))
+
+    after = records(source)
+    assert after.keys() == before.keys()
+    for message_id, (record, content) in before.items():
+        back, its_content = after[message_id]
+        assert replace(back, events=back.events[:-2]) == record
+        assert its_content == content
+    assert ids_in(target) == set()
+
+
+def test_what_arrived_is_delivered_there(
+    source: Outbox, target: Outbox, move: Move, clock: Clock
+) -> None:
+    kinds = fill(source)
+    carry_all(move)
+
+    enlist(target)
+    (waiting,) = target.claim(COURIER, "bulk", 10)
+    assert waiting.id == kinds["waiting"]
+    assert waiting.content == bytes(range(256)) * 10
+    assert target.claim(COURIER, "default", 10) == []
+    clock.advance(HOUR)
+    later = target.claim(COURIER, "default", 10)
+    assert [one.id for one in later] == [
+        kinds["scheduled"],
+        *sorted([kinds["deferred"], kinds["partly sent"]]),
+    ]
+    partly = next(one for one in later if one.id == kinds["partly sent"])
+    assert partly.envelope.recipients == ("cy@example.org",)
+    assert partly.attempt == 2
+    assert partly.settled == frozenset({State.SENT, State.FAILED})
+    assert target.resend_unknown() == [kinds["unknown"]]
+
+
+def test_what_is_leased_stays_until_it_comes_back(
+    source: Outbox, target: Outbox, move: Move, clock: Clock
+) -> None:
+    enlist(source)
+    first = put(source)
+    held = claim_one(source)
+    assert move.carry() is None
+    assert (move.left().leased, move.left().messages) == (1, 1)
+
+    source.record([deferred(held, clock.now, clock.now + HOUR)])
+    assert carry_all(move).waiting == 1
+    assert target.get(first).state == State.PENDING
+    assert [one.number for one in target.get(first).attempts] == []
+
+    second = put(source)
+    source.record([sent(claim_one(source), clock.now)])
+    assert carry_all(Move(source, target)).finished == 1
+    assert target.get(second).state == State.SENT
+
+
+@pytest.mark.parametrize("pair", [("sqlite", "sqlite")], ids=["sqlite"])
+class TestInBatches:
+    """How much goes at once, and in which order."""
+
+    def test_by_their_number(
+        self,
+        source: Outbox,
+        target: Outbox,
+        move: Move,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(departures, "_WAITING", departures._WAITING.limit(3))
+        for _ in range(7):
+            put(source)
+        assert steps(move) == [3, 3, 1]
+
+    def test_by_their_size(
+        self,
+        source: Outbox,
+        target: Outbox,
+        move: Move,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(departures, "BATCH_BYTES", 100)
+        for place, size in enumerate((60, 40, 1, 500, 99, 2)):
+            put(source, id=f"{place:026}", content=b"x" * size)
+        assert steps(move) == [2, 1, 1, 1, 1]
+
+    def test_what_waits_first_then_the_newest_history(
+        self,
+        source: Outbox,
+        target: Outbox,
+        move: Move,
+        clock: Clock,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(departures, "BATCH_BYTES", 1)
+        enlist(source)
+        old, new = put(source), put(source)
+        for held in source.claim(COURIER, "default", 2):
+            clock.advance(1.0)
+            source.record([sent(held, clock.now)])
+        waits = put(source)
+
+        order = []
+        while move.carry():
+            order += [one for one in ids_in(target) if one not in order]
+        assert order == [waits, new, old]
+
+    def test_a_large_history_is_carried_whole(
+        self, source: Outbox, target: Outbox, move: Move
+    ) -> None:
+        enlist(source)
+        ids = [put(source, content=content_of("x")) for _ in range(450)]
+        source.record(
+            [
+                sent(held, source.clock())
+                for held in source.claim(COURIER, "default", 300)
+            ]
+        )
+        carried = carry_all(move)
+        assert (carried.waiting, carried.finished) == (150, 300)
+        assert ids_in(target) == set(ids)
+
+
+def test_the_lanes_of_a_person_are_paused_there_too(
+    source: Outbox, target: Outbox, move: Move
+) -> None:
+    source.hold_lane("bulk", "the list is wrong")
+    source.pause_lane("default", source.clock() + HOUR, "refused")
+    move.carry_lanes()
+    assert target.held_lanes() == {"bulk": "the list is wrong"}
+    assert [one.name for one in target.lanes()] == ["bulk"]
+
+    source.hold_lane("default", "not now")
+    target.pause_lane("default", source.clock() + HOUR, "refused")
+    move.carry_lanes()
+    assert target.held_lanes().keys() == {"bulk", "default"}
+
+
+def test_used_up_limits_are_used_up_there_too(
+    source: Outbox, target: Outbox, move: Move
+) -> None:
+    daily = (Limit(2, 86_400),)
+    enlist(source)
+    for _ in range(3):
+        put(source)
+    claims, _ = source.claim_within(COURIER, "default", 10, "default", daily)
+    assert len(claims) == 2
+
+    move.carry_lanes()
+    carry_all(move)
+    enlist(target)
+    assert target.claim_within(COURIER, "default", 10, "default", daily)[0] == []
+
+
+def test_suppressions_hold_there_too(
+    source: Outbox, target: Outbox, move: Move, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "SUPPRESSIONS", 2)
+    source.suppress(ADA, list="news", reason="asked us to stop")
+    for address in (ADA, BOB, CY):
+        source.suppress(address)
+    target.suppress(BOB, reason="bounced")
+    kept_back = put(source, ADA, tag="news")
+
+    move.carry_suppressions()
+    carry_all(move)
+
+    there = [(one.address, one.list, one.reason) for one in target.suppressions()]
+    assert there == [
+        (ADA, "", ""),
+        (ADA, "news", "asked us to stop"),
+        (BOB, "", "bounced"),
+        (CY, "", ""),
+    ]
+    assert target.get(kept_back).state == State.SUPPRESSED
+
+
+def test_nobody_forgets_a_new_table() -> None:
+    decided = {"message", *(part.name.removeprefix("outbox_") for part in PARTS)}
+    whole = {"lane", "suppression"}
+    left_behind = {"courier", "departure", "arrival"}
+    names = {name.removeprefix("outbox_") for name in metadata.tables}
+    assert names == decided | whole | left_behind

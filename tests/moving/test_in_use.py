@@ -1,0 +1,114 @@
+"""An outbox is moved while mail is handed over to it and delivered from both."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from flask_outbox.outbox.database import Database
+from flask_outbox.outbox.moving import Move
+from flask_outbox.outbox.schema import message
+from flask_outbox.outbox.store import Outbox
+from tests.crash.aftermath import accepted
+from tests.crash.child import Child
+from tests.crash.conftest import Start
+from tests.crash.jobs import Config, deliver, send_on
+from tests.crash.mail_server import MailServer
+from tests.moving.carrying import carry_all
+from tests.moving.jobs import POINTS, RARE, move_on
+from tests.moving.places import CYCLE
+from tests.waiting import eventually
+
+PASSES = 6
+"""How often a move passes its step, at most, until it is killed there."""
+
+DRAIN_SECONDS = 60.0
+"""How long couriers may take with what there is in the end: far more than they need."""
+
+
+@pytest.fixture
+def mail_server(tmp_path: Path) -> Iterator[MailServer]:
+    """A server that outlives the test's other processes."""
+    with MailServer(tmp_path / "arrived") as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    "kills",
+    [
+        pytest.param(8, id="short"),
+        pytest.param(200, id="long", marks=pytest.mark.long),
+    ],
+)
+@pytest.mark.parametrize("pair", CYCLE, ids="-".join)
+def test_each_mail_goes_once(
+    kills: int,
+    urls: tuple[str, str],
+    mail_server: MailServer,
+    start: Start,
+    tmp_path: Path,
+) -> None:
+    source, target = (Outbox(Database(url)) for url in urls)
+    for outbox in (source, target):
+        outbox.database.upgrade()
+    handed_over = tmp_path / "accepted"
+    here, there = (_config(url, mail_server) for url in urls)
+    senders = [
+        start(send_on, name, {**app, "OUTBOX_ENGINE": "external"}, handed_over, 1)
+        for name, app in (("old-1", here), ("old-2", here), ("new", there))
+    ]
+    couriers = [start(deliver, one) for one in (here, there)]
+    for child in (*senders, *couriers):
+        assert child.hear() == "at work"
+
+    _move_and_be_killed(start, urls, kills)
+    for child in senders:
+        child.kill()
+    eventually(lambda: _moved(source, target), DRAIN_SECONDS)
+    eventually(lambda: not target.anything_due(), DRAIN_SECONDS)
+
+    arrived = Counter(mail.message_id for mail in mail_server.mails)
+    wanted = accepted(handed_over)
+    print(f"{len(wanted)} accepted, {kills} moves killed")
+    assert wanted - arrived.keys() == set(), "lost"
+    assert {one: count for one, count in arrived.items() if count > 1} == {}, "doubled"
+    assert _sent(target) == set(arrived)
+    for child in couriers:
+        child.kill()
+    for outbox in (source, target):
+        outbox.database.close()
+
+
+def _config(url: str, server: MailServer) -> Config:
+    """An app whose couriers look often."""
+    return {"OUTBOX_URL": url, "OUTBOX_POLL_SECONDS": 0.1, "MAIL_URL": server.url}
+
+
+def _move_and_be_killed(start: Start, urls: tuple[str, str], kills: int) -> None:
+    """One move after the other, each killed at some step or, it may be, at random."""
+    dice = random.Random("a move")
+    steps = sorted(POINTS.keys() - {"at the end"})
+    for number in range(kills):
+        step = steps[number % len(steps)]
+        passes = 1 if step in RARE else dice.randint(1, PASSES)
+        mover: Child = start(move_on, *urls, step, passes)
+        mover.wait_until_killed()
+
+
+def _moved(source: Outbox, target: Outbox) -> bool:
+    move = Move(source, target)
+    carry_all(move)
+    return move.left().messages == 0
+
+
+def _sent(outbox: Outbox) -> set[str]:
+    """The Message-IDs of all messages, each of which must have been sent."""
+    with outbox.database.reading() as connection:
+        rows = connection.execute(select(message.c.message_id, message.c.state)).all()
+    assert {row.state for row in rows} == {"sent"}
+    return {row.message_id for row in rows}

@@ -1,0 +1,117 @@
+"""A key that was handed over to both outboxes: the target's message is the one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flask_outbox.delivery import State
+from flask_outbox.outbox.database import Database
+from flask_outbox.outbox.moving import Move
+from flask_outbox.outbox.store import Outbox
+from tests.moving.carrying import HOUR, carry_all
+from tests.outbox.making import (
+    ADA,
+    BOB,
+    COURIER,
+    KEPT,
+    LATER,
+    claim_one,
+    ended,
+    enlist,
+    kinds,
+    put,
+    sent,
+    states,
+    unknown,
+)
+
+KEY = "order-1"
+
+
+def test_one_that_waits_is_called_off(
+    source: Outbox, target: Outbox, move: Move
+) -> None:
+    here, there = put(source, key=KEY), put(target, key=KEY)
+    other = put(source, key="order-2")
+
+    carried = carry_all(move)
+
+    assert (carried.waiting, carried.cancelled) == (2, 1)
+    assert states(target, here) == {ADA: State.CANCELLED}
+    record = target.get(here)
+    assert (record.state, record.key) == (State.CANCELLED, None)
+    assert kinds(target, here) == ["enqueued", "moved", "cancelled"]
+    assert record.events[-1].what == (
+        "Its key was handed over here too: only that other message goes out"
+    )
+    assert record.events[-1].output == there
+    assert target.get(there).key == KEY
+    enlist(target)
+    claims = target.claim(COURIER, "default", 10)
+    assert {one.id for one in claims} == {there, other}
+    assert put(target, key="order-2") == other
+
+
+def test_who_has_it_already_keeps_it_in_the_story(
+    source: Outbox, target: Outbox, move: Move
+) -> None:
+    enlist(source)
+    here = put(source, ADA, BOB, key=KEY)
+    held, now = claim_one(source), source.clock()
+    answers = {ADA: (State.SENT, KEPT), BOB: (State.PENDING, LATER)}
+    source.record([ended(held, now, State.PENDING, answers, due_at=now + HOUR)])
+    put(target, key=KEY)
+
+    carry_all(move)
+
+    assert states(target, here) == {ADA: State.SENT, BOB: State.CANCELLED}
+
+
+def test_one_that_would_be_sent_again_is_called_off(
+    source: Outbox, target: Outbox, move: Move
+) -> None:
+    enlist(source)
+    here = put(source, key=KEY)
+    now = source.clock()
+    source.record([unknown(claim_one(source), now, now + HOUR)])
+    put(target, key=KEY)
+
+    assert carry_all(move).cancelled == 1
+    assert target.get(here).state == State.CANCELLED
+
+
+def test_one_that_is_finished_comes_without_its_key(
+    source: Outbox, target: Outbox, move: Move
+) -> None:
+    enlist(source)
+    here = put(source, key=KEY)
+    source.record([sent(claim_one(source), source.clock())])
+    there = put(target, key=KEY)
+
+    assert carry_all(move).cancelled == 0
+    record = target.get(here)
+    assert (record.state, record.key) == (State.SENT, None)
+    assert target.get(there).state == State.PENDING
+
+
+@pytest.mark.parametrize("pair", [("sqlite", "sqlite")], ids=["sqlite"])
+def test_the_copy_of_an_outbox_sends_nothing_twice(
+    source: Outbox, target: Outbox, move: Move, tmp_path: Path
+) -> None:
+    """Somebody had copied the file, and moves the copy too."""
+    message_id = put(source, key=KEY)
+    source.database.close()
+    copy = Outbox(Database(f"sqlite:///{tmp_path / 'copy.db'}"), source.clock)
+    shutil.copyfile(tmp_path / "old" / "outbox.db", tmp_path / "copy.db")
+    carry_all(move)
+    enlist(target)
+    target.record([sent(claim_one(target), target.clock())])
+
+    carry_all(Move(copy, target))
+
+    assert target.get(message_id).state == State.SENT
+    assert copy.list() == []
+    copy.database.close()
