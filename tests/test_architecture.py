@@ -50,6 +50,7 @@ FLOORS = {
     "handover": 4,
     "relay": 4,
     "courier": 5,
+    "direct": 5,
     "runtime": 6,
     "engines": 7,
     "cli": 7,

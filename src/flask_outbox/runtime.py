@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from email.message import Message as StandardMessage
 from typing import Any
 
 from . import events
-from .attempt import Policy, signed
 from .config import Settings
-from .courier import Courier, CourierThread, Crew
-from .delivery import Envelope, Outcome, Progress, RecipientReport, Reply, Report
+from .courier import Courier, CourierThread, hire
+from .delivery import Report
+from .direct import deliver_now, refusals
 from .dkim import Signer
 from .errors import DeliveryError
 from .forking import tell_of_forks
 from .handover import Wishes, leased, prepare
-from .lane import Lane, Lanes
 from .message import Message
-from .mime import Composed, compose
-from .offhub import greenlets, off_hub
+from .mime import compose
 from .outbox.database import Database
 from .outbox.enqueue import event_row
 from .outbox.joining import Joined
@@ -32,9 +27,6 @@ from .outbox.records import NewMessage, Receipt
 from .outbox.store import Outbox
 from .relay import Over, Relay, is_over
 from .routing import route
-from .transports.base import Transport
-from .transports.inbox import InboxTransport
-from .transports.smtp import SmtpTransport
 
 DRAIN_POLL_SECONDS = 0.02
 """How often `drain` looks: other processes deliver too, and nobody tells it."""
@@ -59,7 +51,7 @@ class Runtime:
         self.settings = settings
         self.outbox = Outbox(Database(settings.url, settings.durability))
         self._signer = Signer(settings.dkim_keys) if settings.dkim_keys else None
-        self.crew = self._make_crew(sender)
+        self.crew = hire(settings, self.outbox, self._signer, sender)
         self._sender = sender
         self._works_here = settings.engine == "thread" and not idle
         self._works_elsewhere = settings.engine != "thread" and not idle
@@ -115,11 +107,12 @@ class Runtime:
         )
         recipients = composed.envelope.recipients
         barred = self.outbox.barred(recipients, None)
-        report = self._deliver_now(name, composed, barred)
+        smtp = self.settings.transports[name].smtp
+        report = deliver_now(composed, smtp, self._signer, barred)
         if len(barred) < len(recipients):
             self._tell(events.email_dispatched, message=message)
         if not report.accepted:
-            raise DeliveryError(_refusals(report), report)
+            raise DeliveryError(refusals(report), report)
         return report
 
     def retry(self, message_id: str) -> None:
@@ -287,65 +280,6 @@ class Runtime:
             time.sleep(DRAIN_POLL_SECONDS)
         return True
 
-    def _make_crew(self, sender: object) -> Crew:
-        settings = self.settings
-        resends = settings.on_unknown == "resend"
-        return Crew(
-            outbox=self.outbox,
-            make_lanes=self._make_lanes,
-            policy=Policy(
-                settings.backoff_base_seconds,
-                settings.backoff_cap_seconds,
-                settings.unknown_wait_seconds if resends else None,
-                self._signer,
-            ),
-            engine=settings.engine,
-            concurrency=settings.concurrency,
-            lease_seconds=settings.lease_seconds,
-            poll_seconds=settings.poll_seconds,
-            grace_seconds=settings.grace_seconds,
-            keep_bodies_seconds=settings.keep_bodies,
-            keep_rows_seconds=settings.keep_rows,
-            sender=sender,
-        )
-
-    def _make_lanes(self) -> Lanes:
-        cap = self.settings.lane_pause_cap_seconds
-        lanes = [
-            Lane(name, self._make_transport(name), cap, one.limits)
-            for name, one in self.settings.transports.items()
-        ]
-        return Lanes(lanes, self.settings.failover)
-
-    def _make_transport(self, name: str) -> Transport:
-        smtp = self.settings.transports[name].smtp
-        return InboxTransport() if smtp is None else SmtpTransport(smtp)
-
-    def _deliver_now(
-        self, name: str, composed: Composed, barred: Mapping[str, Reply]
-    ) -> Report:
-        """Deliver to all but the ``barred``, whom the report calls suppressed."""
-        envelope = composed.envelope
-        left = tuple(one for one in envelope.recipients if one not in barred)
-        reports = {
-            address: RecipientReport(Outcome.SUPPRESSED, reply)
-            for address, reply in barred.items()
-        }
-        if left:
-            envelope = replace(envelope, recipients=left)
-            report = _run(self._deliver(name, envelope, composed.content))
-            reports |= report.recipients
-        return Report(reports)
-
-    async def _deliver(self, name: str, envelope: Envelope, content: bytes) -> Report:
-        progress = Progress()
-        content = await signed(content, self._signer, progress)
-        transport = self._make_transport(name)
-        try:
-            return await transport.deliver(envelope, content, progress)
-        finally:
-            await transport.close()
-
     def _tell(self, signal: Any, **payload: Any) -> None:
         events.emit(signal, self._sender, **payload)
 
@@ -373,24 +307,3 @@ class Runtime:
 
 def _is_due(new: NewMessage) -> bool:
     return new.due_at <= new.enqueued_at
-
-
-def _run(delivery: Coroutine[Any, Any, Report]) -> Report:
-    """Run a coroutine to its end, in a thread of its own inside a running loop."""
-    if greenlets():
-        return off_hub(lambda: asyncio.run(delivery))
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(delivery)
-    with ThreadPoolExecutor(1) as alone:
-        return alone.submit(lambda: asyncio.run(delivery)).result()
-
-
-def _refusals(report: Report) -> str:
-    refused = [
-        f"{address}: {one.outcome}, {one.reply}"
-        for address, one in report.recipients.items()
-        if one.outcome != "accepted"
-    ]
-    return "The message was not accepted for everyone. " + "; ".join(refused)

@@ -2,6 +2,7 @@
 
 from .courier import Courier
 from .crew import Crew
+from .hiring import hire
 from .thread import CourierThread
 
-__all__ = ["Courier", "CourierThread", "Crew"]
+__all__ = ["Courier", "CourierThread", "Crew", "hire"]

@@ -1,0 +1,50 @@
+"""Hiring: a crew, and the lanes of one courier, from an app's settings."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ..attempt import Policy
+from ..config import Settings
+from ..dkim import Signer
+from ..lane import Lane, Lanes
+from ..outbox.store import Outbox
+from ..transports.choice import transport_for
+from .crew import Crew
+
+
+def hire(
+    settings: Settings, outbox: Outbox, signer: Signer | None, sender: object
+) -> Crew:
+    """The crew that ``settings`` ask for; ``sender`` is whose signals its signals are.
+
+    Nothing is opened or started.
+    """
+    resends = settings.on_unknown == "resend"
+    return Crew(
+        outbox=outbox,
+        make_lanes=partial(_make_lanes, settings),
+        policy=Policy(
+            settings.backoff_base_seconds,
+            settings.backoff_cap_seconds,
+            settings.unknown_wait_seconds if resends else None,
+            signer,
+        ),
+        engine=settings.engine,
+        concurrency=settings.concurrency,
+        lease_seconds=settings.lease_seconds,
+        poll_seconds=settings.poll_seconds,
+        grace_seconds=settings.grace_seconds,
+        keep_bodies_seconds=settings.keep_bodies,
+        keep_rows_seconds=settings.keep_rows,
+        sender=sender,
+    )
+
+
+def _make_lanes(settings: Settings) -> Lanes:
+    cap = settings.lane_pause_cap_seconds
+    lanes = [
+        Lane(name, transport_for(one.smtp), cap, one.limits)
+        for name, one in settings.transports.items()
+    ]
+    return Lanes(lanes, settings.failover)
