@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from flask_outbox.demo.crash import Left
 from flask_outbox.demo.smtp import LocalSmtp
 from tests.waiting import eventually
 
@@ -82,6 +84,7 @@ def test_the_page_asks_nobody_but_the_demo(client: FlaskClient, path: str) -> No
         ("POST", "/server"),
         ("POST", "/messages/any/retry"),
         ("POST", "/tour"),
+        ("POST", "/tour/crash"),
     ],
 )
 def test_another_page_may_change_nothing(
@@ -156,6 +159,36 @@ def test_a_server_whose_port_was_taken_meanwhile_cannot_come_back(
         assert response.status_code == 503
         assert "The lesson cannot be given: the SMTP server cannot" in response.text
     assert client.post("/server", data={"behaviour": "well"}).status_code == 204
+
+
+@pytest.mark.parametrize("step", ["0", "7", "all", None])
+def test_an_impossible_crash_is_refused(client: FlaskClient, step: str | None) -> None:
+    response = client.post("/tour/crash", data={"step": step} if step else None)
+    assert response.status_code == 400
+    assert response.text == "step is not a number from 1 to 6.\n"
+
+
+def test_there_is_one_crash_at_a_time(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+
+    def crash(*_: object) -> Left:
+        over.wait()
+        return Left(None, (), {})
+
+    monkeypatch.setattr("flask_outbox.demo.crashes.crash", crash)
+    response = client.post("/tour/crash", data={"step": "3"})
+    assert response.status_code == 303
+    assert response.headers["Location"] == "/tour#losses"
+    response = client.post("/tour/crash", data={"step": "4"})
+    assert response.status_code == 409
+    assert response.text.startswith("One crash at a time")
+    assert "An app is being crashed" in client.get("/tour").text
+    over.set()
+    eventually(lambda: "the user got no answer" in client.get("/tour").text)
+    eventually(lambda: "being crashed" not in client.get("/tour").text)
+    assert client.post("/tour/crash", data={"step": "4"}).status_code == 303
 
 
 def test_what_is_not_there_is_said_to_be_absent(client: FlaskClient) -> None:

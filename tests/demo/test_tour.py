@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 LAST = len(STEPS)
 
+CRASH_SECONDS = 60.0
+"""What a busy machine may need to start four apps, one after another."""
+
 
 @pytest.fixture(scope="module")
 def lesson(shared_demo: RunningDemo) -> str:
@@ -256,13 +259,7 @@ def test_it_can_be_read_without_javascript(
         press(page, "Start")
         page.wait_for_url("**/tour/*")
 
-        def over() -> bool:
-            link = page.get_by_role("link", name="Load the page again")
-            if link.count():
-                link.click()
-            return not link.count()
-
-        eventually(over, 30)
+        eventually(lambda: is_over(page), 30)
         assert len(visible_rows(page)) == LAST
         assert "answered the next GET /ping" in what_happened(page, LAST)
         page.locator("input[name=done][value='3']").check()
@@ -271,5 +268,35 @@ def test_it_can_be_read_without_javascript(
         verdict(page, "done").filter(has_text="Not so.").wait_for()
         verdict(page, "without").filter(has_text="Right.").wait_for()
         assert verdict(page, "response").inner_text() == ""
-        names = [one.inner_text() for one in page.get_by_role("button").all()]
-        assert names == ["Start again", "Check"]
+        names = {one.inner_text() for one in page.get_by_role("button").all()}
+        assert names == {"Start again", "Check", "Crash here"}
+        page.get_by_role("button", name="at step 2").click()
+        eventually(lambda: is_over(page), CRASH_SECONDS)
+        measured(page, 2, "thread").filter(has_text="never arrived").wait_for()
+        measured(page, 2, "outbox").filter(has_text="arrived once").wait_for()
+
+
+def is_over(page: Page) -> bool:
+    """Whether nothing more happens; else the page is loaded again, as it says."""
+    link = page.get_by_role("link", name="Load the page again")
+    if link.count():
+        link.click()
+        return False
+    return True
+
+
+def measured(page: Page, step: int, way: str) -> Locator:
+    return page.locator(f'[role="status"][data-live="crash-{step}-{way}"]')
+
+
+def test_an_app_is_crashed_at_the_press_of_a_button(tour: Page) -> None:
+    tour.get_by_role("button", name="at step 4").click()
+    measured(tour, 4, "thread").filter(has_text="being crashed").wait_for()
+    told = measured(tour, 4, "outbox")
+    told.filter(has_text="Tried").wait_for(timeout=CRASH_SECONDS * 1_000)
+    assert "the mail arrived twice, under the same Message-ID" in told.inner_text()
+    assert "“sent” is on record" in told.inner_text()
+    told = measured(tour, 4, "thread")
+    assert "the user got “Email sending started!”" in told.inner_text()
+    assert "the mail arrived once; nothing is on record" in told.inner_text()
+    assert serious_findings(tour) == []

@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 
 from flask_outbox import MessageNotFound, OutboxError, TransitionRefused
 
+from .crashes import Crashes
 from .guard import protect
 from .lessons import Lessons
 from .sending import SETTINGS, mail, sending
@@ -34,7 +35,9 @@ def create_app(folder: Path, smtp: LocalSmtp) -> Flask:
     app.register_blueprint(touring)
     app.register_error_handler(OutboxError, _explain)
     app.register_error_handler(HTTPException, _say_plainly)
-    app.extensions["demo"] = Watched(smtp, Watch(app), Lessons(app, smtp))
+    app.extensions["demo"] = Watched(
+        smtp, Watch(app), Lessons(app, smtp), Crashes(folder)
+    )
     return app
 
 

@@ -14,10 +14,11 @@ from . import lesson as told
 from .errors import CannotRun
 from .guard import own_pages_only
 from .happening import Happening, happenings
-from .lesson import QUIZ
+from .lesson import QUIZ, STEPS
 from .lessons import TAKES_SECONDS, Lesson
 from .listing import Listing, listing
 from .sending import mail, send_email
+from .victim import with_outbox, with_thread
 from .watching import ping, watched
 
 touring = Blueprint("touring", __name__)
@@ -57,6 +58,22 @@ def lesson(id: str) -> str:
     return _page(given, happenings(given, mail.get(id), watched().smtp.arrived))
 
 
+@touring.post("/tour/crash")
+@own_pages_only
+def crash() -> Response:
+    """Have an app crash at ``step``, once with a thread and once with the outbox."""
+    step = request.form.get("step", type=int)
+    if step not in [one.number for one in STEPS]:
+        abort(400, f"step is not a number from 1 to {len(STEPS)}.")
+    try:
+        watched().crashes.begin(step)
+    except CannotRun as error:
+        abort(409, str(error))
+    id = request.form.get("lesson")
+    page = url_for(".lesson", id=id) if id else url_for(".tour")
+    return redirect(f"{page}#losses", 303)
+
+
 def _page(given: Lesson | None, happened: tuple[Happening, ...]) -> str:
     return render_template(
         "tour.html",
@@ -65,6 +82,8 @@ def _page(given: Lesson | None, happened: tuple[Happening, ...]) -> str:
         happened=happened,
         takes_seconds=TAKES_SECONDS,
         listings=listings(),
+        crashes=watched().crashes,
+        crashed=crashed(),
         answers=request.args,
         verdicts=verdicts(request.args),
     )
@@ -87,6 +106,15 @@ def listings() -> tuple[Listing, ...]:
                 5: ("return _record",),
             },
         ),
+    )
+
+
+@cache
+def crashed() -> tuple[Listing, ...]:
+    """The code of the two apps that can be crashed."""
+    return (
+        listing("With a thread", with_thread, {2: ("Thread(", 'return "Email')}),
+        listing("With the outbox", with_outbox, {2: ("mail.send(", 'return "Email')}),
     )
 
 

@@ -19,6 +19,7 @@ from flask_outbox import MessageRecord
 from flask_outbox.picture import Sight
 
 from . import shown
+from .crashes import Crashes
 from .guard import own_pages_only
 from .lessons import Lessons
 from .sending import mail
@@ -38,6 +39,7 @@ class Watched:
     smtp: LocalSmtp
     watch: Watch
     lessons: Lessons
+    crashes: Crashes
 
 
 @watching.get("/")

@@ -150,8 +150,8 @@ $("step").addEventListener("keydown", (event) => {
 // ------------------------------------------------------------------ what is new on it
 
 /** Ask for a page of the tour, and take over what has changed. */
-async function takeOver(address) {
-  const response = await fetch(address);
+async function takeOver(address, options) {
+  const response = await fetch(address, options);
   const text = await response.text();
   if (!response.ok) throw new Error(text.trim());
   const page = new DOMParser().parseFromString(text, "text/html");
@@ -172,20 +172,35 @@ function complain(error) {
   $("trouble").hidden = false;
 }
 
-async function watch() {
-  let unfinished = "unfinished" in document.querySelector("main").dataset;
-  while (unfinished) {
+const unfinished = (page) => "unfinished" in page.querySelector("main").dataset;
+let watching = false;
+
+/** Look until nothing more happens by itself. */
+async function watch(page) {
+  if (watching) return;
+  watching = true;
+  while (unfinished(page)) {
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
     try {
-      const page = await takeOver(location.pathname);
-      unfinished = "unfinished" in page.querySelector("main").dataset;
+      page = await takeOver(location.pathname);
     } catch (error) {
       complain(error);
     }
     refreshCaption();
     showButtons();
   }
+  watching = false;
 }
+
+$("crash").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const body = new URLSearchParams(new FormData(event.target, event.submitter));
+  try {
+    watch(await takeOver(event.target.action, { method: "POST", body }));
+  } catch (error) {
+    complain(error);
+  }
+});
 
 $("quiz").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -213,4 +228,4 @@ $("copy").addEventListener("click", async () => {
 $("step").hidden = false;
 goTo(1);
 if ("given" in document.querySelector("main").dataset) $("step-title").focus();
-watch();
+watch(document);
