@@ -11,7 +11,7 @@ from typing import Any
 
 from . import events
 from .config import Settings
-from .courier import Courier, CourierThread, hire
+from .courier import Courier, CourierThread, Crew, for_workers, hire
 from .delivery import Report
 from .direct import deliver_now, refusals
 from .dkim import Signer
@@ -21,11 +21,12 @@ from .handover import Wishes, leased, prepare
 from .message import Message
 from .mime import compose
 from .outbox.database import Database
+from .outbox.doorbell import has_doorbell, ring_for_mail
 from .outbox.enqueue import event_row
 from .outbox.joining import Joined
 from .outbox.records import NewMessage, Receipt
 from .outbox.store import Outbox
-from .relay import Over, Relay, is_over
+from .relay import BatchingRelay, Over, Relay, is_over
 from .routing import route
 
 DRAIN_POLL_SECONDS = 0.02
@@ -37,7 +38,8 @@ class Runtime:
 
     Nothing is opened or started before it is needed. ``sender`` is whose signals the
     signals are. With ``idle`` no courier starts by itself, as under TESTING.
-    ``make_relay`` makes what tells couriers in other processes of new messages.
+    ``make_relay`` makes what tells couriers in other processes of new messages; by
+    default that is the database, where it can and there are such couriers.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class Runtime:
         sender: object,
         *,
         idle: bool,
-        make_relay: Callable[[Runtime], Relay] | None = None,
+        make_relay: Callable[[Runtime], Relay | None] | None = None,
     ) -> None:
         self.settings = settings
         self.outbox = Outbox(Database(settings.url, settings.durability))
@@ -58,7 +60,7 @@ class Runtime:
         self._starting = threading.Lock()
         self._thread: CourierThread | None = None
         self._ends_at_exit = False
-        self._relay = make_relay(self) if make_relay and not idle else None
+        self._relay = None if idle else (make_relay or Runtime._make_bell)(self)
         tell_of_forks(self)
 
     # Sending
@@ -153,6 +155,11 @@ class Runtime:
             self.stop()
 
     # The courier
+
+    @property
+    def worker_crew(self) -> Crew:
+        """What couriers have in common in processes where nothing is handed over."""
+        return for_workers(self.crew, self.settings)
 
     def start(self) -> None:
         """Start this process's courier, unless it works already."""
@@ -279,6 +286,12 @@ class Runtime:
                 return False
             time.sleep(DRAIN_POLL_SECONDS)
         return True
+
+    def _make_bell(self) -> Relay | None:
+        database = self.outbox.database
+        if self.settings.engine != "external" or not has_doorbell(database):
+            return None
+        return BatchingRelay(lambda _ids: ring_for_mail(database), self._sender)
 
     def _tell(self, signal: Any, **payload: Any) -> None:
         events.emit(signal, self._sender, **payload)

@@ -79,7 +79,10 @@ class Shop:
     @contextmanager
     def process(self, *arguments: str, **streams: Any) -> Iterator[Process]:
         """``flask outbox`` in a process of its own, which is killed at the end."""
-        settings = {f"FLASK_{name}": str(value) for name, value in self.config.items()}
+        settings = {
+            f"FLASK_{name}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in self.config.items()
+        }
         process = Process(arguments, {**os.environ, **settings}, **streams)
         try:
             yield process

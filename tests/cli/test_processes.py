@@ -17,10 +17,13 @@ from tests.waiting import eventually
 
 FINISHING = "finishing what has been begun"
 
+START_SECONDS = 30.0
+"""How long processes may take to begin, on a machine that is busy."""
+
 
 def pids(shop: Shop, count: int = 3) -> list[int]:
     """The processes of that many couriers, once they work."""
-    eventually(lambda: len(shop.outbox.status().couriers) == count)
+    eventually(lambda: len(shop.outbox.status().couriers) == count, START_SECONDS)
     return [one.pid for one in shop.outbox.status().couriers]
 
 

@@ -23,8 +23,8 @@ def pause(lanes: tuple[str, ...], reason: str, as_json: bool) -> None:
     """Let nothing leave by these lanes, or by any, until they are resumed.
 
     Messages go on being kept. What has been begun is finished, and each courier claims
-    nothing more within OUTBOX_POLL_SECONDS. Nothing stands in for a lane that is paused
-    so.
+    nothing more within OUTBOX_POLL_SECONDS, or at once where PostgreSQL wakes it.
+    Nothing stands in for a lane that is paused so.
     """
     runtime = app_runtime()
     hold = runtime.outbox.hold_lane

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -35,7 +34,7 @@ class Shift:
     def __init__(self, crew: Crew, app: Flask) -> None:
         self._crew = crew
         self._app = app
-        self._courier = Courier(replace(crew, engine="external"))
+        self._courier = Courier(crew)
         self._counts = dict.fromkeys(ENDS, 0)
         self._paused: set[str] = set()
         self._down: dict[str, str] = {}

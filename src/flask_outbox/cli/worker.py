@@ -89,7 +89,7 @@ def _deliver(runtime: Runtime, processes: int, until_drained: bool) -> Outcome:
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     grace_seconds = runtime.settings.grace_seconds
     if processes == 1:
-        shift = Shift(runtime.crew, app)
+        shift = Shift(runtime.worker_crew, app)
         with obeying(shift.stop, grace_seconds):
             return shift.run(until_drained=until_drained)
     if not hasattr(os, "fork"):
@@ -97,7 +97,9 @@ def _deliver(runtime: Runtime, processes: int, until_drained: bool) -> Outcome:
             "This system cannot fork: start several workers instead of one with "
             "--processes."
         )
-    several = Processes(processes, lambda: Shift(runtime.crew, app), grace_seconds)
+    several = Processes(
+        processes, lambda: Shift(runtime.worker_crew, app), grace_seconds
+    )
     with obeying(several.stop, grace_seconds, several.end_at_once):
         return several.run(until_drained=until_drained)
 

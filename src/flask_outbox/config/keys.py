@@ -294,10 +294,11 @@ KEYS: tuple[Key, ...] = (
     Key(
         "OUTBOX_POLL_SECONDS",
         "seconds",
-        2.0,
+        None,
         "How often an idle courier looks for "
         "what other processes handed over or left behind.",
         as_seconds,
+        "2; 0.25 in a worker that no PostgreSQL wakes",
     ),
     Key(
         "OUTBOX_GRACE_SECONDS",

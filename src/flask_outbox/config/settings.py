@@ -40,7 +40,7 @@ class Settings:
     durability: str
     concurrency: int
     lease_seconds: float
-    poll_seconds: float
+    poll_seconds: float | None
     grace_seconds: float
     backoff_base_seconds: float
     backoff_cap_seconds: float

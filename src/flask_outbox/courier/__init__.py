@@ -2,7 +2,7 @@
 
 from .courier import Courier
 from .crew import Crew
-from .hiring import hire
+from .hiring import for_workers, hire
 from .thread import CourierThread
 
-__all__ = ["Courier", "CourierThread", "Crew", "hire"]
+__all__ = ["Courier", "CourierThread", "Crew", "for_workers", "hire"]

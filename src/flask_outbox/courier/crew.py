@@ -22,6 +22,8 @@ class Crew:
     concurrency: int
     lease_seconds: float
     poll_seconds: float
+    listens: bool
+    """Whether its couriers hear of what others hand over, on a line of their own."""
     grace_seconds: float
     keep_bodies_seconds: float
     keep_rows_seconds: float

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -14,8 +15,10 @@ from blinker import NamedSignal
 from .. import events
 from ..errors import StoreError
 from ..lane import Lane, Lanes
+from ..outbox.doorbell import LANES
 from .crew import Crew
 from .holding import Holding
+from .listening import listen
 from .recorder import RETRY_WAIT_SECONDS
 
 RENEWALS_PER_LEASE = 4
@@ -63,6 +66,7 @@ class Duties:
         self._lanes = Lanes()
         self._lease_until = 0.0
         self._renewing = asyncio.Lock()
+        self._orders = asyncio.Event()
 
     def lease_holds(self) -> bool:
         """Whether the courier's leases surely hold at this moment."""
@@ -102,8 +106,12 @@ class Duties:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._every(often, self._renew))
             group.create_task(self._every(often, self._sweep))
-            group.create_task(self._every(self._crew.poll_seconds, self._obey))
             group.create_task(self._every(PRUNE_EVERY_SECONDS, self._prune))
+            group.create_task(self._keep_obeying())
+            if self._crew.listens:
+                group.create_task(
+                    listen(self._outbox.database, self._courier.in_thread, self._rung)
+                )
 
     async def keep_open(self, lane: Lane) -> None:
         """Probe ``lane`` whenever it is paused, until it is open again."""
@@ -200,6 +208,20 @@ class Duties:
                     "its lease was a stray",
                 )
                 self._courier.wake()
+
+    def _rung(self, word: str) -> None:
+        if word == LANES:
+            self._orders.set()
+        else:
+            self._courier.wake()
+
+    async def _keep_obeying(self) -> None:
+        while True:
+            self._orders.clear()
+            await self._attempt(self._obey)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._crew.poll_seconds):
+                    await self._orders.wait()
 
     async def _obey(self) -> None:
         """Take note of the lanes that a person has paused or resumed."""

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from ..attempt import Policy
 from ..config import Settings
 from ..dkim import Signer
 from ..lane import Lane, Lanes
+from ..outbox.doorbell import has_doorbell
 from ..outbox.store import Outbox
 from ..transports.choice import transport_for
 from .crew import Crew
+
+POLL_SECONDS = 2.0
+"""How often couriers look by themselves where nobody waits for that."""
+
+WORKER_POLL_SECONDS = 0.25
+"""How often couriers look where nobody wakes them: what is handed over waits for half
+of this, and an idle courier asks a dozen small questions a second."""
 
 
 def hire(
@@ -33,11 +42,26 @@ def hire(
         engine=settings.engine,
         concurrency=settings.concurrency,
         lease_seconds=settings.lease_seconds,
-        poll_seconds=settings.poll_seconds,
+        poll_seconds=settings.poll_seconds or POLL_SECONDS,
+        listens=False,
         grace_seconds=settings.grace_seconds,
         keep_bodies_seconds=settings.keep_bodies,
         keep_rows_seconds=settings.keep_rows,
         sender=sender,
+    )
+
+
+def for_workers(crew: Crew, settings: Settings) -> Crew:
+    """The same crew in processes where nothing is handed over: the database wakes it,
+    or it looks more often.
+    """
+    listens = has_doorbell(crew.outbox.database)
+    poll_seconds = POLL_SECONDS if listens else WORKER_POLL_SECONDS
+    return replace(
+        crew,
+        engine="external",
+        listens=listens,
+        poll_seconds=settings.poll_seconds or poll_seconds,
     )
 
 

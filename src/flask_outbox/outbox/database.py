@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from sqlalchemy import Connection, Engine, exc, text
 
@@ -134,6 +134,14 @@ class Database:
             f"needs {REVISION}: run 'flask outbox upgrade'."
         )
 
+    def own_connection(self) -> Any:
+        """A connection of the driver's, which whoever asks must close."""
+        with self._gate.inside(), self.errors():
+            pooled = self.engine.raw_connection()
+            driver = pooled.driver_connection
+            pooled.detach()
+            return driver
+
     def version(self) -> str | None:
         """The version of the tables; None where there are none."""
         engine = self.connect()
@@ -222,6 +230,15 @@ class Database:
         """
         with self._gate.inside(), self.errors("Nothing was stored."):
             return self._group.run(work)
+
+    def write_apart(self, work: Callable[[Connection], object]) -> None:
+        """Run ``work`` in a transaction that shares its commit with nobody's."""
+        with self._gate.inside(), self.errors():
+            off_hub(lambda: self._commit_apart(work))
+
+    def _commit_apart(self, work: Callable[[Connection], object]) -> None:
+        with self.engine.begin() as connection:
+            work(connection)
 
     def _transaction(self, work: Callable[[Connection], None]) -> None:
         off_hub(lambda: self._commit(work))

@@ -181,6 +181,7 @@ def _open_postgresql(url: URL, durability: str) -> Engine:
         "connect_timeout": CONNECT_SECONDS,
         "tcp_user_timeout": ANSWER_SECONDS * milliseconds,
         "keepalives_idle": CONNECT_SECONDS,
+        "keepalives_interval": CONNECT_SECONDS,
         "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
     }
     from .impatient_psycopg import impatient

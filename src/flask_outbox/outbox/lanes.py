@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from ..rate import Allowance, Limit
-from . import leases
+from . import doorbell, leases
 from .records import Claim
 from .schema import lane
 
@@ -28,11 +28,13 @@ def resume(connection: Connection, name: str) -> None:
 def hold(connection: Connection, name: str, reason: str, now: float) -> None:
     """Pause ``name`` for a person, until `let_go`."""
     _write(connection, name, held_at=now, held_reason=reason)
+    doorbell.ring(connection, doorbell.LANES)
 
 
 def let_go(connection: Connection, name: str) -> None:
     """End what `hold` began."""
     _set(connection, name, held_at=None, held_reason=None)
+    doorbell.ring(connection, doorbell.LANES)
 
 
 def held(connection: Connection) -> dict[str, str]:

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, select, update
 from ..delivery import State
 from ..errors import MessageNotFound, TransitionRefused
 from . import suppressions
+from .doorbell import MAIL, ring
 from .enqueue import add_events, event_row
 from .rescue import reopen
 from .schema import content, message, recipient
@@ -54,6 +55,7 @@ def retry(connection: Connection, message_id: str, now: float, patience: float) 
     _refuse_if_barred(connection, message_id)
     reopen(connection, message_id, now, RETRIED, crashes=0, give_up_at=now + patience)
     add_events.run(connection, event_row(message_id, now, "retried"))
+    ring(connection, MAIL)
 
 
 def _refuse_if_barred(connection: Connection, message_id: str) -> None:

@@ -223,7 +223,7 @@ class Outbox:
     def hold_lane(self, name: str, reason: str) -> None:
         """Pause the lane ``name`` for a person; messages wait, and nothing stands in.
 
-        Each courier obeys when it looks next (``OUTBOX_POLL_SECONDS``).
+        Each courier obeys when it is rung for or looks (``OUTBOX_POLL_SECONDS``).
         """
         now = self.clock()
         self._write(lambda conn: lanes.hold(conn, name, reason, now))
