@@ -305,8 +305,9 @@ class Courier:
     def _give_back(self, held: Claim, reason: str) -> None:
         self._recorder.add(untried(held, reason, self._outbox.clock()))
 
-    def _recorded(self, record: Record) -> None:
-        """Let go of a message whose attempt is written down."""
+    def _recorded(self, record: Record, lost: bool) -> None:
+        """Let go of a message whose attempt is written down, or was another's."""
+        self._duties.count(record, lost=lost)
         self._holding.remove(record.claim.id)
         full = self._intake.is_full(record.claim.waits_on)
         if full or record.verdict.state is State.PENDING:
@@ -373,7 +374,7 @@ class Courier:
 
     async def _sign_off(self) -> None:
         await self._recorder.flush()
-        await self.in_thread(self._outbox.resign, self.id)
+        await self._duties.resign()
 
 
 async def _within(seconds: float, step: Awaitable[None]) -> None:

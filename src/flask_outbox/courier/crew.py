@@ -25,6 +25,7 @@ class Crew:
     listens: bool
     """Whether its couriers hear of what others hand over, on a line of their own."""
     grace_seconds: float
+    give_up_after_seconds: float
     keep_bodies_seconds: float
     keep_rows_seconds: float
     sender: object

@@ -16,9 +16,11 @@ from .. import events
 from ..errors import StoreError
 from ..lane import Lane, Lanes
 from ..outbox.doorbell import LANES
+from ..outbox.leases import Record
 from .crew import Crew
 from .holding import Holding
 from .listening import listen
+from .pulse import Pulse
 from .recorder import RETRY_WAIT_SECONDS
 
 RENEWALS_PER_LEASE = 4
@@ -63,6 +65,7 @@ class Duties:
         self._holding = holding
         self._claiming = claiming
         self._courier = courier
+        self._pulse = Pulse(courier_id, crew.give_up_after_seconds)
         self._lanes = Lanes()
         self._lease_until = 0.0
         self._renewing = asyncio.Lock()
@@ -77,6 +80,11 @@ class Duties:
         if not self.lease_holds():
             await self._renew()
 
+    def count(self, record: Record, *, lost: bool) -> None:
+        """Take note of an attempt's end for the statistics, unless it was lost."""
+        if not lost:
+            self._pulse.count(record)
+
     async def enroll(self) -> None:
         """Announce the courier, however long the outbox is out of reach."""
         while True:
@@ -87,6 +95,11 @@ class Duties:
                 await asyncio.sleep(RETRY_WAIT_SECONDS)
             else:
                 return
+
+    async def resign(self) -> None:
+        """Give up what the courier still holds, and its place."""
+        await self._courier.in_thread(self._outbox.resign, self._id)
+        await self._write_pulse()
 
     async def open(self, lanes: Lanes) -> None:
         """Lift the pauses that a courier before us left written down, but no person's.
@@ -106,6 +119,7 @@ class Duties:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._every(often, self._renew))
             group.create_task(self._every(often, self._sweep))
+            group.create_task(self._every(often, self._write_pulse))
             group.create_task(self._every(PRUNE_EVERY_SECONDS, self._prune))
             group.create_task(self._keep_obeying())
             if self._crew.listens:
@@ -222,6 +236,10 @@ class Duties:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._crew.poll_seconds):
                     await self._orders.wait()
+
+    async def _write_pulse(self) -> None:
+        """Write down what the courier's attempts came to: statistics."""
+        await self._pulse.write(self._outbox, self._courier.in_thread)
 
     async def _obey(self) -> None:
         """Take note of the lanes that a person has paused or resumed."""

@@ -33,14 +33,15 @@ class Recorder:
     """Collects records and notes while the previous batch is being written.
 
     Nothing is dropped while the outbox is out of reach: the batch is tried again until
-    it is written. ``done`` is called for each record that is settled.
+    it is written. ``done`` is called for each record that is settled, and told whether
+    its lease was lost.
     """
 
     def __init__(
         self,
         outbox: Outbox,
         in_thread: Callable[..., Awaitable[Any]],
-        done: Callable[[Record], None],
+        done: Callable[[Record, bool], None],
         emit: Callable[..., None],
     ) -> None:
         self._outbox = outbox
@@ -99,10 +100,11 @@ class Recorder:
         begun, self._begun = self._begun, []
         self._news.clear()
         self._pressing.clear()
-        lost = await self._until_written(records, notes, begun)
+        claims_lost = await self._until_written(records, notes, begun)
         for record in records:
-            self._done(record)
-            self._tell(record, record.claim in lost)
+            lost = record.claim in claims_lost
+            self._done(record, lost)
+            self._tell(record, lost)
         if not self._news.is_set():
             self._idle.set()
 

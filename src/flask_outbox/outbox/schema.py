@@ -89,8 +89,9 @@ Index(
     message.c.priority,
     message.c.due_at,
     sqlite_where=message.c.state == PENDING,
-    postgresql_where=message.c.state == PENDING,
 )
+"""Not partial on PostgreSQL, which makes no use of a column that the index's condition
+has fixed: without its first column it would read all of the index."""
 Index(
     "outbox_message_leased",
     message.c.lease_owner,
@@ -217,6 +218,25 @@ courier = Table(
     **OPTIONS,
 )
 """Heartbeats. A message's lease runs as long as its owner's ``lease_until``."""
+
+pulse = Table(
+    "outbox_pulse",
+    metadata,
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    Column("courier", _Id, primary_key=True),
+    Column("lane", String(64), primary_key=True),
+    Column("sent", Integer, nullable=False),
+    Column("deferred", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("unknown", Integer, nullable=False),
+    Column("released", Integer, nullable=False),
+    Column("waits", _Long, nullable=False),
+    Column("durations", _Long, nullable=False),
+    Column("troubles", _Long, nullable=False),
+    **OPTIONS,
+)
+"""What attempts came to in the minute that begins ``at``: statistics, not the truth.
+Merged later: ``courier`` is "" for all, and a day later ``at`` begins an hour."""
 
 
 departure = Table(

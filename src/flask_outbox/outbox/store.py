@@ -6,7 +6,7 @@ our errors with nothing changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -17,50 +17,37 @@ from ..rate import Limit
 from . import (
     asking,
     conflicts,
-    counting,
     couriers,
     enqueue,
     lanes,
     leases,
-    news,
     people,
     pruning,
     rescue,
-    searching,
     suppressions,
 )
-from .database import Database
+from . import pulse as pulses
 from .hot import Row
 from .leases import Record
 from .pruning import Pruned
+from .questions import Questions
 from .records import (
-    Batch,
     Claim,
     LaneRecord,
-    MessageRecord,
     NewMessage,
     Receipt,
-    Status,
-    Summary,
     Suppression,
 )
-from .searches import Count, Glance, Page, Search, Tab
 from .suppressions import EVERYTHING
 
 T = TypeVar("T")
 
 
-class Outbox:
+class Outbox(Questions):
     """The durable store of messages. Safe to share between threads.
 
     ``clock`` answers the epoch in seconds, by default the database's.
     """
-
-    def __init__(
-        self, database: Database, clock: Callable[[], float] | None = None
-    ) -> None:
-        self.database = database
-        self.clock = clock or database.now
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         return conflicts.write(self.database, work)
@@ -209,6 +196,10 @@ class Outbox:
         now = self.clock()
         return self._write(lambda conn: rescue.resend_unknown(conn, now))
 
+    def write_pulse(self, rows: Sequence[Row]) -> None:
+        """Keep what a courier has counted (`pulse.row_of`), in place of what it was."""
+        self._write(lambda conn: pulses.write(conn, rows))
+
     # Lanes
 
     def pause_lane(self, name: str, until: float, reason: str) -> None:
@@ -291,73 +282,6 @@ class Outbox:
             found = suppressions.find(connection, addresses)
         return suppressions.barred(found, addresses, tag)
 
-    # Asking
-
-    def get(self, message_id: str) -> MessageRecord:
-        """Everything about one message but its content. Raises `MessageNotFound`."""
-        with self.database.reading() as connection:
-            found = asking.get(connection, message_id)
-        if found is None:
-            raise people.not_found(message_id)
-        return found
-
-    def content(self, message_id: str) -> bytes | None:
-        """What is said, as RFC 5322 bytes; None once it was pruned."""
-        with self.database.reading() as connection:
-            return asking.body(connection, message_id)
-
-    def list(
-        self, state: State | None = None, limit: int = 50, before: str | None = None
-    ) -> list[Summary]:
-        """The newest messages first, of one state or all, older than id ``before``."""
-        with self.database.reading() as connection:
-            return asking.summaries(connection, state, limit, before)
-
-    def search(
-        self,
-        wanted: Search,
-        limit: int = 50,
-        *,
-        before: str | None = None,
-        after: str | None = None,
-    ) -> Page:
-        """The newest messages that fit ``wanted``, or the page next to another.
-
-        Takes about as long whatever the outbox holds: see `Page`. ``before`` is another
-        page's ``older``, ``after`` its ``newer``.
-        """
-        with self.database.reading() as connection:
-            return searching.search(
-                connection, wanted, self.clock(), limit, before, after
-            )
-
-    def counts(self) -> Mapping[Tab, Count]:
-        """How many messages are in each tab, exactly where they are not many."""
-        with self.database.reading() as connection:
-            return counting.counts(connection, self.clock())
-
-    def glance(self) -> Glance:
-        """Counts, lanes and couriers, for whoever looks often."""
-        with self.database.reading() as connection:
-            return counting.glance(connection, self.clock())
-
-    def news(self, message_id: str | None = None) -> int:
-        """A number that is another one once something happened to it, or to any."""
-        with self.database.reading() as connection:
-            return news.news(connection, message_id)
-
-    def status(self) -> Status:
-        """Every count exact, however long that takes: for monitoring, which decides
-        by them.
-        """
-        with self.database.reading() as connection:
-            return asking.status(connection, self.clock())
-
-    def moves(self) -> Sequence[Batch]:
-        """What is half moved from here to other outboxes, batch by batch."""
-        with self.database.reading() as connection:
-            return asking.moves(connection)
-
     # Keeping house
 
     def prunable(self, bodies_seconds: float, rows_seconds: float) -> Pruned:
@@ -385,4 +309,6 @@ class Outbox:
         ):
             total += step
             told(step)
+        while self._write(lambda conn: pulses.shrink(conn, now, now - rows_seconds)):
+            continue
         return total

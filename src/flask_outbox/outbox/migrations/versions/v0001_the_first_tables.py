@@ -87,7 +87,6 @@ def upgrade() -> None:
         ["state", "lane", "priority", "due_at"],
         unique=False,
         sqlite_where=sa.text("state = 'pending'"),
-        postgresql_where=sa.text("state = 'pending'"),
     )
     op.create_index(
         "outbox_message_finished",
@@ -123,6 +122,22 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("tag IS NOT NULL"),
         postgresql_where=sa.text("tag IS NOT NULL"),
+    )
+    op.create_table(
+        "outbox_pulse",
+        sa.Column("at", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("courier", sa.String(length=26), nullable=False),
+        sa.Column("lane", sa.String(length=64), nullable=False),
+        sa.Column("sent", sa.Integer(), nullable=False),
+        sa.Column("deferred", sa.Integer(), nullable=False),
+        sa.Column("failed", sa.Integer(), nullable=False),
+        sa.Column("unknown", sa.Integer(), nullable=False),
+        sa.Column("released", sa.Integer(), nullable=False),
+        sa.Column("waits", Long, nullable=False),
+        sa.Column("durations", Long, nullable=False),
+        sa.Column("troubles", Long, nullable=False),
+        sa.PrimaryKeyConstraint("at", "courier", "lane"),
+        **OPTIONS,
     )
     op.create_table(
         "outbox_content",
@@ -204,6 +219,6 @@ def downgrade() -> None:
     """Drop them, and all mail with them."""
     for table in (
         "arrival", "departure", "recipient", "event", "content", "message",
-        "suppression", "lane", "courier",
+        "suppression", "lane", "courier", "pulse",
     ):  # fmt: skip
         op.drop_table(f"outbox_{table}")
