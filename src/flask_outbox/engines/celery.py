@@ -98,8 +98,7 @@ for _name, _task in {DELIVER: _deliver, SWEEP: _sweep}.items():
         name=_name,
         bind=True,
         ignore_result=True,
-        acks_late=True,  # a task that ended with its worker comes again
-        reject_on_worker_lost=True,
+        acks_late=False,  # whatever the app's own tasks do: nothing depends on ours
     )
 
 
