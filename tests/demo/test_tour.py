@@ -85,9 +85,16 @@ def test_start_sends_a_mail_and_the_steps_are_told_on_it(
             press(page, "Next")
             wait_for_step(page, step)
             assert len(visible_rows(page)) == step
+        assert passed(page) == sorted(passed(page))
         story = shared_demo.story(f"/messages/{sent['id']}")
         arrival = shared_demo.now()["arrived"][0]
         assert_told_on(page, story, arrival)
+
+
+def passed(page: Page) -> list[int]:
+    """How many ms after the call each step was."""
+    times = page.locator("#steps .after").all_inner_texts()
+    return [int(time.removeprefix("+").removesuffix(" ms")) for time in times]
 
 
 def focused(page: Page) -> Any:

@@ -17,6 +17,8 @@ class Crashes:
         self._folder = folder
         self._one_at_a_time = threading.Lock()
         self._told: dict[tuple[int, str], str] = {}
+        self._thread: threading.Thread | None = None
+        self._ending = False
         self.running: int | None = None
         """The step at which an app is being crashed."""
 
@@ -25,7 +27,14 @@ class Crashes:
         if not self._one_at_a_time.acquire(blocking=False):
             raise CannotRun("One crash at a time: wait until the last one is over.")
         self.running = step
-        threading.Thread(target=self._crash, args=(step,), daemon=True).start()
+        self._thread = threading.Thread(target=self._crash, args=(step,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Return once what was begun is over and nothing is left of it."""
+        self._ending = True
+        if self._thread:
+            self._thread.join()
 
     def told(self, step: int, way: str) -> str:
         """What a crash there left, in words; "" where there was none."""
@@ -36,6 +45,8 @@ class Crashes:
     def _crash(self, step: int) -> None:
         try:
             for way in WAYS:
+                if self._ending:
+                    return
                 self._told[step, way] = self._left(way, step)
         finally:
             self.running = None

@@ -45,7 +45,9 @@ def _steps(
     yield Happening(since(lesson.call.at), f"{request} came in.")
     if (responded := _first(record, "responded")) is None:
         return
-    yield Happening(since(responded.at), _response(lesson.call, responded, record.id))
+    yield Happening(
+        since(lesson.call.ended_at), _response(lesson.call, responded, record.id)
+    )
     end = _first(record, *ENDS)
     others = [one for one in lesson.visits if end is None or one.at < end.at]
     if not others:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPException
 from threading import Thread
 
@@ -38,6 +38,11 @@ class Visit:
     status: int
     text: str
     location: str
+
+    @property
+    def ended_at(self) -> datetime:
+        """When the answer was there."""
+        return self.at + timedelta(seconds=self.seconds)
 
 
 @dataclass(slots=True)

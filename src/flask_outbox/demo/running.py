@@ -17,7 +17,7 @@ from .app import create_app
 from .errors import CannotRun
 from .sending import mail
 from .smtp import LocalSmtp
-from .watching import unfinished
+from .watching import unfinished, watched
 from .web import WebServer, listen
 
 
@@ -49,6 +49,7 @@ def running(port: int, keep: Path | None) -> Iterator[Demo]:
         with app.app_context():
             mail.start()
             mail.drain(timeout=0)  # opens the outbox: the first response shall not wait
+            ending.callback(watched().crashes.stop)
         ending.callback(_drain, app, keep)
         web.start()
         ending.callback(web.stop)
