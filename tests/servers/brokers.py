@@ -45,7 +45,7 @@ class Broker:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -119,7 +119,7 @@ class RabbitBroker(Broker):
         _need("rabbitmq", Path(RABBITMQ_SERVER).exists())
         super().__init__(folder)
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
-        self._distribution_port = _free_port()
+        self._distribution_port = free_port()
         (folder / "plugins").write_text("[].\n")
 
     def _command(self) -> Sequence[str]:
@@ -164,7 +164,8 @@ def _rabbitmqctl(*words: str) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=START_SECONDS)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that is free at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
