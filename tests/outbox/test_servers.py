@@ -12,11 +12,13 @@ from flask_outbox.delivery import State
 from flask_outbox.errors import OutboxUnavailable
 from flask_outbox.outbox import dialects
 from flask_outbox.outbox.database import Database
+from flask_outbox.outbox.records import Claim
 from flask_outbox.outbox.store import Outbox
+from tests.waiting import eventually
 
 from .conftest import Opener
 from .databases import SERVERS
-from .making import new_message, put, sent
+from .making import COURIER, new_message, put, sent
 
 pytestmark = pytest.mark.parametrize("home", [*SERVERS], indirect=True)
 
@@ -107,6 +109,25 @@ def test_a_lock_that_is_held_for_too_long(
     outbox.database.write(hold)
     other.cancel(message_id)
     assert outbox.get(message_id).state is State.CANCELLED
+
+
+def test_a_transaction_that_falls_silent_holds_nobody_up(
+    url: str, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when its host was cut off: nobody tells the server."""
+    monkeypatch.setattr(dialects, "ANSWER_SECONDS", 1)
+    silent, other = opener(url), opener(url)
+    message_id = put(other)
+
+    def fall_silent(connection: Connection) -> list[Claim]:
+        connection.exec_driver_sql("UPDATE outbox_message SET priority = 9")
+        return eventually(lambda: other.claim(COURIER, "default", 1))
+
+    with pytest.raises(OutboxUnavailable):
+        silent.database.write(fall_silent)
+
+    assert other.leased_to(COURIER) == [message_id]
+    assert other.get(message_id).priority == 0
 
 
 def test_couriers_that_do_everything_at_once(url: str, opener: Opener) -> None:

@@ -22,7 +22,9 @@ CONNECT_SECONDS = 5
 """How long a database server may take to answer a connection."""
 
 ANSWER_SECONDS = 15
-"""How long a database server may leave a statement without an answer."""
+"""How long a database server may leave a statement without an answer, and how long it
+waits for us within a transaction: it does not see that a host was cut off, and nobody
+else can take up what that has locked."""
 
 TURN_SECONDS = (0.001, 0.004)
 """How often a writer looks whether it is its turn: a commit takes about as long."""
@@ -175,6 +177,7 @@ def _open_postgresql(url: URL, durability: str) -> Engine:
     options = {
         "lock_timeout": int(BUSY_SECONDS * milliseconds),
         "statement_timeout": ANSWER_SECONDS * milliseconds,
+        "idle_in_transaction_session_timeout": ANSWER_SECONDS * milliseconds,
         "synchronous_commit": "on" if durability == "full" else "off",
     }
     arguments = {
@@ -203,7 +206,8 @@ def _open_mysql(url: URL, durability: str) -> Engine:
         "connect_timeout": CONNECT_SECONDS,
         "read_timeout": ANSWER_SECONDS,
         "write_timeout": ANSWER_SECONDS,
-        "init_command": f"SET innodb_lock_wait_timeout = {int(BUSY_SECONDS)}",
+        "init_command": f"SET innodb_lock_wait_timeout = {int(BUSY_SECONDS)} "
+        f"/*M! , idle_transaction_timeout = {ANSWER_SECONDS} */",  # MySQL has none
         "charset": "utf8mb4",
     }
     return _open_server(url, arguments)
