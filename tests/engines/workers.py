@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,17 @@ class Celery(Running):
     Celery warns of itself, and so here no warning is an error.
     """
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], *words: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        *words: str,
+        under: Sequence[str] = (),
+    ) -> None:
         folder.mkdir(exist_ok=True)
         (folder / "shop.json").write_text(json.dumps(config))
-        super().__init__(folder, "-W", "default", "-m", "celery", "-A", APP, *words)
+        program = ("-W", "default", "-m", "celery", "-A", APP)
+        super().__init__(folder, *program, *words, under=under)
 
     def wait_for(self, words: str) -> None:
         """Return once it has said so in its log."""
@@ -47,12 +54,16 @@ class Worker(Celery):
     """A worker with the pool of that name and two slots, ready to take tasks."""
 
     def __init__(
-        self, folder: Path, config: Mapping[str, Any], pool: str, *words: str
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        pool: str,
+        *words: str,
+        under: Sequence[str] = (),
     ) -> None:
         quiet = ("--without-gossip", "--without-mingle", "-l", "INFO")
-        super().__init__(
-            folder, config, "worker", "-P", pool, "-c", "2", *quiet, *words
-        )
+        own = ("worker", "-P", pool, "-c", "2", *quiet)
+        super().__init__(folder, config, *own, *words, under=under)
         self.wait_for("ready.")
 
     @property

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,20 +32,26 @@ def settings_for(server: JournalSmtp, **changes: Any) -> dict[str, Any]:
 class Running:
     """A Python process in a folder of its own; a context manager that kills it.
 
-    ``arguments`` are Python's own. Warnings are errors in it, and what it writes to
-    stderr is kept in ``stderr.txt``.
+    ``arguments`` are Python's own, and ``under`` is a command that runs it. Warnings
+    are errors in it, and what it writes to stderr is kept in ``stderr.txt``.
     """
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        under: Sequence[str] = (),
+        stdin: int = subprocess.DEVNULL,
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self.folder = folder
         path = os.pathsep.join([str(ROOT), *sys.path])
         with (folder / "stderr.txt").open("a") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-W", "error", *arguments],
+                [*under, sys.executable, "-W", "error", *arguments],
                 cwd=folder,
                 env={**os.environ, "PYTHONPATH": path},
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,

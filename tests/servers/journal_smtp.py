@@ -15,10 +15,11 @@ As a process of its own, which survives whatever the test kills::
 
     python -m tests.servers.journal_smtp --port 2525 --journal PATH
 
-It prints ``listening on 127.0.0.1:2525`` once it does (``--port 0`` takes a free one),
-and takes one `Behaviour` a line on its standard input, as JSON:
-``{"delay_seconds": 10}``; ``{}`` is good behaviour; ``"down"`` and ``"up"`` do as they
-say. It answers each with ``obeyed …``, and ends on SIGTERM or SIGINT.
+It prints ``listening on 127.0.0.1:2525`` once it does (``--port 0`` takes a free one,
+``--host`` another address), and takes one `Behaviour` a line on its standard input, as
+JSON: ``{"delay_seconds": 10}``; ``{}`` is good behaviour; ``"down"`` and ``"up"`` do as
+they say. It answers each with ``obeyed …``, and ``"held"`` with ``held 2``, and ends on
+SIGTERM or SIGINT.
 """
 
 from __future__ import annotations
@@ -355,29 +356,33 @@ def _no_warning_about_plain_login() -> Any:
 # ------------------------------------------------------------- as a process of its own
 
 
-def _obey(server: JournalSmtp, line: str) -> None:
+def _obey(server: JournalSmtp, line: str) -> str:
     order = json.loads(line)
+    if order == "held":
+        return f"held {server.held}"
     if order == "down":
         server.go_down()
     elif order == "up":
         server.come_back()
     else:
         server.behaviour = Behaviour(**order)
+    return f"obeyed {line.strip()}"
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Serve until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--host", default=JournalSmtp.host)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--journal", type=Path, required=True)
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = JournalSmtp(chosen.journal, port=chosen.port)
+    server.host = chosen.host
     with contextlib.suppress(KeyboardInterrupt), server:
         print(f"listening on {server.host}:{server.port}", flush=True)
         for line in sys.stdin:
-            _obey(server, line)
-            print(f"obeyed {line.strip()}", flush=True)
+            print(_obey(server, line), flush=True)
         threading.Event().wait()
 
 

@@ -1,0 +1,159 @@
+"""What is at home: a PostgreSQL and a mail server, each listening on its address."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from sqlalchemy import NullPool, create_engine
+from sqlalchemy.exc import OperationalError
+
+from tests.outbox.databases import is_required
+from tests.processes.running import Running
+from tests.servers.journal_smtp import Mail, read_journal
+from tests.waiting import eventually
+
+from .network import Host
+
+START_SECONDS = 30.0
+"""How long PostgreSQL may take to start."""
+
+DEBIANS = Path("/usr/lib/postgresql")
+"""Where Debian keeps what starts a cluster."""
+
+
+class PostgreSql:
+    """A cluster of the tests' own; a context manager that kills it.
+
+    The hosts reach it by its address. The tests use its socket, whoever is cut off.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._folder = Path(tempfile.mkdtemp(prefix="outbox-hosts-"))
+        self._names = 0
+
+    def __enter__(self) -> Self:
+        shutil.chown(self._folder, "postgres", "postgres")
+        self._run("initdb", "--auth=trust", "--no-sync", "--encoding=UTF8")
+        with (self._folder / "data" / "pg_hba.conf").open("a") as access:
+            access.write("host all all 10.77.0.0/24 trust\n")
+        settings = {
+            "listen_addresses": self._host.address,
+            "unix_socket_directories": str(self._folder),
+            "fsync": "off",
+        }
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        with (self._folder / "log").open("w") as log:
+            self._server = subprocess.Popen(
+                [*self._host.under, *self._command("postgres", *options)],
+                stderr=log,
+                cwd=self._folder,
+            )
+        eventually(self._answers, START_SECONDS)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.kill()
+        self._server.wait()
+        shutil.rmtree(self._folder)
+
+    @contextmanager
+    def outbox(self) -> Iterator[tuple[str, str]]:
+        """A new database: its URL for the hosts, and the tests' own."""
+        self._names += 1
+        name = f"outbox_{self._names}"
+        self._execute(f"CREATE DATABASE {name}")
+        yield self._url(name, self._host.address), self._url(name, str(self._folder))
+        self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _url(self, name: str, host: str) -> str:
+        return f"postgresql+psycopg://postgres@/{name}?host={host}"
+
+    def _execute(self, statement: str) -> None:
+        engine = create_engine(
+            self._url("postgres", str(self._folder)),
+            poolclass=NullPool,
+            isolation_level="AUTOCOMMIT",
+        )
+        with engine.connect() as connection:
+            connection.exec_driver_sql(statement)
+
+    def _answers(self) -> bool:
+        assert self._server.poll() is None, (self._folder / "log").read_text()
+        with suppress(OperationalError):
+            self._execute("SELECT 1")
+            return True
+        return False
+
+    def _run(self, program: str, *options: str) -> None:
+        command = self._command(program, *options)
+        subprocess.run(command, check=True, capture_output=True, cwd=self._folder)
+
+    def _command(self, program: str, *options: str) -> Sequence[str]:
+        """PostgreSQL refuses to be run by root."""
+        become = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        return [*become, _path_of(program), "-D", f"{self._folder}/data", *options]
+
+
+def _path_of(program: str) -> str:
+    found = shutil.which(program) or next(
+        map(str, sorted(DEBIANS.glob(f"*/bin/{program}"))), None
+    )
+    if found is None:
+        reason = f"postgresql cannot be used: {program} is not installed"
+        (pytest.fail if is_required("postgresql") else pytest.skip)(reason)
+    return found
+
+
+class MailHost(Running):
+    """`JournalSmtp` on a host: it outlives whatever a test does to the others."""
+
+    def __init__(self, host: Host, folder: Path) -> None:
+        self._journal = folder / "journal"
+        super().__init__(
+            folder,
+            *("-c", "from tests.servers.journal_smtp import main; main()"),
+            *("--host", host.address, "--journal", str(self._journal)),
+            under=host.under,
+            stdin=subprocess.PIPE,
+        )
+        self.url = f"smtp://{self.line().split()[-1]}"
+
+    def __exit__(self, *exc_info: object) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        super().__exit__(*exc_info)
+
+    def behave(self, **behaviour: Any) -> None:
+        """Treat what comes next like this; see `Behaviour`."""
+        assert self._ask(behaviour).startswith("obeyed")
+
+    @property
+    def held(self) -> int:
+        """How many mails it holds while it hangs."""
+        return int(self._ask("held").removeprefix("held "))
+
+    def _ask(self, order: Any) -> str:
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return self.line()
+
+    @property
+    def mails(self) -> list[Mail]:
+        """All that it has journaled."""
+        return read_journal(self._journal)
+
+    @property
+    def copies(self) -> Counter[str]:
+        """How often each message has arrived, by its Message-ID."""
+        return Counter(mail.message_id for mail in self.mails)
