@@ -57,6 +57,7 @@ FLOORS = {
     "cli": 7,
     "dashboard": 7,
     "logs": 7,
+    "origin": 7,
     "extension": 8,
     "testing": 9,
     "flask_mail": 9,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from email.message import Message as StandardMessage
@@ -16,16 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flask import (
-    Flask,
-    Response,
-    after_this_request,
-    current_app,
-    g,
-    has_app_context,
-    has_request_context,
-    request,
-)
+from flask import Flask, current_app, has_app_context, has_request_context
 
 from . import events, logs
 from .cli import outbox_commands
@@ -35,6 +25,7 @@ from .dkim import Signer
 from .errors import ConfigError
 from .handover import Wishes
 from .message import AddressLike, Message
+from .origin import note_the_request, origin, tell_of_the_response
 from .outbox.dialects import check_url
 from .outbox.records import MessageRecord, Receipt, Suppression
 from .relay import Relay
@@ -186,9 +177,9 @@ class Mail:
         """
         began = time.perf_counter()
         wishes = Wishes(at, delay, priority, key, tag, metadata, transport)
-        receipt = self._runtime.send(message, wishes, _origin(), session)
+        receipt = self._runtime.send(message, wishes, origin(), session)
         if has_request_context() and not receipt.duplicate:
-            _tell_of_the_response(self._runtime, receipt, time.perf_counter() - began)
+            tell_of_the_response(self._runtime, receipt, time.perf_counter() - began)
         return receipt
 
     def send_message(self, *args: Any, **kwargs: Any) -> Receipt:
@@ -330,51 +321,5 @@ def _celery_engine() -> Any:
 
 def _begin_request() -> None:
     """Note when the request came, and see that what the last process left goes out."""
-    g.outbox_request_began = time.perf_counter()
+    note_the_request()
     current_app.extensions[EXTENSION].runtime.start_if_wanted()
-
-
-def _origin() -> Mapping[str, Any] | None:
-    """Which request hands the message over: its rule, for its URL may hold secrets."""
-    if not has_request_context():
-        return None
-    route = request.url_rule.rule if request.url_rule else request.path
-    return {
-        "method": request.method,
-        "route": route,
-        "endpoint": request.endpoint,
-        "request_id": _request_id(),
-    }
-
-
-def _request_id() -> str:
-    """The server's id for this request, or one of our own."""
-    given = request.headers.get("X-Request-ID", "")
-    if given.isascii() and given.isprintable() and 0 < len(given) <= 128:
-        return given
-    if "outbox_request_id" not in g:
-        g.outbox_request_id = secrets.token_hex(4)
-    return str(g.outbox_request_id)
-
-
-def _tell_of_the_response(
-    runtime: Runtime, receipt: Receipt, handover_seconds: float
-) -> None:
-    """Add to the story when the response went out, once it has."""
-    request_began = g.get(
-        "outbox_request_began", time.perf_counter() - handover_seconds
-    )
-
-    def went_out(status: int) -> None:
-        runtime.note(
-            receipt.id,
-            "responded",
-            status=status,
-            handover_seconds=handover_seconds,
-            response_seconds=time.perf_counter() - request_began,
-        )
-
-    @after_this_request
-    def watch(response: Response) -> Response:
-        response.call_on_close(lambda: went_out(response.status_code))
-        return response
