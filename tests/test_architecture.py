@@ -34,6 +34,7 @@ FLOORS = {
     "config": 1,
     "uwsgi_threads": 1,
     "checks": 2,
+    "previews": 2,
     "mime": 2,
     "dkim": 2,
     "story": 2,

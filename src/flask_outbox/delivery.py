@@ -135,6 +135,10 @@ def storable(text: str) -> str:
     return "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in text)
 
 
+KEPT_HERE = Reply.observed("kept in the dev inbox: nothing left this machine")
+"""What the dev inbox answers for a message that it keeps."""
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """Return path and recipients: what the transport needs beside the content.

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from email.message import Message as StandardMessage
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from flask import Flask, current_app, has_app_context, has_request_context
 
@@ -28,6 +28,7 @@ from .message import AddressLike, Message
 from .origin import note_the_request, origin, tell_of_the_response
 from .outbox.dialects import check_url
 from .outbox.records import MessageRecord, Receipt, Suppression
+from .previews import Builder, Previews
 from .relay import Relay
 from .runtime import Runtime
 from .uwsgi_threads import refuse_without_threads
@@ -43,8 +44,9 @@ class Installed:
     when it is set after `init_app`.
     """
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, previews: Previews) -> None:
         self._app = app
+        self.previews = previews
         self._making = threading.Lock()
         self._runtime: Runtime | None = None
         self.settings = settings = self._settings(app.instance_path)
@@ -120,6 +122,7 @@ class Mail:
 
     def __init__(self, app: Flask | None = None) -> None:
         self._apps: list[Flask] = []
+        self._previews = Previews()
         if app is not None:
             self.init_app(app)
 
@@ -135,7 +138,7 @@ class Mail:
         - ``flask outbox`` has the commands
         - with ``OUTBOX_DASHBOARD`` the dashboard is mounted
         """
-        installed = app.extensions[EXTENSION] = Installed(app)
+        installed = app.extensions[EXTENSION] = Installed(app, self._previews)
         app.before_request(_begin_request)
         app.cli.add_command(outbox_commands)
         if installed.settings.dashboard is not None:
@@ -276,6 +279,30 @@ class Mail:
 
         with events.email_dispatched.connected_to(collect):
             yield messages
+
+    @overload
+    def preview(self, named: Builder) -> Builder: ...
+
+    @overload
+    def preview(self, named: str) -> Callable[[Builder], Builder]: ...
+
+    def preview(self, named: Any) -> Any:
+        """Register a function that builds a message, to be looked at without sending.
+
+        ::
+
+            @mail.preview  # or @mail.preview("Welcome, long")
+            def welcome(name: str = "Ada") -> Message:
+                return welcome_mail(User(name=name))
+
+        The dashboard lists it under its name and calls it each time it is looked at,
+        with an application and a request context; what its parameters are may be
+        chosen there. See :doc:`/inbox`. Raises `ConfigError` for a name that another
+        function has.
+        """
+        if isinstance(named, str):
+            return self._previews.register(named)
+        return self._previews.register(None)(named)
 
     @property
     def _runtime(self) -> Runtime:

@@ -45,6 +45,7 @@ def test_findings_and_links_for_machines(shop: Shop) -> None:
     assert document == {
         "findings": [finding],
         "links": [{"text": "Your order", "target": "", "finding": finding}],
+        "image_hosts": [],
     }
 
 

@@ -9,7 +9,7 @@ from ..opened import Opened
 from .bodies import check_bodies, check_subject
 from .crowd import check_crowd, check_size
 from .findings import Finding, Severity
-from .images import check_images
+from .images import check_images, image_hosts
 from .links import Link, find_links
 from .outline import Outline, outline
 
@@ -24,6 +24,8 @@ class Checked:
     """What is the matter with it, the worst first."""
     links: tuple[Link, ...]
     """Every link in it."""
+    image_hosts: tuple[str, ...]
+    """The hosts that its images would be fetched from."""
 
     def count(self, severity: Severity) -> int:
         """How many findings are as severe as this."""
@@ -40,7 +42,9 @@ def check(opened: Opened, *, size_bytes: int, tag: str | None = None) -> Checked
     links = find_links(opened, seen)
     found = dict.fromkeys(_findings(opened, seen, links, size_bytes, tag))
     return Checked(
-        tuple(sorted(found, key=lambda one: _WORST_FIRST.index(one.severity))), links
+        findings=tuple(sorted(found, key=lambda one: _WORST_FIRST.index(one.severity))),
+        links=links,
+        image_hosts=image_hosts(seen.images) if seen else (),
     )
 
 

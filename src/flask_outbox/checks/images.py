@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from urllib.parse import unquote, urlsplit
 
@@ -23,14 +22,19 @@ def check_images(images: Iterable[Image], parts: Iterable[Part]) -> Iterator[Fin
     yield from _remote(images)
 
 
-def remote_host(source: str) -> str | None:
+def image_hosts(images: Iterable[Image]) -> tuple[str, ...]:
+    """The hosts that images are fetched from, each once."""
+    hosts = (_host(image.source) for image in images)
+    return tuple(dict.fromkeys(host for host in hosts if host))
+
+
+def _host(source: str) -> str | None:
     """The host that an image is fetched from; None for one that comes with the mail."""
     try:
         parts = urlsplit(source)
-        fetched = parts.scheme in ("", "http", "https") and parts.hostname
+        return parts.hostname if parts.scheme in ("", "http", "https") else None
     except ValueError:
         return None
-    return fetched or None
 
 
 def _source(source: str, content_ids: set[str | None]) -> Iterator[Finding]:
@@ -54,7 +58,7 @@ def _source(source: str, content_ids: set[str | None]) -> Iterator[Finding]:
             "show.",
             "Attach it with a content_id, and show it as cid:….",
         )
-    elif scheme != "cid" and remote_host(source) is None:
+    elif scheme != "cid" and _host(source) is None:
         yield broken(
             f"The image {shown(source)} cannot be found: a mail has no page that its "
             "address could start from.",
@@ -73,11 +77,11 @@ def _alternatives(images: tuple[Image, ...]) -> Iterator[Finding]:
 
 
 def _remote(images: tuple[Image, ...]) -> Iterator[Finding]:
-    hosts = Counter(filter(None, (remote_host(image.source) for image in images)))
-    if hosts:
+    number = sum(_host(image.source) is not None for image in images)
+    if number:
         yield advice(
-            f"{_counted(hosts.total(), 'image')} from {', '.join(hosts)}: many clients "
-            "fetch them only when asked.",
+            f"{_counted(number, 'image')} from {', '.join(image_hosts(images))}: many "
+            "clients fetch them only when asked.",
             "See that the mail makes sense without them; attach what it needs.",
         )
 

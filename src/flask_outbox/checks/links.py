@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from ..characters import shown
 from ..opened import Opened
-from .findings import Finding, advice, broken, warning
+from .findings import Finding, Severity, advice, broken, warning
 from .leftovers import missing_in_link
 from .outline import Anchor, Outline
 
@@ -30,6 +30,12 @@ class Link:
     """What the reader sees; "" in the text part, where that is the link itself."""
     target: str
     finding: Finding | None
+
+    @property
+    def is_web(self) -> bool:
+        """Whether it leads to a page on the web, or on this machine."""
+        sound = self.finding is None or self.finding.severity is not Severity.BROKEN
+        return sound and self.target.lower().startswith(("http://", "https://"))
 
 
 def find_links(opened: Opened, seen: Outline | None) -> tuple[Link, ...]:

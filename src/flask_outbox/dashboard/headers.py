@@ -13,10 +13,12 @@ PAGE = (
 )
 
 MAIL = (
-    "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+    "sandbox; default-src 'none'; img-src {images}; style-src 'unsafe-inline'; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
 )
 """A mail's own HTML: it looks like what it is, and does nothing."""
+
+OWN_IMAGES, ALL_IMAGES = "data:", "data: https: http:"
 
 FILE = "sandbox; default-src 'none'; frame-ancestors 'none'"
 
@@ -55,9 +57,13 @@ def let_frame(response: Response, path: str) -> Response:
     return response
 
 
-def as_mail(response: Response) -> Response:
-    """Answer with a mail's own HTML, for a frame of ours."""
-    response.headers["Content-Security-Policy"] = MAIL
+def as_mail(response: Response, *, images: bool) -> Response:
+    """Answer with a mail's own HTML, for a frame of ours.
+
+    With ``images`` those from elsewhere are fetched too.
+    """
+    allowed = ALL_IMAGES if images else OWN_IMAGES
+    response.headers["Content-Security-Policy"] = MAIL.format(images=allowed)
     response.headers["X-Frame-Options"] = "SAMEORIGIN"
     response.headers["Referrer-Policy"] = "no-referrer"
     return response

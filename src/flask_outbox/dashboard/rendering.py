@@ -13,6 +13,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ..outbox.searches import Count
 from ..words import clock, counted, duration
 from . import forms
+from .said import WIDTHS
+from .sections import sections
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -52,6 +54,8 @@ _TEMPLATES.globals.update(
     csrf_token=forms.token,
     at_most=Count.of,
     counted=counted,
+    sections=sections,
+    widths=WIDTHS,
 )
 _TEMPLATES.filters.update(
     ago=_ago, as_json=_as_json, clock=clock, duration=duration, since=_since

@@ -35,6 +35,8 @@ class Search:
     """Handed over at this time or later."""
     until: datetime | None = None
     """Handed over before this time."""
+    kept_here: bool = False
+    """Only what stayed in the dev inbox, for any of its recipients."""
 
 
 @dataclass(frozen=True, slots=True)

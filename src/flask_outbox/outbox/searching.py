@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, true
 
+from ..delivery import KEPT_HERE
 from ..errors import AddressError
 from ..message import Address
 from .asking import moment, summaries_of
@@ -103,6 +104,7 @@ def _conditions(wanted: Search, now: float) -> list[Condition]:
         (wanted.message_id, message.c.message_id == message_id),
         (wanted.subject, _contains(wanted.subject or "")),
         (wanted.due, _is_due(now, due=bool(wanted.due))),
+        (wanted.kept_here or None, _is_kept_here()),
     ]
     return [condition for value, condition in given if value is not None]
 
@@ -114,6 +116,13 @@ def _contains(part: str) -> Condition:
 def _is_due(now: float, *, due: bool) -> Condition:
     time_has_come = message.c.due_at <= now
     return and_(message.c.state == PENDING, time_has_come if due else ~time_has_come)
+
+
+def _is_kept_here() -> Condition:
+    own = recipient.alias()
+    return exists().where(
+        own.c.message_id == message.c.id, own.c.reply_text == KEPT_HERE.text
+    )
 
 
 # --------------------------------------------------------------------- by which index

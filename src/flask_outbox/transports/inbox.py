@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from ..delivery import Envelope, Outcome, Progress, Reply, Report
+from ..delivery import KEPT_HERE, Envelope, Outcome, Progress, Report
 from .base import Transport
-
-KEPT = Reply.observed("kept in the dev inbox: nothing left this machine")
 
 
 class InboxTransport(Transport):
@@ -15,7 +13,7 @@ class InboxTransport(Transport):
         self, envelope: Envelope, content: bytes, progress: Progress
     ) -> Report:
         """Accept the message: the outbox, which has it already, is the inbox."""
-        return Report.same(envelope.recipients, Outcome.ACCEPTED, KEPT)
+        return Report.same(envelope.recipients, Outcome.ACCEPTED, KEPT_HERE)
 
     async def probe(self) -> None:
         """Return: the dev inbox is never in trouble."""

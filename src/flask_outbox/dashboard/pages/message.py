@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from flask import Response, make_response, request, url_for
+from flask import Response, make_response, request
 
-from ...opened import Opened, open_message
 from ...outbox.records import LaneRecord, MessageRecord
 from ...picture import Pause, Sight
 from ..actions import ACTIONS
 from ..blueprint import dashboard, runtime
 from ..headers import let_frame
 from ..rendering import page
+from ..said import Places, said
 from ..tracked import steps
-
-VIEWS = ("html", "text", "headers")
-"""The ways to look at what a mail says."""
 
 
 @dashboard.get("/messages/<id>")
@@ -25,7 +22,7 @@ def message(id: str) -> Response:
     outbox = runtime().outbox
     record = outbox.get(id)
     content = outbox.content(id)
-    opened = None if content is None else open_message(content)
+    places = Places("message", id=id)
     now = datetime.fromtimestamp(outbox.clock(), UTC)
     html = page(
         "message.html",
@@ -33,12 +30,12 @@ def message(id: str) -> Response:
         sight=Sight(record, _pause(record, outbox.lanes()), now),
         steps=steps(record.events),
         actions=ACTIONS,
-        opened=opened,
-        view=_view(opened),
+        said=content and said(content, request.args, record.tag),
+        places=places,
         dialogues=[one for one in record.events if "dialogue" in one.detail],
         now=now,
     )
-    return let_frame(make_response(html), url_for(".message_html", id=id))
+    return let_frame(make_response(html), places.html())
 
 
 def _pause(record: MessageRecord, lanes: list[LaneRecord]) -> Pause | None:
@@ -46,12 +43,3 @@ def _pause(record: MessageRecord, lanes: list[LaneRecord]) -> Pause | None:
         if lane.name == record.lane and lane.paused_by:
             return Pause(lane.reason, lane.until)
     return None
-
-
-def _view(opened: Opened | None) -> str:
-    """The view that was asked for, or the first that there is."""
-    asked = request.args.get("view", "")
-    if opened is None:
-        return asked
-    there = [one for one in VIEWS if getattr(opened, one)]
-    return asked if asked in there else there[0]

@@ -1,0 +1,139 @@
+"""Previews: functions that build a message, registered to be looked at."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from email.message import Message as StandardMessage
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .errors import ConfigError
+from .message import Message
+
+Function = Callable[..., Message | StandardMessage]
+"""What is registered: a function that builds a message."""
+
+Builder = TypeVar("Builder", bound=Function)
+
+_PLAIN: tuple[type, ...] = (str, int, float, bool)
+_NO = {"", "0", "false", "no", "off"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """What may be chosen when a preview is looked at."""
+
+    name: str
+    kind: type
+    default: Any
+
+    @property
+    def hint(self) -> str:
+        """What it is where nothing is chosen."""
+        needed = self.default is inspect.Parameter.empty
+        return "needed" if needed else str(self.default)
+
+    def read(self, text: str) -> Any:
+        """The value that is meant by ``text``. Raises `ValueError`."""
+        if self.kind is bool:
+            return text.lower() not in _NO
+        return self.kind(text)
+
+
+class Preview:
+    """One function that builds a message."""
+
+    def __init__(self, name: str, function: Function) -> None:
+        self.name = name
+        self.function = function
+
+    @property
+    def about(self) -> str:
+        """The first line of the function's docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    @property
+    def place(self) -> str:
+        """Where the function is: ``shop/mails.py:12``."""
+        code = inspect.unwrap(self.function).__code__
+        return f"{_near(code.co_filename)}:{code.co_firstlineno}"
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What the function takes, as far as a text can say it."""
+        return tuple(
+            Parameter(one.name, _kind(one), one.default)
+            for one in inspect.signature(self.function).parameters.values()
+            if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+        )
+
+    def build(self, chosen: Mapping[str, str]) -> Message | StandardMessage:
+        """The message, with what was chosen for its parameters by their names."""
+        return self.function(
+            **{
+                one.name: one.read(chosen[one.name])
+                for one in self.parameters
+                if chosen.get(one.name)
+            }
+        )
+
+
+class Previews:
+    """The previews of one `Mail`, by name."""
+
+    def __init__(self) -> None:
+        self._named: dict[str, Preview] = {}
+
+    def register(self, name: str | None) -> Callable[[Builder], Builder]:
+        """A decorator that adds a function under ``name``, or its own."""
+
+        def add(function: Builder) -> Builder:
+            self._add(function, function.__name__ if name is None else name)
+            return function
+
+        return add
+
+    def _add(self, function: Function, name: str) -> None:
+        """Keep ``function``; one that was made anew takes the place of the old."""
+        if not name or "/" in name or not name.isprintable() or name != name.strip():
+            raise ConfigError(
+                f"A preview cannot be called {name!r}: leave out slashes, control "
+                "characters and spaces at either end."
+            )
+        present = self._named.get(name)
+        if present is not None and _origin(present.function) != _origin(function):
+            raise ConfigError(
+                f"There is a preview {name!r} already ({present.place}): give this one "
+                "another name, @mail.preview('…')."
+            )
+        self._named[name] = Preview(name, function)
+
+    def __iter__(self) -> Iterator[Preview]:
+        return iter(sorted(self._named.values(), key=lambda one: one.name.lower()))
+
+    def get(self, name: str) -> Preview | None:
+        """The preview of that name."""
+        return self._named.get(name)
+
+
+def _kind(parameter: inspect.Parameter) -> type:
+    """The type that a parameter takes: as annotated, or that of its default."""
+    for kind in _PLAIN:
+        if parameter.annotation in (kind, kind.__name__):
+            return kind
+    kind = type(parameter.default)
+    return kind if kind in _PLAIN else str
+
+
+def _origin(function: Function) -> tuple[str, str]:
+    return function.__module__, function.__qualname__
+
+
+def _near(path: str) -> str:
+    """A path as it is from where the app was started, if it is below that."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return path
