@@ -115,7 +115,7 @@ def assert_told_on(page: Page, story: Any, arrival: Any) -> None:
     assert others
     assert int(others[1]) >= 3
     sent = next(row for row in story["rows"] if "Email sent!" in row["output"])
-    assert what_happened(page, 4) == f"{sent['what']}. It said: {sent['output']}."
+    assert what_happened(page, 4) == f"{sent['what']}. Output: {sent['output']}."
     assert arrival["message_id"] == story["message_id"]
     assert arrival["message_id"] in what_happened(page, 5)
     source = page.locator("#step-5 a").get_attribute("href")

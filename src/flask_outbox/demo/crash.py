@@ -69,10 +69,13 @@ def _live_until(step: int, life: Life, smtp: Witness) -> str | None:
         smtp.kept = life.kill
     answered = life.ask("POST", "/send-email")
     if step == 3:
-        smtp.in_hand.wait(PATIENCE_SECONDS)
+        if not smtp.in_hand.wait(PATIENCE_SECONDS):
+            raise CannotRun("the SMTP server never had the mail in hand.")
         life.ask("GET", "/ping")
     elif step == 4:
         life.wait_for_its_end()
+        if not smtp.arrived:
+            raise CannotRun("the mail never came to the SMTP server.")
     elif step > 4:
         life.hear("Email sent!")
     if step == 6:

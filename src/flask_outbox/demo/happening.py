@@ -55,7 +55,7 @@ def _steps(
     yield Happening(since(others[0].at), _others(others))
     if end is None:
         return
-    yield Happening(since(end.at), f"{end.what}. It said: {end.output}.")
+    yield Happening(since(end.at), f"{end.what}. Output: {end.output or 'none'}.")
     if lesson.known_at is None:
         return
     yield Happening(since(lesson.known_at), _known(record), _arrival(record, arrived))
