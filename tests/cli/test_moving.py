@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from flask_outbox import State
 from flask_outbox.outbox import carrying, departures
@@ -16,7 +17,9 @@ from flask_outbox.outbox.database import Database
 from flask_outbox.outbox.store import Outbox
 from tests.cli.conftest import MakeShop
 from tests.cli.shop import Shop
-from tests.outbox.making import enlist
+from tests.moving.places import place
+from tests.outbox.making import enlist, kinds
+from tests.process_models.proxy import Proxy
 from tests.waiting import eventually
 
 DAY = 86_400
@@ -216,6 +219,28 @@ def test_following(shop: Shop, moved: Shop, to: str) -> None:
         said = process.ended()
     assert said.startswith("Carried 2 messages to be delivered and 0 finished")
     assert {one.id for one in moved.outbox.list()} == {first, second}
+
+
+def test_following_goes_on_after_an_outage(shop: Shop, tmp_path: Path) -> None:
+    with (
+        place("postgresql", "followed", tmp_path) as url,
+        Proxy(make_url(url).port or 5432) as proxy,
+    ):
+        through = make_url(url).set(port=proxy.port)
+        to = through.render_as_string(hide_password=False)
+        with shop.process("move", "--to", to, "--follow") as process:
+            process.wait_for("Following: Ctrl-C or SIGTERM ends it.")
+            proxy.refuse()
+            message_id = shop.send(delay=DAY)
+            process.wait_for("It is tried again.")
+            assert shop.get(message_id).state == State.MOVING
+            proxy.pass_on()
+            eventually(lambda: shop.outbox.list() == [])
+            process.signal(signal.SIGTERM)
+            process.ended()
+        new = Outbox(Database(url))
+        assert kinds(new, message_id) == ["enqueued", "moved"]
+        new.database.close()
 
 
 def test_a_signal_ends_the_wait(shop: Shop, to: str) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from flask_outbox import MessageRecord
 from flask_outbox.delivery import State
 from flask_outbox.outbox import departures, moving
+from flask_outbox.outbox.asking import moment
 from flask_outbox.outbox.carrying import PARTS
 from flask_outbox.outbox.moving import Move
+from flask_outbox.outbox.pulse import EVERYBODY, row_of
 from flask_outbox.outbox.schema import metadata
 from flask_outbox.outbox.store import Outbox
 from flask_outbox.rate import Limit
+from flask_outbox.tally import Tally
 from tests.moving.carrying import HOUR, carry_all, fill, ids_in
 from tests.outbox.making import (
     ADA,
@@ -242,9 +247,29 @@ def test_suppressions_hold_there_too(
     assert target.get(kept_back).state == State.SUPPRESSED
 
 
+def test_what_couriers_counted_comes_once(
+    source: Outbox, target: Outbox, move: Move, clock: Clock
+) -> None:
+    minute = int(clock.now) // 60 * 60
+    one_sent = row_of(minute, EVERYBODY, "default", Tally(Counter(sent=1)))
+    for outbox in (source, target):
+        outbox.write_pulse([one_sent])
+    source.write_pulse([{**one_sent, "courier": COURIER}])
+
+    move.carry_pulse()
+    move.carry_pulse()
+
+    assert [_sent(outbox, minute) for outbox in (source, target)] == [0, 3]
+
+
+def _sent(outbox: Outbox, minute: int) -> int:
+    start = moment(minute)
+    return outbox.pulse(start, start + timedelta(seconds=60), 1).whole.sent
+
+
 def test_nobody_forgets_a_new_table() -> None:
     decided = {"message", *(part.name.removeprefix("outbox_") for part in PARTS)}
-    whole = {"lane", "suppression"}
+    whole = {"lane", "suppression", "pulse"}
     left_behind = {"courier", "departure", "arrival"}
     names = {name.removeprefix("outbox_") for name in metadata.tables}
     assert names == decided | whole | left_behind

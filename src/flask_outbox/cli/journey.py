@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
 
 import click
 
@@ -17,14 +13,13 @@ from ..outbox.carrying import Carried
 from ..outbox.moving import Left, Move
 from ..outbox.store import Outbox
 from ..words import counted
+from .obeying import obeying
 
 LOOK_SECONDS = 0.2
 """How often it looks for messages that came, or that came back from a courier."""
 
 RETRY_SECONDS = 1.0
 """How soon an outbox that is out of reach is tried again."""
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Journey:
@@ -45,11 +40,10 @@ class Journey:
         self._source = source
         self._wait_seconds = wait_seconds
         self._hold = hold
-        self._stopped = threading.Event()
 
     def run(self, *, follow: bool) -> None:
         """Carry until nothing is left, or until a signal comes; a batch is finished."""
-        with self._obeying():
+        with obeying(self._stop):
             self._carry_rules()
             self._carry_first()
             if follow:
@@ -57,6 +51,7 @@ class Journey:
             else:
                 self._wait_for_couriers()
             self._carry_rules()
+            self._move.carry_pulse()
         self._move.end()
         self.left = self._move.left()
         self.ended = self.ended or ("waited" if self.left.messages else "empty")
@@ -76,7 +71,7 @@ class Journey:
             self._carry(lambda step: bar.update(step.messages))
 
     def _carry(self, told: Callable[[Carried], None] = lambda step: None) -> None:
-        while not self._stopped.is_set() and (step := self._move.carry()):
+        while not self.ended and (step := self._move.carry()):
             self.carried += step
             told(step)
 
@@ -89,42 +84,27 @@ class Journey:
                 f"{counted(leased, 'message')} being delivered.",
                 err=True,
             )
-        while self._move.left().messages and time.monotonic() < deadline:
-            if self._stopped.wait(LOOK_SECONDS):
-                return
+        while (
+            not self.ended
+            and self._move.left().messages
+            and time.monotonic() < deadline
+        ):
+            time.sleep(LOOK_SECONDS)
             self._look_again()
 
     def _follow(self) -> None:
         click.echo("Following: Ctrl-C or SIGTERM ends it.", err=True)
-        seconds = LOOK_SECONDS
-        while not self._stopped.wait(seconds):
+        while not self.ended:
             try:
                 self._look_again()
             except OutboxUnavailable as error:
                 click.echo(f"{error} It is tried again.", err=True)
-                seconds = RETRY_SECONDS
-            else:
-                seconds = LOOK_SECONDS
+                time.sleep(RETRY_SECONDS)
+            time.sleep(LOOK_SECONDS)
 
     def _look_again(self) -> None:
         self._source.rescue(hold=self._hold)
         self._carry()
 
-    @contextmanager
-    def _obeying(self) -> Iterator[None]:
-        """End after the present batch at the first signal; a second ends at once."""
-        before = {one: signal.getsignal(one) for one in SIGNALS}
-
-        def first(number: int, _frame: FrameType | None) -> None:
-            for one in SIGNALS:
-                signal.signal(one, signal.SIG_DFL)
-            self.ended = signal.Signals(number).name
-            self._stopped.set()
-
-        for one in SIGNALS:
-            signal.signal(one, first)
-        try:
-            yield
-        finally:
-            for one, handler in before.items():
-                signal.signal(one, handler)
+    def _stop(self, name: str) -> None:
+        self.ended = name

@@ -16,7 +16,7 @@ Handler = Callable[[int, FrameType | None], object]
 @contextmanager
 def obeying(
     stop: Callable[[str], None],
-    grace_seconds: float,
+    grace_seconds: float | None = None,
     again: Handler | signal.Handlers = signal.SIG_DFL,
 ) -> Iterator[None]:
     """Call ``stop`` with the name of the first signal, and leave a second to ``again``.
@@ -29,9 +29,10 @@ def obeying(
         for one in SIGNALS:
             signal.signal(one, again)
         name = signal.Signals(number).name
+        within = "" if grace_seconds is None else f", within {grace_seconds:g} s"
         _say(
-            f"{name}: finishing what has been begun, within {grace_seconds:g} s. "
-            "A second signal ends at once.\n"
+            f"{name}: finishing what has been begun{within}. A second signal ends at "
+            "once.\n"
         )
         stop(name)
 

@@ -23,7 +23,7 @@ from sqlalchemy import Connection, func, select
 
 from ..delivery import State
 from ..errors import MoveRefused
-from . import arrivals, carrying, conflicts, departures
+from . import arrivals, carrying, conflicts, departures, doorbell
 from .carrying import Carried, Parcel
 from .ids import new_id
 from .places import same_place
@@ -73,15 +73,17 @@ class Move:
         messages are half moved to somewhere else; `SchemaError` and `OutboxUnavailable`
         as always.
         """
-        database = self._target.database
+        database, under_way = self._target.database, self.under_way()
         if database.version() is None:
+            if under_way:
+                raise self._unknown(under_way[0])
             database.upgrade()
         if same_place(self._source.database, database):
             raise MoveRefused(
                 f"The outbox is in {database.shown} already: there is nothing to move."
             )
         self._refuse_one_that_moves()
-        for batch in self.under_way():
+        for batch in under_way:
             if not self._is_known(batch):
                 raise self._unknown(batch)
 
@@ -99,13 +101,31 @@ class Move:
         """Pause in the target what a person has paused, and keep to used-up limits."""
         with self._source.database.reading() as connection:
             lanes = carrying.lane_rows(connection)
-        self._in_target(lambda conn: carrying.write_lanes(conn, lanes))
+
+        def work(connection: Connection) -> None:
+            carrying.write_lanes(connection, lanes)
+            doorbell.ring(connection, doorbell.LANES)
+
+        self._in_target(work)
 
     def carry_suppressions(self) -> None:
         """Have nobody mailed from the target who must not be mailed from the source."""
         every = self._source.suppressions()
         while some := list(islice(every, SUPPRESSIONS)):
             self._target.suppress_all(some)
+
+    def carry_pulse(self) -> None:
+        """Carry what couriers have counted so far: statistics, not the truth."""
+        while self._carry_some_pulse():
+            pass
+
+    def _carry_some_pulse(self) -> bool:
+        came_from = self._source.database.shown
+        with self._source.database.reading() as connection:
+            rows = carrying.pulse_rows(connection)
+        self._in_target(lambda conn: carrying.write_pulse(conn, rows, came_from))
+        self._in_source(lambda conn: carrying.forget_pulse(conn, rows))
+        return bool(rows)
 
     def carry(self) -> Carried | None:
         """Carry one batch: what was left half moved, else what waits, else the history.
@@ -150,6 +170,7 @@ class Move:
 
         def work(connection: Connection) -> Carried:
             if arrivals.take_in(connection, batch):
+                doorbell.ring(connection, doorbell.MAIL)
                 return carrying.unpack(connection, parcel, came_from, now)
             if arrivals.knows(connection, batch.move):
                 return Carried()
