@@ -115,16 +115,31 @@ def test_a_worker_hears_of_a_transaction_when_it_commits(
         server.wait_for(1)
 
 
-def test_a_worker_hears_of_what_a_person_does(woken: Shop, server: JournalSmtp) -> None:
+def test_a_worker_hears_what_a_person_retries(woken: Shop, server: JournalSmtp) -> None:
     with woken.process("worker"):
         some_listen(woken)
         later = woken.send(delay=NEVER_SECONDS)
         woken.run("retry", later)
         server.wait_for(1)
-        woken.run("pause")
-        woken.run("resume")
-        woken.send()
+
+
+def test_a_worker_hears_of_a_pause_and_of_its_end(
+    make_shop: MakeShop, woken: Shop, server: JournalSmtp
+) -> None:
+    """Mail on another lane shows that it has had the time to hear."""
+    bulk = {"bulk": f"smtp://{server.host}:{server.port}"}
+    shop = make_shop(**woken.config, MAIL_TRANSPORTS=bulk)
+    with shop.process("worker"):
+        some_listen(shop)
+        shop.run("pause", "default")
+        shop.send(transport="bulk")
+        server.wait_for(1)
+        paused = shop.send()
+        shop.send(transport="bulk")
         server.wait_for(2)
+        assert shop.get(paused).state is State.PENDING
+        shop.run("resume")
+        server.wait_for(3)
 
 
 # ------------------------------------------------------- what holds across all of them

@@ -15,6 +15,10 @@ from ..outbox.doorbell import LANES, MAIL, Line
 REOPEN_BASE_SECONDS, REOPEN_CAP_SECONDS = 1.0, 30.0
 """How soon, and how late at most, a line that was lost is opened again."""
 
+PACE_SECONDS = 0.02
+"""The shortest time between two rings that are heeded: the first one is at once, and
+many senders do not make an idle courier ask the database without end."""
+
 STEADY_SECONDS = 60.0
 """A line that held for so long was well: its loss is no failure."""
 
@@ -56,23 +60,19 @@ async def listen(
 
 async def _hear(line: Line, rung: Callable[[str], None]) -> None:
     """Listen until the line is lost, and raise that."""
-    loop, fd = asyncio.get_running_loop(), line.fileno()
-    lost = loop.create_future()
-
-    def hear() -> None:
-        try:
-            words = line.heard()
-        except StoreError as error:
-            loop.remove_reader(fd)
-            lost.set_exception(error)
-        else:
-            for word in words:
-                rung(word)
-
-    loop.add_reader(fd, hear)
-    try:
-        for word in (MAIL, LANES):
+    words = {MAIL, LANES}
+    while True:
+        for word in words:
             rung(word)
-        await lost
+        await asyncio.sleep(PACE_SECONDS)
+        await _readable(line.fileno())
+        words = line.heard()
+
+
+async def _readable(fd: int) -> None:
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(fd, ready.set)
+    try:
+        await ready.wait()
     finally:
         loop.remove_reader(fd)
