@@ -20,9 +20,11 @@ from flask_outbox.message import Message
 from flask_outbox.outbox.store import Outbox
 from flask_outbox.runtime import Runtime
 from tests.cli.app import create_app, mail
-from tests.waiting import WAIT_SECONDS
 
 APP = Path(__file__).with_name("app.py")
+
+PATIENCE_SECONDS = 30.0
+"""How long processes may take to begin or to end, on a machine that is busy."""
 
 
 class Shop:
@@ -127,7 +129,7 @@ class Process:
         """Return once standard error has had ``text`` in one of its lines, or fail."""
         with self._news:
             if not self._news.wait_for(
-                lambda: any(text in line for line in self._lines), WAIT_SECONDS
+                lambda: any(text in line for line in self._lines), PATIENCE_SECONDS
             ):
                 raise AssertionError(f"{text!r} was not said: {''.join(self._lines)}")
 
@@ -142,8 +144,8 @@ class Process:
 
     def ended(self, code: int = 0) -> str:
         """Wait for the end with this exit code; what was on standard output."""
-        present = self._running.wait(WAIT_SECONDS)
-        self._reader.join(WAIT_SECONDS)
+        present = self._running.wait(PATIENCE_SECONDS)
+        self._reader.join(PATIENCE_SECONDS)
         assert present == code, self.said
         assert "Traceback" not in self.said, self.said
         return self._running.stdout.read() if self._running.stdout else ""

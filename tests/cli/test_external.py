@@ -12,12 +12,9 @@ from sqlalchemy import text
 from flask_outbox import State
 from flask_outbox.outbox.database import Database
 from tests.cli.conftest import MakeShop
-from tests.cli.shop import Process, Shop
+from tests.cli.shop import PATIENCE_SECONDS, Process, Shop
 from tests.servers import Behaviour, JournalSmtp
 from tests.waiting import eventually
-
-START_SECONDS = 30.0
-"""How long workers may take to begin, on a machine that is busy."""
 
 NEVER_SECONDS = 3_600
 """How often couriers look by themselves: what arrives, arrives since they are rung."""
@@ -50,12 +47,12 @@ def woken(make_shop: MakeShop, url: str, database: Database) -> Shop:
 
 def at_work(shop: Shop, count: int = 1) -> None:
     """Return once that many couriers work."""
-    eventually(lambda: len(shop.outbox.status().couriers) == count, START_SECONDS)
+    eventually(lambda: len(shop.outbox.status().couriers) == count, PATIENCE_SECONDS)
 
 
 def some_listen(shop: Shop) -> list[int]:
     """Return who listens, once somebody does."""
-    return eventually(lambda: listening(shop), START_SECONDS)
+    return eventually(lambda: listening(shop), PATIENCE_SECONDS)
 
 
 def listening(shop: Shop) -> list[int]:
@@ -147,7 +144,9 @@ def test_a_worker_hears_of_a_pause_and_of_its_end(
 
 def sent_once(shop: Shop, server: JournalSmtp, ids: list[str]) -> None:
     """Fail unless each message was sent, and arrived once."""
-    eventually(lambda: shop.outbox.status().counts[State.SENT] == len(ids), 30)
+    eventually(
+        lambda: shop.outbox.status().counts[State.SENT] == len(ids), PATIENCE_SECONDS
+    )
     arrived = sorted(mail.message_id for mail in server.mails)
     assert arrived == sorted(shop.get(id).message_id for id in ids)
 
@@ -157,7 +156,7 @@ def test_they_share_the_work(
 ) -> None:
     server.behaviour = Behaviour(hang=True)
     ids = [shop.send() for _ in range(40)]
-    server.wait_until(lambda: server.held == 20)
+    server.wait_until(lambda: server.held == 20, PATIENCE_SECONDS)
     assert [one.leased for one in shop.outbox.status().couriers] == [10, 10]
     server.behaviour = Behaviour()
     sent_once(shop, server, ids)
@@ -171,9 +170,9 @@ def test_what_one_leaves_when_it_is_killed_the_other_takes_up(
     ids = [shop.send() for _ in range(20)]
     with shop.process("worker") as first, shop.process("worker"):
         at_work(shop, 2)
-        server.wait_until(lambda: server.held == 20)
+        server.wait_until(lambda: server.held == 20, PATIENCE_SECONDS)
         first.signal(signal.SIGKILL)
-        server.wait_until(lambda: server.held == 10)
+        server.wait_until(lambda: server.held == 10, PATIENCE_SECONDS)
         server.behaviour = Behaviour()
         sent_once(shop, server, ids)
 
@@ -212,7 +211,7 @@ def test_higher_priorities_overtake_whoever_delivers(
     ids = {shop.send(priority=priority): priority for priority in (0, 5, 10, -5, 10, 5)}
     with shop.process("worker"), shop.process("worker"):
         at_work(shop, 2)
-        server.wait_until(lambda: server.held == 2)
+        server.wait_until(lambda: server.held == 2, PATIENCE_SECONDS)
         leased = [one for one in ids if shop.get(one).state is State.LEASED]
         assert [ids[one] for one in leased] == [10, 10]
         server.behaviour = Behaviour()

@@ -11,19 +11,16 @@ import pytest
 
 from flask_outbox import State
 from tests.cli.conftest import MakeShop
-from tests.cli.shop import Process, Shop
+from tests.cli.shop import PATIENCE_SECONDS, Process, Shop
 from tests.servers import Behaviour, JournalSmtp
 from tests.waiting import eventually
 
 FINISHING = "finishing what has been begun"
 
-START_SECONDS = 30.0
-"""How long processes may take to begin, on a machine that is busy."""
-
 
 def pids(shop: Shop, count: int = 3) -> list[int]:
     """The processes of that many couriers, once they work."""
-    eventually(lambda: len(shop.outbox.status().couriers) == count, START_SECONDS)
+    eventually(lambda: len(shop.outbox.status().couriers) == count, PATIENCE_SECONDS)
     return [one.pid for one in shop.outbox.status().couriers]
 
 
@@ -36,9 +33,21 @@ def is_gone(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] == "Z"
 
 
+def wait_until_gone(pids: list[int]) -> None:
+    """Return once these processes have ended."""
+    eventually(lambda: all(is_gone(one) for one in pids), PATIENCE_SECONDS)
+
+
+def wait_for_held(server: JournalSmtp, count: int) -> None:
+    """Return once the server lets that many mails hang."""
+    server.wait_until(lambda: server.held == count, PATIENCE_SECONDS)
+
+
 def sent_once(shop: Shop, server: JournalSmtp, ids: list[str]) -> None:
     """Fail unless each message was sent, and arrived once."""
-    eventually(lambda: shop.outbox.status().counts[State.SENT] == len(ids))
+    eventually(
+        lambda: shop.outbox.status().counts[State.SENT] == len(ids), PATIENCE_SECONDS
+    )
     arrived = sorted(mail.message_id for mail in server.mails)
     assert arrived == sorted(shop.get(id).message_id for id in ids)
 
@@ -50,7 +59,7 @@ def test_they_share_the_work(
     ids = [shop.send() for _ in range(30)]
     server.behaviour = Behaviour(hang=True)
     with shop.process("worker", "--processes", "3") as worker:
-        server.wait_until(lambda: server.held == 6)
+        wait_for_held(server, 6)
         assert worker.pid not in pids(shop)
         assert len(set(pids(shop))) == 3
         server.behaviour = Behaviour()
@@ -75,7 +84,7 @@ def test_they_finish_what_they_have_begun(
     ids = [shop.send() for _ in range(5)]
     server.behaviour = Behaviour(hang=True)
     with shop.process("worker", "--processes=3", start_new_session=True) as worker:
-        server.wait_until(lambda: server.held == 3)
+        wait_for_held(server, 3)
         if whom == "all":
             os.killpg(worker.pid, number)
         else:
@@ -96,13 +105,13 @@ def test_a_second_signal_ends_all_at_once(
     id = shop.send()
     server.behaviour = Behaviour(hang=True)
     with shop.process("worker", "--processes", "3") as worker:
-        server.wait_until(lambda: server.held)
+        wait_for_held(server, 1)
         children = pids(shop)
         worker.signal(signal.SIGTERM)
         worker.wait_for(FINISHING)
         worker.signal(signal.SIGTERM)
         assert worker.ended(-signal.SIGTERM) == ""
-        eventually(lambda: all(is_gone(one) for one in children))
+        wait_until_gone(children)
     assert shop.get(id).state is State.LEASED
     server.behaviour = Behaviour()
     shop.deliver()
@@ -117,12 +126,12 @@ def test_none_outlives_the_one_that_began_them(
     ids = [shop.send() for _ in range(5)]
     server.behaviour = Behaviour(hang=True)
     with shop.process("worker", "--processes", "3") as worker:
-        server.wait_until(lambda: server.held == 3)
+        wait_for_held(server, 3)
         children = pids(shop)
         worker.signal(signal.SIGKILL)
         eventually(lambda: is_gone(worker.pid))
         server.behaviour = Behaviour()
-        eventually(lambda: all(is_gone(one) for one in children))
+        wait_until_gone(children)
     assert shop.outbox.status().couriers == ()
     assert len(server.mails) >= 3
     shop.deliver()
@@ -134,9 +143,9 @@ def test_nor_does_one_that_is_stuck(make_shop: MakeShop) -> None:
     shop.send()
     with shop.process("worker", "--processes", "2") as worker:
         children = pids(shop, 2)
-        eventually(lambda: shop.outbox.status().counts[State.LEASED])
+        eventually(lambda: shop.outbox.status().counts[State.LEASED], PATIENCE_SECONDS)
         worker.signal(signal.SIGKILL)
-        eventually(lambda: all(is_gone(one) for one in children))
+        wait_until_gone(children)
 
 
 # One that is killed
@@ -149,7 +158,7 @@ def test_one_that_is_killed_is_replaced_and_its_mail_rescued(
     ids = [shop.send() for _ in range(3)]
     server.behaviour = Behaviour(hang=True)
     with shop.process("worker", "--processes", "3") as worker:
-        server.wait_until(lambda: server.held == 3)
+        wait_for_held(server, 3)
         killed, *others = pids(shop)
         os.kill(killed, signal.SIGKILL)
         worker.wait_for(
@@ -229,10 +238,10 @@ def test_until_drained_one_that_is_killed_is_told_of(
     ids = [shop.send() for _ in range(3)]
     server.behaviour = Behaviour(hang=True)
     with shop.process("worker", "--processes=3", "--until-drained") as worker:
-        server.wait_until(lambda: server.held == 3)
+        wait_for_held(server, 3)
         killed, *_ = pids(shop)
         os.kill(killed, signal.SIGKILL)
-        server.wait_until(lambda: server.held == 2)
+        wait_for_held(server, 2)
         server.behaviour = Behaviour()
         assert worker.ended(1) == "Ended (drained): 3 sent.\n"
     assert f"Error: Process {killed} was ended by SIGKILL." in worker.said
