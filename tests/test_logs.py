@@ -244,10 +244,16 @@ def test_where_mail_stays_is_said_without_a_password(
     caplog: pytest.LogCaptureFixture,
 ):
     url = "postgresql://shop:hunter2@db.example.com/outbox"
-    logs.say_where_mail_stays(url, testing=False)
-    logs.say_where_mail_stays(url, testing=True)
+    logs.say_where_mail_stays(url, None, testing=False)
+    logs.say_where_mail_stays(url, "/outbox", testing=True)
     text = (
         "No mail leaves this app: all of it is kept in the dev inbox, "
-        "postgresql://shop:***@db.example.com/outbox. Set MAIL_URL to send it."
+        "postgresql://shop:***@db.example.com/outbox. Set MAIL_URL to send it. "
     )
-    assert _said(caplog, "flask_outbox") == [(WARNING, text), (INFO, text)]
+    assert _said(caplog, "flask_outbox") == [
+        (
+            WARNING,
+            f'{text}Set OUTBOX_DASHBOARD = "local" to look at it in the browser.',
+        ),
+        (INFO, f"{text}Look at it in the browser: /outbox/inbox"),
+    ]

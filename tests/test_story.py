@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flask_outbox import story
+from flask_outbox.delivery import KEPT_HERE
 from flask_outbox.story import Event, Stored, tell
 
 ID = "01MESSAGE"
@@ -45,6 +46,13 @@ TELLINGS: Mapping[str, tuple[str, Mapping[str, Any], str, str, str]] = {
         "The next hop accepted the mail, 45.6 ms after attempt 2 began",
         "finished",
         "Email sent! 250 2.0.0 kept",
+    ),
+    "sent, to the dev inbox": (
+        "sent",
+        {"attempt": 1, "seconds": 0.1, "replies": {"ada@example.org": str(KEPT_HERE)}},
+        "It stays here, in the dev inbox",
+        "finished",
+        "kept in the dev inbox: nothing left this machine",
     ),
     "deferred": (
         "deferred",

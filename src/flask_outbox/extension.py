@@ -70,7 +70,12 @@ class Installed:
     def _make(self) -> Runtime:
         settings = self._settings(self._default_folder())
         if not any(one.smtp for one in settings.transports.values()):
-            logs.say_where_mail_stays(settings.url, testing=self._app.testing)
+            shown = settings.dashboard is not None
+            logs.say_where_mail_stays(
+                settings.url,
+                settings.dashboard_path if shown else None,
+                testing=self._app.testing,
+            )
         if settings.debug:
             logs.show_dialogues()
         return Runtime(

@@ -49,13 +49,20 @@ def show_dialogues() -> None:
         dialogue_log.addHandler(logging.StreamHandler())
 
 
-def say_where_mail_stays(url: str, *, testing: bool) -> None:
-    """Say that nothing leaves this app, so that nobody waits for mail."""
+def say_where_mail_stays(url: str, dashboard: str | None, *, testing: bool) -> None:
+    """Say that nothing leaves this app, so that nobody waits for mail.
+
+    ``dashboard`` is the path below which it can be looked at; None where it cannot.
+    """
+    look = 'Set OUTBOX_DASHBOARD = "local" to look at it in the browser.'
+    if dashboard is not None:
+        look = f"Look at it in the browser: {dashboard}/inbox"
     log.log(
         logging.INFO if testing else logging.WARNING,
         "No mail leaves this app: all of it is kept in the dev inbox, %s. Set MAIL_URL "
-        "to send it.",
+        "to send it. %s",
         shown_url(url),
+        look,
     )
 
 

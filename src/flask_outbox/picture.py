@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from .delivery import State
+from .delivery import KEPT_HERE, State
 from .outbox.records import MessageRecord
 from .words import MINUTE, duration
 
@@ -99,6 +99,11 @@ class Sight:
         return "once" if self.attempt == 1 else f"{self.attempt} times"
 
     @property
+    def kept_here(self) -> bool:
+        """Whether it stayed in the dev inbox."""
+        return self.reply == str(KEPT_HERE)
+
+    @property
     def reply(self) -> str:
         """What the server last said of the message, or ""."""
         reply = self.record.recipients[0].reply
@@ -124,7 +129,9 @@ def _unknown(sight: Sight) -> str:
 _STANDINGS: dict[State, Callable[[Sight], str]] = {
     State.PENDING: _pending,
     State.LEASED: lambda _: "the courier is at it",
-    State.SENT: lambda _: "the server accepted it",
+    State.SENT: lambda sight: (
+        "it stayed in the dev inbox" if sight.kept_here else "the server accepted it"
+    ),
     State.FAILED: lambda _: "given up",
     State.UNKNOWN: _unknown,
     State.CANCELLED: lambda _: "called off",
@@ -175,7 +182,7 @@ def _server(sight: Sight) -> Look:
 
 def _end(sight: Sight) -> Look:
     if sight.record.state is State.SENT:
-        return Light.DONE, "Email sent!"
+        return Light.DONE, "stayed here" if sight.kept_here else "Email sent!"
     if sight.unfinished:
         return Light.AHEAD, ""
     return Light.TROUBLE, sight.standing

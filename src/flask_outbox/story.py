@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from .delivery import KEPT_HERE
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -103,6 +105,8 @@ def _began(detail: Mapping[str, Any]) -> Telling:
 
 
 def _sent(detail: Mapping[str, Any]) -> Telling:
+    if set(detail.get("replies", {}).values()) == {str(KEPT_HERE)}:
+        return "It stays here, in the dev inbox", "finished", _replies(detail)
     return (
         f"The next hop accepted the mail, {_ms(detail['seconds'])} after attempt "
         f"{detail['attempt']} began",

@@ -160,7 +160,8 @@ def test_it_shows_what_stayed_here_and_nothing_that_left(
     page.get_by_role("heading", name="Your order").wait_for()
     assert "Seven brass kettles" in frame_text(page)
     page.get_by_role("link", name="How it came here").click()
-    page.get_by_text("kept in the dev inbox").first.wait_for()
+    page.get_by_text("It stays here, in the dev inbox").wait_for()
+    assert "stayed here" in page.locator("#stage-end").inner_text()
 
 
 def test_where_all_mail_leaves_there_is_no_inbox(open_shop: OpenShop) -> None:
