@@ -147,6 +147,27 @@ TELLINGS: Mapping[str, tuple[str, Mapping[str, Any], str, str, str]] = {
         "01OTHER",
     ),
     "retried": ("retried", {}, "A person asked for it again", "waiting", ""),
+    "released by a person": (
+        "let_go",
+        {},
+        "A person released it: it is sent once more, though it may have arrived",
+        "waiting",
+        "",
+    ),
+    "dropped": (
+        "dropped",
+        {},
+        "A person dropped it: it may have arrived, and is not sent once more",
+        "finished",
+        "",
+    ),
+    "sent again": (
+        "sent_again",
+        {"again_as": "01OTHER"},
+        "A person sent it again, as a new message",
+        "waiting",
+        "id 01OTHER",
+    ),
     "moved": (
         "moved",
         {"came_from": "sqlite:////old.db"},

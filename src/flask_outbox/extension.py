@@ -253,6 +253,33 @@ class Mail:
         """Whom not to mail, by address: of one list, or of all."""
         return self._runtime.outbox.suppressions(list)
 
+    def release(self, id: str) -> MessageRecord:
+        """Send an *unknown* message once more now, though it may have arrived.
+
+        Only to those of whom nobody knows. Raises `TransitionRefused` for a message
+        that is not unknown, and `MessageNotFound`.
+        """
+        self._runtime.release(id)
+        return self.get(id)
+
+    def drop(self, id: str) -> MessageRecord:
+        """Have done with an *unknown* message, which may have arrived: it is cancelled.
+
+        Raises `TransitionRefused` for a message that is not unknown, and
+        `MessageNotFound`.
+        """
+        self._runtime.drop(id)
+        return self.get(id)
+
+    def send_again(self, id: str) -> Receipt:
+        """Send what a finished message said to its recipients once more.
+
+        It is a new message, with a Message-ID and a date of its own; the stories of
+        both tell of each other. Raises `TransitionRefused` where it is not done or its
+        content was pruned, and `MessageNotFound`.
+        """
+        return self._runtime.send_again(id, origin())
+
     def drain(self, timeout: float | None = None) -> bool:
         """Wait until nothing is due or being delivered: for scripts and tests.
 

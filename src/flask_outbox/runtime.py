@@ -12,7 +12,7 @@ from typing import Any
 from . import events
 from .config import Settings
 from .courier import Courier, CourierThread, Crew, for_workers, hire
-from .delivery import Report
+from .delivery import Report, State
 from .direct import deliver_now, refusals
 from .dkim import Signer
 from .errors import DeliveryError
@@ -82,19 +82,7 @@ class Runtime:
         nobody = len(receipt.suppressed) == len(new.envelope.recipients)
         if not receipt.duplicate and not nobody:
             self._tell(events.email_dispatched, message=message)
-        self._tell(
-            events.message_enqueued,
-            message_id=receipt.id,
-            duplicate=receipt.duplicate,
-            seconds=time.perf_counter() - began,
-        )
-        if receipt.suppressed:
-            self._tell(
-                events.message_suppressed,
-                message_id=receipt.id,
-                replies=receipt.suppressed,
-                finished=nobody,
-            )
+        self._tell_of(receipt, nobody, time.perf_counter() - began)
         return receipt
 
     def send_now(
@@ -128,6 +116,32 @@ class Runtime:
         """Take a message out before it is delivered."""
         self.outbox.cancel(message_id)
         self._tell(events.message_cancelled, message_id=message_id)
+
+    def release(self, message_id: str) -> None:
+        """Have a message sent once more that may have arrived."""
+        self.outbox.release(message_id, self.settings.give_up_after)
+        self._tell(events.message_retried, message_id=message_id)
+        self._wake()
+        self._announce([message_id])
+
+    def drop(self, message_id: str) -> None:
+        """Have done with a message that may have arrived."""
+        self.outbox.drop(message_id)
+        self._tell(events.message_cancelled, message_id=message_id)
+
+    def send_again(
+        self, message_id: str, origin: Mapping[str, Any] | None = None
+    ) -> Receipt:
+        """Send what a finished message said once more, as a new one."""
+        began = time.perf_counter()
+        receipt = self.outbox.send_again(
+            message_id, self.settings.give_up_after, origin
+        )
+        nobody = self.outbox.get(receipt.id).state is State.SUPPRESSED
+        self._tell_of(receipt, nobody, time.perf_counter() - began)
+        self._wake()
+        self._announce([receipt.id])
+        return receipt
 
     def note(self, message_id: str, kind: str, **detail: Any) -> None:
         """Add an event to a message's story: soon where a courier works, else now."""
@@ -292,6 +306,22 @@ class Runtime:
         if self.settings.engine != "external" or not has_doorbell(database):
             return None
         return BatchingRelay(lambda _ids: ring_for_mail(database), self._sender)
+
+    def _tell_of(self, receipt: Receipt, nobody: bool, seconds: float) -> None:
+        """Tell that a message is kept, and whom it is kept back from."""
+        self._tell(
+            events.message_enqueued,
+            message_id=receipt.id,
+            duplicate=receipt.duplicate,
+            seconds=seconds,
+        )
+        if receipt.suppressed:
+            self._tell(
+                events.message_suppressed,
+                message_id=receipt.id,
+                replies=receipt.suppressed,
+                finished=nobody,
+            )
 
     def _tell(self, signal: Any, **payload: Any) -> None:
         events.emit(signal, self._sender, **payload)

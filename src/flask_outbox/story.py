@@ -82,10 +82,13 @@ def _enqueued(
     who = "A script"
     if origin:
         who = f"{origin['method']} {origin['route']} (request {origin['request_id']})"
+    what = f"{who} handed the message over"
+    if "again_of" in detail:
+        what = f"A person sent message {detail['again_of']} again, by this one"
     background = "started: a courier has it" if detail.get("courier") else "waiting"
     if "due_at" in detail:
         background = f"waiting until {_clock(detail['due_at'])}"
-    return f"{who} handed the message over", background, f"id {message_id}"
+    return what, background, f"id {message_id}"
 
 
 def _responded(detail: Mapping[str, Any]) -> Telling:
@@ -182,6 +185,10 @@ def _stayed(detail: Mapping[str, Any]) -> Telling:
     return f"Its move to {detail['heading_to']} was called off: it stayed here", "", ""
 
 
+def _sent_again(detail: Mapping[str, Any]) -> Telling:
+    return "A person sent it again, as a new message", "", f"id {detail['again_as']}"
+
+
 def _plain(what: str, background: str) -> Callable[[Mapping[str, Any]], Telling]:
     return lambda detail: (what, background, "")
 
@@ -199,6 +206,15 @@ _TELLINGS: Mapping[str, Callable[[Mapping[str, Any]], Telling]] = {
     "resent": _plain("Its wait as unknown is over: it is sent once more", "waiting"),
     "cancelled": _cancelled,
     "retried": _plain("A person asked for it again", "waiting"),
+    "let_go": _plain(
+        "A person released it: it is sent once more, though it may have arrived",
+        "waiting",
+    ),
+    "dropped": _plain(
+        "A person dropped it: it may have arrived, and is not sent once more",
+        "finished",
+    ),
+    "sent_again": _sent_again,
     "moved": _moved,
     "stayed": _stayed,
 }

@@ -53,3 +53,39 @@ def test_results_for_machines(shop: Shop) -> None:
     assert "there is nothing to cancel" in refused["error"]
     assert (lost["id"], lost["done"], lost["state"]) == (unknown, False, None)
     assert unknown in lost["error"]
+
+
+def an_unknown_one(shop: Shop, server: JournalSmtp) -> str:
+    server.behaviour = Behaviour(drop="unjournaled")
+    id = shop.send()
+    shop.deliver()
+    assert shop.get(id).state is State.UNKNOWN
+    server.behaviour = Behaviour()
+    return id
+
+
+def test_what_is_unknown_is_released(shop: Shop, server: JournalSmtp) -> None:
+    id = an_unknown_one(shop, server)
+    assert shop.run("release", id).stdout == f"{id}  due now\n"
+    shop.deliver()
+    assert shop.get(id).state is State.SENT
+    refused = shop.run("release", id, code=1)
+    assert "only what is on hold as unknown" in refused.stderr
+
+
+def test_what_is_unknown_is_dropped(shop: Shop, server: JournalSmtp) -> None:
+    id = an_unknown_one(shop, server)
+    assert shop.run("drop", id).stdout == f"{id}  dropped\n"
+    shop.deliver()
+    assert shop.get(id).state is State.CANCELLED
+    assert server.mails == []
+
+
+def test_what_was_sent_is_sent_again(shop: Shop, server: JournalSmtp) -> None:
+    id = shop.send()
+    shop.deliver()
+    assert shop.run("send-again", id).stdout == f"{id}  sent again\n"
+    shop.deliver()
+    first, second = server.mails
+    assert first.recipients == second.recipients
+    assert first.message_id != second.message_id

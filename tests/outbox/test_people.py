@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from email.parser import BytesParser
+from email.policy import SMTP
 
 import pytest
 
-from flask_outbox.delivery import State
+from flask_outbox.delivery import Envelope, State
 from flask_outbox.errors import MessageNotFound, TransitionRefused
+from flask_outbox.message import Message
+from flask_outbox.mime import compose
 from flask_outbox.outbox.store import Outbox
 
 from .making import (
@@ -20,6 +24,7 @@ from .making import (
     LOST,
     NEVER,
     PATIENCE_SECONDS,
+    SENDER,
     Clock,
     claim_one,
     ended,
@@ -33,6 +38,16 @@ from .making import (
 from .meanwhile import meanwhile
 
 Make = Callable[[Outbox], str]
+
+ENVELOPE = Envelope(SENDER, (ADA, BOB), True, ("BODY=8BITMIME",), ("NOTIFY=NEVER",))
+
+MESSAGE = Message(
+    "Größe",
+    [ADA, BOB],
+    "Hello\n\nMessage-ID: of the text\n",
+    html="<p>Hello</p>",
+    sender=SENDER,
+)
 
 
 def pending(outbox: Outbox) -> str:
@@ -223,6 +238,160 @@ def test_retry_refused(outbox: Outbox, make: Make, words: str) -> None:
     assert outbox.get(message_id) == before
 
 
+# -------------------------------------------------------- deciding what nobody can know
+
+
+def partly_unknown(outbox: Outbox) -> str:
+    message_id = put(outbox, ADA, BOB, CY)
+    answers = {
+        ADA: (State.SENT, KEPT),
+        BOB: (State.FAILED, NEVER),
+        CY: (State.UNKNOWN, LOST),
+    }
+    held = claim_one(outbox)
+    outbox.record([ended(held, outbox.clock(), State.UNKNOWN, answers)])
+    return message_id
+
+
+def test_release_is_for_those_of_whom_nobody_knows(
+    outbox: Outbox, clock: Clock
+) -> None:
+    message_id = partly_unknown(outbox)
+    clock.advance(10)
+
+    outbox.release(message_id, patience_seconds=500)
+
+    assert kinds(outbox, message_id)[-1] == "let_go"
+    held = claim_one(outbox)
+    assert held.envelope.recipients == (CY,)
+    assert held.give_up_at == clock.now + 500
+    assert states(outbox, message_id)[BOB] is State.FAILED
+
+
+def test_drop_leaves_it_as_it_is(outbox: Outbox, clock: Clock) -> None:
+    message_id = partly_unknown(outbox)
+
+    outbox.drop(message_id)
+
+    assert outbox.get(message_id).state is State.CANCELLED
+    assert states(outbox, message_id) == {
+        ADA: State.SENT,
+        BOB: State.FAILED,
+        CY: State.CANCELLED,
+    }
+    assert kinds(outbox, message_id)[-1] == "dropped"
+    clock.advance(PATIENCE_SECONDS)
+    assert outbox.resend_unknown() == []
+    assert outbox.claim(COURIER, "default", 10) == []
+
+
+@pytest.mark.parametrize("make", [pending, leased, was_sent, has_failed, cancelled])
+@pytest.mark.parametrize(
+    "act",
+    [lambda outbox, id: outbox.release(id, 500), lambda outbox, id: outbox.drop(id)],
+    ids=["release", "drop"],
+)
+def test_only_the_unknown_is_decided(
+    outbox: Outbox, make: Make, act: Callable[[Outbox, str], None]
+) -> None:
+    message_id = make(outbox)
+    before = outbox.get(message_id)
+
+    with pytest.raises(TransitionRefused, match="only what is on hold as unknown"):
+        act(outbox, message_id)
+
+    assert outbox.get(message_id) == before
+
+
+# --------------------------------------------------------------------------- once again
+
+
+def test_what_was_sent_is_sent_again_as_a_new_message(
+    outbox: Outbox, clock: Clock
+) -> None:
+    first = put(
+        outbox,
+        ADA,
+        BOB,
+        tag="orders",
+        lane="default",
+        priority=5,
+        key="order-7",
+        metadata='{"order":7}',
+        envelope=Envelope(
+            SENDER, (ADA, BOB), True, ("BODY=8BITMIME",), ("NOTIFY=NEVER",)
+        ),
+        content=compose(MESSAGE, unique="first").content,
+    )
+    outbox.record([sent(claim_one(outbox), clock.now)])
+    clock.advance(10)
+
+    receipt = outbox.send_again(first, 500)
+
+    held = claim_one(outbox)
+    assert held.id == receipt.id != first
+    assert held.envelope == ENVELOPE
+    assert held.give_up_at == clock.now + 500
+    record = outbox.get(receipt.id)
+    assert (record.tag, record.priority, record.key) == ("orders", 5, None)
+    assert record.metadata == {"order": 7}
+    assert record.message_id == f"<{receipt.id}@example.org>"
+    assert record.events[0].what == f"A person sent message {first} again, by this one"
+    told = outbox.get(first).events[-1]
+    assert (told.kind, told.output) == ("sent_again", f"id {receipt.id}")
+    assert outbox.get(first).state is State.SENT
+
+
+def test_only_its_identity_is_new(outbox: Outbox, clock: Clock) -> None:
+    first = put(outbox, content=compose(MESSAGE, unique="first", now=1.0).content)
+    outbox.record([sent(claim_one(outbox), clock.now)])
+
+    receipt = outbox.send_again(first, 500)
+
+    before, after = (outbox.content(one) or b"" for one in (first, receipt.id))
+    old, new = (BytesParser(policy=SMTP).parsebytes(one) for one in (before, after))
+    assert new["Message-ID"] == receipt.message_id
+    assert new["Date"] != old["Date"]
+    for message in (old, new):
+        del message["Message-ID"], message["Date"]
+    assert new.as_bytes() == old.as_bytes()
+    assert after.count(b"Message-ID:") == before.count(b"Message-ID:") == 2
+
+
+@pytest.mark.parametrize("make", [was_sent, has_failed, is_unknown, cancelled])
+def test_whatever_is_done_can_be_sent_again(outbox: Outbox, make: Make) -> None:
+    message_id = make(outbox)
+
+    receipt = outbox.send_again(message_id, 500)
+
+    assert outbox.get(receipt.id).state is State.PENDING
+
+
+AGAIN_REFUSED = [
+    (pending, "Message {} is pending: only what is done can be sent again."),
+    (leased, "Message {} is leased: only what is done can be sent again."),
+    (
+        pruned,
+        "Message {} cannot be sent again: its content was pruned (OUTBOX_KEEP_BODIES).",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"), AGAIN_REFUSED, ids=["pending", "leased", "pruned"]
+)
+def test_sending_again_refused(outbox: Outbox, make: Make, words: str) -> None:
+    message_id = make(outbox)
+    before = outbox.get(message_id)
+
+    with pytest.raises(TransitionRefused) as refused:
+        outbox.send_again(message_id, 500)
+
+    assert str(refused.value) == words.format(message_id)
+    assert outbox.get(message_id) == before
+    assert len(outbox.list()) == 1
+
+
 # -------------------------------------------------------------------- what is not there
 
 
@@ -232,8 +401,11 @@ def test_retry_refused(outbox: Outbox, make: Make, words: str) -> None:
         lambda outbox: outbox.get("01NOBODY"),
         lambda outbox: outbox.cancel("01NOBODY"),
         lambda outbox: outbox.retry("01NOBODY", 1),
+        lambda outbox: outbox.release("01NOBODY", 1),
+        lambda outbox: outbox.drop("01NOBODY"),
+        lambda outbox: outbox.send_again("01NOBODY", 1),
     ],
-    ids=["get", "cancel", "retry"],
+    ids=["get", "cancel", "retry", "release", "drop", "again"],
 )
 def test_what_nobody_knows(outbox: Outbox, act: Callable[[Outbox], object]) -> None:
     with pytest.raises(MessageNotFound, match="No message has the id '01NOBODY'"):

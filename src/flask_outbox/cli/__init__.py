@@ -1,6 +1,6 @@
 """``flask outbox``: what a person sees and does from a shell."""
 
-from .changes import cancel, retry
+from .changes import cancel, drop, release, retry, send_again
 from .check import check_message
 from .group import outbox_commands
 from .listing import list_messages
@@ -16,7 +16,8 @@ from .worker import worker
 __all__ = ["outbox_commands"]
 
 for command in (
-    cancel, check_message, init, list_messages, move, pause, prune, resume, retry,
-    show, status, suppress, suppressions, unsuppress, upgrade, worker,
+    cancel, check_message, drop, init, list_messages, move, pause, prune, release,
+    resume, retry, send_again, show, status, suppress, suppressions, unsuppress,
+    upgrade, worker,
 ):  # fmt: skip
     outbox_commands.add_command(command)

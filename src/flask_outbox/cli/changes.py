@@ -1,4 +1,4 @@
-"""``flask outbox retry`` and ``cancel``: what a person may do to messages."""
+"""What a person may do to messages: retry, cancel, release, drop, send again."""
 
 from __future__ import annotations
 
@@ -53,13 +53,54 @@ def cancel(context: click.Context, ids: tuple[str, ...], as_json: bool) -> None:
     _tell(context, _each(runtime.outbox, ids, runtime.cancel), "cancelled", as_json)
 
 
+@click.command()
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@json_option
+@click.pass_context
+def release(context: click.Context, ids: tuple[str, ...], as_json: bool) -> None:
+    """Send unknown messages once more, though they may have arrived.
+
+    Only to those recipients of whom nobody knows. The exit code is 1 when that could
+    not be done for one of them.
+    """
+    runtime = app_runtime()
+    _tell(context, _each(runtime.outbox, ids, runtime.release), "due now", as_json)
+
+
+@click.command()
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@json_option
+@click.pass_context
+def drop(context: click.Context, ids: tuple[str, ...], as_json: bool) -> None:
+    """Have done with unknown messages, which may have arrived.
+
+    The exit code is 1 when that could not be done for one of them.
+    """
+    runtime = app_runtime()
+    _tell(context, _each(runtime.outbox, ids, runtime.drop), "dropped", as_json)
+
+
+@click.command("send-again")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@json_option
+@click.pass_context
+def send_again(context: click.Context, ids: tuple[str, ...], as_json: bool) -> None:
+    """Send finished messages to their recipients once more, as new messages.
+
+    The exit code is 1 when that could not be done for one of them.
+    """
+    runtime = app_runtime()
+    results = _each(runtime.outbox, ids, runtime.send_again)
+    _tell(context, results, "sent again", as_json)
+
+
 def _each(
-    outbox: Outbox, ids: tuple[str, ...], change: Callable[[str], None]
+    outbox: Outbox, ids: tuple[str, ...], change: Callable[[str], object]
 ) -> list[Result]:
     return [_one(outbox, given, change) for given in ids]
 
 
-def _one(outbox: Outbox, given: str, change: Callable[[str], None]) -> Result:
+def _one(outbox: Outbox, given: str, change: Callable[[str], object]) -> Result:
     try:
         message_id = full_id(outbox, given)
     except MessageNotFound as error:

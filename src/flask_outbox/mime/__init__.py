@@ -6,8 +6,10 @@
 - `parts`: the tree of parts below the heading
 - `adopted`: the same from a standard library message
 - `composer`: `compose`, which puts them together
+- `renewed`: the same message once more, as a new one
 """
 
 from .composer import Composed, compose
+from .renewed import renewed
 
-__all__ = ["Composed", "compose"]
+__all__ = ["Composed", "compose", "renewed"]

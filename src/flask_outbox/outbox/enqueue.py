@@ -185,6 +185,8 @@ def _enqueued(new: NewMessage, owner: str | None) -> Row:
     detail: dict[str, Any] = {"recipients": len(new.envelope.recipients)}
     if owner:
         detail["courier"] = owner
+    if new.again_of:
+        detail["again_of"] = new.again_of
     if new.due_at > new.enqueued_at:
         detail["due_at"] = new.due_at
     return event_row(new.id, new.enqueued_at, "enqueued", **detail)

@@ -172,8 +172,19 @@ def _claims(connection: Connection, ids: Sequence[str]) -> list[Claim]:
     return [_as_claim(found[one], states[one]) for one in ids]
 
 
-def _as_claim(row: ResultRow[Any], states: Mapping[str, State]) -> Claim:
+def envelope(row: ResultRow[Any], recipients: Iterable[str]) -> Envelope:
+    """The envelope that is kept in ``row``, to these ``recipients``."""
     options = json.loads(row.envelope) if row.envelope else {}
+    return Envelope(
+        return_path=row.return_path,
+        recipients=tuple(recipients),
+        utf8_headers=options.get("utf8_headers", False),
+        mail_options=tuple(options.get("mail_options", ())),
+        rcpt_options=tuple(options.get("rcpt_options", ())),
+    )
+
+
+def _as_claim(row: ResultRow[Any], states: Mapping[str, State]) -> Claim:
     waiting = (one for one, state in states.items() if state is State.PENDING)
     return Claim(
         id=row.id,
@@ -182,13 +193,7 @@ def _as_claim(row: ResultRow[Any], states: Mapping[str, State]) -> Claim:
         attempt=row.attempts + 1,
         crashes=row.crashes,
         lane=row.lane,
-        envelope=Envelope(
-            return_path=row.return_path,
-            recipients=tuple(waiting),
-            utf8_headers=options.get("utf8_headers", False),
-            mail_options=tuple(options.get("mail_options", ())),
-            rcpt_options=tuple(options.get("rcpt_options", ())),
-        ),
+        envelope=envelope(row, waiting),
         content=row.body,
         give_up_at=row.give_up_at,
         settled=frozenset(states.values()) - {State.PENDING},

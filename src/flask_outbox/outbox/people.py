@@ -1,4 +1,4 @@
-"""What a person may do to a message: cancel it, ask for it again."""
+"""What a person may do to a message: cancel it, retry it, decide the unknown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RETRIED = frozenset({State.FAILED, State.UNKNOWN, State.CANCELLED, State.SUPPRES
 
 def cancel(connection: Connection, message_id: str, now: float) -> None:
     """Take a pending message, or one on hold as unknown, out of the outbox's work."""
-    state = _locked(connection, message_id)
+    state = locked(connection, message_id)
     if state == State.LEASED:
         raise TransitionRefused(
             f"Message {message_id} is being delivered at this moment and cannot be "
@@ -38,7 +38,7 @@ def retry(connection: Connection, message_id: str, now: float, patience: float) 
 
     It is given up ``patience`` seconds later.
     """
-    state = _locked(connection, message_id)
+    state = locked(connection, message_id)
     if state == State.SENT:
         raise TransitionRefused(
             f"Message {message_id} was sent to everyone: there is nobody to retry."
@@ -56,6 +56,34 @@ def retry(connection: Connection, message_id: str, now: float, patience: float) 
     reopen(connection, message_id, now, RETRIED, crashes=0, give_up_at=now + patience)
     add_events.run(connection, event_row(message_id, now, "retried"))
     ring(connection, MAIL)
+
+
+def release(
+    connection: Connection, message_id: str, now: float, patience: float
+) -> None:
+    """Make a message on hold as unknown due now, for those who may not have got it."""
+    _refuse_unless_unknown(connection, message_id)
+    _refuse_if_barred(connection, message_id)
+    unknown = {State.UNKNOWN}
+    reopen(connection, message_id, now, unknown, crashes=0, give_up_at=now + patience)
+    add_events.run(connection, event_row(message_id, now, "let_go"))
+    ring(connection, MAIL)
+
+
+def drop(connection: Connection, message_id: str, now: float) -> None:
+    """Have done with a message on hold as unknown: it is not sent once more."""
+    _refuse_unless_unknown(connection, message_id)
+    _set(connection, message_id, State.CANCELLED, now)
+    add_events.run(connection, event_row(message_id, now, "dropped"))
+
+
+def _refuse_unless_unknown(connection: Connection, message_id: str) -> None:
+    state = locked(connection, message_id)
+    if state is not State.UNKNOWN:
+        raise TransitionRefused(
+            f"Message {message_id} is {state}: only what is on hold as unknown can be "
+            "released or dropped."
+        )
 
 
 def _refuse_if_barred(connection: Connection, message_id: str) -> None:
@@ -79,8 +107,11 @@ def _refuse_if_barred(connection: Connection, message_id: str) -> None:
         )
 
 
-def _locked(connection: Connection, message_id: str) -> State:
-    """The message's state, which stays so until the end of the transaction."""
+def locked(connection: Connection, message_id: str) -> State:
+    """The message's state, which stays so until the end of the transaction.
+
+    Raises `MessageNotFound`.
+    """
     state = connection.scalar(
         select(message.c.state).where(message.c.id == message_id).with_for_update()
     )

@@ -42,6 +42,8 @@ class NewMessage:
     tag: str | None = None
     metadata: str | None = None
     origin: Mapping[str, Any] | None = None
+    again_of: str | None = None
+    """The message that a person sends again by this one."""
 
 
 @dataclass(frozen=True, slots=True)

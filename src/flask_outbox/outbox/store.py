@@ -6,8 +6,8 @@ our errors with nothing changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
@@ -15,6 +15,7 @@ from ..delivery import Reply, State
 from ..message import AddressLike
 from ..rate import Limit
 from . import (
+    again,
     asking,
     conflicts,
     couriers,
@@ -244,6 +245,42 @@ class Outbox(Questions):
         """Make a message due now, for everyone who has not got it."""
         now = self.clock()
         self._write(lambda conn: people.retry(conn, message_id, now, patience_seconds))
+
+    def release(self, message_id: str, patience_seconds: float) -> None:
+        """Make an *unknown* message due now, for those who may not have got it.
+
+        Raises `TransitionRefused` for any other, and `MessageNotFound`.
+        """
+        now = self.clock()
+        self._write(
+            lambda conn: people.release(conn, message_id, now, patience_seconds)
+        )
+
+    def drop(self, message_id: str) -> None:
+        """Have done with an *unknown* message, which becomes *cancelled*.
+
+        Raises `TransitionRefused` for any other, and `MessageNotFound`.
+        """
+        now = self.clock()
+        self._write(lambda conn: people.drop(conn, message_id, now))
+
+    def send_again(
+        self,
+        message_id: str,
+        patience_seconds: float,
+        origin: Mapping[str, Any] | None = None,
+    ) -> Receipt:
+        """Keep a new message with what a finished one said, to whom that was sent.
+
+        Raises `TransitionRefused` where that one is not done, or its content was
+        pruned, and `MessageNotFound`.
+        """
+        now = self.clock()
+        return self._write(
+            lambda conn: again.send_again(
+                conn, message_id, now, patience_seconds, origin
+            )
+        )
 
     # Whom not to mail
 

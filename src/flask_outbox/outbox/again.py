@@ -1,0 +1,84 @@
+"""Again: a message that is done is sent once more, as a new message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy.engine import Row
+
+from ..errors import TransitionRefused
+from ..mime import renewed
+from .doorbell import MAIL, ring
+from .enqueue import add_events, enqueue, event_row
+from .ids import new_id
+from .leases import envelope
+from .people import locked
+from .records import NewMessage, Receipt
+from .schema import content, message, recipient
+
+
+def send_again(
+    connection: Connection,
+    message_id: str,
+    now: float,
+    patience: float,
+    origin: Mapping[str, Any] | None,
+) -> Receipt:
+    """Enqueue the same content for the same recipients; both stories tell of it."""
+    state = locked(connection, message_id)
+    if not state.final:
+        raise TransitionRefused(
+            f"Message {message_id} is {state}: only what is done can be sent again."
+        )
+    kept = _kept(connection, message_id)
+    unique = new_id()
+    message_id_header = f"<{unique}@{kept.message_id.strip('<>').rpartition('@')[2]}>"
+    new = NewMessage(
+        id=unique,
+        envelope=envelope(kept, _everyone(connection, message_id)),
+        message_id=message_id_header,
+        subject=kept.subject,
+        content=renewed(kept.body, message_id_header, now),
+        enqueued_at=now,
+        due_at=now,
+        give_up_at=now + patience,
+        lane=kept.lane,
+        priority=kept.priority,
+        tag=kept.tag,
+        metadata=kept.metadata,
+        origin=origin,
+        again_of=message_id,
+    )
+    (receipt,) = enqueue(connection, [new], None)
+    told = event_row(message_id, now, "sent_again", again_as=receipt.id)
+    add_events.run(connection, told)
+    ring(connection, MAIL)
+    return receipt
+
+
+def _kept(connection: Connection, message_id: str) -> Row[Any]:
+    kept = connection.execute(
+        select(
+            *message.c["message_id", "return_path", "subject"],
+            *message.c["lane", "priority", "tag"],
+            *content.c["body", "envelope", "metadata"],
+        )
+        .join(content, content.c.message_id == message.c.id)
+        .where(message.c.id == message_id)
+    ).first()
+    if kept is None:
+        raise TransitionRefused(
+            f"Message {message_id} cannot be sent again: its content was pruned "
+            "(OUTBOX_KEEP_BODIES)."
+        )
+    return kept
+
+
+def _everyone(connection: Connection, message_id: str) -> Sequence[str]:
+    return connection.scalars(
+        select(recipient.c.address)
+        .where(recipient.c.message_id == message_id)
+        .order_by(recipient.c.position)
+    ).all()
