@@ -305,3 +305,50 @@ def test_a_lane_is_paused_and_resumed_by_a_person(shop: Shop) -> None:
     assert shop.post("/lanes/default/resume").status_code == 303
     assert shop.outbox.held_lanes() == {}
     assert shop.post("/lanes/elsewhere/pause").status_code == 404
+
+
+def test_the_pulse_is_on_the_overview(open_shop: OpenShop, server: JournalSmtp) -> None:
+    shop = open_shop(OUTBOX_ENGINE="thread", **PUT_OFF_FOR_LONG)
+    shop.keep(hello())
+    shop.wait_for(events.message_sent)
+    server.behaviour = Behaviour(at_rcpt="550 5.1.1 no such person")
+    id = shop.keep(hello())
+    shop.wait_for(events.message_failed)
+    with shop.app.app_context():
+        shop.mail.stop()
+    for span in ("hour", "day", "week", "nonsense"):
+        page = shop.page(f"/?span={span}")
+        words = text_of(page)
+        assert "1 message sent, at most 1 in" in words
+        assert "1 failed, 0 deferred, 0 unknown" in words
+        assert f'1×</strong> <a href="/outbox/messages/{id}">550 5.1.1 no such' in page
+
+
+# ---------------------------------------------------------------------- suppressions
+
+
+def test_an_address_is_suppressed_from_the_mails_page_and_let_go(shop: Shop) -> None:
+    id = shop.keep(hello())
+    path = "/suppressions?address=ada@example.org"
+    assert f'href="/outbox{path}"' in shop.page(f"/messages/{id}")
+    assert 'value="ada@example.org"' in shop.page(path)
+    fields = {"address": "ada@example.org", "reason": "she asked", "list": "news"}
+    assert shop.post("/suppressions/add", **fields).status_code == 303
+    (found,) = shop.outbox.suppressions()
+    assert (found.address, found.list, found.reason, found.source) == (
+        "ada@example.org",
+        "news",
+        "she asked",
+        "person",
+    )
+    assert "ada@example.org news she asked" in text_of(shop.page("/suppressions"))
+    assert shop.post("/suppressions/remove", **fields).status_code == 303
+    assert list(shop.outbox.suppressions()) == []
+    assert "No address is suppressed." in shop.page("/suppressions")
+
+
+def test_what_is_no_address_cannot_be_suppressed(shop: Shop) -> None:
+    for path in ("add", "remove"):
+        answer = shop.post(f"/suppressions/{path}", address="nobody")
+        assert answer.status_code == 400
+        assert "nobody" in text_of(answer.text)

@@ -80,7 +80,7 @@ def test_a_preview_is_built_at_each_look_and_never_sent(shop: Shop) -> None:
 
     assert said(shop, "/previews/welcome?view=text") == "Hello number 1"
     assert said(shop, "/previews/welcome?view=text") == "Hello number 2"
-    assert shop.ask("/previews/welcome/html").text.strip() == "<p>Hello</p>"
+    assert shop.ask("/previews/welcome/html").text.startswith("<p>Hello</p>")
     assert "Hello number 4" in shop.ask("/previews/welcome/source").text
     file = shop.ask("/previews/welcome/message.eml")
     assert "welcome.eml" in file.headers["Content-Disposition"]

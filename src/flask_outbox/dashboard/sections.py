@@ -20,5 +20,6 @@ def sections() -> list[Section]:
         (keeps_mail, ("Inbox", ".inbox")),
         (has_previews, ("Previews", ".previews")),
         (True, ("Lanes", ".lanes")),
+        (True, ("Suppressions", ".suppressions")),
     ]
     return [section for useful, section in found if useful]

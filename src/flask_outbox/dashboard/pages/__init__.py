@@ -10,6 +10,7 @@ from . import (
     messages,
     overview,
     previews,
+    suppressions,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "messages",
     "overview",
     "previews",
+    "suppressions",
 ]

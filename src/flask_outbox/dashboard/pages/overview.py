@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from flask import request
 
 from ...standing import standings
 from ..blueprint import dashboard, runtime
+from ..plots import plots
 from ..rendering import page
+
+SPANS: Mapping[str, timedelta] = {
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(days=7),
+}
+"""How far back the plots go."""
+
+BEATS: Mapping[str, int] = {"hour": 60, "day": 96, "week": 84}
+"""How many parts they have: of a minute, a quarter of an hour, two hours."""
 
 
 @dashboard.get("/")
@@ -15,12 +29,19 @@ def overview() -> str:
     here = runtime()
     seen = here.outbox.news()
     glance = here.outbox.glance()
+    now = datetime.fromtimestamp(here.outbox.clock(), UTC)
+    span = request.args.get("span", "")
+    span = span if span in SPANS else "hour"
+    pulse = here.outbox.pulse(now - SPANS[span], now, BEATS[span])
     return page(
         "overview.html",
         seen=seen,
         glance=glance,
         lanes=standings(here.settings, glance.lanes),
-        place=here.outbox.database.shown,
+        pulse=pulse,
+        plots=plots(pulse),
+        span=span,
+        spans=list(SPANS),
         engine=here.settings.engine,
-        now=datetime.fromtimestamp(here.outbox.clock(), UTC),
+        now=now,
     )
