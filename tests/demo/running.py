@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 
 from tests.waiting import eventually
 
-END_SECONDS = 20.0
+END_SECONDS = 40.0
 """The grace time, and what a busy machine needs beside it."""
 
 COMMAND = (sys.executable, "-m", "flask_outbox.demo")
