@@ -130,12 +130,20 @@ class Runtime:
         self._tell(events.message_cancelled, message_id=message_id)
 
     def send_again(
-        self, message_id: str, origin: Mapping[str, Any] | None = None
+        self,
+        message_id: str,
+        origin: Mapping[str, Any] | None = None,
+        *,
+        by: str | None = None,
+        to: Sequence[str] | None = None,
     ) -> Receipt:
-        """Send what a finished message said once more, as a new one."""
+        """Send what a finished message said once more, as a new one.
+
+        With ``by`` it leaves by that transport, with ``to`` it goes to these addresses.
+        """
         began = time.perf_counter()
         receipt = self.outbox.send_again(
-            message_id, self.settings.give_up_after, origin
+            message_id, self.settings.give_up_after, origin, by=by, to=to
         )
         nobody = self.outbox.get(receipt.id).state is State.SUPPRESSED
         self._tell_of(receipt, nobody, time.perf_counter() - began)

@@ -186,7 +186,10 @@ def _stayed(detail: Mapping[str, Any]) -> Telling:
 
 
 def _sent_again(detail: Mapping[str, Any]) -> Telling:
-    return "A person sent it again, as a new message", "", f"id {detail['again_as']}"
+    what = "A person sent it again, as a new message"
+    if "by" in detail:
+        what = f"A person had it leave by {detail['by']}, as a new message"
+    return what, "", f"id {detail['again_as']}"
 
 
 def _plain(what: str, background: str) -> Callable[[Mapping[str, Any]], Telling]:

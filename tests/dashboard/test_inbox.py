@@ -269,6 +269,98 @@ def test_text_headers_and_the_file_are_there(
     assert Path(attachment.value.path()).read_text() == "343 EUR"
 
 
+# ------------------------------------------------------------------------------ release
+
+
+def test_what_stayed_here_is_sent_to_an_address_that_is_typed(
+    shop: Shop, visit: Visit, server: JournalSmtp
+) -> None:
+    hello = Message("Your order", ["ada@example.org"], "Hello", bcc=["bob@example.org"])
+    id = keep(shop, hello)
+    page = visit(f"/inbox/{id}")
+    page.get_by_role("link", name="Release to a real server").click()
+    page.get_by_label("Address", exact=True).fill("me@example.net")
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_text("for 1 person").wait_for()
+    assert page.locator(".chosen li").all_inner_texts() == ["me@example.net"]
+    assert server.mails == []
+    page.get_by_role("button", name="Yes: send it").click()
+    page.get_by_text("Email sent!").first.wait_for()
+    server.wait_for(1)
+    (mail,) = server.mails
+    assert mail.recipients == ("me@example.net",)
+    sent = message_from_bytes(mail.content)
+    assert sent["Subject"] == "Your order"
+    assert sent["To"] == "ada@example.org"
+    assert sent["Message-ID"] != shop.outbox.get(id).message_id
+    assert page.get_by_text(f"message {id} again").is_visible()
+    page.goto(page.url.rpartition("/")[0] + f"/{id}")
+    page.get_by_text("A person had it leave by real, as a new message").wait_for()
+
+
+def test_what_stayed_here_is_sent_to_whom_it_was_for(
+    shop: Shop, server: JournalSmtp
+) -> None:
+    id = keep(shop, Message("Hi", ["ada@example.org"], "Hi", bcc=["bob@example.org"]))
+    page = shop.page(f"/inbox/{id}/release?by=real&to=all")
+    assert "for 2 people" in page
+    assert "ada@example.org" in page
+    assert "bob@example.org" in page
+    answer = shop.post(f"/inbox/{id}/release", by="real", to="all")
+    assert answer.status_code == 303
+    server.wait_for(1)
+    assert server.mails[0].recipients == ("ada@example.org", "bob@example.org")
+    assert shop.page("/inbox").count('id="row-') == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"by": "default", "to": "all"}, "is none that sends"),
+        ({"by": "elsewhere", "to": "all"}, "is none that sends"),
+        ({"by": "real", "to": "other", "address": "nonsense"}, "nonsense"),
+        ({"by": "real", "to": "other"}, "address"),
+        ({"by": "real", "to": "other", "address": "a@b.example\nRCPT"}, "address"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_sent_is_said_and_stays(
+    shop: Shop, server: JournalSmtp, asked: dict[str, str], words: str
+) -> None:
+    id = keep(shop, order())
+    answer = shop.ask(f"/inbox/{id}/release", query_string=asked)
+    assert answer.status_code == 200
+    assert "Go on" in answer.text
+    assert words in answer.text
+    assert "Yes: send it" not in answer.text
+    refused = shop.post(f"/inbox/{id}/release", **asked)
+    assert refused.status_code == 400
+    assert words in refused.text
+    assert server.mails == []
+    assert shop.page("/messages").count('id="row-') == 1
+
+
+@pytest.mark.parametrize("suppress", [True, False])
+def test_without_a_server_it_says_what_to_set(
+    open_shop: OpenShop, server: JournalSmtp, suppress: bool
+) -> None:
+    url = url_of(server) if suppress else "inbox://"
+    shop = open_shop(MAIL_URL=url, MAIL_SUPPRESS_SEND=suppress)
+    id = shop.keep(order())
+    page = shop.page(f"/inbox/{id}/release")
+    assert "MAIL_TRANSPORTS" in page
+    assert ("MAIL_SUPPRESS_SEND" in page) == suppress
+    refused = shop.post(f"/inbox/{id}/release", by="default", to="all")
+    assert refused.status_code == 400
+
+
+def test_what_is_not_done_yet_is_not_released(shop: Shop) -> None:
+    id = shop.keep(Message("Later", ["ada@example.org"], "Hello"), delay=3_600)
+    answer = shop.post(f"/inbox/{id}/release", by="real", to="all")
+    assert answer.status_code == 409
+    assert "only what is done can be sent again" in answer.text
+
+
 # ---------------------------------------------------------------------- for all to use
 
 

@@ -25,8 +25,13 @@ def send_again(
     now: float,
     patience: float,
     origin: Mapping[str, Any] | None,
+    by: str | None = None,
+    to: Sequence[str] | None = None,
 ) -> Receipt:
-    """Enqueue the same content for the same recipients; both stories tell of it."""
+    """Enqueue the same content for the same recipients; both stories tell of it.
+
+    With ``by`` it leaves by that lane, with ``to`` it goes to these addresses.
+    """
     state = locked(connection, message_id)
     if not state.final:
         raise TransitionRefused(
@@ -37,14 +42,14 @@ def send_again(
     message_id_header = f"<{unique}@{kept.message_id.strip('<>').rpartition('@')[2]}>"
     new = NewMessage(
         id=unique,
-        envelope=envelope(kept, _everyone(connection, message_id)),
+        envelope=envelope(kept, to or _everyone(connection, message_id)),
         message_id=message_id_header,
         subject=kept.subject,
         content=renewed(kept.body, message_id_header, now),
         enqueued_at=now,
         due_at=now,
         give_up_at=now + patience,
-        lane=kept.lane,
+        lane=by or kept.lane,
         priority=kept.priority,
         tag=kept.tag,
         metadata=kept.metadata,
@@ -52,7 +57,8 @@ def send_again(
         again_of=message_id,
     )
     (receipt,) = enqueue(connection, [new], None)
-    told = event_row(message_id, now, "sent_again", again_as=receipt.id)
+    detail = {"again_as": receipt.id, **({"by": by} if by else {})}
+    told = event_row(message_id, now, "sent_again", **detail)
     add_events.run(connection, told)
     ring(connection, MAIL)
     return receipt

@@ -269,8 +269,13 @@ class Outbox(Questions):
         message_id: str,
         patience_seconds: float,
         origin: Mapping[str, Any] | None = None,
+        *,
+        by: str | None = None,
+        to: Sequence[str] | None = None,
     ) -> Receipt:
         """Keep a new message with what a finished one said, to whom that was sent.
+
+        With ``by`` it leaves by that lane, with ``to`` it goes to these addresses.
 
         Raises `TransitionRefused` where that one is not done, or its content was
         pruned, and `MessageNotFound`.
@@ -278,7 +283,7 @@ class Outbox(Questions):
         now = self.clock()
         return self._write(
             lambda conn: again.send_again(
-                conn, message_id, now, patience_seconds, origin
+                conn, message_id, now, patience_seconds, origin, by, to
             )
         )
 

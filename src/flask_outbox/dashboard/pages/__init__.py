@@ -10,6 +10,7 @@ from . import (
     messages,
     overview,
     previews,
+    release,
     suppressions,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "messages",
     "overview",
     "previews",
+    "release",
     "suppressions",
 ]
