@@ -67,6 +67,14 @@ class Installed:
                     self._runtime = self._make()
         return self._runtime
 
+    def send_again(self, id: str) -> Receipt:
+        """Send what a finished message said once more, as this request's doing."""
+        began = time.perf_counter()
+        receipt = self.runtime.send_again(id, origin())
+        if has_request_context():
+            tell_of_the_response(self.runtime, receipt, time.perf_counter() - began)
+        return receipt
+
     def _make(self) -> Runtime:
         settings = self._settings(self._default_folder())
         if not any(one.smtp for one in settings.transports.values()):
@@ -278,7 +286,7 @@ class Mail:
         both tell of each other. Raises `TransitionRefused` where it is not done or its
         content was pruned, and `MessageNotFound`.
         """
-        return self._runtime.send_again(id, origin())
+        return self._installed.send_again(id)
 
     def drain(self, timeout: float | None = None) -> bool:
         """Wait until nothing is due or being delivered: for scripts and tests.
@@ -338,12 +346,16 @@ class Mail:
 
     @property
     def _runtime(self) -> Runtime:
+        return self._installed.runtime
+
+    @property
+    def _installed(self) -> Installed:
         installed: Installed | None = self._app.extensions.get(EXTENSION)
         if installed is None:
             raise ConfigError(
                 f"The app {self._app.name!r} has no outbox: call mail.init_app(app)."
             )
-        return installed.runtime
+        return installed
 
     @property
     def _app(self) -> Flask:

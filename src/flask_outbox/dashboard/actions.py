@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from flask import current_app
+
 from ..delivery import State
 from ..errors import MessageNotFound, TransitionRefused
+from ..outbox.records import Receipt
 from ..runtime import Runtime
 
 
@@ -22,7 +25,8 @@ class Action:
     """What has been done, after the number of messages."""
     states: frozenset[State]
     """The states of a message in which it is offered."""
-    do: Callable[[Runtime, str], object]
+    do: Callable[[Runtime, str], str | None]
+    """Does it, and answers the id of a message that came of it, if one did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +34,52 @@ class Done:
     """What came of it for one message."""
 
     id: str
+    """The message, or the one that came of it."""
     error: str | None
+
+
+def _send_again(_runtime: Runtime, id: str) -> str:
+    receipt: Receipt = current_app.extensions["outbox"].send_again(id)
+    return receipt.id
 
 
 ACTIONS: Mapping[str, Action] = {
     "retry": Action(
         "Retry",
-        "It is tried again now, for every recipient who has not got it.",
+        "Tried again now, for every recipient who has not got it.",
         "due now",
-        frozenset({State.PENDING, State.FAILED, State.UNKNOWN, State.CANCELLED}),
+        frozenset({State.PENDING, State.FAILED, State.CANCELLED, State.SUPPRESSED}),
         Runtime.retry,
     ),
     "cancel": Action(
         "Cancel",
-        "It is taken out before it is delivered. It can be retried later.",
+        "Taken out before it is delivered. It can be retried later.",
         "cancelled",
-        frozenset({State.PENDING, State.UNKNOWN}),
+        frozenset({State.PENDING}),
         Runtime.cancel,
+    ),
+    "release": Action(
+        "Release",
+        "Sent once more now, though it may have arrived: only to those of whom nobody "
+        "knows whether they have got it.",
+        "due now",
+        frozenset({State.UNKNOWN}),
+        Runtime.release,
+    ),
+    "drop": Action(
+        "Drop",
+        "Done with, though it may not have arrived: it is not sent once more.",
+        "dropped",
+        frozenset({State.UNKNOWN}),
+        Runtime.drop,
+    ),
+    "again": Action(
+        "Send again",
+        "Sent to all its recipients once more, as a new message: whoever has got it "
+        "gets it twice.",
+        "sent again",
+        frozenset({State.SENT, State.FAILED, State.CANCELLED}),
+        _send_again,
     ),
 }
 
@@ -61,7 +94,6 @@ def carry_out(action: Action, runtime: Runtime, ids: Iterable[str]) -> list[Done
 
 def _one(action: Action, runtime: Runtime, id: str) -> Done:
     try:
-        action.do(runtime, id)
+        return Done(action.do(runtime, id) or id, None)
     except (MessageNotFound, TransitionRefused) as error:
         return Done(id, str(error))
-    return Done(id, None)

@@ -19,6 +19,8 @@ _AFTERWARDS: Mapping[str, State] = {
     "resent": State.PENDING,
     "cancelled": State.CANCELLED,
     "retried": State.PENDING,
+    "let_go": State.PENDING,
+    "dropped": State.CANCELLED,
 }
 
 
@@ -45,6 +47,8 @@ def _steps(events: Iterable[Event]) -> Iterator[Step]:
 def _afterwards(event: Event) -> str | None:
     if event.kind == "enqueued" and event.detail.get("courier"):
         return State.LEASED
+    if event.kind == "suppressed" and event.detail["finished"]:
+        return State.SUPPRESSED
     if event.kind == "rescued":
         return str(event.detail["state"])
     return _AFTERWARDS.get(event.kind)

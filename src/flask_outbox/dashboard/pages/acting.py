@@ -38,7 +38,7 @@ def act() -> str | Response:
     ids = _ids(request.form.getlist("id"))
     results = carry_out(action, runtime(), ids)
     if len(results) == 1 and results[0].error is None:
-        return redirect(url_for(".message", id=ids[0]), 303)
+        return redirect(url_for(".message", id=results[0].id), 303)
     return page("done.html", name=name, action=action, results=results)
 
 

@@ -1,0 +1,117 @@
+"""What a person may do to messages, and what is said where it cannot be done."""
+
+from __future__ import annotations
+
+import pytest
+
+from flask_outbox import Message, events
+from tests.dashboard.conftest import OpenShop
+from tests.dashboard.shop import Shop
+from tests.servers import Behaviour, JournalSmtp
+
+
+def hello() -> Message:
+    return Message("Hello", ["ada@example.org"], "Hello Ada\n")
+
+
+@pytest.fixture
+def working(open_shop: OpenShop) -> Shop:
+    """A shop whose own courier works, and that holds what is unknown."""
+    return open_shop(OUTBOX_ENGINE="thread", OUTBOX_ON_UNKNOWN="hold")
+
+
+@pytest.fixture
+def unknown(working: Shop, server: JournalSmtp) -> str:
+    """A message of which nobody knows whether it arrived."""
+    server.behaviour = Behaviour(drop="journaled")
+    id = working.keep(hello())
+    working.wait_for(events.message_unknown)
+    server.behaviour = Behaviour()
+    return id
+
+
+def buttons(shop: Shop, id: str) -> list[str]:
+    """What is offered on a message's page."""
+    page = shop.page(f"/messages/{id}")
+    return [one for one in ACTIONS if f'id="do-{one}"' in page]
+
+
+ACTIONS = ("retry", "cancel", "release", "drop", "again")
+
+
+def test_what_is_offered_is_what_can_be_done(working: Shop, unknown: str) -> None:
+    assert buttons(working, unknown) == ["release", "drop"]
+    later = working.keep(hello(), delay=3_600)
+    assert buttons(working, later) == ["retry", "cancel"]
+    working.post("/act", action="cancel", id=later)
+    assert buttons(working, later) == ["retry", "again"]
+
+
+def test_what_is_unknown_is_released(
+    working: Shop, unknown: str, server: JournalSmtp
+) -> None:
+    answer = working.post("/act", action="release", id=unknown)
+    assert (answer.status_code, answer.location) == (303, f"/outbox/messages/{unknown}")
+    working.wait_for(events.message_sent)
+    first, second = server.wait_for(2)
+    assert first.content == second.content
+
+
+def test_what_is_unknown_is_dropped(working: Shop, unknown: str) -> None:
+    working.post("/act", action="drop", id=unknown)
+    assert working.outbox.get(unknown).state == "cancelled"
+    page = working.page(f"/messages/{unknown}")
+    assert "A person dropped it" in page
+
+
+def test_what_was_sent_is_sent_again_as_a_new_message(working: Shop) -> None:
+    id = working.keep(hello())
+    working.wait_for(events.message_sent)
+    answer = working.post("/act", action="again", id=id)
+    working.wait_for(events.message_sent, 2)
+    path = str(answer.location).removeprefix("/outbox")
+    assert path != f"/messages/{id}"
+    assert "POST /outbox/act" in working.page(path)
+    with working.app.app_context():
+        working.mail.stop()
+    assert "The response went out" in working.page(path)
+
+
+def test_each_of_many_is_done_or_said_why_not(shop: Shop) -> None:
+    ids = [shop.keep(hello(), delay=3_600) for _ in range(3)]
+    with shop.app.app_context():
+        shop.mail.cancel(ids[0])
+    gone = "01M00000000000000000000000"
+    answer = shop.post("/act", action="cancel", id=[*ids, gone, "nonsense"])
+    assert answer.status_code == 200
+    assert "2 messages cancelled" in answer.text
+    assert "there is nothing to cancel" in answer.text
+    assert "No message has the id" in answer.text
+    assert {shop.outbox.get(id).state for id in ids} == {"cancelled"}
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("action=cancel", "No message was chosen"),
+        ("action=cancel&id=nonsense", "No message was chosen"),
+        ("action=explode&id=01M00000000000000000000000", "nothing called"),
+        (
+            "action=cancel&" + "&".join(f"id=01M{n:023}" for n in range(201)),
+            "more than 200 messages",
+        ),
+    ],
+    ids=["nobody", "nonsense", "unheard of", "too many"],
+)
+def test_what_cannot_be_meant_is_said(shop: Shop, query: str, words: str) -> None:
+    answer = shop.ask(f"/act?{query}")
+    assert answer.status_code == 400
+    assert words in answer.text
+
+
+def test_looking_changes_nothing(shop: Shop) -> None:
+    id = shop.keep(hello(), delay=3_600)
+    for action in ACTIONS:
+        assert shop.ask(f"/act?action={action}&id={id}").status_code == 200
+    assert shop.outbox.get(id).state == "pending"
+    assert len(shop.outbox.get(id).events) == 1
