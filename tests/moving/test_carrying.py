@@ -10,8 +10,13 @@ import pytest
 
 from flask_outbox import MessageRecord
 from flask_outbox.delivery import State
-from flask_outbox.outbox import departures, moving
+from flask_outbox.outbox import belongings, departures
 from flask_outbox.outbox.asking import moment
+from flask_outbox.outbox.belongings import (
+    carry_lanes,
+    carry_pulse,
+    carry_suppressions,
+)
 from flask_outbox.outbox.carrying import PARTS
 from flask_outbox.outbox.moving import Move
 from flask_outbox.outbox.pulse import EVERYBODY, row_of
@@ -198,13 +203,13 @@ def test_the_lanes_of_a_person_are_paused_there_too(
 ) -> None:
     source.hold_lane("bulk", "the list is wrong")
     source.pause_lane("default", source.clock() + HOUR, "refused")
-    move.carry_lanes()
+    carry_lanes(source, target)
     assert target.held_lanes() == {"bulk": "the list is wrong"}
     assert [one.name for one in target.lanes()] == ["bulk"]
 
     source.hold_lane("default", "not now")
     target.pause_lane("default", source.clock() + HOUR, "refused")
-    move.carry_lanes()
+    carry_lanes(source, target)
     assert target.held_lanes().keys() == {"bulk", "default"}
 
 
@@ -218,7 +223,7 @@ def test_used_up_limits_are_used_up_there_too(
     claims, _ = source.claim_within(COURIER, "default", 10, "default", daily)
     assert len(claims) == 2
 
-    move.carry_lanes()
+    carry_lanes(source, target)
     carry_all(move)
     enlist(target)
     assert target.claim_within(COURIER, "default", 10, "default", daily)[0] == []
@@ -227,14 +232,14 @@ def test_used_up_limits_are_used_up_there_too(
 def test_suppressions_hold_there_too(
     source: Outbox, target: Outbox, move: Move, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moving, "SUPPRESSIONS", 2)
+    monkeypatch.setattr(belongings, "AT_A_TIME", 2)
     source.suppress(ADA, list="news", reason="asked us to stop")
     for address in (ADA, BOB, CY):
         source.suppress(address)
     target.suppress(BOB, reason="bounced")
     kept_back = put(source, ADA, tag="news")
 
-    move.carry_suppressions()
+    carry_suppressions(source, target)
     carry_all(move)
 
     there = [(one.address, one.list, one.reason) for one in target.suppressions()]
@@ -248,7 +253,7 @@ def test_suppressions_hold_there_too(
 
 
 def test_what_couriers_counted_comes_once(
-    source: Outbox, target: Outbox, move: Move, clock: Clock
+    source: Outbox, target: Outbox, clock: Clock
 ) -> None:
     minute = int(clock.now) // 60 * 60
     one_sent = row_of(minute, EVERYBODY, "default", Tally(Counter(sent=1)))
@@ -256,8 +261,8 @@ def test_what_couriers_counted_comes_once(
         outbox.write_pulse([one_sent])
     source.write_pulse([{**one_sent, "courier": COURIER}])
 
-    move.carry_pulse()
-    move.carry_pulse()
+    carry_pulse(source, target)
+    carry_pulse(source, target)
 
     assert [_sent(outbox, minute) for outbox in (source, target)] == [0, 3]
 

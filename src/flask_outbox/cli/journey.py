@@ -9,6 +9,7 @@ from collections.abc import Callable
 import click
 
 from ..errors import OutboxUnavailable
+from ..outbox.belongings import carry_lanes, carry_pulse, carry_suppressions
 from ..outbox.carrying import Carried
 from ..outbox.moving import Left, Move
 from ..outbox.store import Outbox
@@ -29,20 +30,22 @@ class Journey:
     """
 
     def __init__(
-        self, move: Move, source: Outbox, wait_seconds: float, *, hold: bool
+        self, source: Outbox, target: Outbox, wait_seconds: float, *, hold: bool
     ) -> None:
         self.carried = Carried()
         self.left = Left(0, 0, 0, 0)
         """What was left behind in the end."""
         self.ended = ""
         """``"empty"``, ``"waited"`` for long enough, or the signal's name."""
-        self._move = move
         self._source = source
+        self._target = target
+        self._move = Move(source, target)
         self._wait_seconds = wait_seconds
         self._hold = hold
 
     def run(self, *, follow: bool) -> None:
         """Carry until nothing is left, or until a signal comes; a batch is finished."""
+        self._move.prepare()
         with obeying(self._stop):
             self._carry_rules()
             self._carry_first()
@@ -51,15 +54,15 @@ class Journey:
             else:
                 self._wait_for_couriers()
             self._carry_rules()
-            self._move.carry_pulse()
+            carry_pulse(self._source, self._target)
         self._move.end()
         self.left = self._move.left()
         self.ended = self.ended or ("waited" if self.left.messages else "empty")
 
     def _carry_rules(self) -> None:
         """Carry what holds for mail, before the mail that it holds for."""
-        self._move.carry_lanes()
-        self._move.carry_suppressions()
+        carry_lanes(self._source, self._target)
+        carry_suppressions(self._source, self._target)
 
     def _carry_first(self) -> None:
         """Carry what there is, with a progress bar where a person looks on."""

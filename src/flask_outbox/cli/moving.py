@@ -55,9 +55,7 @@ WAIT_SECONDS = 60.0
     help="Carry nothing, and take back what an earlier move left half moved.",
 )
 @json_option
-@click.pass_context
 def move(
-    context: click.Context,
     url: str,
     follow: bool,
     wait_seconds: float,
@@ -74,18 +72,16 @@ def move(
     """
     runtime = app_runtime()
     source, target = _outboxes(runtime, url)
-    moving = Move(source, target)
     try:
         if dry_run:
-            _say_what_there_is(moving, source, target, as_json)
+            _say_what_there_is(source, target, as_json)
         elif abandon:
-            _abandon(moving, source, as_json)
+            _abandon(source, target, as_json)
         else:
-            moving.prepare()
             hold = runtime.settings.on_unknown == "hold"
-            journey = Journey(moving, source, wait_seconds, hold=hold)
+            journey = Journey(source, target, wait_seconds, hold=hold)
             journey.run(follow=follow)
-            _tell(context, journey, source, target, as_json)
+            _tell(journey, source, target, as_json)
     finally:
         source.database.close()
         target.database.close()
@@ -103,22 +99,15 @@ def _outboxes(runtime: Runtime, url: str) -> tuple[Outbox, Outbox]:
     return Outbox(Database(here, "full")), Outbox(Database(there, "full"))
 
 
-def _tell(
-    context: click.Context,
-    journey: Journey,
-    source: Outbox,
-    target: Outbox,
-    as_json: bool,
-) -> None:
+def _tell(journey: Journey, source: Outbox, target: Outbox, as_json: bool) -> None:
     here, there = source.database.shown, target.database.shown
     if as_json:
-        places = {"from": here, "to": there}
-        left = asdict(journey.left)
         print_document(
             {
-                **places,
+                "from": here,
+                "to": there,
                 "carried": asdict(journey.carried),
-                "left": left,
+                "left": asdict(journey.left),
                 "ended": journey.ended,
             }
         )
@@ -154,8 +143,8 @@ def _left(left: Left) -> str:
     )
 
 
-def _abandon(moving: Move, source: Outbox, as_json: bool) -> None:
-    stayed, gone = moving.abandon()
+def _abandon(source: Outbox, target: Outbox, as_json: bool) -> None:
+    stayed, gone = Move(source, target).abandon()
     if as_json:
         print_document({"from": source.database.shown, "stayed": stayed, "gone": gone})
     else:
@@ -165,9 +154,8 @@ def _abandon(moving: Move, source: Outbox, as_json: bool) -> None:
         )
 
 
-def _say_what_there_is(
-    moving: Move, source: Outbox, target: Outbox, as_json: bool
-) -> None:
+def _say_what_there_is(source: Outbox, target: Outbox, as_json: bool) -> None:
+    moving = Move(source, target)
     left = moving.left()
     ready = _is_ready(target.database)
     if ready:

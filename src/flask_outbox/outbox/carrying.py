@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, select, update
+from sqlalchemy import Connection, Table, select
 
 from ..delivery import State
 from ..errors import MoveRefused
-from ..tally import KINDS
 from .departures import in_batch
 from .enqueue import add_events, event_row
-from .ids import ID_LENGTH
-from .pulse import write
 from .records import Batch
-from .schema import content, departure, event, lane, message, pulse, recipient
+from .schema import content, departure, event, message, recipient
 
 PARTS = (content, recipient, event)
 """The tables that hold what belongs to a message, beside its own."""
@@ -166,57 +162,3 @@ def _tell(
         for one, other in called_off.items()
     ]
     add_events.run_many(connection, moved + ended)
-
-
-def lane_rows(connection: Connection) -> list[Values]:
-    """What is written down of lanes, but not the trouble that couriers find out."""
-    rows = connection.execute(
-        select(*lane.c["name", "held_at", "held_reason", "taken"])
-    ).mappings()
-    return [dict(row) for row in rows]
-
-
-def write_lanes(connection: Connection, rows: Iterable[Values]) -> None:
-    """Pause what a person paused, and go on counting for limits, where nobody has."""
-    for row in rows:
-        present = connection.execute(
-            select(*lane.c["held_at", "taken"]).where(lane.c.name == row["name"])
-        ).first()
-        if present is None:
-            connection.execute(lane.insert().values(**row))
-            continue
-        changes: Values = {}
-        if present.held_at is None and row["held_at"] is not None:
-            changes = {name: row[name] for name in ("held_at", "held_reason")}
-        if present.taken is None and row["taken"] is not None:
-            changes["taken"] = row["taken"]
-        if changes:
-            connection.execute(
-                update(lane).where(lane.c.name == row["name"]).values(**changes)
-            )
-
-
-PULSE_LIMIT = 500
-"""Rows of the pulse that are carried at a time."""
-
-_PULSE_KEY = ("at", "courier", "lane")
-_COUNTS = (*_PULSE_KEY, *KINDS)
-
-
-def pulse_rows(connection: Connection) -> list[Values]:
-    """Some of what couriers have counted here."""
-    rows = connection.execute(select(pulse).limit(PULSE_LIMIT)).mappings()
-    return [dict(row) for row in rows]
-
-
-def write_pulse(connection: Connection, rows: Iterable[Values], came_from: str) -> None:
-    """Keep it as counted by couriers of its own: what others counted here stays."""
-    merged = hashlib.sha256(came_from.encode()).hexdigest()[:ID_LENGTH]
-    write(connection, [{**row, "courier": row["courier"] or merged} for row in rows])
-
-
-def forget_pulse(connection: Connection, rows: Iterable[Values]) -> None:
-    """Delete what has been carried, unless more was counted since."""
-    for row in rows:
-        same = [pulse.c[name] == row[name] for name in _COUNTS]
-        connection.execute(delete(pulse).where(*same))

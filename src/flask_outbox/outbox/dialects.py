@@ -256,6 +256,8 @@ _ADVICE = {
     "refused": "Is the database server running?",
     "authentication": "Look at the user and password in its URL.",
     "access denied": "Look at the user and password in its URL.",
+    "gone away": "The server ended the connection: it was restarted, or a message is "
+    "larger than its max_allowed_packet.",
     "max_allowed_packet": "A message is larger than the server's max_allowed_packet: "
     "raise that.",
 }

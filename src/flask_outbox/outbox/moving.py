@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import TypeVar
 
 from sqlalchemy import Connection, func, select
@@ -32,9 +31,6 @@ from .schema import message
 from .store import Outbox
 
 T = TypeVar("T")
-
-SUPPRESSIONS = 500
-"""How many suppressions are carried in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,36 +92,6 @@ class Move:
             )
 
     # The move itself
-
-    def carry_lanes(self) -> None:
-        """Pause in the target what a person has paused, and keep to used-up limits."""
-        with self._source.database.reading() as connection:
-            lanes = carrying.lane_rows(connection)
-
-        def work(connection: Connection) -> None:
-            carrying.write_lanes(connection, lanes)
-            doorbell.ring(connection, doorbell.LANES)
-
-        self._in_target(work)
-
-    def carry_suppressions(self) -> None:
-        """Have nobody mailed from the target who must not be mailed from the source."""
-        every = self._source.suppressions()
-        while some := list(islice(every, SUPPRESSIONS)):
-            self._target.suppress_all(some)
-
-    def carry_pulse(self) -> None:
-        """Carry what couriers have counted so far: statistics, not the truth."""
-        while self._carry_some_pulse():
-            pass
-
-    def _carry_some_pulse(self) -> bool:
-        came_from = self._source.database.shown
-        with self._source.database.reading() as connection:
-            rows = carrying.pulse_rows(connection)
-        self._in_target(lambda conn: carrying.write_pulse(conn, rows, came_from))
-        self._in_source(lambda conn: carrying.forget_pulse(conn, rows))
-        return bool(rows)
 
     def carry(self) -> Carried | None:
         """Carry one batch: what was left half moved, else what waits, else the history.
