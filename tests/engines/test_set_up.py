@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from celery import Celery
 from flask import Flask
 
 from flask_outbox import ConfigError, Mail, Message, State, engines
@@ -77,6 +78,15 @@ def test_a_task_works_for_its_own_celery_app_only(
     assert other.get(ids[1]).state is State.PENDING
     mail.stop()
     other.stop()
+
+
+def test_a_worker_with_another_celery_app_is_told(app: Flask) -> None:
+    mail = Mail(app)
+    celery_init_app(app)
+    stranger = Celery("stranger")
+    with pytest.raises(ConfigError, match=r"has the Celery app 'stranger'.*kept"):
+        stranger.tasks["flask_outbox.deliver"].apply(([send(mail)],), throw=True)
+    mail.stop()
 
 
 def test_under_testing_no_celery_app_is_needed(app: Flask, server: JournalSmtp) -> None:

@@ -61,11 +61,12 @@ class Intake:
 
     async def take(self) -> None:
         """Take due messages in hand."""
-        self._full.clear()
         for name, lane in self._allowed_ways():
             wanted, claimed = await self._claim(name, lane)
             if claimed == wanted:
                 self._full.add(name)
+            else:
+                self._full.discard(name)
 
     async def take_among(self, ids: Sequence[str]) -> bool:
         """Take in hand what is due of ``ids``; whether that were all of them.

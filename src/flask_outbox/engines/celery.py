@@ -77,29 +77,37 @@ def _runtimes(celery: Any) -> list[Runtime]:
     ]
 
 
+def _served_by(celery: Any) -> list[Runtime]:
+    found = _runtimes(celery)
+    if not found:
+        raise ConfigError(
+            f"No Flask app in this process has the Celery app {celery.main!r} in its "
+            "extensions: have create_app() call celery_init_app(app), and give the "
+            "worker app.extensions['celery']. The mail is kept in the outbox."
+        )
+    return found
+
+
 # The tasks
 
 
 def _deliver(task: Any, ids: list[str]) -> None:
     """Deliver what can leave now of these messages, and wait until it has."""
-    for one in _runtimes(task.app):
+    for one in _served_by(task.app):
         one.deliver(ids, DELIVER_WAIT_SECONDS)
 
 
 def _sweep(task: Any) -> None:
     """See that this process has a courier, and have it look."""
-    for one in _runtimes(task.app):
+    for one in _served_by(task.app):
         one.sweep()
 
 
-for _name, _task in {DELIVER: _deliver, SWEEP: _sweep}.items():
-    shared_task(
-        _task,
-        name=_name,
-        bind=True,
-        ignore_result=True,
-        acks_late=False,  # whatever the app's own tasks do: nothing depends on ours
-    )
+_OPTIONS = {"bind": True, "ignore_result": True, "acks_late": False}
+"""Whatever an app's own tasks do: of ours, the broker may forget what has begun."""
+
+shared_task(_deliver, name=DELIVER, **_OPTIONS)
+shared_task(_sweep, name=SWEEP, **_OPTIONS)
 
 
 # Workers

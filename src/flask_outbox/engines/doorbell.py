@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
 CONNECT_SECONDS = 2
@@ -69,11 +70,12 @@ class Doorbell:
             args,
             producer=self._producer,
             retry=False,
-            confirm_timeout=ANSWER_SECONDS,
+            timeout=ANSWER_SECONDS,
             **options,
         )
 
     def _hang_up(self) -> None:
         """Drop the connection without a word: the other side may not listen."""
         connection, self._connection = self._connection, None
-        connection.collect()
+        with suppress(Exception):
+            connection.collect()
