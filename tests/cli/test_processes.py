@@ -138,14 +138,21 @@ def test_none_outlives_the_one_that_began_them(
     sent_once(shop, server, ids)
 
 
-def test_nor_does_one_that_is_stuck(make_shop: MakeShop) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_nor_does_one_that_is_stuck(
+    make_shop: MakeShop, number: signal.Signals
+) -> None:
     shop = make_shop(OUTBOX_GRACE_SECONDS=0.1, HANGS=True)
     shop.send()
     with shop.process("worker", "--processes", "2") as worker:
         children = pids(shop, 2)
         eventually(lambda: shop.outbox.status().counts[State.LEASED], PATIENCE_SECONDS)
-        worker.signal(signal.SIGKILL)
+        worker.signal(number)
         wait_until_gone(children)
+        if number == signal.SIGTERM:
+            worker.ended(1)
+            assert "Error: Process " in worker.said
+            assert " was ended by SIGALRM. What is due is kept" in worker.said
 
 
 # One that is killed

@@ -110,6 +110,8 @@ class Processes:
         begins_at = inf if self._ended else min(empty, default=inf)
         seconds = None if begins_at == inf else max(0.0, begins_at - time.monotonic())
         told = [] if self._ended else [self._watched]
+        if not (at_work or told):
+            return
         ready = connection.wait([*at_work, *told], seconds)
         for sentinel, place in at_work.items():
             if sentinel in ready:
@@ -140,12 +142,12 @@ class Processes:
             self._trouble = said
         elif said is not None:
             self._outcomes.append(said)
-        if said is None and self._until_drained:
-            self._faults.append(f"{_end_of(process)}.")
-        if self._until_drained:
-            place.begins_at = inf
-        elif not self._ended:
+        if not (self._until_drained or self._ended):
             self._replace(place, process)
+        else:
+            place.begins_at = inf
+            if said is None:
+                self._faults.append(f"{_end_of(process)}.")
         process.close()
 
     def _replace(self, place: Place, process: BaseProcess) -> None:
