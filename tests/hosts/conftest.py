@@ -10,9 +10,10 @@ import pytest
 
 from flask_outbox import Mail
 from flask_outbox.outbox.database import Database
+from tests.engines.app import celery_init_app
 from tests.mail.site import Site, make_app
 
-from .home import MailHost, PostgreSql
+from .home import MailHost, PostgreSql, Redis
 from .network import HOME, Network
 from .stage import QUICK, Stage
 
@@ -31,9 +32,26 @@ def postgresql(network: Network) -> Iterator[PostgreSql]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def redis(
+    network: Network, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Redis]:
+    """The broker at home."""
+    with Redis(network[HOME], tmp_path_factory.mktemp("redis")) as broker:
+        yield broker
+
+
 @pytest.fixture
-def stage(network: Network, postgresql: PostgreSql, tmp_path: Path) -> Iterator[Stage]:
-    """A shop without mail, all hosts plugged in, and no worker yet."""
+def stage(
+    network: Network,
+    postgresql: PostgreSql,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> Iterator[Stage]:
+    """A shop without mail, all hosts plugged in, and no worker yet.
+
+    Its parameter is the engine.
+    """
     with ExitStack() as stack:
         hosts_url, own_url = stack.enter_context(postgresql.outbox())
         Database(own_url).upgrade()
@@ -43,11 +61,17 @@ def stage(network: Network, postgresql: PostgreSql, tmp_path: Path) -> Iterator[
             **QUICK,
             "MAIL_URL": mail_host.url,
             "OUTBOX_URL": hosts_url,
-            "OUTBOX_ENGINE": "external",
+            "OUTBOX_ENGINE": getattr(request, "param", "external"),
         }
-        app = make_app(tmp_path / "shop", **{**config, "OUTBOX_URL": own_url})
-        mail = Mail(app)
-        shop = Site(app, mail)
+        own = {**config, "OUTBOX_URL": own_url}
+        if config["OUTBOX_ENGINE"] == "celery":
+            broker: Redis = request.getfixturevalue("redis")
+            config["CELERY"] = {"broker_url": broker.hosts_url}
+            own["CELERY"] = {"broker_url": broker.own_url}
+        app = make_app(tmp_path / "shop", **own)
+        if "CELERY" in own:
+            celery_init_app(app)
+        shop = Site(app, Mail(app))
         stack.callback(shop.close)
         (tmp_path / "hosts").mkdir()
         yield Stage(network, mail_host, shop, config, tmp_path / "hosts", stack)

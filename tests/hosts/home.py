@@ -1,16 +1,19 @@
-"""What is at home: a PostgreSQL and a mail server, each listening on its address."""
+"""What is at home: PostgreSQL, Redis and a mail server, all at its address."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import socket
 import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import pytest
 from sqlalchemy import NullPool, create_engine
@@ -62,7 +65,10 @@ class PostgreSql:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.kill()
+        """End the server itself: as another user it does not end with its parent."""
+        parent = self._server.pid
+        for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+            os.kill(int(child), signal.SIGKILL)
         self._server.wait()
         shutil.rmtree(self._folder)
 
@@ -109,9 +115,49 @@ def _path_of(program: str) -> str:
         map(str, sorted(DEBIANS.glob(f"*/bin/{program}"))), None
     )
     if found is None:
-        reason = f"postgresql cannot be used: {program} is not installed"
-        (pytest.fail if is_required("postgresql") else pytest.skip)(reason)
+        _absent("postgresql", f"postgresql cannot be used: no {program} is installed")
     return found
+
+
+def _absent(name: str, reason: str) -> NoReturn:
+    if is_required(name):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+class Redis:
+    """A broker of the tests' own; a context manager that kills it.
+
+    ``hosts_url`` is for the hosts and ``own_url``, a socket, for the tests.
+    """
+
+    def __init__(self, host: Host, folder: Path) -> None:
+        if not shutil.which("redis-server"):
+            _absent("redis", "redis cannot be used: it is not installed")
+        self._socket = str(folder / "redis.sock")
+        self._command = [
+            *host.under,
+            *("redis-server", "--bind", host.address, "--unixsocket", self._socket),
+            *("--protected-mode", "no", "--save", "", "--logfile", str(folder / "log")),
+        ]
+        self.hosts_url = f"redis://{host.address}:6379/0"
+        self.own_url = f"redis+socket://{self._socket}"
+
+    def __enter__(self) -> Self:
+        self._server = subprocess.Popen(self._command)
+        eventually(self._answers, START_SECONDS)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.kill()
+        self._server.wait()
+
+    def _answers(self) -> bool:
+        assert self._server.poll() is None
+        with socket.socket(socket.AF_UNIX) as link, suppress(OSError):
+            link.connect(self._socket)
+            return True
+        return False
 
 
 class MailHost(Running):

@@ -16,9 +16,11 @@ where ``OUTBOX_TEST_REQUIRE`` names ``netns``.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Self
 
 import pytest
@@ -30,6 +32,10 @@ HOME, WORKER_A, WORKER_B = "home", "worker-a", "worker-b"
 
 ADDRESSES = {HOME: "10.77.0.1", WORKER_A: "10.77.0.2", WORKER_B: "10.77.0.3"}
 """Nothing outside these namespaces sees them."""
+
+
+PREFIX = "outbox-test-"
+"""What the names of our namespaces begin with; the run's process id follows."""
 
 
 class Host:
@@ -83,6 +89,7 @@ class Network:
     def __enter__(self) -> Self:
         with self._stack:
             switch = self._namespace("switch")
+            _sweep()
             _ip("-n", switch, "link", "add", "bridge", "type", "bridge")
             _ip("-n", switch, "link", "set", "bridge", "up")
             for name in ADDRESSES:
@@ -97,7 +104,7 @@ class Network:
 
     def _namespace(self, name: str) -> str:
         """A namespace of this name and process, which goes when this does."""
-        namespace = f"outbox-test-{os.getpid()}-{name}"
+        namespace = f"{PREFIX}{os.getpid()}-{name}"
         try:
             _ip("netns", "add", namespace)
         except (OSError, subprocess.CalledProcessError) as error:
@@ -106,8 +113,21 @@ class Network:
         return namespace
 
 
-def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+def _sweep() -> None:
+    """Remove the namespaces of runs that were killed, and what still runs in them."""
+    for line in _ip("netns", "list").splitlines():
+        namespace = line.split()[0]
+        run = namespace.removeprefix(PREFIX).partition("-")[0]
+        if namespace.startswith(PREFIX) and not Path(f"/proc/{run}").exists():
+            with suppress(subprocess.CalledProcessError, ProcessLookupError):
+                for pid in _ip("netns", "pids", namespace).split():
+                    os.kill(int(pid), signal.SIGKILL)
+                _ip("netns", "delete", namespace)
+
+
+def _ip(*words: str) -> str:
+    ran = subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+    return ran.stdout
 
 
 def _said(error: Exception) -> str:

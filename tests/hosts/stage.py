@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flask_outbox import MessageRecord, Receipt
+from tests.engines.workers import Celery, Worker
 from tests.mail.site import Site
 from tests.processes.running import Running
 from tests.waiting import eventually
@@ -75,12 +76,21 @@ class Stage:
         self._folder = folder
         self._stack = stack
 
-    def start_worker(self, name: str, processes: int = 1, **config: Any) -> Program:
+    def start_worker(
+        self, name: str, processes: int = 1, **config: Any
+    ) -> Program | Celery:
         """A worker on the host of this name, which works when this returns."""
+        if self._config["OUTBOX_ENGINE"] == "celery":
+            return self._start_celery(name, "threads" if processes == 1 else "prefork")
         words = ["outbox", "worker", "--processes", str(processes)]
         worker = self.begin(name, *words, **config)
         worker.wait_for(" works (engine external).", processes)
         return worker
+
+    def _start_celery(self, name: str, pool: str) -> Celery:
+        under = self.network[name].under
+        worker = Worker(self._new_folder(name), self._config, pool, under=under)
+        return self._stack.enter_context(worker)
 
     def run(self, name: str, *words: str) -> list[str]:
         """What ``flask`` prints with these words on the host of this name."""
@@ -88,10 +98,12 @@ class Stage:
 
     def begin(self, name: str, *words: str, **config: Any) -> Program:
         """``flask`` with these words on the host of this name; it is killed at last."""
-        folder = self._folder / f"{name}-{len(list(self._folder.iterdir()))}"
         config = {**self._config, **config}
-        program = Program(self.network[name], folder, config, *words)
-        return self._stack.enter_context(program)
+        host, folder = self.network[name], self._new_folder(name)
+        return self._stack.enter_context(Program(host, folder, config, *words))
+
+    def _new_folder(self, name: str) -> Path:
+        return self._folder / f"{name}-{len(list(self._folder.iterdir()))}"
 
     def courier_of(self, name: str) -> str:
         """The id of the one courier on the host of this name."""

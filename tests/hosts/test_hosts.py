@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from flask_outbox import State
 from tests.waiting import eventually
 
@@ -11,6 +13,10 @@ from .network import HOME, WORKER_A, WORKER_B
 from .stage import QUICK, Stage
 
 WORKERS = (WORKER_A, WORKER_B)
+
+for_each_engine = pytest.mark.parametrize(
+    "stage", ["external", "celery"], indirect=True
+)
 
 
 def test_they_share_the_work(stage: Stage) -> None:
@@ -29,6 +35,7 @@ def test_they_share_the_work(stage: Stage) -> None:
 # ------------------------------------------------------------------- when one is gone
 
 
+@for_each_engine
 def test_a_host_that_is_cut_off_in_mid_delivery(stage: Stage) -> None:
     """Another takes over; and what it learns late, it learns for itself alone."""
     cut_off = stage.start_worker(WORKER_A)
@@ -66,6 +73,7 @@ def test_a_host_that_is_back_works_again(stage: Stage) -> None:
     assert stage.mail_host.copies.total() == 6
 
 
+@for_each_engine
 def test_a_host_that_is_killed_in_mid_delivery(stage: Stage) -> None:
     """All of its processes, at once."""
     killed = stage.start_worker(WORKER_A, processes=2)
