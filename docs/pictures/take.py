@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from inbox import take_inbox
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from flask_outbox.demo.running import running
@@ -22,6 +23,7 @@ def main() -> None:
         page = browser.new_page(viewport=SIZE, reduced_motion="reduce")
         page.set_default_timeout(WAIT_MS)
         take_tour(page, f"{demo.address}tour")
+        take_inbox(browser)
 
 
 @contextmanager

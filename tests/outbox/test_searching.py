@@ -9,13 +9,26 @@ from typing import Any
 
 import pytest
 
-from flask_outbox.delivery import Envelope, State
+from flask_outbox.delivery import KEPT_HERE, Envelope, State
 from flask_outbox.outbox import searching, walking
 from flask_outbox.outbox.ids import id_at, new_id, time_of
 from flask_outbox.outbox.searches import Page, Search
 from flask_outbox.outbox.store import Outbox
 
-from .making import ADA, BOB, COURIER, CY, SENDER, Clock, claim_one, failed, put, sent
+from .making import (
+    ADA,
+    BOB,
+    COURIER,
+    CY,
+    SENDER,
+    Clock,
+    claim_one,
+    ended,
+    failed,
+    put,
+    same,
+    sent,
+)
 
 Put = Callable[..., str]
 
@@ -67,6 +80,20 @@ def test_by_state(outbox: Outbox, put_at: Put) -> None:
 
     assert found(outbox, state=State.FAILED) == [one]
     assert found(outbox, state=State.SENT) == [other]
+
+
+def test_what_stayed_in_the_dev_inbox(outbox: Outbox, put_at: Put) -> None:
+    kept = put_at(ADA, BOB)
+    held = claim_one(outbox)
+    answers = same(held, State.SENT, KEPT_HERE)
+    outbox.record([ended(held, outbox.clock(), State.SENT, answers)])
+    left = put_at(ADA)
+    outbox.record([sent(claim_one(outbox), outbox.clock())])
+    waiting = put_at(ADA)
+
+    assert found(outbox, kept_here=True) == [kept]
+    assert found(outbox, kept_here=True, state=State.SENT) == [kept]
+    assert found(outbox) == [waiting, left, kept]
 
 
 def test_what_is_due_and_what_is_not_yet(outbox: Outbox, put_at: Put) -> None:

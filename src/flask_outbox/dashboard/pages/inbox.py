@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from flask import Response, make_response, request
 
+from ...delivery import State
 from ...outbox.searches import Search
 from ..blueprint import dashboard, runtime
 from ..headers import let_frame
@@ -25,7 +26,7 @@ def inbox() -> str:
         "inbox.html",
         seen=outbox.news(),
         found=outbox.search(
-            Search(kept_here=True),
+            Search(state=State.SENT, kept_here=True),
             ROWS,
             before=request.args.get("before"),
             after=request.args.get("after"),
