@@ -41,19 +41,16 @@ class Doorbell:
         ``options`` are Celery's own. A connection may have lain idle until somebody
         closed it: then this tries once more on a new one.
         """
-        if self._connection is not None and self._pid == os.getpid():
-            try:
-                self._send(task, args, options)
-            except Exception:
-                self._hang_up()
-            else:
-                return
-        self._connect()
+        kept = self._connection is not None and self._pid == os.getpid()
+        if not kept:
+            self._connect()
         try:
             self._send(task, args, options)
-        except BaseException:
+        except Exception:
             self._hang_up()
-            raise
+            if not kept:
+                raise
+            self.ring(task, *args, **options)
 
     def _connect(self) -> None:
         connection = self._celery.connection_for_write(connect_timeout=CONNECT_SECONDS)
