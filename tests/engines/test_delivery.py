@@ -12,7 +12,7 @@ from .conftest import Config, StartWorker, shop
 
 MAILS = 30
 FEW = 3
-"""Connections of one courier: it opens another when the last mail has not quite ended."""
+"""Connections of one courier: a mail may come before the last has quite ended."""
 
 QUORUM = {
     "task_default_queue": "quorum",
