@@ -371,6 +371,21 @@ def test_a_retry_reaches_those_who_may_be_mailed(outbox: Outbox, clock: Clock) -
     assert states(outbox, message_id) == {ADA: PENDING, BOB: SUPPRESSED}
 
 
+def test_a_retry_for_those_who_were_left_out(outbox: Outbox, clock: Clock) -> None:
+    outbox.suppress(BOB)
+    message_id = put(outbox, ADA, BOB)
+    outbox.record([sent(claim_one(outbox), clock.now)])
+    outbox.unsuppress(BOB)
+
+    with pytest.raises(TransitionRefused) as refused:
+        outbox.retry(message_id, PATIENCE_SECONDS)
+
+    assert str(refused.value) == (
+        f"Message {message_id} was sent to everyone who could be mailed: send it anew "
+        "to those who could not."
+    )
+
+
 def test_there_is_nothing_to_cancel(outbox: Outbox) -> None:
     outbox.suppress(ADA)
     message_id = put(outbox)

@@ -40,9 +40,7 @@ def retry(connection: Connection, message_id: str, now: float, patience: float) 
     """
     state = locked(connection, message_id)
     if state == State.SENT:
-        raise TransitionRefused(
-            f"Message {message_id} was sent to everyone: there is nobody to retry."
-        )
+        raise _sent(connection, message_id)
     if state == State.LEASED:
         raise TransitionRefused(f"Message {message_id} is being delivered right now.")
     _refuse_moving(message_id, state)
@@ -56,6 +54,21 @@ def retry(connection: Connection, message_id: str, now: float, patience: float) 
     reopen(connection, message_id, now, RETRIED, crashes=0, give_up_at=now + patience)
     add_events.run(connection, event_row(message_id, now, "retried"))
     ring(connection, MAIL)
+
+
+def _sent(connection: Connection, message_id: str) -> TransitionRefused:
+    left_out = select(recipient.c.address).where(
+        recipient.c.message_id == message_id,
+        recipient.c.state == State.SUPPRESSED.value,
+    )
+    if connection.scalars(left_out).first() is None:
+        return TransitionRefused(
+            f"Message {message_id} was sent to everyone: there is nobody to retry."
+        )
+    return TransitionRefused(
+        f"Message {message_id} was sent to everyone who could be mailed: send it anew "
+        "to those who could not."
+    )
 
 
 def release(
