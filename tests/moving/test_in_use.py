@@ -42,7 +42,7 @@ def mail_server(tmp_path: Path) -> Iterator[MailServer]:
     "kills",
     [
         pytest.param(8, id="short"),
-        pytest.param(200, id="long", marks=pytest.mark.long),
+        pytest.param(60, id="long", marks=pytest.mark.long),
     ],
 )
 @pytest.mark.parametrize("pair", CYCLE, ids="-".join)
