@@ -6,24 +6,36 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from inbox import take_inbox
 from playwright.sync_api import Browser, Page, sync_playwright
+from shop import open_shop
 
 from flask_outbox.demo.running import running
 
 HERE = Path(__file__).parent
 WAIT_MS = 60_000
 SIZE = {"width": 1120, "height": 1000}
+PHONE = {"width": 390, "height": 844}
 
 
 def main() -> None:
     """Take all of them."""
-    with chromium() as browser, running(0, None) as demo:
-        page = browser.new_page(viewport=SIZE, reduced_motion="reduce")
-        page.set_default_timeout(WAIT_MS)
-        take_tour(page, f"{demo.address}tour")
+    with chromium() as browser:
+        with running(0, None) as demo:
+            take_tour(new_page(browser), f"{demo.address}tour")
+        with open_shop() as (address, order):
+            take_dashboard(new_page(browser), address, order)
+            take_dark(new_page(browser, viewport=PHONE, color_scheme="dark"), address)
         take_inbox(browser)
+
+
+def new_page(browser: Browser, **options: Any) -> Page:
+    """An empty page on which nothing moves."""
+    page = browser.new_page(**{"viewport": SIZE, "reduced_motion": "reduce", **options})
+    page.set_default_timeout(WAIT_MS)
+    return page
 
 
 @contextmanager
@@ -52,6 +64,22 @@ def take_tour(page: Page, address: str) -> None:
         told.filter(has_text="Tried").wait_for()
     page.locator("#step").evaluate("step => step.hidden = true")  # it floats
     page.locator("#losses").screenshot(path=HERE / "tour-crash.png")
+
+
+def take_dashboard(page: Page, address: str, order: str) -> None:
+    """The overview, and one mail with its story."""
+    for name, path in {
+        "overview": "/",
+        "mail": f"/messages/{order}",
+    }.items():
+        page.goto(f"{address}{path}")
+        page.screenshot(path=HERE / f"dashboard-{name}.png")
+
+
+def take_dark(page: Page, address: str) -> None:
+    """The list on a phone, in the dark."""
+    page.goto(f"{address}/messages")
+    page.screenshot(path=HERE / "dashboard-phone.png")
 
 
 if __name__ == "__main__":

@@ -80,7 +80,9 @@ def test_the_list_can_be_searched(shop: Shop, query: str, found: list[str]) -> N
     shop.keep(hello("Your Invoice", "bob@example.org"), tag="bills")
     shop.keep(hello())
     shop.keep(hello("Later"), delay=3_600)
-    assert sorted(subjects(shop.page(f"/messages?{query}"))) == sorted(found)
+    page = shop.page(f"/messages?{query}")
+    assert sorted(subjects(page)) == sorted(found)
+    assert ("<details open>" in page) == query.startswith(("tag", "s", "u", "lane"))
 
 
 def test_a_mail_is_found_by_its_id_and_its_message_id(shop: Shop) -> None:

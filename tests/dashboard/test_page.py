@@ -292,6 +292,7 @@ def test_every_page_fits_and_can_be_used_by_everyone(
         f"/messages/{failed}?view=text",
         f"/messages/{failed}?view=headers",
         "/lanes",
+        "/suppressions?address=ada@example.org",
         f"/act?action=retry&id={failed}",
     ):
         page.goto(f"{home}{path}")

@@ -35,7 +35,7 @@ def test_the_highest_bar_reaches_the_top() -> None:
         f"M0.0 {HEIGHT:.1f}V{HEIGHT / 2:.1f}h{step * 0.8:.1f}V{HEIGHT:.1f}z"
         f"M{2 * step:.1f} {HEIGHT:.1f}V0.0h{step * 0.8:.1f}V{HEIGHT:.1f}z"
     )
-    assert sent.words == "12 messages sent, at most 8 in 1 min 0 s"
+    assert sent.words == "12 messages sent, at most 8 in a minute"
     assert sent.top == "8"
 
 

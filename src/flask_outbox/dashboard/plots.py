@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ..outbox.pulse import Beat, Pulse
-from ..words import counted, duration
+from ..words import MINUTE, counted, duration
 
 WIDTH, HEIGHT = 300, 72
 
@@ -47,7 +47,7 @@ def _sent(pulse: Pulse) -> Plot:
     top = max(counts, default=0)
     words = f"{counted(pulse.whole.sent, 'message')} sent"
     if top:
-        words += f", at most {top:,} in {duration(pulse.seconds)}"
+        words += f", at most {top:,} in {_stretch(pulse.seconds)}"
     curve = Curve("sent", _bars(counts, [0] * len(counts), top))
     return Plot("Sent", words, f"{top:,}", (curve,), lines=False)
 
@@ -88,6 +88,12 @@ def _troubles(pulse: Pulse) -> Plot:
     curves = tuple(Curve(name, _bars(above, low, top)) for name, above, low in stacks)
     words = ", ".join(f"{count(pulse.whole):,} {name}" for name, count in _WRONG)
     return Plot("Trouble", words, f"{top:,}", curves, lines=False)
+
+
+def _stretch(seconds: float) -> str:
+    if seconds == MINUTE:
+        return "a minute"
+    return duration(seconds)
 
 
 def _within(seconds: float) -> str:
