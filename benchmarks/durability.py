@@ -20,10 +20,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from _figures import Ratio, in_turns, percentile
+from _filling import keep_all, message
 from _machine import machine
 from flask import Flask
 
-from flask_outbox import Mail, Message
+from flask_outbox import Mail
 from flask_outbox.delivery import Envelope, Reply, State, Verdict
 from flask_outbox.mime import compose
 from flask_outbox.outbox.database import Database
@@ -36,22 +37,10 @@ THREADS = (1, 8, 32)
 MAILS_A_THREAD = 50
 ROUNDS, QUICK_ROUNDS = 20, 4
 BACKLOGS, QUICK_BACKLOGS = (1_000, 100_000, 1_000_000), (1_000, 20_000)
-CHUNK = 1_000
 CLAIMED_AT_ONCE = 10
 TURNS = 300
 BUSY_SECONDS = 60.0
 BESIDE_THE_CLONE = Path(__file__).resolve().parents[2]
-
-
-def message() -> Message:
-    """A small mail with text and HTML."""
-    return Message(
-        "Your order 4711 is on its way",
-        recipients=["ada@example.org"],
-        body="Hello Ada,\n\nyour order 4711 left our house today.\n",
-        html="<p>Hello Ada,</p>\n<p>your order <b>4711</b> left our house.</p>\n",
-        sender="shop@example.com",
-    )
 
 
 # --------------------------------------------------------------- many send at once
@@ -168,11 +157,9 @@ def backlogs(folder: Path, sizes: tuple[int, ...]) -> Iterator[Backlog]:
 
 
 def fill(outbox: Outbox, rows: int) -> None:
-    """Add so many messages, in chunks."""
+    """Add so many messages."""
     octets = compose(message()).content
-    for start in range(0, rows, CHUNK):
-        count = min(CHUNK, rows - start)
-        outbox.enqueue([waiting(outbox.clock(), octets) for _ in range(count)])
+    keep_all(outbox, (waiting(outbox.clock(), octets) for _ in range(rows)))
 
 
 def waiting(now: float, octets: bytes) -> NewMessage:

@@ -10,7 +10,7 @@ from . import asking, counting, news, people, searching
 from . import pulse as pulses
 from .database import Database
 from .pulse import Pulse
-from .records import Batch, MessageRecord, Status, Summary
+from .records import Batch, LaneRecord, MessageRecord, Status, Summary
 from .searches import Count, Glance, Page, Search, Tab
 
 
@@ -70,6 +70,11 @@ class Questions:
         """Counts, lanes and couriers, for whoever looks often."""
         with self.database.reading() as connection:
             return counting.glance(connection, self.clock())
+
+    def paused_lanes(self) -> Sequence[LaneRecord]:
+        """The lanes that are paused and why; what waits on them is not counted."""
+        with self.database.reading() as connection:
+            return asking.lane_records(connection, {}, {})
 
     def news(self, message_id: str | None = None) -> int:
         """A number that is another one once something happened to it, or to any."""

@@ -65,7 +65,12 @@ class Strand:
 
     def length(self, connection: Connection, span: Span) -> int:
         """How many messages it has there, counted up to `LOOK_LIMIT`."""
-        some = select(self.id).where(*self.keys, *span.holds(self.id)).limit(LOOK_LIMIT)
+        some = (
+            select(self.id)
+            .where(*self.keys, *span.holds(self.id))
+            .order_by(self.id)
+            .limit(LOOK_LIMIT)
+        )
         return connection.scalar(select(func.count()).select_from(some.subquery())) or 0
 
     def end(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from flask import Response, make_response, request
@@ -27,7 +28,7 @@ def message(id: str) -> Response:
     html = page(
         "message.html",
         record=record,
-        sight=Sight(record, _pause(record, outbox.lanes()), now),
+        sight=Sight(record, _pause(record, outbox.paused_lanes()), now),
         steps=steps(record.events),
         actions=ACTIONS,
         said=content and said(content, request.args, record.tag),
@@ -38,7 +39,7 @@ def message(id: str) -> Response:
     return let_frame(make_response(html), places.html())
 
 
-def _pause(record: MessageRecord, lanes: list[LaneRecord]) -> Pause | None:
+def _pause(record: MessageRecord, lanes: Sequence[LaneRecord]) -> Pause | None:
     for lane in lanes:
         if lane.name == record.lane and lane.paused_by:
             return Pause(lane.reason, lane.until)

@@ -1,0 +1,331 @@
+"""Does the dashboard stay fast when the outbox holds a million messages?
+
+Each page, with a thousand and with a million messages, on SQLite and PostgreSQL; and
+hand-overs a second while somebody looks. See README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from _figures import Ratio, in_turns, percentile
+from _filling import keep_all, message
+from _machine import machine
+from _plans import full_scans
+from flask import Flask
+from sqlalchemy import create_engine, update
+from sqlalchemy.exc import OperationalError
+
+from flask_outbox import Mail
+from flask_outbox.delivery import Envelope, State
+from flask_outbox.mime import compose
+from flask_outbox.outbox import schema
+from flask_outbox.outbox.ids import id_at, new_id
+from flask_outbox.outbox.pulse import DAY, MINUTE, row_of
+from flask_outbox.outbox.records import NewMessage
+from flask_outbox.outbox.store import Outbox
+from flask_outbox.tally import Tally
+
+SIZES, QUICK_SIZES = (1_000, 1_000_000), (1_000, 20_000)
+ROUNDS, QUICK_ROUNDS = 100, 20
+GOAL = 3.0
+PEOPLE = 50_000
+DAYS = 30
+HAND_OVERS = 50
+LOOK_SECONDS = 0.25
+POSTGRESQL = "postgresql+psycopg://postgres@127.0.0.1/"
+BESIDE_THE_CLONE = Path(__file__).resolve().parents[2]
+
+PAGES = {
+    "overview": "/outbox/",
+    "list": "/outbox/messages",
+    "state": "/outbox/messages?is=failed",
+    "tag": "/outbox/messages?tag=orders",
+    "address": "/outbox/messages?q=user77@example.org",
+    "beginning": "/outbox/messages?q=user77*",
+    "subject": "/outbox/messages?q=order",
+    "rare subject": "/outbox/messages?q=nowhere",
+    "tag and state": "/outbox/messages?tag=orders&is=failed",
+    "one mail": "/outbox/messages/{id}",
+}
+"""What is looked at; ``{id}`` is a message in the middle."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """One page at one size, in seconds."""
+
+    page: str
+    rows: int
+    p50: float
+    p95: float
+    full_scans: tuple[str, ...]
+
+
+class Site:
+    """An app whose dashboard is open to this machine, and its outbox."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.app = Flask("benchmark", instance_path=str(folder))
+        self.app.config.update(
+            MAIL_URL="smtp://127.0.0.1:1",
+            OUTBOX_URL=url,
+            OUTBOX_ENGINE="external",
+            OUTBOX_DASHBOARD="local",
+        )
+        self.mail = Mail(self.app)
+        self.outbox: Outbox = self.app.extensions["outbox"].runtime.outbox
+        self.outbox.database.upgrade()
+        self._client = self.app.test_client()
+
+    def close(self) -> None:
+        """Stop all that it has begun."""
+        self.mail.stop()
+        self.outbox.database.close()
+
+    def look(self, path: str) -> None:
+        """Ask for one page, as a browser would, but without a socket."""
+        response = self._client.get(path)
+        if response.status_code != 200:
+            raise RuntimeError(f"{path}: {response.status}")
+
+
+# ---------------------------------------------------------------------------- filling
+
+
+def fill(outbox: Outbox, rows: int) -> str:
+    """Fill an empty outbox with a month of mail; the id of one in the middle.
+
+    One in a hundred has failed, the newest hundredth waits, and the rest was sent.
+    """
+    began = time.time() - DAYS * DAY
+    ids = [
+        id_at(began + number * DAYS * DAY / rows)[:10] + new_id()[10:]
+        for number in range(rows)
+    ]
+    keep_all(outbox, _messages(outbox, ids))
+    _finish(outbox, State.SENT, ids[rows * 99 // 100])
+    _finish(outbox, State.FAILED, ids[rows // 100])
+    outbox.write_pulse(list(_pulse(int(time.time()) // MINUTE * MINUTE)))
+    with outbox.database.engine.execution_options(
+        isolation_level="AUTOCOMMIT"
+    ).connect() as connection:
+        connection.exec_driver_sql("ANALYZE")
+    return ids[rows // 2]
+
+
+def _messages(outbox: Outbox, ids: list[str]) -> Iterator[NewMessage]:
+    octets = compose(message()).content
+    for number, one in enumerate(ids):
+        at = outbox.clock()
+        address = f"user{number % PEOPLE}@example.org"
+        yield NewMessage(
+            id=one,
+            envelope=Envelope("shop@example.com", (address,)),
+            message_id=f"<{one}@example.com>",
+            subject=f"Your order {number} is on its way",
+            content=octets,
+            enqueued_at=at,
+            due_at=at,
+            give_up_at=at + DAY,
+            tag="orders" if number % 2 else None,
+        )
+
+
+def _finish(outbox: Outbox, state: State, before: str) -> None:
+    """Give a state to all messages before this one, as nobody can wait for couriers."""
+    table = schema.message
+    with outbox.database.engine.begin() as connection:
+        connection.execute(
+            update(table)
+            .where(table.c.id < before)
+            .values(state=state.value, finished_at=table.c.enqueued_at)
+        )
+
+
+def _pulse(now: int) -> Iterator[dict[str, object]]:
+    tally = Tally()
+    tally.ended["sent"] = 100
+    for number in range(100):
+        tally.waits.add(number / 10)
+        tally.durations.add(number / 100)
+    for at in range(now - DAY, now, MINUTE):
+        yield dict(row_of(at, "", "default", tally))
+
+
+# ---------------------------------------------------------------------------- looking
+
+
+def looked(site: Site, rows: int, rounds: int) -> Iterator[Looked]:
+    """Look at each page in turns; the figures of each."""
+    id = fill(site.outbox, rows)
+    paths = {name: path.format(id=id) for name, path in PAGES.items()}
+    engine = site.outbox.database.engine
+    scans = {
+        name: full_scans(engine, partial(site.look, path))
+        for name, path in paths.items()
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in paths}
+    for number in range(rounds):
+        for name in in_turns(list(paths), number):
+            began = time.perf_counter()
+            site.look(paths[name])
+            seconds[name].append(time.perf_counter() - began)
+    for name, samples in seconds.items():
+        yield Looked(
+            name,
+            rows,
+            percentile(samples, 50),
+            percentile(samples, 95),
+            tuple(scans[name]),
+        )
+
+
+# ------------------------------------------------------------ sending, while one looks
+
+
+def while_looking(site: Site, rounds: int) -> Ratio:
+    """How many times as long hand-overs take while the overview is looked at."""
+    alone, watched = [], []
+    for number in range(rounds):
+        for looking in in_turns([False, True], number):
+            with _looking(site) if looking else nullcontext():
+                (watched if looking else alone).append(_hand_over(site))
+    ratios = [one / other for one, other in zip(watched, alone, strict=True)]
+    return Ratio(*(percentile(ratios, percent) for percent in (50, 25, 75)))
+
+
+def _hand_over(site: Site) -> float:
+    began = time.perf_counter()
+    for _ in range(HAND_OVERS):
+        site.mail.send(message())
+    return time.perf_counter() - began
+
+
+@contextmanager
+def _looking(site: Site) -> Iterator[None]:
+    """Somebody has the overview open, which asks again when something has happened."""
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(LOOK_SECONDS):
+            site.look(PAGES["overview"])
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+# --------------------------------------------------------------------------- databases
+
+
+@contextmanager
+def postgresql(name: str) -> Iterator[str]:
+    """The URL of a new database, which is dropped afterwards."""
+    server = create_engine(f"{POSTGRESQL}postgres", isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    try:
+        yield POSTGRESQL + name
+    finally:
+        with server.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        server.dispose()
+
+
+def databases(folder: Path, rows: int) -> Iterator[tuple[str, str]]:
+    """Each database system that is there, with the URL of an empty database."""
+    yield "SQLite", f"sqlite:///{folder / f'{rows}.db'}"
+    try:
+        with postgresql(f"outbox_dashboard_{rows}") as url:
+            yield "PostgreSQL", url
+    except OperationalError as error:
+        print(f"PostgreSQL is left out: {error.orig}")
+
+
+# -------------------------------------------------------------------------- the report
+
+
+def main() -> int:
+    """Measure and print; 1 when a page failed or a whole table was read for it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a first look")
+    parser.add_argument("--rounds", type=int, metavar="N")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep all figures")
+    parser.add_argument("--dir", type=Path, default=BESIDE_THE_CLONE)
+    options = parser.parse_args()
+    sizes = QUICK_SIZES if options.quick else SIZES
+    rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
+    found: dict[str, list[Looked]] = {}
+    ratios: dict[str, Ratio] = {}
+    with tempfile.TemporaryDirectory(prefix="dashboard-", dir=options.dir) as name:
+        folder = Path(name)
+        surroundings = machine(folder, ("Flask", "SQLAlchemy", "psycopg"))
+        for what, value in surroundings.items():
+            print(f"{what:9} {value}")
+        for rows in sizes:
+            for database, url in databases(folder, rows):
+                site = Site(folder, url)
+                found.setdefault(database, []).extend(looked(site, rows, rounds))
+                ratios[database] = while_looking(site, rounds)
+                site.close()
+    scans = report(found, ratios, sizes)
+    if options.json:
+        figures = {
+            "machine": surroundings,
+            "pages": {
+                database: [asdict(one) for one in pages]
+                for database, pages in found.items()
+            },
+            "hand-over, watched": {
+                database: asdict(ratio) for database, ratio in ratios.items()
+            },
+        }
+        options.json.write_text(json.dumps(figures, indent=2))
+    return 1 if scans else 0
+
+
+def report(
+    found: dict[str, list[Looked]], ratios: dict[str, Ratio], sizes: tuple[int, int]
+) -> list[str]:
+    """Print the tables and the goals; the statements that read a whole table."""
+    scans: list[str] = []
+    small, large = sizes
+    for database, pages in found.items():
+        by_page = {(one.page, one.rows): one for one in pages}
+        print(f"\n{database}, milliseconds a page, through the app without a socket")
+        print(f"{'page':14} {small:>10,} p50   p95 {large:>12,} p50   p95  p95 ratio")
+        worst = 0.0
+        for name in PAGES:
+            one, other = by_page[name, small], by_page[name, large]
+            worst = max(worst, ratio := other.p95 / one.p95)
+            scans += [f"{name}: {text}" for text in other.full_scans]
+            print(
+                f"{name:14} {one.p50 * 1e3:14.1f} {one.p95 * 1e3:5.1f} "
+                f"{other.p50 * 1e3:16.1f} {other.p95 * 1e3:5.1f} {ratio:10.2f}"
+            )
+        verdict = "reached" if worst <= GOAL else "missed "
+        print(f"{verdict} {worst:.2f} of at most {GOAL}, p95 from least to most")
+        print(f"hand-over while somebody looks, to one without: {ratios[database]}")
+    print(f"\nStatements that read a whole table: {len(scans)}")
+    for scan in scans:
+        print(f"  {scan}")
+    return scans
+
+
+if __name__ == "__main__":
+    sys.exit(main())

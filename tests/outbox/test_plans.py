@@ -1,0 +1,155 @@
+"""Plans: each question that a page asks has an index that leads to its answer."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event, update
+
+from flask_outbox.delivery import Envelope, State
+from flask_outbox.outbox.ids import id_at, new_id
+from flask_outbox.outbox.schema import message
+from flask_outbox.outbox.searches import Search
+from flask_outbox.outbox.store import Outbox
+from tests.outbox import databases
+
+from .making import SENDER, new_message
+
+ROWS = 2_000
+
+FULL_SCAN = {
+    "sqlite": re.compile(
+        r"SCAN outbox_(?:message|recipient|event|content)\b"
+        r"(?! USING INDEX outbox_message_leased)"
+    ),
+    "postgresql": re.compile(
+        r"Seq Scan on outbox_(?:message|recipient|event|content)\b"
+    ),
+}
+"""How each says that it reads all of a table; what is leased is never much."""
+
+EXPLAIN = {"sqlite": "EXPLAIN QUERY PLAN ", "postgresql": "EXPLAIN "}
+
+Ask = Callable[[Outbox], object]
+
+NOW = datetime.now(UTC)
+SEARCHES = {
+    "all": Search(),
+    "state": Search(state=State.FAILED),
+    "due": Search(due=True),
+    "tag": Search(tag="orders"),
+    "tag that no message has": Search(tag="nothing"),
+    "address": Search(address="user7@example.org"),
+    "beginning of an address": Search(address="user77*"),
+    "beginning of very many": Search(address="user*"),
+    "subject": Search(subject="order 7"),
+    "subject that no message has": Search(subject="nowhere"),
+    "lane": Search(lane="bulk"),
+    "message id": Search(message_id="<nobody@example.org>"),
+    "time": Search(since=NOW - timedelta(days=9), until=NOW - timedelta(days=8)),
+    "tag and state": Search(tag="orders", state=State.FAILED),
+    "address and subject": Search(address="user7*", subject="nowhere"),
+}
+QUESTIONS: dict[str, Ask] = {
+    **{
+        name: lambda outbox, wanted=wanted: outbox.search(wanted)  # type: ignore[misc]
+        for name, wanted in SEARCHES.items()
+    },
+    "counts": lambda outbox: outbox.counts(),
+    "glance": lambda outbox: outbox.glance(),
+    "one mail": lambda outbox: outbox.get(outbox.search(Search()).messages[0].id),
+    "news": lambda outbox: outbox.news(),
+}
+
+
+@pytest.fixture(scope="module", params=EXPLAIN)
+def much(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Outbox]:
+    """An outbox with a month of mail, of which a hundredth failed."""
+    folder: Path = tmp_path_factory.mktemp("much")
+    with (
+        databases.opened(request.param, folder) as home,
+        home.empty(folder) as database,
+    ):
+        outbox = Outbox(database)
+        fill(outbox)
+        yield outbox
+
+
+def fill(outbox: Outbox) -> None:
+    began = time.time() - 30 * 86_400
+    ids = [id_at(began + one * 1_296)[:10] + new_id()[10:] for one in range(ROWS)]
+    new = [
+        new_message(
+            outbox.clock(),
+            id=one,
+            envelope=Envelope(SENDER, (f"user{number % 500}@example.org",)),
+            subject=f"Your order {number}",
+            tag="orders" if number % 2 else None,
+        )
+        for number, one in enumerate(ids)
+    ]
+    for start in range(0, ROWS, 1_000):
+        outbox.enqueue(new[start : start + 1_000])
+    with outbox.database.engine.begin() as connection:
+        for state, before in ((State.SENT, 1_980), (State.FAILED, 20)):
+            connection.execute(
+                update(message)
+                .where(message.c.id < ids[before])
+                .values(state=state.value, finished_at=message.c.enqueued_at)
+            )
+        connection.exec_driver_sql("ANALYZE")
+
+
+def statements(engine: Engine, ask: Callable[[], object]) -> list[tuple[str, Any]]:
+    said: list[tuple[str, Any]] = []
+
+    def listen(
+        _conn: Any, _cursor: Any, text: str, parameters: Any, *_rest: Any
+    ) -> None:
+        said.append((text, parameters))
+
+    event.listen(engine, "before_cursor_execute", listen)
+    try:
+        ask()
+    finally:
+        event.remove(engine, "before_cursor_execute", listen)
+    return said
+
+
+def full_scans(engine: Engine, text: str, parameters: Any) -> list[str]:
+    """The lines of the statement's plan that read a whole table.
+
+    PostgreSQL would rightly prefer that for so little mail, unless it is told not to.
+    """
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        explained = connection.exec_driver_sql(
+            EXPLAIN[engine.dialect.name] + text, parameters
+        )
+        lines = [str(row[-1]) for row in explained]
+    return [line for line in lines if FULL_SCAN[engine.dialect.name].search(line)]
+
+
+@pytest.mark.parametrize("ask", QUESTIONS.values(), ids=QUESTIONS)
+def test_an_index_leads_to_it(much: Outbox, ask: Ask) -> None:
+    engine = much.database.engine
+    said = statements(engine, lambda: ask(much))
+
+    assert said
+    for text, parameters in said:
+        assert full_scans(engine, text, parameters) == [], text
+
+
+def test_a_table_that_is_read_whole_is_noticed(much: Outbox) -> None:
+    unheard_of = "SELECT id FROM outbox_message WHERE subject = 'Hello'"
+
+    assert full_scans(much.database.engine, unheard_of, ())
