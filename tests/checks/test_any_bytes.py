@@ -114,7 +114,10 @@ def test_a_header_that_cannot_be_read_is_shown_as_it_is() -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["a", "a@", "http://a", "<a href=x>", "{{", "{a", "%(a", "a.", "None ", "&#"],
+    [
+        *("a", "a@", "http://a", "<a href=x>", "{{", "{a", "%(a", "a.", "None ", "&#"),
+        *("<p", "<p ", "<!--", "<?", "<a/", "<a b=", '<a href="', "<!-- >", "<p >"),
+    ],
 )
 def test_a_long_body_is_checked_soon(piece: str) -> None:
     long = piece * (300_000 // len(piece))

@@ -15,11 +15,14 @@ CLIPPED_BYTES = 102 * 1024
 what is counted here is the HTML part as it travels, in its transfer encoding, which is
 never less than what others have measured."""
 
+SUBJECT_LENGTH = 70
+"""About how much of a subject a list of mails shows on a wide screen."""
+
 ALIKE = 0.5
 """Two bodies say the same where each has at least this share of the other's words."""
 
 ENOUGH_WORDS = 8
-"""Fewer words than this say nothing about likeness."""
+"""From so many words on it is told whether two bodies say the same."""
 
 _WORD = re.compile(r"[^\W_]{3,}")
 _ADDRESS = re.compile(r"https?://\S+|(?<!\S)\S{1,254}@\S+")
@@ -29,20 +32,18 @@ _TAG = re.compile(r"</?(?:p|div|br|a|b|strong|table|html|body|h[1-6])\b[^<>]*>",
 def check_bodies(opened: Opened, seen: Outline | None) -> Iterator[Finding]:
     """What is the matter with the text and the HTML."""
     text = opened.text.text.strip() if opened.text else ""
-    if seen is None and not text and not opened.parts:
-        yield broken("The mail says nothing.", "Give it a body.")
-    if seen is not None:
-        yield from _beside_each_other(text, seen)
-    if opened.html is not None and seen is not None:
-        yield from _html(opened.html, seen)
     if _TAG.search(text):
         yield broken(
             "The text part has HTML in it, and shows it as it is written.",
             "Pass HTML as html=, and the same in plain words as body=.",
         )
     yield from _leftovers("The text", text)
-    if seen is not None:
+    if opened.html is not None and seen is not None:
+        yield from _beside_each_other(text, seen)
+        yield from _html(opened.html, seen)
         yield from _leftovers("The HTML", seen.text)
+    elif not text and not opened.parts:
+        yield broken("The mail says nothing.", "Give it a body.")
 
 
 def _beside_each_other(text: str, seen: Outline) -> Iterator[Finding]:
@@ -54,9 +55,7 @@ def _beside_each_other(text: str, seen: Outline) -> Iterator[Finding]:
         )
         return
     html_words, text_words = _words(seen.text), _words(text)
-    if min(len(html_words), len(text_words)) == 0 or (
-        max(len(html_words), len(text_words)) < ENOUGH_WORDS
-    ):
+    if max(len(html_words), len(text_words)) < ENOUGH_WORDS:
         return
     both = len(html_words & text_words)
     if both < ALIKE * len(html_words):
@@ -146,7 +145,3 @@ def check_subject(subject: str) -> Iterator[Finding]:
             "Begin with what matters.",
         )
     yield from _leftovers("The subject", subject)
-
-
-SUBJECT_LENGTH = 70
-"""About how much of a subject a list of mails shows on a wide screen."""

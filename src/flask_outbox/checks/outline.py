@@ -62,7 +62,7 @@ def outline(html: str) -> Outline:
     """Read ``html`` as far as it can be read; nothing makes it raise."""
     reader = _Reader()
     with suppress(AssertionError):  # a declaration that the parser does not know
-        reader.feed(html)
+        reader.feed(_closed(html))
         reader.close()
     reader.end_anchor()
     return Outline(
@@ -72,6 +72,16 @@ def outline(html: str) -> Outline:
         removed=tuple(dict.fromkeys(reader.removed)),
         remote_style=reader.remote_style,
     )
+
+
+def _closed(html: str) -> str:
+    """``html`` as far as its tags are closed.
+
+    A browser drops a tag that never ends too; to look for its end again and again would
+    take the parser long.
+    """
+    opened = html.find("<", html.rfind(">") + 1)
+    return html if opened < 0 else html[:opened]
 
 
 class _Reader(HTMLParser):
