@@ -230,6 +230,34 @@ def test_images_from_elsewhere_are_fetched_only_when_asked(
         page.close()
 
 
+def test_with_images_nothing_else_is_fetched_and_nothing_runs(
+    shop: Shop, browser: Browser, pictures: Pictures
+) -> None:
+    place = pictures.address
+    hostile = f"""
+        <script src="{place}/script.js"></script><script>fetch("{place}/ran")</script>
+        <img src="{place}/image.png" onload="fetch('{place}/onload')">
+        <link rel="stylesheet" href="{place}/style.css"><base href="{place}/base/">
+        <style>@import "{place}/import.css"; @font-face {{font-family: x;
+          src: url({place}/font)}} p {{font-family: x; background: url({place}/back)}}
+        </style><p>text</p><iframe src="{place}/frame"></iframe>
+        <object data="{place}/object"></object><embed src="{place}/embed">
+        <video src="{place}/video" autoplay></video><audio src="{place}/audio"></audio>
+        <svg onload="fetch('{place}/svg')"><use href="{place}/use#x"></use></svg>
+        <form action="{place}/form"><input autofocus onfocus="submit()"></form>
+        <meta http-equiv="refresh" content="0; url={place}/refresh">
+    """
+    id = keep(shop, Message("Hostile", ["ada@example.org"], "Hello", html=hostile))
+    with served(shop.app) as address:
+        page = browser.new_page()
+        page.goto(f"{address}/inbox/{id}", wait_until="networkidle")
+        assert pictures.asked == []
+        page.goto(f"{address}/inbox/{id}?images=1", wait_until="networkidle")
+        assert page.get_by_role("heading", name="Hostile").is_visible()
+        assert sorted(pictures.asked) == ["/back", "/image.png"]
+        page.close()
+
+
 def test_links_and_checks_are_listed_with_clear_words(shop: Shop, visit: Visit) -> None:
     page = visit(f"/inbox/{keep(shop, order())}?view=links")
     rows = [row.inner_text().split("\t") for row in page.locator("tbody tr").all()]
