@@ -7,7 +7,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from email.message import Message as StandardMessage
@@ -67,10 +67,12 @@ class Installed:
                     self._runtime = self._make()
         return self._runtime
 
-    def send_again(self, id: str) -> Receipt:
-        """Send what a finished message said once more, as this request's doing."""
+    def send_again(
+        self, id: str, *, by: str | None = None, to: Sequence[str] | None = None
+    ) -> Receipt:
+        """`Runtime.send_again`, as the doing of this request."""
         began = time.perf_counter()
-        receipt = self.runtime.send_again(id, origin())
+        receipt = self.runtime.send_again(id, origin(), by=by, to=to)
         if has_request_context():
             tell_of_the_response(self.runtime, receipt, time.perf_counter() - began)
         return receipt

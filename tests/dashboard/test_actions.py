@@ -7,6 +7,7 @@ import pytest
 from flask_outbox import Message, events
 from tests.dashboard.conftest import OpenShop
 from tests.dashboard.shop import Shop
+from tests.mail.site import url_of
 from tests.servers import Behaviour, JournalSmtp
 
 
@@ -75,6 +76,22 @@ def test_what_was_sent_is_sent_again_as_a_new_message(working: Shop) -> None:
     with working.app.app_context():
         working.mail.stop()
     assert "The response went out" in working.page(path)
+
+
+def test_what_was_kept_here_is_released_by_a_request_that_the_story_names(
+    open_shop: OpenShop, server: JournalSmtp
+) -> None:
+    shop = open_shop(
+        OUTBOX_ENGINE="thread",
+        MAIL_URL="inbox://",
+        MAIL_TRANSPORTS={"live": url_of(server)},
+    )
+    id = shop.keep(hello())
+    shop.wait_for(events.message_sent)
+    answer = shop.post(f"/inbox/{id}/release", by="live", to="all")
+    path = str(answer.location).removeprefix("/outbox")
+    shop.wait_for(events.message_sent, 2)
+    assert "POST /outbox/inbox/&lt;id&gt;/release" in shop.page(path)
 
 
 def test_each_of_many_is_done_or_said_why_not(shop: Shop) -> None:

@@ -196,6 +196,8 @@ def test_it_works_by_keyboard_alone(shop: Shop, visit: Visit) -> None:
     tab_to(page, "Cancel", key="Shift+Tab")
     page.keyboard.press("Enter")
     wait_for_text(page.locator("h1"), "Cancel 1 message?")
+    wait_for_text(page.locator(":focus"), "No, leave it")
+    page.keyboard.press("Shift+Tab")
     assert focused(page) == "Yes: cancel"
     page.keyboard.press("Enter")
     wait_for_text(page.locator(".standing"), "cancelled")

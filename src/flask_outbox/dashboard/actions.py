@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from flask import current_app
-
 from ..delivery import State
 from ..errors import MessageNotFound, TransitionRefused
-from ..outbox.records import Receipt
 from ..runtime import Runtime
+from .blueprint import send_again
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +37,7 @@ class Done:
 
 
 def _send_again(_runtime: Runtime, id: str) -> str:
-    receipt: Receipt = current_app.extensions["outbox"].send_again(id)
-    return receipt.id
+    return send_again(id).id
 
 
 ACTIONS: Mapping[str, Action] = {

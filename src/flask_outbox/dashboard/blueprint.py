@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flask import Blueprint, abort, current_app, request
 
 from ..outbox.ids import is_id
+from ..outbox.records import Receipt
 from ..runtime import Runtime
 from . import access, forms, headers
 
@@ -19,6 +22,14 @@ def runtime() -> Runtime:
     """The runtime of the app that is asked."""
     found: Runtime = current_app.extensions["outbox"].runtime
     return found
+
+
+def send_again(
+    id: str, *, by: str | None = None, to: Sequence[str] | None = None
+) -> Receipt:
+    """Send what a finished message said once more: the story tells by which request."""
+    receipt: Receipt = current_app.extensions["outbox"].send_again(id, by=by, to=to)
+    return receipt
 
 
 @dashboard.before_request

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from ...errors import MessageError
 from ...message import Address
 from ...outbox.records import MessageRecord
-from ..blueprint import dashboard, runtime
+from ..blueprint import dashboard, runtime, send_again
 from ..rendering import page
 
 OTHER = "other"
@@ -51,12 +51,11 @@ def release(id: str) -> str:
 @dashboard.post("/inbox/<id>/release")
 def carry_out_release(id: str) -> Response:
     """Send it, as a new message whose story and this one's tell of each other."""
-    here = runtime()
     try:
-        wanted = _wanted(here.outbox.get(id), request.form)
+        wanted = _wanted(runtime().outbox.get(id), request.form)
     except MessageError as error:
         abort(400, str(error))
-    receipt = here.send_again(id, by=wanted.by, to=wanted.to)
+    receipt = send_again(id, by=wanted.by, to=wanted.to)
     return redirect(url_for(".message", id=receipt.id), 303)
 
 
