@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from email.message import Message as StandardMessage
 from pathlib import Path
+from types import FunctionType, MethodType
 from typing import Any, TypeVar
 
+from .characters import shown
 from .errors import ConfigError
 from .message import Message
 
@@ -90,6 +92,11 @@ class Previews:
         """A decorator that adds a function under ``name``, or its own."""
 
         def add(function: Builder) -> Builder:
+            if not isinstance(inspect.unwrap(function), FunctionType | MethodType):
+                raise ConfigError(
+                    f"{shown(function)} is no function: put @mail.preview over one "
+                    "that builds a Message."
+                )
             self._add(function, function.__name__ if name is None else name)
             return function
 

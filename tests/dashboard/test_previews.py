@@ -12,6 +12,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -236,6 +237,11 @@ def test_two_functions_cannot_have_one_name() -> None:
     make()  # as an app's factory does that is called again
     with pytest.raises(ConfigError, match="There is a preview 'welcome' already"):
         mail.preview("welcome")(hello)
+
+
+def test_what_is_no_function_is_refused() -> None:
+    with pytest.raises(ConfigError, match="is no function"):
+        Mail().preview(partial(hello, "Hello"))
 
 
 def test_without_a_dashboard_they_cannot_be_reached(open_shop: OpenShop) -> None:
