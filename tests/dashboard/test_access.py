@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask, Response, abort
+from flask import Flask, Response, abort, redirect
 
 from flask_outbox import ConfigError, Mail
 from tests.dashboard.conftest import OpenShop
@@ -92,6 +92,9 @@ def test_a_function_says_who_may_look(open_shop: OpenShop) -> None:
 def test_a_function_may_ask_for_a_login(open_shop: OpenShop) -> None:
     shop = open_shop(OUTBOX_DASHBOARD=lambda: abort(401))
     assert every_answer(shop) == {401}
+    shop = open_shop(OUTBOX_DASHBOARD=lambda: abort(redirect("/login")))
+    assert every_answer(shop) == {302}
+    assert shop.ask("/").location == "/login"
 
 
 def changes(shop: Shop) -> list[tuple[str, str]]:

@@ -74,6 +74,8 @@ def test_the_list_shows_the_newest_first_a_page_at_a_time(shop: Shop) -> None:
         ("until=nonsense", ["Later", "Hello", "Your Invoice"]),
         ("lane=elsewhere", []),
         ("q=%00", ["Later", "Hello", "Your Invoice"]),
+        ("before=%00", ["Later", "Hello", "Your Invoice"]),
+        ("before=nonsense", ["Later", "Hello", "Your Invoice"]),
     ],
 )
 def test_the_list_can_be_searched(shop: Shop, query: str, found: list[str]) -> None:

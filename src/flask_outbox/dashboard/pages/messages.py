@@ -22,13 +22,13 @@ FIELDS = ("q", "is", "tag", "lane", "since", "until")
 def messages() -> str:
     """The newest messages that fit what was asked."""
     outbox = runtime().outbox
-    asked = {name: _printable(request.args.get(name, "")) for name in FIELDS}
+    asked = {name: _asked(name) for name in FIELDS}
     seen = outbox.news()
     found = outbox.search(
         search_for(asked),
         ROWS,
-        before=request.args.get("before"),
-        after=request.args.get("after"),
+        before=_asked("before") or None,
+        after=_asked("after") or None,
     )
     return page(
         "messages.html",
@@ -44,6 +44,6 @@ def messages() -> str:
     )
 
 
-def _printable(text: str) -> str:
-    """``text`` as every database takes it."""
-    return "".join(one for one in text if one.isprintable())
+def _asked(name: str) -> str:
+    """What the address says, in characters that every database takes."""
+    return "".join(one for one in request.args.get(name, "") if one.isprintable())
