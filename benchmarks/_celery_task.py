@@ -15,12 +15,14 @@ from celery import Celery
 from flask import Flask
 
 
-def make_task(redis_url: str, prefix: str, port: int) -> Any:
+def make_task(broker_url: str, redis_url: str, prefix: str, port: int) -> Any:
     """The task, on a queue of its own; it says in Redis that it is done."""
-    celery = Celery("benchmark", broker=redis_url)
+    celery = Celery("benchmark", broker=broker_url)
     celery.conf.task_ignore_result = True
+    celery.conf.task_default_queue = f"{prefix}tasks"
     celery.conf.worker_prefetch_multiplier = 16
-    celery.conf.broker_transport_options = {"global_keyprefix": prefix}
+    if broker_url.startswith("redis:"):
+        celery.conf.broker_transport_options = {"global_keyprefix": prefix}
     app = Flask("benchmark")
     app.config.update(
         MAIL_SERVER="127.0.0.1", MAIL_PORT=port, MAIL_DEFAULT_SENDER=SENDER
@@ -39,6 +41,7 @@ def make_task(redis_url: str, prefix: str, port: int) -> Any:
 
 if "TASK_REDIS" in os.environ:
     app = make_task(
+        os.environ["TASK_BROKER"],
         os.environ["TASK_REDIS"],
         os.environ["TASK_PREFIX"],
         int(os.environ["TASK_PORT"]),

@@ -39,10 +39,12 @@ class Crowd(ABC):
         """End it, and leave nothing behind."""
 
 
-def in_threads(hand_over: Callable[[], object], mails: int) -> None:
+def in_threads(
+    hand_over: Callable[[], object], mails: int, threads: int = HANDING_OVER_THREADS
+) -> None:
     """Hand so many over, from as many threads as a web server's."""
-    with ThreadPoolExecutor(HANDING_OVER_THREADS) as threads:
-        handed_over = [threads.submit(hand_over) for _ in range(mails)]
+    with ThreadPoolExecutor(threads) as pool:
+        handed_over = [pool.submit(hand_over) for _ in range(mails)]
     for one in handed_over:
         one.result()
 
@@ -130,9 +132,19 @@ class PoolCrowd(FlaskMailCrowd):
 
 
 class CeleryCrowd(Crowd):
-    """A task for each mail, through Redis to a worker that sends by Flask-Mail."""
+    """A task for each mail, through a broker to a worker that sends by Flask-Mail.
 
-    def __init__(self, redis_url: str, port: int, pool: str, concurrency: int) -> None:
+    Tasks say in Redis that they are done; ``broker`` is another than that Redis.
+    """
+
+    def __init__(
+        self,
+        redis_url: str,
+        port: int,
+        pool: str,
+        concurrency: int,
+        broker: str | None = None,
+    ) -> None:
         try:
             import redis
             from _celery_task import make_task
@@ -145,7 +157,7 @@ class CeleryCrowd(Crowd):
             raise Absent(f"no Redis answers at {redis_url} ({error})") from error
         self.name = f"Celery, {concurrency} {pool}"
         self._prefix = f"flask-outbox-benchmark-{os.getpid()}-{pool}-"
-        self._task = make_task(redis_url, self._prefix, port)
+        self._task = make_task(broker or redis_url, redis_url, self._prefix, port)
         self._worker = subprocess.Popen(
             [
                 *(sys.executable, "-m", "celery", "-A", "_celery_task", "worker"),
@@ -155,6 +167,7 @@ class CeleryCrowd(Crowd):
             cwd=CELERY_TASK.parent,
             env={
                 **os.environ,
+                "TASK_BROKER": broker or redis_url,
                 "TASK_REDIS": redis_url,
                 "TASK_PREFIX": self._prefix,
                 "TASK_PORT": str(port),
@@ -174,6 +187,9 @@ class CeleryCrowd(Crowd):
     def close(self) -> None:
         self._worker.terminate()
         self._worker.wait(30)
+        celery = self._task.app
+        with celery.connection() as connection:
+            connection.default_channel.queue_delete(celery.conf.task_default_queue)
         for key in self._redis.scan_iter(match=f"{self._prefix}*"):
             self._redis.delete(key)
         self._redis.close()

@@ -1,0 +1,191 @@
+"""How many mails a second does each engine send, and how long does a view wait?
+
+Beside them Celery with Flask-Mail, a task for each mail; in one run and in turns. See
+README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from _crowds import CeleryCrowd, Crowd
+from _delay import Delay
+from _engines import EngineCrowd, celery_worker, external
+from _figures import Figures, in_turns
+from _machine import machine
+from _postgresql import Database
+from _sink import Sink
+from _ways import Absent, Failed
+
+ROUNDS, QUICK_ROUNDS = 5, 2
+PACKAGES = ("Flask", "SQLAlchemy", "psycopg", "uvloop", "celery", "Flask-Mail")
+FAR_SECONDS = 0.050
+CONNECTIONS = 200
+"""As many as one courier may open to the server that is far away."""
+
+PACED_MAILS, PACE_SECONDS = 100, 0.01
+TIMES_CELERY = 10
+
+Maker = Callable[[int], Crowd]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; 1 if something failed."""
+    options = _options(arguments)
+    logging.getLogger("flask_outbox").setLevel(logging.CRITICAL)
+    with tempfile.TemporaryDirectory(prefix="engines-") as folder:
+        for what, value in machine(Path(folder), PACKAGES).items():
+            print(f"{what:9} {value}")
+    try:
+        compare(options, 0.0, options.mails)
+        compare(options, FAR_SECONDS, options.far_mails)
+    except Failed as failure:
+        print(f"\nFailed: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    add = parser.add_argument
+    add("--rounds", type=int, default=ROUNDS, help="turns that each way takes")
+    add("--quick", action="store_true", help=f"a first look: {QUICK_ROUNDS} rounds")
+    add("--mails", type=int, default=1_000, help="in a turn, to the near server")
+    add("--far-mails", type=int, default=400, help="in a turn, to the far server")
+    add("--postgresql", default="postgresql://127.0.0.1/postgres", metavar="URL")
+    add("--redis", default="redis://127.0.0.1:6379/15", metavar="URL")
+    add("--rabbitmq", default="amqp://guest:guest@127.0.0.1:5672//", metavar="URL")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.rounds = QUICK_ROUNDS
+    return options
+
+
+def compare(options: argparse.Namespace, away: float, mails: int) -> None:
+    """Measure every way that is here, and print what came of it."""
+    print(f"\n{mails} mails, a server {away * 1000:.0f} ms away")
+    with ExitStack() as stack:
+        sink = stack.enter_context(Sink())
+        far = away > 0
+        port = stack.enter_context(Delay(sink.port, away)).port if far else sink.port
+        crowds = _open(_makers(options, far=far), port, stack)
+        for crowd in crowds:
+            crowd.send(20)
+        together = _rates(crowds, options.rounds, mails)
+        engines = [crowd for crowd in crowds if isinstance(crowd, EngineCrowd)]
+        paced = _waits(engines, options.rounds)
+    _report(together, paced, mails)
+
+
+def _makers(options: argparse.Namespace, *, far: bool) -> list[Maker]:
+    limits = (
+        {"MAIL_MAX_CONNECTIONS": CONNECTIONS, "OUTBOX_CONCURRENCY": CONNECTIONS}
+        if far
+        else {}
+    )
+
+    def engine(name: str, kind: str, *worker: str, broker: str | None = None) -> Maker:
+        def make(port: int) -> Crowd:
+            label = "".join(one for one in name.lower() if one.isalnum())
+            config = {**limits, "OUTBOX_ENGINE": kind}
+            if broker is not None:
+                queue = f"outbox-benchmark-{label}"
+                config["CELERY"] = {"broker_url": broker, "task_default_queue": queue}
+            database = Database(options.postgresql, label)
+            return EngineCrowd(name, database, port, config, worker)
+
+        return make
+
+    def peer(name: str, pool: str, concurrency: int, broker: str) -> Maker:
+        def make(port: int) -> Crowd:
+            crowd = CeleryCrowd(options.redis, port, pool, concurrency, broker)
+            crowd.name = name
+            return crowd
+
+        return make
+
+    redis, rabbitmq = options.redis, options.rabbitmq
+    workers = celery_worker(2)
+    return [
+        engine("thread", "thread"),
+        engine("external, 1 process", "external", *external(1)),
+        engine("external, 2 processes", "external", *external(2)),
+        engine("celery on Redis", "celery", *workers, broker=redis),
+        engine("celery on RabbitMQ", "celery", *workers, broker=rabbitmq),
+        peer("Celery + Flask-Mail, Redis", "prefork", 2, redis),
+        *(
+            [peer("the same, 100 threads", "threads", 100, redis)]
+            if far
+            else [peer("Celery + Flask-Mail, RabbitMQ", "prefork", 2, rabbitmq)]
+        ),
+    ]
+
+
+def _open(makers: Sequence[Maker], port: int, stack: ExitStack) -> list[Crowd]:
+    crowds = []
+    for make in makers:
+        try:
+            crowd = make(port)
+        except Absent as reason:
+            print(f"not measured: {reason}")
+        else:
+            stack.callback(crowd.close)
+            crowds.append(crowd)
+    return crowds
+
+
+def _rates(crowds: Sequence[Crowd], rounds: int, mails: int) -> dict[str, Figures]:
+    """How long each takes for so many mails, in turns."""
+    samples: dict[str, list[list[float]]] = {crowd.name: [] for crowd in crowds}
+    for number in range(rounds):
+        for crowd in in_turns(crowds, number):
+            began = time.perf_counter()
+            crowd.send(mails)
+            samples[crowd.name].append([time.perf_counter() - began])
+    return {name: Figures.of(taken) for name, taken in samples.items()}
+
+
+def _waits(crowds: Sequence[EngineCrowd], rounds: int) -> dict[str, Figures]:
+    """How long a view waits for each, a mail every so often, in turns."""
+    samples: dict[str, list[list[float]]] = {crowd.name: [] for crowd in crowds}
+    for number in range(rounds):
+        for crowd in in_turns(crowds, number):
+            samples[crowd.name].append(_paced(crowd))
+            crowd.settle()
+    return {name: Figures.of(taken) for name, taken in samples.items()}
+
+
+def _paced(crowd: EngineCrowd) -> list[float]:
+    taken = []
+    for _ in range(PACED_MAILS):
+        next_at = time.perf_counter() + PACE_SECONDS
+        taken.append(crowd.hand_over())
+        time.sleep(max(0.0, next_at - time.perf_counter()))
+    return taken
+
+
+def _report(
+    together: dict[str, Figures], paced: dict[str, Figures], mails: int
+) -> None:
+    """Print mails a second, the waits, and our Celery engine beside its peers."""
+    print(f"{'':32}{'mails/s':>8}{'p50 µs':>9}{'p99 µs':>9}   hand-over, paced")
+    for name, one in together.items():
+        waits = paced.get(name)
+        shown = f"{waits.p50 * 1e6:9.0f}{waits.p99 * 1e6:9.0f}" if waits else ""
+        print(f"{name:32}{mails / one.p50:8.0f}{shown}")
+    for ours in (name for name in together if name.startswith("celery on")):
+        for peer in (name for name in together if name not in paced):
+            found = together[peer].beside(together[ours])
+            verdict = "reached" if found.median >= TIMES_CELERY else "missed"
+            print(f"{verdict:8} {found} of {TIMES_CELERY}   {ours} : {peer}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

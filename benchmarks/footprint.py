@@ -1,0 +1,279 @@
+"""What does a mail cost the database: transactions, log, disk and connections?
+
+On PostgreSQL and SQLite, for the hand-over and for the delivery by themselves. See
+README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from _crowds import FINISH_SECONDS, HANDING_OVER_THREADS, in_threads
+from _machine import machine
+from _postgresql import Database
+from _sink import Sink
+from _ways import MAIL, SENDER, Absent, Failed
+from flask import Flask
+from sqlalchemy import create_engine, make_url
+
+import flask_outbox
+
+MAILS, QUICK_MAILS = 5_000, 500
+PACKAGES = ("Flask", "SQLAlchemy", "psycopg")
+DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the database says of itself: since ever, or between two moments."""
+
+    transactions: int | None
+    log_bytes: int | None
+    disk_bytes: int
+
+    def since(self, before: Reading) -> Reading:
+        """What came about between ``before`` and this."""
+        pairs = zip(self, before, strict=True)
+        return Reading(
+            *(None if a is None or b is None else a - b for a, b in pairs)  # type: ignore[arg-type]
+        )
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter((self.transactions, self.log_bytes, self.disk_bytes))
+
+
+class Place(ABC):
+    """Where an outbox is kept, to be read from outside of it."""
+
+    name: str
+    url: str
+
+    @abstractmethod
+    def read(self) -> Reading:
+        """What it has written so far."""
+
+    @abstractmethod
+    def connections(self) -> int | None:
+        """How many are open, without ours."""
+
+    @abstractmethod
+    def tidy(self) -> None:
+        """Give back the disk that deleted rows took."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Remove it."""
+
+
+class PostgreSQL(Place):
+    """A database of its own; transactions and log are the whole server's."""
+
+    name = "PostgreSQL"
+
+    def __init__(self, server: str) -> None:
+        self._database = Database(server, "footprint")
+        self.url = self._database.url.render_as_string(hide_password=False)
+        self._engine = create_engine(self.url, isolation_level="AUTOCOMMIT")
+
+    def read(self) -> Reading:
+        return Reading(
+            self._ask("pg_snapshot_xmax(pg_current_snapshot())::text::bigint"),
+            self._ask("(pg_current_wal_insert_lsn() - '0/0')::bigint"),
+            self._ask(
+                "sum(pg_total_relation_size(oid))::bigint from pg_class "
+                "where relkind = 'r' and starts_with(relname, 'outbox')"
+            ),
+        )
+
+    def connections(self) -> int | None:
+        return self._ask(
+            "count(*) from pg_stat_activity where datname = current_database() "
+            "and pid <> pg_backend_pid()"
+        )
+
+    def tidy(self) -> None:
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql("VACUUM FULL")
+
+    def close(self) -> None:
+        self._engine.dispose()
+        self._database.close()
+
+    def _ask(self, what: str) -> int:
+        with self._engine.connect() as connection:
+            return int(connection.exec_driver_sql(f"SELECT {what}").scalar_one())
+
+
+class SQLite(Place):
+    """A file; its log is empty when it was written back."""
+
+    name = "SQLite"
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "footprint.db"
+        self.url = f"sqlite:///{self._path}"
+
+    def read(self) -> Reading:
+        self._run("PRAGMA wal_checkpoint(TRUNCATE)")
+        return Reading(None, None, self._path.stat().st_size)
+
+    def connections(self) -> int | None:
+        return None
+
+    def tidy(self) -> None:
+        self._run("VACUUM")
+
+    def close(self) -> None:
+        self._path.unlink()
+
+    def _run(self, statement: str) -> None:
+        engine = create_engine(self.url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.exec_driver_sql(statement)
+        engine.dispose()
+
+
+class House:
+    """An app on a place, once as a sender only and once with a courier."""
+
+    def __init__(self, url: str, port: int) -> None:
+        self._sender = self._app(url, port, "external")
+        self._courier = self._app(url, port, "thread")
+        if make_url(url).get_backend_name() != "sqlite":
+            with self._sender.app_context():
+                self._sender.test_cli_runner().invoke(args=["outbox", "init"])
+
+    def hand_over(self, mails: int, threads: int = HANDING_OVER_THREADS) -> None:
+        """Hand so many over; nobody delivers them."""
+        in_threads(self._send_one, mails, threads)
+
+    def deliver(self) -> None:
+        """Deliver all that there is."""
+        with self._courier.app_context():
+            mail = flask_outbox.Mail()
+            mail.start()
+            if not mail.drain(FINISH_SECONDS):
+                raise Failed("Mail is still in the outbox.")
+
+    def stop(self) -> None:
+        """End the courier, which writes down the last it knows."""
+        with self._courier.app_context():
+            flask_outbox.Mail().stop()
+
+    def prune_bodies(self) -> None:
+        """Prune the contents of all that is finished."""
+        self._courier.extensions["outbox"].runtime.outbox.prune(0.0, DAY)
+
+    def close(self) -> None:
+        for app in (self._sender, self._courier):
+            app.extensions["outbox"].runtime.outbox.database.close()
+
+    def _send_one(self) -> None:
+        with self._sender.app_context():
+            flask_outbox.Mail().send(flask_outbox.Message(**MAIL))
+
+    @staticmethod
+    def _app(url: str, port: int, engine: str) -> Flask:
+        app = Flask("benchmark")
+        app.config.update(
+            MAIL_URL=f"smtp://127.0.0.1:{port}",
+            MAIL_DEFAULT_SENDER=SENDER,
+            OUTBOX_URL=url,
+            OUTBOX_ENGINE=engine,
+        )
+        flask_outbox.Mail(app)
+        return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; 1 if something failed."""
+    options = _options(arguments)
+    logging.getLogger("flask_outbox").setLevel(logging.CRITICAL)
+    with tempfile.TemporaryDirectory(prefix="footprint-", dir=options.dir) as name:
+        folder = Path(name)
+        for what, value in machine(folder, PACKAGES).items():
+            print(f"{what:9} {value}")
+        print(f"\nper mail, of {options.mails:,} with text and HTML for one recipient")
+        print(f"{'':28}{'transactions':>13}{'log bytes':>11}{'disk bytes':>12}")
+        for make in (lambda: PostgreSQL(options.postgresql), lambda: SQLite(folder)):
+            try:
+                place = make()
+            except Absent as reason:
+                print(f"not measured: {reason}")
+                continue
+            with closing(place):
+                try:
+                    measure(place, options.mails)
+                except Failed as failure:
+                    print(f"\nFailed: {failure}", file=sys.stderr)
+                    return 1
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    add = parser.add_argument
+    add("--mails", type=int, default=MAILS, help="how many to share the cost")
+    add("--quick", action="store_true", help=f"a first look: {QUICK_MAILS} mails")
+    add("--dir", type=Path, default=Path(__file__).resolve().parents[2])
+    add("--postgresql", default="postgresql://127.0.0.1/postgres", metavar="URL")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.mails = QUICK_MAILS
+    return options
+
+
+def measure(place: Place, mails: int) -> None:
+    """Print what one mail costs there, phase by phase."""
+    with Sink() as sink:
+        house = House(place.url, sink.port)
+        house.hand_over(1)
+        house.deliver()
+        place.tidy()
+        empty = place.read()
+        house.hand_over(mails, threads=1)
+        alone = place.read()
+        house.deliver()
+        place.tidy()
+        before = place.read()
+        house.hand_over(mails)
+        handed_over = place.read()
+        house.deliver()
+        open_connections = place.connections()
+        house.stop()
+        delivered = place.read()
+        house.prune_bodies()
+        place.tidy()
+        pruned = place.read()
+        house.close()
+    print(place.name)
+    _print("  hand-over, one by one", alone.since(empty), mails)
+    _print("  hand-over, 8 at a time", handed_over.since(before), mails)
+    _print("  delivery, 10 at a time", delivered.since(handed_over), mails)
+    kept = (pruned.disk_bytes - empty.disk_bytes) / (2 * mails)
+    print(f"{'  kept, without the body':28}{'':13}{'':11}{kept:12,.0f}")
+    if open_connections is not None:
+        print(f"  connections: {open_connections} of a sender and a courier")
+
+
+def _print(what: str, reading: Reading, mails: int) -> None:
+    transactions = reading.transactions
+    log = reading.log_bytes
+    print(
+        f"{what:28}"
+        f"{'-' if transactions is None else f'{transactions / mails:.2f}':>13}"
+        f"{'-' if log is None else f'{log / mails:,.0f}':>11}"
+        f"{reading.disk_bytes / mails:12,.0f}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
