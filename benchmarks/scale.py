@@ -1,0 +1,120 @@
+"""What so many mails a second ask for: the model of docs/scaling.rst, worked out.
+
+Every input is what one of the benchmarks here measured; change them to your own.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, fields
+
+DAY = 86_400
+KB, MB, GB, TB = 1e3, 1e6, 1e9, 1e12
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a mail costs, and what one process can do."""
+
+    handover_transactions: float = 1.13
+    """``footprint.py``, one by one: the most that a hand-over costs."""
+    shared_transactions: float = 0.21
+    """``footprint.py``, 8 at a time: what it costs where threads share commits."""
+    delivery_transactions: float = 0.48
+    """``footprint.py``, 10 at a time."""
+    log_bytes: float = 5_399
+    """``footprint.py``: hand-over and delivery, PostgreSQL."""
+    disk_bytes: float = 3_121
+    """``footprint.py``: a finished mail with its body, PostgreSQL, not vacuumed."""
+    row_bytes: float = 1_425
+    """``footprint.py``: a finished mail whose body is pruned, PostgreSQL."""
+    body_bytes: float = 700
+    """What ``footprint.py`` sends: what a mail has more, log and disk have more."""
+    courier_rate: float = 500.0
+    """``engines.py``: mails a second of one ``external`` process."""
+    messages_a_round_trip: float = 0.93
+    """``wire.py``: with PIPELINING, on one connection."""
+    batches_a_second: float = 100.0
+    """The most that one process's relay tells its broker of."""
+    batch: float = 100.0
+    """The most that one of these names."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """So many mails a second, of so many bytes, and how long they are kept."""
+
+    name: str
+    rate: float
+    senders: int
+    bodies_days: float = 7.0
+    rows_days: float = 90.0
+    mail_bytes: float = 20 * KB
+    round_trip_seconds: float = 0.05
+    busy: float = 0.5
+    """The share of a courier's time that it may be at work, so that peaks find room."""
+
+
+CASES = (
+    Case("1 a second", 1, senders=2),
+    Case("100 a second", 100, senders=4),
+    Case("a million an hour", 1e6 / 3_600, senders=8, rows_days=30),
+    Case("10,000 a second", 10_000, senders=64, bodies_days=1, rows_days=7),
+)
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a case asks for."""
+
+    transactions_a_second: str
+    log_a_second: str
+    disk: str
+    courier_processes: str
+    smtp_connections: str
+    database_connections: str
+    broker_messages_a_second: str
+
+
+def demand(case: Case, given: Inputs) -> Demand:
+    """The model's formulas."""
+    rate = case.rate
+    more = max(0.0, case.mail_bytes - given.body_bytes)
+    least = given.shared_transactions + given.delivery_transactions
+    most = given.handover_transactions + given.delivery_transactions
+    log = rate * (given.log_bytes + more)
+    bodies = case.bodies_days * (given.disk_bytes - given.row_bytes + more)
+    disk = rate * DAY * (bodies + case.rows_days * given.row_bytes)
+    processes = max(1, -(-rate // (given.courier_rate * case.busy)))
+    smtp = rate * case.round_trip_seconds / given.messages_a_round_trip
+    told = min(rate, case.senders * given.batches_a_second + rate / given.batch)
+    return Demand(
+        transactions_a_second=f"{rate * least:,.0f} … {rate * most:,.0f}",
+        log_a_second=_bytes(log),
+        disk=_bytes(disk),
+        courier_processes=f"{processes:,.0f}",
+        smtp_connections=f"{max(1, round(smtp)):,}",
+        database_connections=f"{3 * processes + 2 * case.senders:,.0f}",
+        broker_messages_a_second=f"{told:,.0f}",
+    )
+
+
+def _bytes(number: float) -> str:
+    for unit, name in ((TB, "TB"), (GB, "GB"), (MB, "MB"), (KB, "KB")):
+        if number >= unit:
+            return f"{number / unit:.1f} {name}"
+    return f"{number:.0f} B"
+
+
+def main() -> int:
+    """Print a column for each case."""
+    found = [demand(case, Inputs()) for case in CASES]
+    print(f"{'':26}", *(f"{case.name:>20}" for case in CASES))
+    for one in fields(Demand):
+        values = (getattr(column, one.name) for column in found)
+        print(f"{one.name.replace('_', ' '):26}", *(f"{value:>20}" for value in values))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
