@@ -30,7 +30,7 @@ def make_task(broker_url: str, redis_url: str, prefix: str, port: int) -> Any:
     mail = flask_mail.Mail(app)
     told = redis.Redis.from_url(redis_url)
 
-    @celery.task(name="send_email")  # type: ignore[untyped-decorator]
+    @celery.task(name="send_email", shared=False)  # type: ignore[untyped-decorator]
     def send_email() -> None:
         with app.app_context():
             mail.send(flask_mail.Message(**MAIL))

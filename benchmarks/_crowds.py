@@ -149,7 +149,7 @@ class CeleryCrowd(Crowd):
             import redis
             from _celery_task import make_task
 
-            self._redis = redis.Redis.from_url(redis_url)
+            self._redis = redis.Redis.from_url(redis_url, socket_timeout=None)
             self._redis.ping()
         except ImportError as error:
             raise Absent("pip install -r requirements/bench.txt") from error
