@@ -163,6 +163,7 @@ class CeleryCrowd(Crowd):
                 *(sys.executable, "-m", "celery", "-A", "_celery_task", "worker"),
                 *(f"--pool={pool}", f"--concurrency={concurrency}"),
                 *("--loglevel=ERROR", "--without-gossip", "--without-mingle"),
+                f"--hostname=peer-{pool}@%h",
             ],
             cwd=CELERY_TASK.parent,
             env={

@@ -108,5 +108,5 @@ def celery_worker(concurrency: int) -> list[str]:
     return [
         *("celery", "-A", "_engine_app.celery", "worker", "--pool=prefork"),
         *(f"--concurrency={concurrency}", "--loglevel=ERROR"),
-        *("--without-gossip", "--without-mingle"),
+        *("--without-gossip", "--without-mingle", "--hostname=outbox@%h"),
     ]
