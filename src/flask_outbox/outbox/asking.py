@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
 from sqlalchemy.engine import Row
 
 from ..delivery import Reply, State
@@ -286,10 +286,16 @@ def moves(connection: Connection) -> list[Batch]:
 def anything_due(
     connection: Connection, now: float, lanes: Collection[str] | None
 ) -> bool:
-    """Whether any message, or one on these lanes, is due or being delivered."""
+    """Whether any message, or one on these lanes, is due or being delivered.
+
+    Asked in one statement, which sees one moment: of two, neither might see a message
+    that is claimed, or given back, between them.
+    """
     due = (message.c.state == PENDING) & (message.c.due_at <= now)
     ours = [] if lanes is None else [message.c.lane.in_(lanes)]
-    return any(
-        connection.scalar(select(message.c.id).where(condition, *ours).limit(1))
-        for condition in (message.c.state == LEASED, due)
+    leased = message.c.state == LEASED
+    found = (
+        exists(select(message.c.id).where(condition, *ours))
+        for condition in (leased, due)
     )
+    return bool(connection.scalar(select(or_(*found))))
