@@ -19,7 +19,7 @@ from tests.crash.points import HAND_OVER, POINTS, RARE, Stop
 AT_A_TIME = 2
 """Lives at a time: what one leaves, the other takes up, and the next."""
 
-LIFE_SECONDS = 2.0
+LIFE_SECONDS = 6.0
 """How long a life takes at most, whatever it is meant to come to."""
 
 EARLY_SECONDS = 0.3
