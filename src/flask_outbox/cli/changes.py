@@ -10,6 +10,7 @@ import click
 from ..delivery import State
 from ..errors import MessageNotFound, TransitionRefused
 from ..outbox.store import Outbox
+from ..runtime import Runtime
 from .group import app_runtime, json_option
 from .ids import full_id
 from .output import print_document, say
@@ -26,81 +27,81 @@ class Result:
     error: str | None = None
 
 
-@click.command()
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
-@json_option
-@click.pass_context
-def retry(context: click.Context, ids: tuple[str, ...], as_json: bool) -> None:
+Change = Callable[[str], object]
+"""What is done to the message of an id."""
+
+
+def _command(done: str) -> Callable[[Callable[[Runtime], Change]], click.Command]:
+    """Make a command of a function that answers which change to make.
+
+    The function's docstring is the command's help, ``done`` is said of each message.
+    """
+
+    def make(choose: Callable[[Runtime], Change]) -> click.Command:
+        @click.command(choose.__name__.replace("_", "-"), help=choose.__doc__)
+        @click.argument("ids", metavar="ID...", nargs=-1, required=True)
+        @json_option
+        @click.pass_context
+        def command(
+            context: click.Context, ids: tuple[str, ...], as_json: bool
+        ) -> None:
+            runtime = app_runtime()
+            change = choose(runtime)
+            results = [_one(runtime.outbox, given, change) for given in ids]
+            _tell(context, results, done, as_json)
+
+        return command
+
+    return make
+
+
+@_command("due now")
+def retry(runtime: Runtime) -> Change:
     """Try messages again now, for every recipient who has not got them.
 
     The exit code is 1 when that could not be done for one of them.
     """
-    runtime = app_runtime()
-    results = _each(runtime.outbox, ids, runtime.retry)
-    _tell(context, results, "due now", as_json)
+    return runtime.retry
 
 
-@click.command()
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
-@json_option
-@click.pass_context
-def cancel(context: click.Context, ids: tuple[str, ...], as_json: bool) -> None:
+@_command("cancelled")
+def cancel(runtime: Runtime) -> Change:
     """Take messages out before they are delivered.
 
     The exit code is 1 when that could not be done for one of them.
     """
-    runtime = app_runtime()
-    _tell(context, _each(runtime.outbox, ids, runtime.cancel), "cancelled", as_json)
+    return runtime.cancel
 
 
-@click.command()
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
-@json_option
-@click.pass_context
-def release(context: click.Context, ids: tuple[str, ...], as_json: bool) -> None:
+@_command("due now")
+def release(runtime: Runtime) -> Change:
     """Send unknown messages once more, though they may have arrived.
 
     Only to those recipients of whom nobody knows. The exit code is 1 when that could
     not be done for one of them.
     """
-    runtime = app_runtime()
-    _tell(context, _each(runtime.outbox, ids, runtime.release), "due now", as_json)
+    return runtime.release
 
 
-@click.command()
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
-@json_option
-@click.pass_context
-def drop(context: click.Context, ids: tuple[str, ...], as_json: bool) -> None:
+@_command("dropped")
+def drop(runtime: Runtime) -> Change:
     """Have done with unknown messages, which may have arrived.
 
     The exit code is 1 when that could not be done for one of them.
     """
-    runtime = app_runtime()
-    _tell(context, _each(runtime.outbox, ids, runtime.drop), "dropped", as_json)
+    return runtime.drop
 
 
-@click.command("send-again")
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
-@json_option
-@click.pass_context
-def send_again(context: click.Context, ids: tuple[str, ...], as_json: bool) -> None:
+@_command("sent again")
+def send_again(runtime: Runtime) -> Change:
     """Send finished messages to their recipients once more, as new messages.
 
     The exit code is 1 when that could not be done for one of them.
     """
-    runtime = app_runtime()
-    results = _each(runtime.outbox, ids, runtime.send_again)
-    _tell(context, results, "sent again", as_json)
+    return runtime.send_again
 
 
-def _each(
-    outbox: Outbox, ids: tuple[str, ...], change: Callable[[str], object]
-) -> list[Result]:
-    return [_one(outbox, given, change) for given in ids]
-
-
-def _one(outbox: Outbox, given: str, change: Callable[[str], object]) -> Result:
+def _one(outbox: Outbox, given: str, change: Change) -> Result:
     try:
         message_id = full_id(outbox, given)
     except MessageNotFound as error:
