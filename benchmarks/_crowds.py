@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
+from _figures import Figures, in_turns
 from _ways import MAIL, SENDER, Absent, Failed
 from flask import Flask
 
@@ -194,3 +197,34 @@ class CeleryCrowd(Crowd):
         for key in self._redis.scan_iter(match=f"{self._prefix}*"):
             self._redis.delete(key)
         self._redis.close()
+
+
+Maker = Callable[[int], Crowd]
+"""Makes a crowd that sends to the server on a port; raises `Absent`."""
+
+
+def open_crowds(makers: Sequence[Maker], port: int, stack: ExitStack) -> list[Crowd]:
+    """Those that can be measured here; says why others cannot. ``stack`` closes them."""
+    crowds = []
+    for make in makers:
+        try:
+            crowd = make(port)
+        except Absent as reason:
+            print(f"not measured: {reason}")
+        else:
+            stack.callback(crowd.close)
+            crowds.append(crowd)
+    return crowds
+
+
+def time_crowds(crowds: Sequence[Crowd], rounds: int, mails: int) -> dict[str, Figures]:
+    """How long each takes for so many mails, in turns, after a warm-up."""
+    samples: dict[str, list[list[float]]] = {crowd.name: [] for crowd in crowds}
+    for crowd in crowds:
+        crowd.send(20)
+    for number in range(rounds):
+        for crowd in in_turns(crowds, number):
+            began = time.perf_counter()
+            crowd.send(mails)
+            samples[crowd.name].append([time.perf_counter() - began])
+    return {name: Figures.of(taken) for name, taken in samples.items()}

@@ -10,24 +10,25 @@ import argparse
 import logging
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from _crowds import (
     CeleryCrowd,
-    Crowd,
     FlaskMailCrowd,
+    Maker,
     OutboxCrowd,
     PoolCrowd,
     ThreadCrowd,
+    open_crowds,
+    time_crowds,
 )
 from _delay import Delay
-from _figures import Figures, in_turns
+from _figures import Figures
 from _machine import machine
 from _sink import Sink
-from _ways import Absent, Failed
+from _ways import Failed
 
 ROUNDS, QUICK_ROUNDS = 5, 2
 PACKAGES = ("Flask", "SQLAlchemy", "uvloop", "Flask-Mail", "celery", "redis")
@@ -37,8 +38,6 @@ CONNECTIONS = 200
 
 TIMES_THE_BEST, TIMES_CELERY = 6, 9
 BESIDE_THE_CLONE = Path(__file__).resolve().parents[2]
-
-Maker = Callable[[int], Crowd]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,36 +95,10 @@ def compare(folder: Path, options: argparse.Namespace, away: float, mails: int) 
     with ExitStack() as stack:
         sink = stack.enter_context(Sink())
         port = stack.enter_context(Delay(sink.port, away)).port if far else sink.port
-        crowds = _open(makers, port, stack)
-        seconds = measure(crowds, options.rounds, mails)
+        crowds = open_crowds(makers, port, stack)
+        seconds = time_crowds(crowds, options.rounds, mails)
     print(f"\n{mails} mails, a server {away * 1000:.0f} ms away")
     report(seconds, mails)
-
-
-def _open(makers: Sequence[Maker], port: int, stack: ExitStack) -> list[Crowd]:
-    crowds = []
-    for make in makers:
-        try:
-            crowd = make(port)
-        except Absent as reason:
-            print(f"not measured: {reason}")
-        else:
-            stack.callback(crowd.close)
-            crowds.append(crowd)
-    return crowds
-
-
-def measure(crowds: Sequence[Crowd], rounds: int, mails: int) -> dict[str, Figures]:
-    """How long each takes for so many mails, in turns, after a warm-up."""
-    samples: dict[str, list[list[float]]] = {crowd.name: [] for crowd in crowds}
-    for crowd in crowds:
-        crowd.send(20)
-    for number in range(rounds):
-        for crowd in in_turns(crowds, number):
-            began = time.perf_counter()
-            crowd.send(mails)
-            samples[crowd.name].append([time.perf_counter() - began])
-    return {name: Figures.of(taken) for name, taken in samples.items()}
 
 
 def report(seconds: dict[str, Figures], mails: int) -> None:

@@ -11,18 +11,18 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from _crowds import CeleryCrowd, Crowd
+from _crowds import CeleryCrowd, Crowd, Maker, open_crowds, time_crowds
 from _delay import Delay
 from _engines import EngineCrowd, celery_worker, external
 from _figures import Figures, in_turns
 from _machine import machine
 from _postgresql import Database
 from _sink import Sink
-from _ways import Absent, Failed
+from _ways import Failed
 
 ROUNDS, QUICK_ROUNDS = 5, 2
 PACKAGES = ("Flask", "SQLAlchemy", "psycopg", "uvloop", "celery", "Flask-Mail")
@@ -32,8 +32,6 @@ CONNECTIONS = 200
 
 PACED_MAILS, PACE_SECONDS = 100, 0.01
 TIMES_CELERY = 10
-
-Maker = Callable[[int], Crowd]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,10 +73,8 @@ def compare(options: argparse.Namespace, away: float, mails: int) -> None:
         sink = stack.enter_context(Sink())
         far = away > 0
         port = stack.enter_context(Delay(sink.port, away)).port if far else sink.port
-        crowds = _open(_makers(options, far=far), port, stack)
-        for crowd in crowds:
-            crowd.send(20)
-        together = _rates(crowds, options.rounds, mails)
+        crowds = open_crowds(_makers(options, far=far), port, stack)
+        together = time_crowds(crowds, options.rounds, mails)
         engines = [crowd for crowd in crowds if isinstance(crowd, EngineCrowd)]
         paced = _waits(engines, options.rounds)
     _report(together, paced, mails)
@@ -126,30 +122,6 @@ def _makers(options: argparse.Namespace, *, far: bool) -> list[Maker]:
             else [peer("Celery + Flask-Mail, RabbitMQ", "prefork", 2, rabbitmq)]
         ),
     ]
-
-
-def _open(makers: Sequence[Maker], port: int, stack: ExitStack) -> list[Crowd]:
-    crowds = []
-    for make in makers:
-        try:
-            crowd = make(port)
-        except Absent as reason:
-            print(f"not measured: {reason}")
-        else:
-            stack.callback(crowd.close)
-            crowds.append(crowd)
-    return crowds
-
-
-def _rates(crowds: Sequence[Crowd], rounds: int, mails: int) -> dict[str, Figures]:
-    """How long each takes for so many mails, in turns."""
-    samples: dict[str, list[list[float]]] = {crowd.name: [] for crowd in crowds}
-    for number in range(rounds):
-        for crowd in in_turns(crowds, number):
-            began = time.perf_counter()
-            crowd.send(mails)
-            samples[crowd.name].append([time.perf_counter() - began])
-    return {name: Figures.of(taken) for name, taken in samples.items()}
 
 
 def _waits(crowds: Sequence[EngineCrowd], rounds: int) -> dict[str, Figures]:
