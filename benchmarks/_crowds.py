@@ -204,7 +204,7 @@ Maker = Callable[[int], Crowd]
 
 
 def open_crowds(makers: Sequence[Maker], port: int, stack: ExitStack) -> list[Crowd]:
-    """Those that can be measured here; says why others cannot. ``stack`` closes them."""
+    """Those that can be measured here; says why others cannot. ``stack`` ends them."""
     crowds = []
     for make in makers:
         try:
