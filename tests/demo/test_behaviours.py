@@ -7,7 +7,7 @@ import time
 from tests.demo.running import RunningDemo, happened
 from tests.waiting import eventually
 
-SLOW_SECONDS = 2.0
+SLOW_SECONDS = 5.0
 
 
 def test_the_story_goes_from_the_request_to_the_servers_reply(

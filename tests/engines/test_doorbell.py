@@ -20,7 +20,7 @@ SECRETS = ("ada@example.org", "Your invoice", "fourty-two", "shop@example.com", 
 """What the mail says, whom it is for and from, and where an address might begin."""
 
 SENDS = 50
-FAST_SECONDS = 1.0
+FAST_SECONDS = 3.0
 """Far more than a hand-over takes, and less than a broker is waited for at all."""
 
 

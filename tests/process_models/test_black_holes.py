@@ -11,6 +11,8 @@ from signal import SIGINT, SIGTERM, Signals
 
 import pytest
 
+from tests.waiting import BUSY_SECONDS
+
 from .black_holes import locked, out_of_reach, silent
 from .elsewhere import outbox_behind_proxy
 from .kinds import KINDS
@@ -20,7 +22,7 @@ GRACE_SECONDS = 1.0
 TIDY_SECONDS = 5.0
 """A courier ends within its grace time and this."""
 
-OWN_SECONDS = 2.0
+OWN_SECONDS = 2.0 + BUSY_SECONDS
 """What a server takes for itself; one looks only once a second whether it is to end."""
 
 MAILS = 5

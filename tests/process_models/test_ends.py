@@ -11,12 +11,13 @@ import pytest
 
 from flask_outbox import State
 from tests.servers import Behaviour
+from tests.waiting import BUSY_SECONDS
 
 from .kinds import KINDS
 from .stage import Stage, each
 
 GRACE_SECONDS = 4.0
-TIDY_SECONDS = 5.0
+TIDY_SECONDS = 5.0 + BUSY_SECONDS
 """A server ends within its grace time and this, well before."""
 
 SLOW = Behaviour(delay_seconds=0.5)
