@@ -58,8 +58,10 @@ class Program:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self.kill()
+        if error is not None:
+            error.add_note(f"it printed: {self.log}")
         assert self.process.stdin
         self.process.stdin.close()
 

@@ -38,9 +38,12 @@ def test_what_is_in_flight_is_finished_and_the_rest_given_back(
             sent = serving.send_emails(MAILS)
             stage.smtp.wait_for(1)
             assert serving.seconds_to_end(number) < GRACE_SECONDS + TIDY_SECONDS
-        finished = len(stage.arrived)
-        assert stage.counts == {State.SENT: finished, State.PENDING: MAILS - finished}
-        assert stage.status.couriers == ()
+            finished = len(stage.arrived)
+            assert stage.counts == {
+                State.SENT: finished,
+                State.PENDING: MAILS - finished,
+            }
+            assert stage.status.couriers == ()
         stage.smtp.behaviour = Behaviour()
         stage.deliver_the_rest()
         assert stage.arrived == sorted(sent)

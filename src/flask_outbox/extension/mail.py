@@ -2,123 +2,29 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import threading
 import time
-import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from email.message import Message as StandardMessage
-from functools import partial
-from pathlib import Path
 from typing import Any, overload
 
 from flask import Flask, current_app, has_app_context, has_request_context
 
-from . import events, logs
-from .cli import outbox_commands
-from .config import Settings
-from .delivery import Report
-from .dkim import Signer
-from .errors import ConfigError
-from .handover import Wishes
-from .message import AddressLike, Message
-from .origin import note_the_request, origin, tell_of_the_response
-from .outbox.dialects import check_url
-from .outbox.records import MessageRecord, Receipt, Suppression
-from .previews import Builder, Previews
-from .relay import Relay
-from .runtime import Runtime
-from .uwsgi_threads import refuse_without_threads
-
-EXTENSION = "outbox"
-"""The name under which an app keeps its part in ``app.extensions``."""
+from .. import events, logs
+from ..cli import outbox_commands
+from ..delivery import Report
+from ..errors import ConfigError
+from ..handover import Wishes
+from ..message import Message
+from ..origin import note_the_request, origin, tell_of_the_response
+from ..outbox.records import Receipt
+from ..previews import Builder, Previews
+from .installed import EXTENSION, Installed
+from .people import People
 
 
-class Installed:
-    """One app's part: its settings, checked at once, and its runtime, made when used.
-
-    The config is read again when the runtime is made, so that ``TESTING`` counts even
-    when it is set after `init_app`.
-    """
-
-    def __init__(self, app: Flask, previews: Previews) -> None:
-        self._app = app
-        self.previews = previews
-        self._making = threading.Lock()
-        self._runtime: Runtime | None = None
-        self.settings = settings = self._settings(app.instance_path)
-        """As they are at `init_app`; those of the runtime are read when it is made."""
-        check_url(settings.url)
-        Signer(settings.dkim_keys)
-        if settings.engine == "thread":
-            refuse_without_threads()
-        elif settings.engine == "celery":
-            _celery_engine().join(app)
-
-    @property
-    def runtime(self) -> Runtime:
-        """The app's runtime, made at the first call."""
-        if self._runtime is None:
-            with self._making:
-                if self._runtime is None:
-                    self._runtime = self._make()
-        return self._runtime
-
-    def send_again(
-        self, id: str, *, by: str | None = None, to: Sequence[str] | None = None
-    ) -> Receipt:
-        """`Runtime.send_again`, as the doing of this request."""
-        began = time.perf_counter()
-        receipt = self.runtime.send_again(id, origin(), by=by, to=to)
-        if has_request_context():
-            tell_of_the_response(self.runtime, receipt, time.perf_counter() - began)
-        return receipt
-
-    def _make(self) -> Runtime:
-        settings = self._settings(self._default_folder())
-        if not any(one.smtp for one in settings.transports.values()):
-            shown = settings.dashboard is not None
-            logs.say_where_mail_stays(
-                settings.url,
-                settings.dashboard_path if shown else None,
-                testing=self._app.testing,
-            )
-        if settings.debug:
-            logs.show_dialogues()
-        return Runtime(
-            settings,
-            self._app,
-            idle=self._app.testing,
-            make_relay=self._relay_maker(settings.engine),
-        )
-
-    def _relay_maker(self, engine: str) -> Callable[[Runtime], Relay] | None:
-        if engine == "celery":
-            return partial(_celery_engine().make_relay, self._app)
-        return None
-
-    def _settings(self, folder: str) -> Settings:
-        return Settings.read(
-            self._app.config,
-            default_url=f"sqlite:///{Path(folder) / 'outbox.db'}",
-            folder=self._app.instance_path,
-            debug=self._app.debug,
-            testing=self._app.testing,
-        )
-
-    def _default_folder(self) -> str:
-        """The instance folder; under TESTING one that goes when the app does."""
-        if not self._app.testing:
-            return self._app.instance_path
-        folder = tempfile.mkdtemp(prefix="flask-outbox-")
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return folder
-
-
-class Mail:
+class Mail(People):
     """Sends an app's email in the background, and never loses any.
 
     ::
@@ -220,76 +126,6 @@ class Mail:
         """
         return self._runtime.send_now(message, transport)
 
-    def get(self, id: str) -> MessageRecord:
-        """What became of a message, with its whole story. Raises `MessageNotFound`."""
-        return self._runtime.outbox.get(id)
-
-    def cancel(self, id: str) -> MessageRecord:
-        """Take a message out before it is delivered.
-
-        Raises `TransitionRefused` when that is too late, and `MessageNotFound`.
-        """
-        self._runtime.cancel(id)
-        return self.get(id)
-
-    def retry(self, id: str) -> MessageRecord:
-        """Try a message again now, for every recipient who has not got it.
-
-        Raises `TransitionRefused` when everyone has, and `MessageNotFound`.
-        """
-        self._runtime.retry(id)
-        return self.get(id)
-
-    def suppress(
-        self, address: AddressLike, *, reason: str = "", list: str = ""
-    ) -> Suppression:
-        """See that no more mail goes to ``address``, until `unsuppress`.
-
-        With ``list``, no mail with that tag; without, none at all. It holds for what is
-        handed over from now on and for what waits already, on every machine; what a
-        courier has in hand at this moment may still leave. Where it holds already, what
-        was said then is kept. Raises `AddressError`.
-        """
-        return self._runtime.outbox.suppress(address, reason=reason, list=list)
-
-    def unsuppress(self, address: AddressLike, *, list: str = "") -> bool:
-        """End what `suppress` began with the same ``list``; False if nothing had.
-
-        What was kept back meanwhile stays so, until `retry`.
-        """
-        return self._runtime.outbox.unsuppress(address, list=list)
-
-    def suppressions(self, list: str | None = None) -> Iterator[Suppression]:
-        """Whom not to mail, by address: of one list, or of all."""
-        return self._runtime.outbox.suppressions(list)
-
-    def release(self, id: str) -> MessageRecord:
-        """Send an *unknown* message once more now, though it may have arrived.
-
-        Only to those of whom nobody knows. Raises `TransitionRefused` for a message
-        that is not unknown, and `MessageNotFound`.
-        """
-        self._runtime.release(id)
-        return self.get(id)
-
-    def drop(self, id: str) -> MessageRecord:
-        """Have done with an *unknown* message, which may have arrived: it is cancelled.
-
-        Raises `TransitionRefused` for a message that is not unknown, and
-        `MessageNotFound`.
-        """
-        self._runtime.drop(id)
-        return self.get(id)
-
-    def send_again(self, id: str) -> Receipt:
-        """Send what a finished message said to its recipients once more.
-
-        It is a new message, with a Message-ID and a date of its own; the stories of
-        both tell of each other. Raises `TransitionRefused` where it is not done or its
-        content was pruned, and `MessageNotFound`.
-        """
-        return self._installed.send_again(id)
-
     def drain(self, timeout: float | None = None) -> bool:
         """Wait until nothing is due or being delivered: for scripts and tests.
 
@@ -347,10 +183,6 @@ class Mail:
         return self._previews.register(None)(named)
 
     @property
-    def _runtime(self) -> Runtime:
-        return self._installed.runtime
-
-    @property
     def _installed(self) -> Installed:
         installed: Installed | None = self._app.extensions.get(EXTENSION)
         if installed is None:
@@ -375,21 +207,9 @@ class Mail:
 
 def _mount_dashboard(app: Flask, path: str) -> None:
     """Load the dashboard only for an app that wants it."""
-    from .dashboard import mount
+    from ..dashboard import mount
 
     mount(app, path)
-
-
-def _celery_engine() -> Any:
-    """The only part that knows Celery, imported where it is wanted."""
-    try:
-        from .engines import celery
-    except ImportError as error:
-        raise ConfigError(
-            "OUTBOX_ENGINE = 'celery' needs the package celery: install it with "
-            'pip install "flask-outbox[celery]".'
-        ) from error
-    return celery
 
 
 def _begin_request() -> None:

@@ -1,0 +1,123 @@
+"""What `Mail.init_app` leaves in an app: its settings and its runtime."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, has_request_context
+
+from .. import logs
+from ..config import Settings
+from ..dkim import Signer
+from ..errors import ConfigError
+from ..origin import origin, tell_of_the_response
+from ..outbox.dialects import check_url
+from ..outbox.records import Receipt
+from ..previews import Previews
+from ..relay import Relay
+from ..runtime import Runtime
+from ..uwsgi_threads import refuse_without_threads
+
+EXTENSION = "outbox"
+"""The name under which an app keeps its part in ``app.extensions``."""
+
+
+class Installed:
+    """One app's part: its settings, checked at once, and its runtime, made when used.
+
+    The config is read again when the runtime is made, so that ``TESTING`` counts even
+    when it is set after `init_app`.
+    """
+
+    def __init__(self, app: Flask, previews: Previews) -> None:
+        self._app = app
+        self.previews = previews
+        self._making = threading.Lock()
+        self._runtime: Runtime | None = None
+        self.settings = settings = self._settings(app.instance_path)
+        """As they are at `init_app`; those of the runtime are read when it is made."""
+        check_url(settings.url)
+        Signer(settings.dkim_keys)
+        if settings.engine == "thread":
+            refuse_without_threads()
+        elif settings.engine == "celery":
+            _celery_engine().join(app)
+
+    @property
+    def runtime(self) -> Runtime:
+        """The app's runtime, made at the first call."""
+        if self._runtime is None:
+            with self._making:
+                if self._runtime is None:
+                    self._runtime = self._make()
+        return self._runtime
+
+    def send_again(
+        self, id: str, *, by: str | None = None, to: Sequence[str] | None = None
+    ) -> Receipt:
+        """`Runtime.send_again`, as the doing of this request."""
+        began = time.perf_counter()
+        receipt = self.runtime.send_again(id, origin(), by=by, to=to)
+        if has_request_context():
+            tell_of_the_response(self.runtime, receipt, time.perf_counter() - began)
+        return receipt
+
+    def _make(self) -> Runtime:
+        settings = self._settings(self._default_folder())
+        if not any(one.smtp for one in settings.transports.values()):
+            shown = settings.dashboard is not None
+            logs.say_where_mail_stays(
+                settings.url,
+                settings.dashboard_path if shown else None,
+                testing=self._app.testing,
+            )
+        if settings.debug:
+            logs.show_dialogues()
+        return Runtime(
+            settings,
+            self._app,
+            idle=self._app.testing,
+            make_relay=self._relay_maker(settings.engine),
+        )
+
+    def _relay_maker(self, engine: str) -> Callable[[Runtime], Relay] | None:
+        if engine == "celery":
+            return partial(_celery_engine().make_relay, self._app)
+        return None
+
+    def _settings(self, folder: str) -> Settings:
+        return Settings.read(
+            self._app.config,
+            default_url=f"sqlite:///{Path(folder) / 'outbox.db'}",
+            folder=self._app.instance_path,
+            debug=self._app.debug,
+            testing=self._app.testing,
+        )
+
+    def _default_folder(self) -> str:
+        """The instance folder; under TESTING one that goes when the app does."""
+        if not self._app.testing:
+            return self._app.instance_path
+        folder = tempfile.mkdtemp(prefix="flask-outbox-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+
+def _celery_engine() -> Any:
+    """The only part that knows Celery, imported where it is wanted."""
+    try:
+        from ..engines import celery
+    except ImportError as error:
+        raise ConfigError(
+            "OUTBOX_ENGINE = 'celery' needs the package celery: install it with "
+            'pip install "flask-outbox[celery]".'
+        ) from error
+    return celery
