@@ -20,6 +20,7 @@ FLOORS = {
     "errors": 0,
     "characters": 0,
     "rate": 0,
+    "patience": 0,
     "tally": 0,
     "backoff": 0,
     "daemon_executor": 0,

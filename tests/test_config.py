@@ -11,6 +11,7 @@ import pytest
 
 from flask_outbox import ConfigError
 from flask_outbox.config import KEYS, DkimKey, Key, Settings, SmtpSettings
+from flask_outbox.patience import Patience
 from flask_outbox.rate import Limit
 
 URL = "sqlite:////srv/app/outbox.db"
@@ -133,7 +134,18 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "OUTBOX_BACKOFF_BASE_SECONDS": (SECONDS, NO_SECONDS),
     "OUTBOX_BACKOFF_CAP_SECONDS": (SECONDS, NO_SECONDS),
     "OUTBOX_LANE_PAUSE_CAP_SECONDS": (SECONDS, NO_SECONDS),
-    "OUTBOX_GIVE_UP_AFTER": (SECONDS, NO_SECONDS),
+    "OUTBOX_GIVE_UP_AFTER": (
+        [
+            *((given, Patience(seconds)) for given, seconds in SECONDS),
+            ({}, Patience(5 * DAY)),
+            ({"": "90"}, Patience(90.0)),
+            (
+                {"code": 600, "": timedelta(days=2), "news": 5},
+                Patience(2 * DAY, {"code": 600.0, "news": 5.0}),
+            ),
+        ],
+        NO_SECONDS,
+    ),
     "OUTBOX_ON_UNKNOWN": _words("resend", "hold"),
     "OUTBOX_UNKNOWN_WAIT_SECONDS": (SECONDS, NO_SECONDS),
     "OUTBOX_KEEP_BODIES": (SECONDS, NO_SECONDS),
@@ -214,6 +226,20 @@ def test_a_number_beyond_all_floats():
         _key("OUTBOX_GRACE_SECONDS").read({"OUTBOX_GRACE_SECONDS": 10**400})
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"": 600, "code": 0}, "OUTBOX_GIVE_UP_AFTER['code'] is 0: it must be"),
+        ({"": "soon"}, "OUTBOX_GIVE_UP_AFTER[''] is 'soon': it must be"),
+        ({5: 600}, "OUTBOX_GIVE_UP_AFTER has the key 5: it must be a tag"),
+    ],
+)
+def test_a_refusal_names_the_tag(given: Any, told: str):
+    with pytest.raises(ConfigError) as refused:
+        _key("OUTBOX_GIVE_UP_AFTER").read({"OUTBOX_GIVE_UP_AFTER": given})
+    assert str(refused.value).startswith(told)
+
+
 @pytest.mark.parametrize("name", sorted(SECRET))
 def test_a_refusal_shows_no_secret(name: str):
     """A password of digits, for one, is a number when it comes as JSON."""
@@ -244,7 +270,7 @@ def test_the_defaults_of_an_app_that_only_says_where_mail_leaves():
     assert settings.url == URL
     assert (settings.engine, settings.durability) == ("thread", "full")
     assert (settings.on_unknown, settings.suppress) == ("resend", False)
-    assert settings.give_up_after == 5 * DAY
+    assert settings.give_up_after == Patience(5 * DAY)
     assert settings.default_sender is None
     assert settings.smtp == SmtpSettings("mail.example.com", 25)
 
@@ -270,7 +296,7 @@ def test_what_environment_variables_hold():
         max_connections=4,
     )
     assert (settings.concurrency, settings.grace_seconds) == (4, 2.5)
-    assert settings.give_up_after == 3_600
+    assert settings.give_up_after == Patience(3_600)
 
 
 def test_settings_are_frozen():

@@ -69,7 +69,7 @@ def prepare(
         content=composed.content,
         enqueued_at=now,
         due_at=due_at,
-        give_up_at=due_at + settings.give_up_after,
+        give_up_at=due_at + settings.give_up_after.seconds_for(wishes.tag),
         lane=lane,
         priority=_priority(wishes.priority),
         key=wishes.key,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from flask_outbox.outbox.store import Outbox
+from flask_outbox.patience import Patience
 from tests.crash.aftermath import Aftermath, accepted, ids_in, states
 from tests.crash.conftest import Start
 from tests.crash.jobs import deliver, send
@@ -59,7 +60,7 @@ class Loop:
     def retry(self, ids: list[str]) -> None:
         """Do as a person would, and return once it is done."""
         for id in ids:
-            self.outbox.retry(id, PATIENCE_SECONDS)
+            self.outbox.retry(id, Patience(PATIENCE_SECONDS))
         self.drain()
 
     def aftermath(self, lives: Lives) -> Aftermath:

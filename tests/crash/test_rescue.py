@@ -8,6 +8,7 @@ import pytest
 
 from flask_outbox.config import KEYS
 from flask_outbox.outbox.store import Outbox
+from flask_outbox.patience import Patience
 from tests.crash.aftermath import states
 from tests.crash.child import Job
 from tests.crash.conftest import SendMails, Start
@@ -125,7 +126,7 @@ def test_a_mail_that_kills_its_courier_is_given_up_and_the_others_flow_on(
     poison_id = record.message_id
     assert poison_id not in {mail.message_id for mail in server.mails}
 
-    outbox.retry(poison, PATIENCE_SECONDS)
+    outbox.retry(poison, Patience(PATIENCE_SECONDS))
     start(deliver, config)
     eventually(lambda: _counts(outbox) == {"sent": 21})
     assert [mail.message_id for mail in server.mails].count(poison_id) == 1
@@ -150,6 +151,6 @@ def test_with_hold_a_courier_that_dies_after_the_final_dot_leaves_it_to_a_person
     assert len(server.mails) == 2
 
     (held,) = [one.id for one in outbox.list() if one.subject == "once"]
-    outbox.retry(held, PATIENCE_SECONDS)
+    outbox.retry(held, Patience(PATIENCE_SECONDS))
     eventually(lambda: _counts(outbox) == {"sent": 2})
     assert [mail.message_id for mail in server.mails].count(copy.message_id) == 2

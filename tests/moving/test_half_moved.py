@@ -16,6 +16,7 @@ from flask_outbox.outbox.database import Database
 from flask_outbox.outbox.moving import Move
 from flask_outbox.outbox.records import Batch
 from flask_outbox.outbox.store import Outbox
+from flask_outbox.patience import Patience
 from tests.moving.carrying import carry_all, fill, ids_in
 from tests.outbox.making import COURIER, Clock, enlist, kinds, put, sent
 
@@ -93,7 +94,7 @@ def test_nobody_touches_it_meanwhile(
     assert source.resend_unknown() == []
     assert not source.prune(1.0, 1.0)
     assert not source.anything_due()
-    for change in (source.cancel, lambda one: source.retry(one, 1.0)):
+    for change in (source.cancel, lambda one: source.retry(one, Patience(1))):
         with pytest.raises(TransitionRefused, match="on its way to another outbox"):
             change(message_id)
     assert source.get(message_id).state == State.MOVING

@@ -12,6 +12,7 @@ from flask_outbox.delivery import State
 from flask_outbox.outbox.couriers import is_gone, this_process
 from flask_outbox.outbox.records import CourierRecord
 from flask_outbox.outbox.store import Outbox
+from flask_outbox.patience import Patience
 
 from . import elsewhere
 from .elsewhere import Process
@@ -372,7 +373,7 @@ def test_a_retried_poison_begins_anew(outbox: Outbox) -> None:
     message_id = put(outbox)
     for _ in range(3):
         crash(outbox, begun=True)
-    outbox.retry(message_id, patience_seconds=60)
+    outbox.retry(message_id, Patience(60))
 
     assert claim_one(outbox).crashes == 0
 

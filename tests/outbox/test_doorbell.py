@@ -12,6 +12,7 @@ from flask_outbox.errors import OutboxUnavailable
 from flask_outbox.outbox.database import Database
 from flask_outbox.outbox.doorbell import LANES, MAIL, Line, has_doorbell, ring_for_mail
 from flask_outbox.outbox.store import Outbox
+from flask_outbox.patience import Patience
 
 from .making import put
 
@@ -55,7 +56,7 @@ def test_what_a_person_does_is_heard(bell: Outbox, line: Line) -> None:
     message_id = put(bell)
     bell.cancel(message_id)
     assert heard(line, NO_SECONDS) == set()
-    bell.retry(message_id, 60.0)
+    bell.retry(message_id, Patience(60))
     assert heard(line) == {MAIL}
 
 

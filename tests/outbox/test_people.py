@@ -13,6 +13,7 @@ from flask_outbox.errors import MessageNotFound, TransitionRefused
 from flask_outbox.message import Message
 from flask_outbox.mime import compose
 from flask_outbox.outbox.store import Outbox
+from flask_outbox.patience import Patience
 
 from .making import (
     ADA,
@@ -170,7 +171,7 @@ def test_retry_is_due_now(outbox: Outbox, clock: Clock, make: Make) -> None:
     message_id = make(outbox)
     clock.advance(10)
 
-    outbox.retry(message_id, patience_seconds=500)
+    outbox.retry(message_id, Patience(500))
 
     assert outbox.get(message_id).state is State.PENDING
     assert states(outbox, message_id) == {ADA: State.PENDING}
@@ -190,7 +191,7 @@ def test_retry_is_for_those_who_have_not_got_it(outbox: Outbox, clock: Clock) ->
     }
     outbox.record([ended(claim_one(outbox), clock.now, State.UNKNOWN, answers)])
 
-    outbox.retry(message_id, patience_seconds=500)
+    outbox.retry(message_id, Patience(500))
 
     assert claim_one(outbox).envelope.recipients == (BOB, CY)
     assert states(outbox, message_id)[ADA] is State.SENT
@@ -199,14 +200,14 @@ def test_retry_is_for_those_who_have_not_got_it(outbox: Outbox, clock: Clock) ->
 def test_a_retried_message_goes_on_counting(outbox: Outbox) -> None:
     message_id = has_failed(outbox)
 
-    outbox.retry(message_id, patience_seconds=500)
+    outbox.retry(message_id, Patience(500))
 
     assert claim_one(outbox).attempt == 2
 
 
 def test_a_retried_message_is_not_pruned(outbox: Outbox, clock: Clock) -> None:
     message_id = has_failed(outbox)
-    outbox.retry(message_id, patience_seconds=500)
+    outbox.retry(message_id, Patience(500))
     clock.advance(PATIENCE_SECONDS)
 
     assert not outbox.prune(0, 0)
@@ -232,7 +233,7 @@ def test_retry_refused(outbox: Outbox, make: Make, words: str) -> None:
     before = outbox.get(message_id)
 
     with pytest.raises(TransitionRefused) as refused:
-        outbox.retry(message_id, patience_seconds=500)
+        outbox.retry(message_id, Patience(500))
 
     assert str(refused.value) == words.format(message_id)
     assert outbox.get(message_id) == before
@@ -259,7 +260,7 @@ def test_release_is_for_those_of_whom_nobody_knows(
     message_id = partly_unknown(outbox)
     clock.advance(10)
 
-    outbox.release(message_id, patience_seconds=500)
+    outbox.release(message_id, Patience(500))
 
     assert kinds(outbox, message_id)[-1] == "let_go"
     held = claim_one(outbox)
@@ -288,7 +289,10 @@ def test_drop_leaves_it_as_it_is(outbox: Outbox, clock: Clock) -> None:
 @pytest.mark.parametrize("make", [pending, leased, was_sent, has_failed, cancelled])
 @pytest.mark.parametrize(
     "act",
-    [lambda outbox, id: outbox.release(id, 500), lambda outbox, id: outbox.drop(id)],
+    [
+        lambda outbox, id: outbox.release(id, Patience(500)),
+        lambda outbox, id: outbox.drop(id),
+    ],
     ids=["release", "drop"],
 )
 def test_only_the_unknown_is_decided(
@@ -326,7 +330,7 @@ def test_what_was_sent_is_sent_again_as_a_new_message(
     outbox.record([sent(claim_one(outbox), clock.now)])
     clock.advance(10)
 
-    receipt = outbox.send_again(first, 500)
+    receipt = outbox.send_again(first, Patience(500))
 
     held = claim_one(outbox)
     assert held.id == receipt.id != first
@@ -346,7 +350,7 @@ def test_only_its_identity_is_new(outbox: Outbox, clock: Clock) -> None:
     first = put(outbox, content=compose(MESSAGE, unique="first", now=1.0).content)
     outbox.record([sent(claim_one(outbox), clock.now)])
 
-    receipt = outbox.send_again(first, 500)
+    receipt = outbox.send_again(first, Patience(500))
 
     before, after = (outbox.content(one) or b"" for one in (first, receipt.id))
     old, new = (BytesParser(policy=SMTP).parsebytes(one) for one in (before, after))
@@ -362,7 +366,7 @@ def test_only_its_identity_is_new(outbox: Outbox, clock: Clock) -> None:
 def test_whatever_is_done_can_be_sent_again(outbox: Outbox, make: Make) -> None:
     message_id = make(outbox)
 
-    receipt = outbox.send_again(message_id, 500)
+    receipt = outbox.send_again(message_id, Patience(500))
 
     assert outbox.get(receipt.id).state is State.PENDING
 
@@ -385,7 +389,7 @@ def test_sending_again_refused(outbox: Outbox, make: Make, words: str) -> None:
     before = outbox.get(message_id)
 
     with pytest.raises(TransitionRefused) as refused:
-        outbox.send_again(message_id, 500)
+        outbox.send_again(message_id, Patience(500))
 
     assert str(refused.value) == words.format(message_id)
     assert outbox.get(message_id) == before
@@ -400,10 +404,10 @@ def test_sending_again_refused(outbox: Outbox, make: Make, words: str) -> None:
     [
         lambda outbox: outbox.get("01NOBODY"),
         lambda outbox: outbox.cancel("01NOBODY"),
-        lambda outbox: outbox.retry("01NOBODY", 1),
-        lambda outbox: outbox.release("01NOBODY", 1),
+        lambda outbox: outbox.retry("01NOBODY", Patience(1)),
+        lambda outbox: outbox.release("01NOBODY", Patience(1)),
         lambda outbox: outbox.drop("01NOBODY"),
-        lambda outbox: outbox.send_again("01NOBODY", 1),
+        lambda outbox: outbox.send_again("01NOBODY", Patience(1)),
     ],
     ids=["get", "cancel", "retry", "release", "drop", "again"],
 )

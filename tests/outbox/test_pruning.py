@@ -12,6 +12,7 @@ from flask_outbox.errors import MessageNotFound, StoreError
 from flask_outbox.outbox import pruning
 from flask_outbox.outbox.pruning import Pruned
 from flask_outbox.outbox.store import Outbox
+from flask_outbox.patience import Patience
 
 from .making import COURIER, Clock, claim_one, deferred, failed, put, sent, unknown
 from .meanwhile import commits_of, meanwhile
@@ -148,7 +149,7 @@ def test_what_is_retried_meanwhile_is_never_lost(
     clock.advance(KEEP_BODIES + 1)
 
     with meanwhile(
-        outbox, "DELETE", lambda: other.retry(message_id, patience_seconds=60)
+        outbox, "DELETE", lambda: other.retry(message_id, Patience(60))
     ) as retried:
         prune(outbox)
 

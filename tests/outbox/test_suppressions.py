@@ -11,6 +11,7 @@ from flask_outbox.errors import AddressError, MessageError, TransitionRefused
 from flask_outbox.outbox.records import Suppression
 from flask_outbox.outbox.store import Outbox
 from flask_outbox.outbox.suppressions import entry
+from flask_outbox.patience import Patience
 
 from .making import (
     ADA,
@@ -337,7 +338,7 @@ def test_a_retry_while_it_holds_is_refused(outbox: Outbox) -> None:
     before = outbox.get(message_id)
 
     with pytest.raises(TransitionRefused) as refused:
-        outbox.retry(message_id, PATIENCE_SECONDS)
+        outbox.retry(message_id, Patience(PATIENCE_SECONDS))
 
     assert str(refused.value) == (
         f"Message {message_id} cannot be retried: nobody who has not got it may be "
@@ -351,7 +352,7 @@ def test_a_retry_once_it_has_ended(outbox: Outbox, clock: Clock) -> None:
     message_id = put(outbox)
     outbox.unsuppress(ADA)
 
-    outbox.retry(message_id, PATIENCE_SECONDS)
+    outbox.retry(message_id, Patience(PATIENCE_SECONDS))
 
     assert outbox.get(message_id).state is PENDING
     held = claim_one(outbox)
@@ -365,7 +366,7 @@ def test_a_retry_reaches_those_who_may_be_mailed(outbox: Outbox, clock: Clock) -
     outbox.record([failed(claim_one(outbox), clock.now)])
     outbox.suppress(BOB)
 
-    outbox.retry(message_id, PATIENCE_SECONDS)
+    outbox.retry(message_id, Patience(PATIENCE_SECONDS))
 
     assert claim_one(outbox).envelope.recipients == (ADA,)
     assert states(outbox, message_id) == {ADA: PENDING, BOB: SUPPRESSED}
@@ -378,7 +379,7 @@ def test_a_retry_for_those_who_were_left_out(outbox: Outbox, clock: Clock) -> No
     outbox.unsuppress(BOB)
 
     with pytest.raises(TransitionRefused) as refused:
-        outbox.retry(message_id, PATIENCE_SECONDS)
+        outbox.retry(message_id, Patience(PATIENCE_SECONDS))
 
     assert str(refused.value) == (
         f"Message {message_id} was sent to everyone who could be mailed: send it anew "

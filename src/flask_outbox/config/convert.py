@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..errors import ConfigError
+from ..patience import ANY_OTHER, Patience
 from ..rate import Limit, parse_limits
 
 Convert = Callable[[str, Any], Any]
@@ -87,6 +88,29 @@ def as_seconds(name: str, value: Any) -> float:
     if not 0 < seconds < float("inf"):
         raise wrong(name, value, "a number of seconds above 0, or a timedelta")
     return seconds
+
+
+def as_patience(otherwise: Patience) -> Convert:
+    """Seconds, or seconds by tag; ``otherwise`` holds where a mapping names no others."""
+
+    def convert(name: str, value: Any) -> Patience:
+        if isinstance(value, Patience):
+            return value
+        if not isinstance(value, Mapping):
+            return Patience(as_seconds(name, value))
+        by_tag = {
+            _tag(name, tag): as_seconds(f"{name}[{tag!r}]", one)
+            for tag, one in value.items()
+        }
+        return Patience(by_tag.pop(ANY_OTHER, otherwise.seconds), by_tag)
+
+    return convert
+
+
+def _tag(name: str, tag: Any) -> str:
+    if not isinstance(tag, str):
+        raise ConfigError(f"{name} has the key {tag!r}: it must be a tag, as a string.")
+    return tag
 
 
 def as_callable(name: str, value: Any) -> Callable[..., Any]:

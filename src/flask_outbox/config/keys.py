@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..patience import Patience
 from .convert import (
     as_callable,
     as_choice,
@@ -9,6 +10,7 @@ from .convert import (
     as_flag,
     as_onlookers,
     as_path,
+    as_patience,
     as_rate,
     as_route,
     as_seconds,
@@ -23,6 +25,8 @@ from .dkim import as_dkim_keys
 from .key import Key
 
 DAY = 86_400.0
+
+FIVE_DAYS = Patience(5 * DAY)
 
 
 KEYS: tuple[Key, ...] = (
@@ -330,10 +334,12 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(
         "OUTBOX_GIVE_UP_AFTER",
-        "seconds or timedelta",
-        5 * DAY,
-        "How long after its hand-over a deferred message is tried.",
-        as_seconds,
+        "seconds, timedelta or dict",
+        FIVE_DAYS,
+        "How long a deferred message is tried, from when it was due first. A dict says "
+        'it by tag, and ``""`` in it stands for all others: '
+        '``{"login-code": 600, "": 172800}``.',
+        as_patience(FIVE_DAYS),
         "5 days",
     ),
     Key(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..patience import Patience
 from .dkim import DkimKey
 from .keys import KEYS
 from .smtp import SmtpSettings
@@ -45,7 +46,7 @@ class Settings:
     backoff_base_seconds: float
     backoff_cap_seconds: float
     lane_pause_cap_seconds: float
-    give_up_after: float
+    give_up_after: Patience
     on_unknown: str
     unknown_wait_seconds: float
     keep_bodies: float

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..attempt import Policy
 from ..lane import Lanes
 from ..outbox.store import Outbox
+from ..patience import Patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Crew:
     listens: bool
     """Whether its couriers hear of what others hand over, on a line of their own."""
     grace_seconds: float
-    give_up_after_seconds: float
+    patience: Patience
     keep_bodies_seconds: float
     keep_rows_seconds: float
     sender: object

@@ -65,7 +65,7 @@ class Duties:
         self._holding = holding
         self._claiming = claiming
         self._courier = courier
-        self._pulse = Pulse(courier_id, crew.give_up_after_seconds)
+        self._pulse = Pulse(courier_id, crew.patience)
         self._lanes = Lanes()
         self._lease_until = 0.0
         self._renewing = asyncio.Lock()

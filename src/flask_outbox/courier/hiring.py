@@ -45,7 +45,7 @@ def hire(
         poll_seconds=settings.poll_seconds or POLL_SECONDS,
         listens=False,
         grace_seconds=settings.grace_seconds,
-        give_up_after_seconds=settings.give_up_after,
+        patience=settings.give_up_after,
         keep_bodies_seconds=settings.keep_bodies,
         keep_rows_seconds=settings.keep_rows,
         sender=sender,

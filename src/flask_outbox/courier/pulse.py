@@ -8,7 +8,9 @@ from ..delivery import State
 from ..errors import StoreError
 from ..outbox.leases import Record
 from ..outbox.pulse import MERGED_AFTER_SECONDS, MINUTE, row_of
+from ..outbox.records import Claim
 from ..outbox.store import Outbox
+from ..patience import Patience
 from ..tally import Tally, common_words
 
 FORGOTTEN_AFTER_SECONDS = MERGED_AFTER_SECONDS / 2
@@ -18,9 +20,9 @@ FORGOTTEN_AFTER_SECONDS = MERGED_AFTER_SECONDS / 2
 class Pulse:
     """The tallies of one courier that are still growing, or not yet written."""
 
-    def __init__(self, courier_id: str, give_up_after_seconds: float) -> None:
+    def __init__(self, courier_id: str, patience: Patience) -> None:
         self._courier_id = courier_id
-        self._give_up_after_seconds = give_up_after_seconds
+        self._patience = patience
         self._tallies: dict[tuple[int, str], Tally] = {}
         self._changed: set[tuple[int, str]] = set()
 
@@ -31,12 +33,14 @@ class Pulse:
         self._changed.add(key)
         tally.ended[record.kind] += 1
         if record.kind == "sent":
-            due_at = record.claim.give_up_at - self._give_up_after_seconds
-            tally.waits.add(record.at - due_at)
+            tally.waits.add(record.at - self._due_at(record.claim))
         if record.verdict.attempted:
             tally.durations.add(record.detail["seconds"])
             for words in _troubles(record):
                 tally.meet(words, record.claim.id)
+
+    def _due_at(self, held: Claim) -> float:
+        return held.give_up_at - self._patience.seconds_for(held.tag)
 
     async def write(
         self, outbox: Outbox, in_thread: Callable[..., Awaitable[object]]

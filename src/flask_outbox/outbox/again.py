@@ -10,6 +10,7 @@ from sqlalchemy.engine import Row
 
 from ..errors import TransitionRefused
 from ..mime import renewed
+from ..patience import Patience
 from .doorbell import MAIL, ring
 from .enqueue import add_events, enqueue, event_row
 from .ids import new_id
@@ -23,7 +24,7 @@ def send_again(
     connection: Connection,
     message_id: str,
     now: float,
-    patience: float,
+    patience: Patience,
     origin: Mapping[str, Any] | None,
     by: str | None = None,
     to: Sequence[str] | None = None,
@@ -48,7 +49,7 @@ def send_again(
         content=renewed(kept.body, message_id_header, now),
         enqueued_at=now,
         due_at=now,
-        give_up_at=now + patience,
+        give_up_at=now + patience.seconds_for(kept.tag),
         lane=by or kept.lane,
         priority=kept.priority,
         tag=kept.tag,

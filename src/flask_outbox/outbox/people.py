@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import Connection, select, update
 
 from ..delivery import State
 from ..errors import MessageNotFound, TransitionRefused
+from ..patience import Patience
 from . import suppressions
 from .doorbell import MAIL, ring
 from .enqueue import add_events, event_row
@@ -33,10 +36,12 @@ def cancel(connection: Connection, message_id: str, now: float) -> None:
     add_events.run(connection, event_row(message_id, now, "cancelled"))
 
 
-def retry(connection: Connection, message_id: str, now: float, patience: float) -> None:
+def retry(
+    connection: Connection, message_id: str, now: float, patience: Patience
+) -> None:
     """Make a message due now, for everyone who has not got it.
 
-    It is given up ``patience`` seconds later.
+    Its ``patience`` begins anew.
     """
     state = locked(connection, message_id)
     if state == State.SENT:
@@ -50,10 +55,23 @@ def retry(connection: Connection, message_id: str, now: float, patience: float) 
             f"Message {message_id} cannot be retried: its content was pruned "
             "(OUTBOX_KEEP_BODIES)."
         )
-    _refuse_if_barred(connection, message_id)
-    reopen(connection, message_id, now, RETRIED, crashes=0, give_up_at=now + patience)
+    _try_again(connection, message_id, now, RETRIED, patience)
     add_events.run(connection, event_row(message_id, now, "retried"))
     ring(connection, MAIL)
+
+
+def _try_again(
+    connection: Connection,
+    message_id: str,
+    now: float,
+    states: Collection[State],
+    patience: Patience,
+) -> None:
+    """Reopen the message, unless nobody of those in ``states`` may be mailed."""
+    tag = connection.scalar(select(message.c.tag).where(message.c.id == message_id))
+    _refuse_if_barred(connection, message_id, tag)
+    give_up_at = now + patience.seconds_for(tag)
+    reopen(connection, message_id, now, states, crashes=0, give_up_at=give_up_at)
 
 
 def _sent(connection: Connection, message_id: str) -> TransitionRefused:
@@ -72,13 +90,11 @@ def _sent(connection: Connection, message_id: str) -> TransitionRefused:
 
 
 def release(
-    connection: Connection, message_id: str, now: float, patience: float
+    connection: Connection, message_id: str, now: float, patience: Patience
 ) -> None:
     """Make a message on hold as unknown due now, for those who may not have got it."""
     _refuse_unless_unknown(connection, message_id)
-    _refuse_if_barred(connection, message_id)
-    unknown = {State.UNKNOWN}
-    reopen(connection, message_id, now, unknown, crashes=0, give_up_at=now + patience)
+    _try_again(connection, message_id, now, {State.UNKNOWN}, patience)
     add_events.run(connection, event_row(message_id, now, "let_go"))
     ring(connection, MAIL)
 
@@ -99,9 +115,8 @@ def _refuse_unless_unknown(connection: Connection, message_id: str) -> None:
         )
 
 
-def _refuse_if_barred(connection: Connection, message_id: str) -> None:
+def _refuse_if_barred(connection: Connection, message_id: str, tag: str | None) -> None:
     """Raise where nobody who has not got the message may be mailed."""
-    tag = connection.scalar(select(message.c.tag).where(message.c.id == message_id))
     waiting = connection.scalars(
         select(recipient.c.address)
         .where(

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from ..delivery import Reply, State
 from ..message import AddressLike
+from ..patience import Patience
 from ..rate import Limit
 from . import (
     again,
@@ -241,20 +242,18 @@ class Outbox(Questions):
         now = self.clock()
         self._write(lambda conn: people.cancel(conn, message_id, now))
 
-    def retry(self, message_id: str, patience_seconds: float) -> None:
+    def retry(self, message_id: str, patience: Patience) -> None:
         """Make a message due now, for everyone who has not got it."""
         now = self.clock()
-        self._write(lambda conn: people.retry(conn, message_id, now, patience_seconds))
+        self._write(lambda conn: people.retry(conn, message_id, now, patience))
 
-    def release(self, message_id: str, patience_seconds: float) -> None:
+    def release(self, message_id: str, patience: Patience) -> None:
         """Make an *unknown* message due now, for those who may not have got it.
 
         Raises `TransitionRefused` for any other, and `MessageNotFound`.
         """
         now = self.clock()
-        self._write(
-            lambda conn: people.release(conn, message_id, now, patience_seconds)
-        )
+        self._write(lambda conn: people.release(conn, message_id, now, patience))
 
     def drop(self, message_id: str) -> None:
         """Have done with an *unknown* message, which becomes *cancelled*.
@@ -267,7 +266,7 @@ class Outbox(Questions):
     def send_again(
         self,
         message_id: str,
-        patience_seconds: float,
+        patience: Patience,
         origin: Mapping[str, Any] | None = None,
         *,
         by: str | None = None,
@@ -283,7 +282,7 @@ class Outbox(Questions):
         now = self.clock()
         return self._write(
             lambda conn: again.send_again(
-                conn, message_id, now, patience_seconds, origin, by, to
+                conn, message_id, now, patience, origin, by, to
             )
         )
 
