@@ -91,7 +91,7 @@ def as_seconds(name: str, value: Any) -> float:
 
 
 def as_patience(otherwise: Patience) -> Convert:
-    """Seconds, or seconds by tag; ``otherwise`` holds where a mapping names no others."""
+    """Seconds, or seconds by tag; ``otherwise`` holds where a mapping says no other."""
 
     def convert(name: str, value: Any) -> Patience:
         if isinstance(value, Patience):
