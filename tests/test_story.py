@@ -110,6 +110,20 @@ TELLINGS: Mapping[str, tuple[str, Mapping[str, Any], str, str, str]] = {
         "finished",
         "ada@example.org: 250 2.0.0 kept; bob@example.org: 550 5.1.1 no such user",
     ),
+    "changed": (
+        "changed",
+        {"by": "shop.mails.mark", "fields": ["subject", "Precedence"]},
+        "shop.mails.mark changed it: subject, Precedence",
+        "waiting",
+        "",
+    ),
+    "stopped": (
+        "stopped",
+        {"by": "shop.mails.mark", "reason": "nothing on Sundays"},
+        "shop.mails.mark stopped it",
+        "finished",
+        "nothing on Sundays",
+    ),
     "rescued": (
         "rescued",
         {"courier": "01C", "state": "pending", "crashes": 1},

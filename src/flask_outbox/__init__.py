@@ -7,9 +7,11 @@ from .errors import (
     ConfigError,
     DeliveryError,
     HeaderError,
+    InterceptorError,
     LeaseLost,
     MessageError,
     MessageNotFound,
+    MessageStopped,
     OutboxError,
     OutboxUnavailable,
     SchemaError,
@@ -21,6 +23,7 @@ from .errors import (
 )
 from .events import email_dispatched
 from .extension import Mail
+from .handover import Wishes
 from .message import Address, Attachment, Message
 from .outbox.records import MessageRecord, Receipt, Suppression
 from .outbox.schema import add_tables
@@ -35,12 +38,14 @@ __all__ = [
     "DeliveryError",
     "Event",
     "HeaderError",
+    "InterceptorError",
     "LeaseLost",
     "Mail",
     "Message",
     "MessageError",
     "MessageNotFound",
     "MessageRecord",
+    "MessageStopped",
     "OutboxError",
     "OutboxUnavailable",
     "Outcome",
@@ -55,6 +60,7 @@ __all__ = [
     "TransitionRefused",
     "TransportDown",
     "TransportError",
+    "Wishes",
     "add_tables",
     "email_dispatched",
 ]

@@ -8,6 +8,8 @@
     │   ├── AddressError         … because of an address
     │   ├── HeaderError          … because of a header's name or value
     │   └── AttachmentError      … because of an attachment
+    ├── MessageStopped           an interceptor keeps a message from being sent
+    ├── InterceptorError         an interceptor raised something else
     ├── StoreError               the outbox could not do what was asked
     │   ├── OutboxUnavailable    its database did not answer, is full or read-only
     │   ├── SchemaError          its tables are missing or of another version
@@ -60,6 +62,25 @@ class HeaderError(MessageError):
 
 class AttachmentError(MessageError):
     """An attachment that cannot be read or described."""
+
+
+class MessageStopped(OutboxError):
+    """Raised by an interceptor (`Mail.before_send`), it keeps a message from leaving.
+
+    ``reason`` says why; the message's story shows it. ``send()`` keeps such a message
+    as *cancelled* and returns; ``send_now()`` raises this.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = str(reason)
+
+
+class InterceptorError(OutboxError):
+    """An interceptor raised, or answered what is no message; nothing was accepted.
+
+    The text names the function, and what it raised is the ``__cause__``.
+    """
 
 
 class StoreError(OutboxError):

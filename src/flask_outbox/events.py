@@ -55,6 +55,15 @@ message_suppressed = _signals.signal(
     "a courier claimed it. ``message_id``, ``replies`` (address → why), ``finished`` "
     "(whether nobody is left).",
 )
+message_changed = _signals.signal(
+    "message-changed",
+    doc="An interceptor changed it before it was kept. ``message_id``, ``by`` (the "
+    "function's name), ``fields`` (what it changed).",
+)
+message_stopped = _signals.signal(
+    "message-stopped",
+    doc="An interceptor kept it from being sent. ``message_id``, ``by``, ``reason``.",
+)
 message_rescued = _signals.signal(
     "message-rescued",
     doc="It was taken from a dead courier. ``message_id``, ``dead`` (that courier), "
@@ -97,7 +106,7 @@ relay_resumed = _signals.signal(
 email_dispatched = _signals.signal(
     "email-dispatched",
     doc="Flask-Mail's signal, sent at hand-over. ``message``: what was handed over; "
-    "not for a duplicate, nor where nobody may get it.",
+    "not for a duplicate, nor where nobody may get it or an interceptor stopped it.",
 )
 
 _log = logging.getLogger("flask_outbox")

@@ -23,6 +23,8 @@ def listen() -> None:
     events.message_unknown.connect(_unknown)
     events.message_released.connect(_released)
     events.message_suppressed.connect(_suppressed)
+    events.message_changed.connect(_changed)
+    events.message_stopped.connect(_stopped)
     events.message_rescued.connect(_rescued)
     for ended in (
         events.message_sent,
@@ -146,6 +148,16 @@ def _suppressed(
         "everyone" if finished else "some",
         _replies(replies),
     )
+
+
+def _changed(
+    _app: object, message_id: str, by: str, fields: Sequence[str], **_: Any
+) -> None:
+    log.debug("Message %s: %s changed %s.", message_id, by, ", ".join(fields))
+
+
+def _stopped(_app: object, message_id: str, by: str, reason: str, **_: Any) -> None:
+    log.info("Message %s is not sent: %s stopped it: %s", message_id, by, reason)
 
 
 def _rescued(_app: object, message_id: str, dead: str, state: str, **_: Any) -> None:

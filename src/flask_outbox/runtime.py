@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from email.message import Message as StandardMessage
 from typing import Any
 
@@ -15,9 +16,10 @@ from .courier import Courier, CourierThread, Crew, for_workers, hire
 from .delivery import Report, State
 from .direct import deliver_now, refusals
 from .dkim import Signer
-from .errors import DeliveryError
+from .errors import DeliveryError, MessageStopped
 from .forking import tell_of_forks
 from .handover import Wishes, leased, prepare
+from .interceptors import Interceptors, Passed
 from .message import Message
 from .mime import compose
 from .outbox.database import Database
@@ -28,6 +30,7 @@ from .outbox.records import NewMessage, Receipt
 from .outbox.store import Outbox
 from .relay import BatchingRelay, Over, Relay, is_over
 from .routing import route
+from .telling import goes_out, tell_of_handover, tell_of_receipt
 
 DRAIN_POLL_SECONDS = 0.02
 """How often `drain` looks: other processes deliver too, and nobody tells it."""
@@ -37,7 +40,8 @@ class Runtime:
     """The outbox, the lanes and the courier of one app.
 
     Nothing is opened or started before it is needed. ``sender`` is whose signals the
-    signals are. With ``idle`` no courier starts by itself, as under TESTING.
+    signals are. With ``idle`` no courier starts by itself, as under TESTING. The
+    ``interceptors`` are asked about each message that is handed over.
     ``make_relay`` makes what tells couriers in other processes of new messages; by
     default that is the database, where it can and there are such couriers.
     """
@@ -48,6 +52,7 @@ class Runtime:
         sender: object,
         *,
         idle: bool,
+        interceptors: Interceptors | None = None,
         make_relay: Callable[[Runtime], Relay | None] | None = None,
     ) -> None:
         self.settings = settings
@@ -55,6 +60,7 @@ class Runtime:
         self._signer = Signer(settings.dkim_keys) if settings.dkim_keys else None
         self.crew = hire(settings, self.outbox, self._signer, sender)
         self._sender = sender
+        self._interceptors = interceptors or Interceptors()
         self._works_here = settings.engine == "thread" and not idle
         self._works_elsewhere = settings.engine != "thread" and not idle
         self._starting = threading.Lock()
@@ -77,18 +83,22 @@ class Runtime:
         With ``session``, keep it as part of that transaction.
         """
         began = time.perf_counter()
-        new = prepare(message, wishes, self.settings, origin, self.outbox.clock())
+        passed = self._interceptors(message, wishes)
+        new = self._prepare(passed, wishes, origin)
         receipt = self._keep(new) if session is None else self._join(new, session)
-        nobody = len(receipt.suppressed) == len(new.envelope.recipients)
-        if not receipt.duplicate and not nobody:
-            self._tell(events.email_dispatched, message=message)
-        self._tell_of(receipt, nobody, time.perf_counter() - began)
+        if goes_out(new, receipt):
+            self._tell(events.email_dispatched, message=passed.message)
+        tell_of_handover(self._sender, new, receipt, time.perf_counter() - began)
         return receipt
 
     def send_now(
         self, message: Message | StandardMessage, transport: str | None = None
     ) -> Report:
         """Deliver ``message`` in this thread, outside the outbox."""
+        passed = self._interceptors(message, Wishes(transport=transport))
+        if passed.stop:
+            raise MessageStopped(f"{passed.stop.by} stopped it: {passed.stop.reason}")
+        message = passed.message
         name = route(message, transport, None, self.settings)
         composed = compose(
             message,
@@ -146,7 +156,8 @@ class Runtime:
             message_id, self.settings.give_up_after, origin, by=by, to=to
         )
         nobody = self.outbox.get(receipt.id).state is State.SUPPRESSED
-        self._tell_of(receipt, nobody, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        tell_of_receipt(self._sender, receipt, nobody, seconds)
         self._wake()
         self._announce([receipt.id])
         return receipt
@@ -242,8 +253,17 @@ class Runtime:
 
     # Inside
 
+    def _prepare(
+        self, passed: Passed, wishes: Wishes, origin: Mapping[str, Any] | None
+    ) -> NewMessage:
+        now = self.outbox.clock()
+        new = prepare(passed.message, wishes, self.settings, origin, now)
+        return replace(new, changes=passed.changes, stop=passed.stop)
+
     def _keep(self, new: NewMessage) -> Receipt:
         """Enqueue, under a lease of this process's courier where it has a place."""
+        if new.stop:
+            return self.outbox.enqueue([new])[0]
         self.start_if_wanted()
         courier = self._courier()
         due = _is_due(new)
@@ -260,7 +280,7 @@ class Runtime:
         self.start_if_wanted()
         joined = Joined(self.outbox.database, session)
         receipt = joined.enqueue(new)
-        if not receipt.duplicate:
+        if not receipt.duplicate and not receipt.stopped:
             joined.on_commit(lambda over: self._committing(new, over))
         return receipt
 
@@ -314,22 +334,6 @@ class Runtime:
         if self.settings.engine != "external" or not has_doorbell(database):
             return None
         return BatchingRelay(lambda _ids: ring_for_mail(database), self._sender)
-
-    def _tell_of(self, receipt: Receipt, nobody: bool, seconds: float) -> None:
-        """Tell that a message is kept, and whom it is kept back from."""
-        self._tell(
-            events.message_enqueued,
-            message_id=receipt.id,
-            duplicate=receipt.duplicate,
-            seconds=seconds,
-        )
-        if receipt.suppressed:
-            self._tell(
-                events.message_suppressed,
-                message_id=receipt.id,
-                replies=receipt.suppressed,
-                finished=nobody,
-            )
 
     def _tell(self, signal: Any, **payload: Any) -> None:
         events.emit(signal, self._sender, **payload)

@@ -158,6 +158,14 @@ def _suppressed(detail: Mapping[str, Any]) -> Telling:
     )
 
 
+def _changed(detail: Mapping[str, Any]) -> Telling:
+    return f"{detail['by']} changed it: {', '.join(detail['fields'])}", "", ""
+
+
+def _stopped(detail: Mapping[str, Any]) -> Telling:
+    return f"{detail['by']} stopped it", "finished", detail["reason"]
+
+
 def _rescued(detail: Mapping[str, Any]) -> Telling:
     afterwards = {
         "pending": "waiting",
@@ -205,6 +213,8 @@ _TELLINGS: Mapping[str, Callable[[Mapping[str, Any]], Telling]] = {
     "unknown": _unknown,
     "released": _released,
     "suppressed": _suppressed,
+    "changed": _changed,
+    "stopped": _stopped,
     "rescued": _rescued,
     "resent": _plain("Its wait as unknown is over: it is sent once more", "waiting"),
     "cancelled": _cancelled,

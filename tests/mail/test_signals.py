@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 from blinker import NamedSignal
 
-from flask_outbox import Message, State, StoreError, email_dispatched, events
+from flask_outbox import (
+    Message,
+    MessageStopped,
+    State,
+    StoreError,
+    Wishes,
+    email_dispatched,
+    events,
+)
 from flask_outbox.relay import BatchingRelay
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, BOB, SIGNALS, Heard, Site
@@ -119,6 +127,36 @@ def _suppressed(make_site: MakeSite, server: JournalSmtp) -> Site:
     payload = _one(site, events.message_suppressed)
     assert payload["message_id"] == receipt.id
     assert (payload["replies"], payload["finished"]) == (receipt.suppressed, False)
+    return site
+
+
+def _changed(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site()
+
+    @site.mail.before_send
+    def mark(message: Message, wishes: Wishes) -> None:
+        message.subject = f"[{wishes.tag}] {message.subject}"
+
+    receipt = site.send(tag="news")
+    payload = _one(site, events.message_changed)
+    assert payload["message_id"] == receipt.id
+    assert payload["by"] == f"{__name__}._changed.<locals>.mark"
+    assert payload["fields"] == ("subject",)
+    return site
+
+
+def _stopped(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site()
+
+    @site.mail.before_send
+    def rest(message: Message, wishes: Wishes) -> None:
+        raise MessageStopped("nothing on Sundays")
+
+    receipt = site.send()
+    payload = _one(site, events.message_stopped)
+    assert payload["message_id"] == receipt.id
+    assert payload["by"] == f"{__name__}._stopped.<locals>.rest"
+    assert payload["reason"] == "nothing on Sundays"
     return site
 
 
@@ -247,6 +285,8 @@ SCENARIOS: dict[NamedSignal, Callable[[MakeSite, JournalSmtp], Site]] = {
     events.message_unknown: _unknown,
     events.message_released: _released,
     events.message_suppressed: _suppressed,
+    events.message_changed: _changed,
+    events.message_stopped: _stopped,
     events.message_rescued: _rescued,
     events.message_cancelled: _cancelled,
     events.message_retried: _retried,
@@ -264,6 +304,8 @@ IN_THE_CALLERS_THREAD = {
     events.email_dispatched,
     events.message_enqueued,
     events.message_suppressed,
+    events.message_changed,
+    events.message_stopped,
     events.message_cancelled,
     events.message_retried,
 }

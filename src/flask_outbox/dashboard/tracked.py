@@ -17,6 +17,7 @@ _AFTERWARDS: Mapping[str, State] = {
     "unknown": State.UNKNOWN,
     "released": State.PENDING,
     "resent": State.PENDING,
+    "stopped": State.CANCELLED,
     "cancelled": State.CANCELLED,
     "retried": State.PENDING,
     "let_go": State.PENDING,

@@ -18,6 +18,7 @@ from .. import logs
 from ..config import Settings
 from ..dkim import Signer
 from ..errors import ConfigError
+from ..interceptors import Interceptors
 from ..origin import origin, tell_of_the_response
 from ..outbox.dialects import check_url
 from ..outbox.records import Receipt
@@ -37,9 +38,12 @@ class Installed:
     when it is set after `init_app`.
     """
 
-    def __init__(self, app: Flask, previews: Previews) -> None:
+    def __init__(
+        self, app: Flask, previews: Previews, interceptors: Interceptors
+    ) -> None:
         self._app = app
         self.previews = previews
+        self._interceptors = interceptors
         self._making = threading.Lock()
         self._runtime: Runtime | None = None
         self.settings = settings = self._settings(app.instance_path)
@@ -85,6 +89,7 @@ class Installed:
             settings,
             self._app,
             idle=self._app.testing,
+            interceptors=self._interceptors,
             make_relay=self._relay_maker(settings.engine),
         )
 

@@ -16,15 +16,17 @@ from ..cli import outbox_commands
 from ..delivery import Report
 from ..errors import ConfigError
 from ..handover import Wishes
+from ..interceptors import Interceptors
 from ..message import Message
 from ..origin import note_the_request, origin, tell_of_the_response
 from ..outbox.records import Receipt
 from ..previews import Builder, Previews
+from .hooks import Hooks
 from .installed import EXTENSION, Installed
 from .people import People
 
 
-class Mail(People):
+class Mail(Hooks, People):
     """Sends an app's email in the background, and never loses any.
 
     ::
@@ -44,6 +46,7 @@ class Mail(People):
     def __init__(self, app: Flask | None = None) -> None:
         self._apps: list[Flask] = []
         self._previews = Previews()
+        self._interceptors = Interceptors()
         if app is not None:
             self.init_app(app)
 
@@ -59,7 +62,9 @@ class Mail(People):
         - ``flask outbox`` has the commands
         - with ``OUTBOX_DASHBOARD`` the dashboard is mounted
         """
-        installed = app.extensions[EXTENSION] = Installed(app, self._previews)
+        installed = app.extensions[EXTENSION] = Installed(
+            app, self._previews, self._interceptors
+        )
         app.before_request(_begin_request)
         app.cli.add_command(outbox_commands)
         if installed.settings.dashboard is not None:
@@ -96,6 +101,9 @@ class Mail(People):
         :param session: an SQLAlchemy session or connection on the outbox's database:
             the message exists if and only if that transaction commits
 
+        What `before_send` registered is asked first. A message that it stops is kept
+        as *cancelled*, and ``stopped`` in the receipt says why.
+
         Raises `MessageError` for a message that could never be sent, and
         `OutboxUnavailable` when it could not be kept; either way nothing was accepted.
         """
@@ -121,8 +129,9 @@ class Mail(People):
         Returns what the server replied for each recipient. Raises `DeliveryError`,
         whose ``report`` says the same, unless everyone was accepted,
         `TransportDown` when the server is out of reach, `SigningError` when the
-        message could not be signed (DKIM), and `OutboxUnavailable` when the outbox
-        could not be asked whom not to mail. Nothing is retried.
+        message could not be signed (DKIM), `MessageStopped` when an interceptor stopped
+        it, and `OutboxUnavailable` when the outbox could not be asked whom not to mail.
+        Nothing is retried.
         """
         return self._runtime.send_now(message, transport)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -81,16 +81,18 @@ def _enqueue_one(connection: Connection, new: NewMessage, owner: str | None) -> 
     barred = suppressions.barred(
         suppressions.find(connection, recipients), recipients, new.tag
     )
-    nobody = len(barred) == len(recipients)
-    owner = None if nobody else owner
-    _add_message.run(connection, _message_row(new, owner, nobody))
+    state = _first_state(new, owner, nobody=len(barred) == len(recipients))
+    owner = owner if state is State.LEASED else None
+    _add_message.run(connection, _message_row(new, owner, state))
     _add_content.run(connection, _content_row(new))
     _add_recipients.run_many(connection, _recipient_rows(new, barred))
-    add_events.run(connection, _enqueued(new, owner))
-    if barred:
-        row = suppressed_row(new.id, new.enqueued_at, barred, finished=nobody)
-        add_events.run(connection, row)
-    return Receipt(new.id, new.message_id, suppressed=_texts(barred))
+    add_events.run_many(connection, [*_story(new, owner, barred)])
+    return Receipt(
+        new.id,
+        new.message_id,
+        suppressed=_texts(barred),
+        stopped=new.stop.reason if new.stop else None,
+    )
 
 
 _SAME_KEY = select(message.c.id, message.c.message_id).where(
@@ -117,10 +119,10 @@ def _texts(barred: Mapping[str, Reply]) -> dict[str, str]:
     return {address: str(reply) for address, reply in barred.items()}
 
 
-def _message_row(new: NewMessage, owner: str | None, nobody: bool) -> Row:
+def _message_row(new: NewMessage, owner: str | None, state: State) -> Row:
     return {
         "id": new.id,
-        "state": _first_state(owner, nobody),
+        "state": state,
         "due_at": new.due_at,
         "priority": new.priority,
         "lane": new.lane,
@@ -137,12 +139,14 @@ def _message_row(new: NewMessage, owner: str | None, nobody: bool) -> Row:
         "size_bytes": len(new.content),
         "enqueued_at": new.enqueued_at,
         "give_up_at": new.give_up_at,
-        "finished_at": new.enqueued_at if nobody else None,
+        "finished_at": new.enqueued_at if state.final else None,
         "origin": as_json(new.origin) if new.origin else None,
     }
 
 
-def _first_state(owner: str | None, nobody: bool) -> State:
+def _first_state(new: NewMessage, owner: str | None, *, nobody: bool) -> State:
+    if new.stop:
+        return State.CANCELLED
     if nobody:
         return State.SUPPRESSED
     return State.LEASED if owner else State.PENDING
@@ -168,17 +172,33 @@ def _rest_of(envelope: Envelope) -> str | None:
 
 
 def _recipient_rows(new: NewMessage, barred: Mapping[str, Reply]) -> list[Row]:
+    others = State.CANCELLED if new.stop else State.PENDING
     return [
         {
             "message_id": new.id,
             "position": position,
             "address": address,
-            "state": State.SUPPRESSED if address in barred else State.PENDING,
+            "state": State.SUPPRESSED if address in barred else others,
             "reply_text": barred[address].text if address in barred else None,
             "replied_at": new.enqueued_at if address in barred else None,
         }
         for position, address in enumerate(new.envelope.recipients)
     ]
+
+
+def _story(
+    new: NewMessage, owner: str | None, barred: Mapping[str, Reply]
+) -> Iterator[Row]:
+    """How the story of a message begins."""
+    at = new.enqueued_at
+    yield _enqueued(new, owner)
+    for one in new.changes:
+        yield event_row(new.id, at, "changed", by=one.by, fields=one.fields)
+    if barred:
+        nobody = len(barred) == len(new.envelope.recipients)
+        yield suppressed_row(new.id, at, barred, finished=nobody)
+    if new.stop:
+        yield event_row(new.id, at, "stopped", by=new.stop.by, reason=new.stop.reason)
 
 
 def _enqueued(new: NewMessage, owner: str | None) -> Row:

@@ -22,6 +22,26 @@ class Receipt:
     """Whether this names a message that was there before under the same ``key``."""
     suppressed: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Who does not get it, because that address must not be mailed, and why."""
+    stopped: str | None = None
+    """Why an interceptor kept it from being sent; None where none did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an interceptor changed in a message that was being handed over."""
+
+    by: str
+    """The function's name, with its module."""
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """That an interceptor kept a message from being sent."""
+
+    by: str
+    """The function's name, with its module."""
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +64,9 @@ class NewMessage:
     origin: Mapping[str, Any] | None = None
     again_of: str | None = None
     """The message that a person sends again by this one."""
+    changes: tuple[Change, ...] = ()
+    stop: Stop | None = None
+    """Who kept it from being sent: it is stored as *cancelled*."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,99 @@
+"""Interceptors: functions of the app that see each message before it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.message import Message as StandardMessage
+from typing import Any, TypeVar
+
+from .characters import shown
+from .delivery import storable
+from .errors import ConfigError, InterceptorError, MessageStopped, OutboxError
+from .handover import Wishes
+from .message import Message
+from .message.copies import copied, differing, fields_of
+from .outbox.records import Change, Stop
+
+Interceptor = TypeVar(
+    "Interceptor", bound=Callable[[Any, Wishes], Message | StandardMessage | None]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A message as the interceptors left it, what they changed, and who stopped it."""
+
+    message: Message | StandardMessage
+    changes: tuple[Change, ...] = ()
+    stop: Stop | None = None
+
+
+class Interceptors:
+    """An app's interceptors, asked in the order in which they were registered."""
+
+    def __init__(self) -> None:
+        self._functions: list[Callable[..., Any]] = []
+
+    def register(self, function: Interceptor) -> Interceptor:
+        """Have ``function`` asked too. Raises `ConfigError` for what is no function."""
+        if not callable(function):
+            raise ConfigError(
+                f"before_send was given {shown(function)}: pass a function of a "
+                "message and its wishes."
+            )
+        self._functions.append(function)
+        return function
+
+    def __call__(self, message: Message | StandardMessage, wishes: Wishes) -> Passed:
+        """Ask each about a copy of ``message``, until one stops it.
+
+        Raises what of our errors an interceptor raises, and `InterceptorError` for any
+        other.
+        """
+        if not self._functions or not isinstance(message, Message | StandardMessage):
+            return Passed(message)
+        changes = []
+        message = copied(message)
+        for function in self._functions:
+            before = fields_of(message)
+            message, reason = _ask(function, message, wishes)
+            if fields := differing(before, fields_of(message)):
+                changes.append(Change(_name(function), fields))
+            if reason is not None:
+                return Passed(message, tuple(changes), Stop(_name(function), reason))
+        return Passed(message, tuple(changes))
+
+
+def _ask(
+    function: Callable[..., Any], message: Message | StandardMessage, wishes: Wishes
+) -> tuple[Message | StandardMessage, str | None]:
+    """The message as ``function`` leaves it, and why it goes nowhere if it does not."""
+    try:
+        answer = function(message, wishes)
+    except MessageStopped as stopped:
+        return message, storable(stopped.reason)
+    except OutboxError as error:
+        error.add_note(f"It was raised by the interceptor {_name(function)}.")
+        raise
+    except Exception as error:
+        raise InterceptorError(
+            f"The interceptor {_name(function)} raised {error!r}: nothing was "
+            "accepted. Correct it, or have it raise MessageStopped to keep a message "
+            "from being sent."
+        ) from error
+    if answer is None:
+        return message, None
+    if isinstance(answer, Message | StandardMessage):
+        return answer, None
+    raise InterceptorError(
+        f"The interceptor {_name(function)} answered {shown(answer)}: nothing was "
+        "accepted. Have it return a message, or nothing at all for the one it was "
+        "given."
+    )
+
+
+def _name(function: Callable[..., Any]) -> str:
+    """What people find it by: ``shop.mails.add_footer``."""
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"{function.__module__}.{name}"

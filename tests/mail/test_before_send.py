@@ -1,0 +1,239 @@
+"""`before_send`: functions that change a message or stop it, and what is told of it."""
+
+from __future__ import annotations
+
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine
+
+from flask_outbox import (
+    Attachment,
+    ConfigError,
+    HeaderError,
+    InterceptorError,
+    Mail,
+    Message,
+    MessageStopped,
+    State,
+    Wishes,
+    events,
+)
+from tests.mail.conftest import MakeSite
+from tests.mail.site import ADA, BOB, SENDER, Site
+from tests.servers import JournalSmtp
+
+WHY = "not to customers from staging"
+
+
+def _received(server: JournalSmtp) -> EmailMessage:
+    (mail,) = server.wait_for(1)
+    parsed = message_from_bytes(mail.content, policy=default)
+    assert isinstance(parsed, EmailMessage)
+    return parsed
+
+
+def _told(site: Site, message_id: str, kind: str) -> list[dict[str, Any]]:
+    record = site.mail.get(message_id)
+    return [dict(one.detail) for one in record.events if one.kind == kind]
+
+
+def _stop(message: Message, wishes: Wishes) -> None:
+    raise MessageStopped(WHY)
+
+
+def test_each_changes_the_message_in_its_turn(site: Site, server: JournalSmtp):
+    @site.mail.before_send
+    def mark(message: Message, wishes: Wishes) -> None:
+        message.subject = f"[{wishes.tag}] {message.subject}"
+        message.extra_headers["X-Mark"] = "yes"
+
+    @site.mail.before_send
+    def replace(message: Message, wishes: Wishes) -> Message:
+        return Message(f"{message.subject}!", [BOB], html="<p>Hello")
+
+    receipt = site.send(tag="news")
+
+    received = _received(server)
+    assert (received["Subject"], received["To"]) == ("[news] Hello!", BOB)
+    mine = f"{__name__}.test_each_changes_the_message_in_its_turn.<locals>"
+    assert _told(site, receipt.id, "changed") == [
+        {"by": f"{mine}.mark", "fields": ["subject", "X-Mark"]},
+        {
+            "by": f"{mine}.replace",
+            "fields": ["subject", "recipients", "body", "X-Mark", "html"],
+        },
+    ]
+
+
+def test_the_senders_own_message_stays_as_it_is(site: Site, server: JournalSmtp):
+    message = Message("Hello", [ADA], "Hi", attachments=[Attachment("a.txt", data="1")])
+
+    @site.mail.before_send
+    def change(message: Message, wishes: Wishes) -> None:
+        message.recipients.append(BOB)
+        message.extra_headers["X-Mark"] = "yes"
+        message.attachments[0].data = "2"
+
+    with site.app.app_context(), site.mail.record_messages() as recorded:
+        first, second = site.mail.send(message), site.mail.send(message)
+
+    assert (message.recipients, message.extra_headers) == ([ADA], {})
+    assert message.attachments[0].data == "1"
+    fields = ["recipients", "attachments", "X-Mark"]
+    for receipt in (first, second):
+        (told,) = _told(site, receipt.id, "changed")
+        assert told["fields"] == fields
+    handed_over = recorded[0]
+    assert isinstance(handed_over, Message)
+    assert handed_over.recipients == [ADA, BOB]
+
+
+def test_a_message_of_the_standard_library(site: Site, server: JournalSmtp):
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = SENDER, ADA, "Hello"
+    message.set_content("Hello\n")
+
+    @site.mail.before_send
+    def change(message: EmailMessage, wishes: Wishes) -> None:
+        message.replace_header("Subject", "Changed")
+        message.set_content("Bye\n")
+
+    receipt = site.mail.send(message)
+
+    received = _received(server)
+    assert (received["Subject"], received.get_content()) == ("Changed", "Bye\r\n")
+    assert message["Subject"] == "Hello"
+    (told,) = _told(site, receipt.id, "changed")
+    assert told["fields"] == ["Subject", "content"]
+
+
+def test_what_was_only_looked_at_is_not_told_as_changed(site: Site):
+    seen: list[object] = []
+    site.mail.before_send(lambda message, wishes: seen.append(message.subject))
+
+    receipt = site.send()
+
+    assert seen == ["Hello"]
+    assert _told(site, receipt.id, "changed") == []
+
+
+def test_a_stopped_message_is_kept_with_the_reason(site: Site, server: JournalSmtp):
+    site.mail.before_send(_stop)
+    later: list[object] = []
+    site.mail.before_send(lambda message, wishes: later.append(message))
+    site.mail.start()
+
+    with site.mail.record_messages() as recorded:
+        receipt = site.send(ADA, BOB, key="once")
+
+    assert (receipt.stopped, later, recorded) == (WHY, [], [])
+    record = site.get(receipt)
+    assert record.state is State.CANCELLED
+    assert {one.state for one in record.recipients} == {State.CANCELLED}
+    assert _told(site, receipt.id, "stopped") == [
+        {"by": f"{__name__}._stop", "reason": WHY}
+    ]
+    assert record.events[-1].background == "finished"
+    again = site.send(ADA, key="once")
+    assert (again.id, again.duplicate) == (receipt.id, True)
+    assert len(site.told(events.message_stopped)) == 1
+    assert site.mail.drain(10)
+    assert not server.mails
+
+
+def test_a_person_may_send_a_stopped_message_after_all(site: Site, server: JournalSmtp):
+    site.mail.before_send(_stop)
+    site.mail.start()
+    receipt = site.send()
+
+    site.mail.retry(receipt.id)
+
+    assert site.settled(receipt).state is State.SENT
+    assert _received(server)["To"] == ADA
+
+
+def test_a_stopped_message_is_part_of_the_apps_transaction(site: Site):
+    site.mail.before_send(_stop)
+    assert site.counts() == {}
+    engine = create_engine(site.outbox.database.url)
+    with engine.connect() as connection, connection.begin() as transaction:
+        gone = site.send(session=connection)
+        transaction.rollback()
+    with engine.begin() as connection:
+        kept = site.send(session=connection)
+    engine.dispose()
+
+    assert kept.stopped == gone.stopped == WHY
+    assert site.counts() == {State.CANCELLED: 1}
+    assert site.get(kept).state is State.CANCELLED
+
+
+def test_send_now_asks_too(site: Site, server: JournalSmtp):
+    asked: list[Wishes] = []
+
+    @site.mail.before_send
+    def change(message: Message, wishes: Wishes) -> None:
+        asked.append(wishes)
+        message.subject = "Changed"
+        if message.body == "stop me":
+            raise MessageStopped(WHY)
+
+    site.mail.send_now(Message("Hello", [ADA], "Hi"), transport="default")
+    with pytest.raises(MessageStopped, match=f"change stopped it: {WHY}"):
+        site.mail.send_now(Message("Hello", [ADA], "stop me"))
+
+    assert _received(server)["Subject"] == "Changed"
+    assert [one.transport for one in asked] == ["default", None]
+
+
+def test_an_interceptor_that_raises_is_named_and_nothing_is_accepted(site: Site):
+    @site.mail.before_send
+    def broken(message: Message, wishes: Wishes) -> None:
+        raise KeyError("footer")
+
+    with pytest.raises(InterceptorError, match=r"broken raised KeyError\('footer'\)"):
+        site.send()
+    assert site.counts() == {}
+
+
+def test_our_own_errors_come_out_as_they_are(site: Site):
+    @site.mail.before_send
+    def refuse(message: Message, wishes: Wishes) -> None:
+        raise HeaderError("subject", "needs a number")
+
+    with pytest.raises(HeaderError, match="needs a number") as caught:
+        site.send()
+    (note,) = caught.value.__notes__
+    assert note.endswith("refuse.")
+
+
+def test_an_answer_that_is_no_message_is_refused(site: Site):
+    site.mail.before_send(lambda message, wishes: True)  # type: ignore[type-var]
+
+    with pytest.raises(InterceptorError, match="answered True: nothing was accepted"):
+        site.send()
+    assert site.counts() == {}
+
+
+def test_what_is_no_function_is_refused():
+    with pytest.raises(ConfigError, match="before_send was given 'footer'"):
+        Mail().before_send("footer")  # type: ignore[type-var]
+
+
+def test_one_mail_for_several_apps_made_later(make_site: MakeSite):
+    mail = Mail()
+    asked: list[str] = []
+
+    @mail.before_send
+    def look(message: Message, wishes: Wishes) -> None:
+        asked.append(wishes.metadata)
+
+    first, second = make_site(mail), make_site(mail)
+    first.send(metadata="first")
+    second.send(metadata="second")
+
+    assert asked == ["first", "second"]
