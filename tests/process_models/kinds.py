@@ -27,6 +27,8 @@ class Kind:
     """It takes a port of its own choice, and its log says which."""
     ends_well_on: frozenset[Signals] = frozenset((SIGTERM, SIGINT))
     """Any other signal ends its processes on the spot."""
+    says_that_requests_are_over: str | None = None
+    """What its log says once for each request."""
 
     def __str__(self) -> str:
         return self.name
@@ -61,6 +63,7 @@ def _uwsgi(*options: str) -> Kind:
             *("--master", "--need-app", "--die-on-term", f"--module={APP}:app"),
             *options,
         ),
+        says_that_requests_are_over=" => generated ",
     )
 
 

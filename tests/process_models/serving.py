@@ -107,6 +107,8 @@ class Serving(Program):
     def __init__(self, kind: Kind, folder: Path, config: Mapping[str, Any]) -> None:
         super().__init__(kind.command, folder, config)
         self._address = ""
+        self._kind = kind
+        self._asked = 0
         self.workers: set[int] = set()
         """The processes that have answered so far."""
 
@@ -118,6 +120,17 @@ class Serving(Program):
         """Have so many mails sent, one after the other; their Message-IDs."""
         return [self._ask("/send-email", b"")["message_id"] for _ in range(count)]
 
+    def seconds_to_end(self, number: Signals) -> float:
+        """How long it takes to end after the signal, when all requests are over.
+
+        A worker of uWSGI that is still in one, though it has answered, ends on the
+        spot: it calls no exit handlers.
+        """
+        over = self._kind.says_that_requests_are_over
+        if over is not None:
+            eventually(lambda: self.log.count(over) == self._asked)
+        return super().seconds_to_end(number)
+
     def _ask(self, path: str, body: bytes | None) -> Any:
         self._address = self._address or eventually(self._listening, PATIENCE_SECONDS)
         request = urllib.request.Request(f"http://{self._address}{path}", body)
@@ -126,6 +139,7 @@ class Serving(Program):
                 answer = json.load(response)
         except OSError as error:
             raise AssertionError(f"{error!r}: {self.log}") from error
+        self._asked += 1
         self.workers.add(answer["process"])
         return answer
 
