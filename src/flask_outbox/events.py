@@ -103,6 +103,11 @@ relay_resumed = _signals.signal(
     doc="Couriers elsewhere are told of new messages again. ``failures``: how often it "
     "was tried in vain.",
 )
+message_sent_now = _signals.signal(
+    "message-sent-now",
+    doc="``send_now()`` has delivered a message, outside the outbox, or was refused. "
+    "``content`` (RFC 5322 bytes) and ``report``.",
+)
 email_dispatched = _signals.signal(
     "email-dispatched",
     doc="Flask-Mail's signal, sent at hand-over. ``message``: what was handed over; "

@@ -111,6 +111,8 @@ class Runtime:
         report = deliver_now(composed, smtp, self._signer, barred)
         if len(barred) < len(recipients):
             self._tell(events.email_dispatched, message=message)
+        content = composed.content
+        self._tell(events.message_sent_now, content=content, report=report)
         if not report.accepted:
             raise DeliveryError(refusals(report), report)
         return report

@@ -59,6 +59,16 @@ def _enqueued(make_site: MakeSite, server: JournalSmtp) -> Site:
     return site
 
 
+def _sent_now(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site()
+    report = site.mail.send_now(Message("Hello", [ADA], "Hello\n"))
+    payload = _one(site, events.message_sent_now)
+    assert payload["report"] is report
+    (mail,) = server.mails
+    assert payload["content"] == mail.content
+    return site
+
+
 def _began(make_site: MakeSite, server: JournalSmtp) -> Site:
     site = make_site()
     receipt = site.send()
@@ -278,6 +288,7 @@ def _relay_stalled(make_site: MakeSite, server: JournalSmtp) -> Site:
 SCENARIOS: dict[NamedSignal, Callable[[MakeSite, JournalSmtp], Site]] = {
     events.email_dispatched: _dispatched,
     events.message_enqueued: _enqueued,
+    events.message_sent_now: _sent_now,
     events.message_began: _began,
     events.message_sent: _sent,
     events.message_deferred: _deferred,
@@ -303,6 +314,7 @@ SCENARIOS: dict[NamedSignal, Callable[[MakeSite, JournalSmtp], Site]] = {
 IN_THE_CALLERS_THREAD = {
     events.email_dispatched,
     events.message_enqueued,
+    events.message_sent_now,
     events.message_suppressed,
     events.message_changed,
     events.message_stopped,

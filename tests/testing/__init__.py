@@ -1,0 +1,1 @@
+"""The pytest plugin and the servers that users' tests are given."""

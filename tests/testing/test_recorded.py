@@ -1,0 +1,243 @@
+"""What a test sees of the mail that its app handed over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine
+
+from flask_outbox import AddressError, DeliveryError, Mail, Message, State
+from flask_outbox.testing import RecordedOutbox, SentMessage
+from tests.mail.shop import begins_properly
+from tests.mail.site import ADA, BOB, SENDER, make_app
+
+LINK = "https://shop.example/reset?token=8fa1"
+HTML = f'<p>Dear <b>Ada</b>,</p><p>to  go on, <a href="{LINK}">press here</a>.</p>'
+
+
+@pytest.fixture
+def mail(tmp_path: Path) -> Mail:
+    return Mail(make_app(tmp_path, TESTING=True))
+
+
+def _hello(*recipients: str) -> Message:
+    return Message("Hello", list(recipients) or [ADA], "Hello\n")
+
+
+# --------------------------------------------------------------------- what is there
+
+
+def test_messages_are_there_in_the_order_of_the_calls(
+    mail: Mail, outbox: RecordedOutbox
+):
+    assert not outbox
+    ids = [mail.send(_hello(who), tag=f"to {who}").id for who in (ADA, BOB)]
+    assert [one.id for one in outbox] == ids
+    assert len(outbox) == 2
+    assert outbox[0].tag == f"to {ADA}"
+    assert outbox.last.recipients == (BOB,)
+    outbox.clear()
+    assert outbox.messages == []
+    assert mail.get(ids[0]).state is State.PENDING
+
+
+def test_a_message_is_as_it_stood_when_it_was_looked_at(
+    mail: Mail, outbox: RecordedOutbox
+):
+    mail.send(_hello())
+    before = outbox.last
+    outbox.drain()
+    assert (before.state, outbox.last.state) == (State.PENDING, State.SENT)
+    assert outbox.last.record is not None
+    assert outbox.last.record.events[-1].kind == "sent"
+
+
+def test_a_duplicate_is_no_message(mail: Mail, outbox: RecordedOutbox):
+    for _ in range(2):
+        mail.send(_hello(), key="order-17")
+    outbox.assert_sent(to=ADA, count=1)
+
+
+def test_what_is_rolled_back_is_no_message(tmp_path: Path, outbox: RecordedOutbox):
+    url = f"sqlite:///{tmp_path / 'shop.db'}"
+    mail = Mail(make_app(tmp_path, TESTING=True, OUTBOX_URL=url))
+    mail.send(_hello(BOB))
+    outbox.clear()
+    engine = create_engine(url)
+    begins_properly(engine)
+    with engine.connect() as connection:
+        mail.send(_hello(), session=connection)
+        connection.rollback()
+        mail.send(_hello(), session=connection)
+        outbox.assert_nothing_sent()
+        with pytest.raises(
+            AssertionError, match="and 2 messages handed over in a tran"
+        ):
+            outbox.assert_sent()
+        connection.commit()
+        outbox.assert_sent(count=1)
+    engine.dispose()
+
+
+def test_what_is_kept_from_someone_is_not_sent_to_them(
+    mail: Mail, outbox: RecordedOutbox
+):
+    mail.suppress(ADA, reason="she said so")
+    mail.send(_hello(ADA))
+    outbox.assert_nothing_sent()
+    assert outbox.last.state is State.SUPPRESSED
+    assert outbox.last.kept_from[ADA].endswith("she said so")
+    mail.send(_hello(ADA, BOB))
+    outbox.assert_sent(to=BOB)
+    with pytest.raises(AssertionError, match=f"not to {ADA}: .*she said so"):
+        outbox.assert_sent(to=ADA)
+
+
+def test_what_is_cancelled_is_not_sent(mail: Mail, outbox: RecordedOutbox):
+    mail.cancel(mail.send(_hello()).id)
+    outbox.assert_nothing_sent()
+    assert outbox.last.state is State.CANCELLED
+
+
+def test_what_was_sent_now_is_sent(mail: Mail, outbox: RecordedOutbox):
+    mail.suppress(BOB)
+    with pytest.raises(DeliveryError):
+        mail.send_now(_hello(ADA, BOB))
+    message = outbox.assert_sent(to=ADA, subject="Hello", sender=SENDER)
+    assert message.recipients == (ADA,)
+    assert list(message.kept_from) == [BOB]
+    assert (message.id, message.tag, message.record) == (None, None, None)
+    assert message.state is State.FAILED
+    with pytest.raises(AssertionError, match=r"'Hello' to .*, failed, by send_now"):
+        outbox.assert_nothing_sent()
+
+
+def test_each_app_is_told_apart(mail: Mail, tmp_path: Path, outbox: RecordedOutbox):
+    other = Mail(make_app(tmp_path / "other", TESTING=True))
+    mail.send(_hello(ADA))
+    other.send(_hello(BOB))
+    assert [one.app.name for one in outbox] == [tmp_path.name, "other"]
+    outbox.drain()
+    assert {one.state for one in outbox} == {State.SENT}
+
+
+def test_a_server_that_is_down_ends_the_wait(tmp_path: Path, outbox: RecordedOutbox):
+    nowhere = {"MAIL_URL": "smtp://127.0.0.1:1", "MAIL_SUPPRESS_SEND": False}
+    mail = Mail(make_app(tmp_path, TESTING=True, **nowhere))
+    mail.send(_hello())
+    with pytest.raises(AssertionError, match=r"within 0\.2 s; is its server down\?"):
+        outbox.drain(timeout=0.2)
+
+
+# ------------------------------------------------------------------ what can be asked
+
+
+@pytest.fixture(scope="module")
+def one_sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordedOutbox]:
+    """An outbox with one message that has something of everything."""
+    mail = Mail(make_app(tmp_path_factory.mktemp("app"), TESTING=True))
+    message = Message(
+        "Your new päßword",
+        recipients=[("Ada", ADA)],
+        bcc=[BOB],
+        sender=("The shop", SENDER),
+        body=f"Dear Ada,\nto go\non, open {LINK}\n",
+        html=HTML,
+    )
+    message.attach("terms.pdf", "application/pdf", b"%PDF")
+    with RecordedOutbox() as outbox:
+        mail.send(message, tag="reset")
+        yield outbox
+
+
+FITTING: list[dict[str, Any]] = [
+    {},
+    {"to": ADA},
+    {"to": "ADA@Example.ORG"},
+    {"to": f"Ada <{ADA}>"},
+    {"to": [ADA, BOB]},
+    {"to": re.compile("@example.org$")},
+    {"subject": "Your new päßword"},
+    {"subject": re.compile("new")},
+    {"sender": SENDER},
+    {"sender": f"Another name <{SENDER}>"},
+    {"tag": "reset"},
+    {"attachment": "terms.pdf"},
+    {"attachment": re.compile(r"\.pdf$")},
+    {"contains": "Dear Ada, to go on"},
+    {"contains": "press here"},
+    {"contains": "reset?token="},
+    {"contains": ["press here", re.compile("token=[0-9a-f]{4}$")]},
+    {"count": 1},
+]
+
+NOT_FITTING: list[dict[str, Any]] = [
+    {"to": "eve@example.org"},
+    {"to": [ADA, "eve@example.org"]},
+    {"to": re.compile("^example")},
+    {"subject": "Your new"},
+    {"sender": ADA},
+    {"tag": "Reset"},
+    {"attachment": "terms"},
+    {"contains": "<b>"},
+    {"contains": ["press here", "press there"]},
+    {"to": ADA, "tag": "welcome"},
+    {"count": 2},
+]
+
+
+@pytest.mark.parametrize("wanted", FITTING, ids=repr)
+def test_a_message_that_fits(one_sent: RecordedOutbox, wanted: dict[str, Any]):
+    assert one_sent.assert_sent(**wanted).id == one_sent.last.id
+
+
+@pytest.mark.parametrize("wanted", NOT_FITTING, ids=repr)
+def test_a_message_that_does_not_fit(one_sent: RecordedOutbox, wanted: dict[str, Any]):
+    with pytest.raises(AssertionError):
+        one_sent.assert_sent(**wanted)
+
+
+def test_nothing_may_be_asked_of_some_only(one_sent: RecordedOutbox):
+    one_sent.assert_nothing_sent(to="eve@example.org")
+    one_sent.assert_nothing_sent(tag="welcome")
+    with pytest.raises(AssertionError, match=f"none with to '{ADA}' was wanted"):
+        one_sent.assert_nothing_sent(to=ADA)
+
+
+def test_what_cannot_be_asked_is_said(one_sent: RecordedOutbox):
+    with pytest.raises(AddressError, match="to: 'ada' has no '@'"):
+        one_sent.assert_sent(to="ada")
+    with pytest.raises(TypeError, match="subject=17: pass a string"):
+        one_sent.assert_sent(subject=17)  # type: ignore[arg-type]
+
+
+def test_what_a_message_says(one_sent: RecordedOutbox):
+    message: SentMessage = one_sent.last
+    assert message.subject == "Your new päßword"
+    assert message.sender == f"The shop <{SENDER}>"
+    assert message.header("to") == f"Ada <{ADA}>"
+    assert message.header("Bcc") is None
+    assert message.text.splitlines()[0] == "Dear Ada,"
+    assert message.html.strip() == HTML
+    assert message.visible == "Dear Ada, to go on, press here."
+    (terms,) = message.attachments
+    assert (terms.name, terms.content) == ("terms.pdf", b"%PDF")
+    assert message.record is not None
+    assert message.message_id == message.record.message_id
+    assert message.content.startswith(b"From: ")
+
+
+def test_the_link_is_taken_out(one_sent: RecordedOutbox):
+    message = one_sent.last
+    assert message.links == (LINK,)
+    assert message.link() == LINK
+    assert message.link("reset") == LINK
+    assert message.link(re.compile(r"token=\w+$")) == LINK
+    with pytest.raises(
+        AssertionError, match=f"0 links with 'order' in .*\n  {LINK[:9]}"
+    ):
+        message.link("order")
