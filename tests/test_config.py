@@ -128,6 +128,10 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "OUTBOX_ENGINE": _words("thread", "external", "celery"),
     "OUTBOX_DURABILITY": _words("full", "process"),
     "OUTBOX_CONCURRENCY": _whole(1, 1_000),
+    "OUTBOX_TAG_CONCURRENCY": (
+        [({}, {}), ({"news": 2, "orders": "10"}, {"news": 2, "orders": 10})],
+        ["news", 5, "", ["news"], {"": 5}],
+    ),
     "OUTBOX_LEASE_SECONDS": (SECONDS, NO_SECONDS),
     "OUTBOX_POLL_SECONDS": (SECONDS, NO_SECONDS),
     "OUTBOX_GRACE_SECONDS": (SECONDS, NO_SECONDS),
@@ -232,11 +236,14 @@ def test_a_number_beyond_all_floats():
         ({"": 600, "code": 0}, "OUTBOX_GIVE_UP_AFTER['code'] is 0: it must be"),
         ({"": "soon"}, "OUTBOX_GIVE_UP_AFTER[''] is 'soon': it must be"),
         ({5: 600}, "OUTBOX_GIVE_UP_AFTER has the key 5: it must be a tag"),
+        ({"news": 0}, "OUTBOX_TAG_CONCURRENCY['news'] is 0: it must be a whole"),
+        ({5: 1}, "OUTBOX_TAG_CONCURRENCY has the key 5: it must be a tag"),
     ],
 )
 def test_a_refusal_names_the_tag(given: Any, told: str):
+    name = told.partition(" ")[0].partition("[")[0]
     with pytest.raises(ConfigError) as refused:
-        _key("OUTBOX_GIVE_UP_AFTER").read({"OUTBOX_GIVE_UP_AFTER": given})
+        _key(name).read({name: given})
     assert str(refused.value).startswith(told)
 
 

@@ -9,46 +9,64 @@ from tests.waiting import WAIT_SECONDS
 
 
 def test_a_lane_that_is_full_takes_no_place_from_another():
-    holding = Holding()
-    assert holding.offer("A", "bulk", 2)
-    assert holding.offer("B", "bulk", 2)
-    assert not holding.offer("C", "bulk", 2)
-    assert holding.reserve("bulk", 2) == 0
-    assert holding.reserve("default", 2) == 2
+    holding = Holding({})
+    assert holding.offer("A", "bulk", None, 2)
+    assert holding.offer("B", "bulk", None, 2)
+    assert not holding.offer("C", "bulk", None, 2)
+    assert holding.reserve("bulk", 2).places == 0
+    assert holding.reserve("default", 2).places == 2
 
 
 def test_what_was_reserved_and_not_filled_is_free_again():
-    holding = Holding()
-    assert holding.reserve("default", 5) == 5
+    holding = Holding({})
+    reserved = holding.reserve("default", 5)
+    assert reserved.places == 5
     assert not holding.free("default", 5)
-    holding.fill("default", 5, ["A", "B"])
+    holding.fill(reserved, [("A", None), ("B", "news")])
     assert len(holding) == 2
-    assert holding.reserve("default", 5) == 3
+    assert holding.reserve("default", 5).places == 3
+
+
+def test_a_tag_has_no_more_places_than_it_may_have():
+    """Neither by offers nor by claims, nor by both at once; and on each lane anew."""
+    holding = Holding({"news": 2})
+    assert holding.offer("A", "default", "news", 5)
+    reserved = holding.reserve("default", 3)
+    assert (reserved.places, reserved.room) == (2, {"news": 1})
+    assert not holding.offer("B", "default", "news", 5)
+    assert holding.offer("C", "default", "orders", 5)
+    holding.fill(reserved, [("D", "news"), ("E", "orders")])
+    assert holding.full_tags("default") == {"news"}
+    assert holding.full_tags("bulk") == set()
+    holding.remove("D")
+    holding.remove("E")
+    assert holding.full_tags("default") == set()
+    assert holding.offer("B", "default", "news", 5)
+    assert not holding.offer("F", "default", "news", 5)
 
 
 def test_a_message_that_is_claimed_again_before_its_end_was_noted_stays_held():
     """Or its new lease would look like a stray, and it would be delivered twice."""
-    holding = Holding()
-    assert holding.offer("A", "default", 2)
-    assert holding.reserve("default", 2) == 1
-    holding.fill("default", 1, ["A"])
+    holding = Holding({})
+    assert holding.offer("A", "default", None, 2)
+    holding.fill(holding.reserve("default", 2), [("A", None)])
     holding.remove("A")
     assert "A" in holding
     holding.remove("A")
     assert "A" not in holding
-    assert holding.reserve("default", 2) == 2
+    assert holding.reserve("default", 2).places == 2
 
 
 def test_what_is_not_held_may_be_let_go_of():
-    holding = Holding()
+    holding = Holding({})
     holding.remove("A")
-    assert holding.reserve("default", 1) == 1
+    assert holding.reserve("default", 1).places == 1
 
 
 def test_waiting_ends_with_the_last_of_them():
-    holding = Holding()
+    holding = Holding({})
     for one in ("A", "B", "C"):
-        assert holding.offer(one, "default", 3)
+        assert holding.offer(one, "default", None, 3)
     with ThreadPoolExecutor(1) as alone:
         waiting = alone.submit(holding.wait_until_gone, ["A", "B"], WAIT_SECONDS)
         holding.remove("A")
@@ -58,7 +76,7 @@ def test_waiting_ends_with_the_last_of_them():
 
 
 def test_waiting_ends_with_its_time():
-    holding = Holding()
-    assert holding.offer("A", "default", 1)
+    holding = Holding({})
+    assert holding.offer("A", "default", None, 1)
     assert not holding.wait_until_gone(["A"], 0.01)
     assert holding.wait_until_gone(["B"], 0.01)

@@ -16,6 +16,7 @@ from .message import Message, check_label
 from .mime import compose
 from .outbox.ids import new_id
 from .outbox.records import Claim, NewMessage
+from .outbox.waiting import USUAL
 from .routing import route
 
 PRIORITIES = range(-1_000, 1_001)
@@ -71,6 +72,7 @@ def prepare(
         due_at=due_at,
         give_up_at=due_at + settings.give_up_after.seconds_for(wishes.tag),
         lane=lane,
+        queue=_queue(wishes.tag, settings),
         priority=_priority(wishes.priority),
         key=wishes.key,
         tag=wishes.tag,
@@ -99,6 +101,11 @@ def leased(new: NewMessage, owner: str, suppressed: Collection[str]) -> Claim:
         settled=frozenset({State.SUPPRESSED} if suppressed else ()),
         tag=new.tag,
     )
+
+
+def _queue(tag: str | None, settings: Settings) -> str:
+    """Where it waits: apart, where only so many of its tag may be under way."""
+    return tag if tag and tag in settings.tag_concurrency else USUAL
 
 
 def _due_at(wishes: Wishes, now: float) -> float:

@@ -269,7 +269,7 @@ class Runtime:
         self.start_if_wanted()
         courier = self._courier()
         due = _is_due(new)
-        if courier is not None and due and courier.offer(new.lane, new.id):
+        if courier is not None and due and courier.offer(new):
             return self._keep_leased(new, courier)
         receipt = self.outbox.enqueue([new])[0]
         self._wake()

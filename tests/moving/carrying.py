@@ -56,6 +56,7 @@ def fill(outbox: Outbox) -> dict[str, str]:
         key="order-1",
         tag="orders",
         lane="bulk",
+        queue="orders",
         metadata='{"order":1,"für":"Ada"}',
         subject="Grüße 🐦",
         content=bytes(range(256)) * 10,

@@ -96,6 +96,7 @@ def test_what_arrived_is_delivered_there(
     carry_all(move)
 
     enlist(target)
+    assert target.claim(COURIER, "bulk", 10, room={"orders": 0}) == []
     (waiting,) = target.claim(COURIER, "bulk", 10)
     assert waiting.id == kinds["waiting"]
     assert waiting.content == bytes(range(256)) * 10

@@ -252,3 +252,38 @@ def test_content_is_not_mixed_up(outbox: Outbox, other: Outbox) -> None:
 
     assert len(claims) == 20
     assert all(held.content == content_of(held.id) for held in claims)
+
+
+# ---------------------------------------------------------------- queues of tags
+
+
+def test_of_a_queue_no_more_is_taken_than_there_is_room(outbox: Outbox):
+    """However much of it waits before the others."""
+    now = outbox.clock()
+    news = [put(outbox, queue="news", due_at=now - 90 + one) for one in range(5)]
+    orders = [put(outbox, due_at=now - 50 + one) for one in range(3)]
+    room = {"news": 2}
+    taken = ids_of(outbox.claim(COURIER, "default", 4, room=room))
+    assert taken == [*news[:2], *orders[:2]]
+    assert ids_of(outbox.claim(COURIER, "default", 4, room={"news": 0})) == orders[2:]
+    assert ids_of(outbox.claim(COURIER, "default", 2, news, room)) == news[2:4]
+    assert outbox.claim(COURIER, "default", 2, news, {"news": 0}) == []
+    assert ids_of(outbox.claim(COURIER, "default", 4)) == news[4:]
+
+
+def test_all_queues_together_keep_the_order_of_priorities(outbox: Outbox):
+    low = put(outbox, queue="news", priority=-10)
+    usual = put(outbox)
+    high = put(outbox, queue="code", priority=10)
+    claims = outbox.claim(COURIER, "default", 2, room={"news": 1, "code": 1})
+    assert ids_of(claims) == [high, usual]
+    assert ids_of(outbox.claim(COURIER, "default", 2)) == [low]
+
+
+def test_what_is_next_passes_over_full_queues(outbox: Outbox):
+    now = outbox.clock()
+    put(outbox, queue="news", due_at=now)
+    put(outbox, due_at=now + 50)
+    assert outbox.next_due_at("default") == now
+    assert outbox.next_due_at("default", {"news"}) == now + 50
+    assert outbox.next_due_at("bulk", {"news"}) is None

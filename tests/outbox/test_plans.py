@@ -64,6 +64,7 @@ QUESTIONS: dict[str, Ask] = {
     "counts": lambda outbox: outbox.counts(),
     "glance": lambda outbox: outbox.glance(),
     "one mail": lambda outbox: outbox.get(outbox.search(Search()).messages[0].id),
+    "next of a lane": lambda outbox: outbox.next_due_at("default", {"orders"}),
     "news": lambda outbox: outbox.news(),
 }
 

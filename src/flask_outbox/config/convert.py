@@ -107,6 +107,16 @@ def as_patience(otherwise: Patience) -> Convert:
     return convert
 
 
+def as_tag_counts(name: str, value: Any) -> dict[str, int]:
+    """Tags, each with a whole number from 1 up."""
+    if not isinstance(value, Mapping) or ANY_OTHER in value:
+        raise wrong(name, value, 'a dict of tags and numbers, as in {"newsletter": 2}')
+    count = as_whole(1, 1_000)
+    return {
+        _tag(name, tag): count(f"{name}[{tag!r}]", one) for tag, one in value.items()
+    }
+
+
 def _tag(name: str, tag: Any) -> str:
     if not isinstance(tag, str):
         raise ConfigError(f"{name} has the key {tag!r}: it must be a tag, as a string.")

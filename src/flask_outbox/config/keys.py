@@ -9,6 +9,7 @@ from .convert import (
     as_patience,
     as_seconds,
     as_secret,
+    as_tag_counts,
     as_url_path,
     as_whole,
 )
@@ -54,6 +55,15 @@ KEYS: tuple[Key, ...] = (
         10,
         "Messages that one courier delivers at a time by each transport.",
         as_whole(1, 1_000),
+    ),
+    Key(
+        "OUTBOX_TAG_CONCURRENCY",
+        "dict",
+        {},
+        "How many of these places the messages of a tag may take: "
+        '``{"newsletter": 2}`` leaves the others to the rest of the mail.',
+        as_tag_counts,
+        "none is bounded",
     ),
     Key(
         "OUTBOX_LEASE_SECONDS",

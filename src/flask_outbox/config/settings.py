@@ -40,6 +40,7 @@ class Settings:
     engine: str
     durability: str
     concurrency: int
+    tag_concurrency: Mapping[str, int]
     lease_seconds: float
     poll_seconds: float | None
     grace_seconds: float

@@ -21,7 +21,7 @@ from ..lane import Lane, Lanes
 from ..outbox.hot import Row
 from ..outbox.ids import new_id
 from ..outbox.leases import Record, begun
-from ..outbox.records import Claim
+from ..outbox.records import Claim, NewMessage
 from .crew import Crew
 from .daemon_pool import DaemonPool
 from .duties import Duties
@@ -63,7 +63,7 @@ class Courier:
         self.id = new_id()
         self._crew = crew
         self._outbox = crew.outbox
-        self._holding = Holding()
+        self._holding = Holding(crew.tag_concurrency)
         self._store: DaemonPool | None = None
         self._attempts: set[asyncio.Task[None]] = set()
         self._intake = Intake(self.id, crew, self._holding, self.in_thread, self._start)
@@ -78,18 +78,20 @@ class Courier:
 
     # From any thread
 
-    def offer(self, lane: str, message_id: str) -> bool:
+    def offer(self, new: NewMessage) -> bool:
         """Whether this courier would deliver a new message at once.
 
         If True, the message counts as in hand, and `take` or `withdraw` must follow.
         """
-        own = self.lanes.get(lane)
+        own = self.lanes.get(new.lane)
         return (
             own is not None
             and own.open
             and not own.limits
             and self._duties.lease_holds()
-            and self._holding.offer(message_id, lane, self._intake.places(lane))
+            and self._holding.offer(
+                new.id, new.lane, new.tag, self._intake.places(new.lane)
+            )
         )
 
     def withdraw(self, message_id: str) -> None:

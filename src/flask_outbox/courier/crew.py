@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..attempt import Policy
@@ -21,6 +21,7 @@ class Crew:
     policy: Policy
     engine: str
     concurrency: int
+    tag_concurrency: Mapping[str, int]
     lease_seconds: float
     poll_seconds: float
     listens: bool

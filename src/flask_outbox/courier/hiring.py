@@ -41,6 +41,7 @@ def hire(
         ),
         engine=settings.engine,
         concurrency=settings.concurrency,
+        tag_concurrency=settings.tag_concurrency,
         lease_seconds=settings.lease_seconds,
         poll_seconds=settings.poll_seconds or POLL_SECONDS,
         listens=False,

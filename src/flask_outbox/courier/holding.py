@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+Tag = str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """Places of ``lane`` that are kept for a claim."""
+
+    lane: str
+    places: int
+    room: Mapping[str, int]
+    """How many of them each tag may have whose places are bounded."""
 
 
 class Holding:
@@ -14,54 +27,64 @@ class Holding:
     that whatever is leased to the courier and not held is a stray. It may be held twice
     for a moment: what was given back can be claimed again before the courier hears that
     this was recorded. Each lane has places of its own, so that one that stalls takes
-    none from the others.
+    none from the others; ``bounds`` says how many of them a tag may have.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Mapping[str, int]) -> None:
+        self._bounds = bounds
         self._lock = threading.Lock()
         self._let_go = threading.Condition(self._lock)
-        self._lane_of: dict[str, str] = {}
+        self._place_of: dict[str, tuple[str, Tag]] = {}
         self._times: Counter[str] = Counter()
         self._taken: Counter[str] = Counter()
+        self._taken_by: Counter[tuple[str, Tag]] = Counter()
         self._closed = False
 
-    def offer(self, message_id: str, lane: str, places: int) -> bool:
-        """Hold a new message unless ``places`` are taken or all is closed."""
+    def offer(self, message_id: str, lane: str, tag: Tag, places: int) -> bool:
+        """Hold a new message unless ``places`` are taken, or those of its tag, or all
+        is closed.
+        """
         with self._lock:
-            if self._closed or self._taken[lane] >= places:
+            full = tag in self.full_tags(lane)
+            if self._closed or full or self._taken[lane] >= places:
                 return False
-            self._hold(message_id, lane)
+            self._hold(message_id, lane, tag)
             return True
 
-    def reserve(self, lane: str, places: int) -> int:
+    def reserve(self, lane: str, places: int) -> Reserved:
         """Keep what is free of ``places`` for a claim; `fill` must follow."""
         with self._lock:
             free = max(0, places - self._taken[lane])
-            self._taken[lane] += free
-            return free
+            room = {tag: self._room(lane, tag) for tag in self._bounds if free}
+            reserved = Reserved(lane, free, room)
+            self._count(reserved, 1)
+            return reserved
 
-    def fill(self, lane: str, reserved: int, message_ids: Iterable[str] = ()) -> None:
-        """Hold what was claimed for ``reserved`` places, and free the others."""
+    def fill(self, reserved: Reserved, claimed: Iterable[tuple[str, Tag]] = ()) -> None:
+        """Hold what was claimed for reserved places, ids and tags; free the others."""
         with self._lock:
-            self._taken[lane] -= reserved
-            for one in message_ids:
-                self._hold(one, lane)
+            self._count(reserved, -1)
+            for message_id, tag in claimed:
+                self._hold(message_id, reserved.lane, tag)
 
     def remove(self, message_id: str) -> None:
         """Let go of a message, once for each time that it was held."""
         with self._lock:
-            if message_id in self._lane_of:
-                self._taken[self._lane_of[message_id]] -= 1
+            if message_id in self._place_of:
+                lane, tag = self._place_of[message_id]
+                self._taken[lane] -= 1
+                if tag in self._bounds:
+                    self._taken_by[lane, tag] -= 1
                 self._times[message_id] -= 1
                 if not self._times[message_id]:
-                    del self._lane_of[message_id], self._times[message_id]
+                    del self._place_of[message_id], self._times[message_id]
                     self._let_go.notify_all()
 
     def wait_until_gone(self, ids: Collection[str], timeout_seconds: float) -> bool:
         """Whether none of these messages was held at a moment within the time."""
         with self._let_go:
             return self._let_go.wait_for(
-                lambda: not any(one in self._lane_of for one in ids), timeout_seconds
+                lambda: not any(one in self._place_of for one in ids), timeout_seconds
             )
 
     def close(self) -> None:
@@ -73,13 +96,28 @@ class Holding:
         """Whether one of ``places`` is free."""
         return self._taken[lane] < places
 
-    def _hold(self, message_id: str, lane: str) -> None:
-        self._lane_of[message_id] = lane
+    def full_tags(self, lane: str) -> set[str]:
+        """The tags that have all the places that they may have."""
+        return {tag for tag in self._bounds if not self._room(lane, tag)}
+
+    def _room(self, lane: str, tag: str) -> int:
+        """How many more places a bounded tag may have."""
+        return max(0, self._bounds[tag] - self._taken_by[lane, tag])
+
+    def _count(self, reserved: Reserved, sign: int) -> None:
+        self._taken[reserved.lane] += sign * reserved.places
+        for tag, room in reserved.room.items():
+            self._taken_by[reserved.lane, tag] += sign * room
+
+    def _hold(self, message_id: str, lane: str, tag: Tag) -> None:
+        self._place_of[message_id] = lane, tag
         self._times[message_id] += 1
         self._taken[lane] += 1
+        if tag in self._bounds:
+            self._taken_by[lane, tag] += 1
 
     def __contains__(self, message_id: object) -> bool:
-        return message_id in self._lane_of
+        return message_id in self._place_of
 
     def __len__(self) -> int:
-        return len(self._lane_of)
+        return len(self._place_of)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from ..lane import Lane, Lanes
 from ..outbox.records import Claim
 from .crew import Crew
-from .holding import Holding
+from .holding import Holding, Reserved
 
 
 class Intake:
@@ -62,8 +62,8 @@ class Intake:
     async def take(self) -> None:
         """Take due messages in hand."""
         for name, lane in self._allowed_ways():
-            wanted, claimed = await self._claim(name, lane)
-            if claimed == wanted:
+            reserved, claims = await self._claim(name, lane)
+            if _all_filled(reserved, claims):
                 self._full.add(name)
             else:
                 self._full.discard(name)
@@ -77,8 +77,8 @@ class Intake:
         taken = 0
         for name, lane in self._allowed_ways():
             if not self.is_full(name):
-                _, claimed = await self._claim(name, lane, ids)
-                taken += claimed
+                _, claims = await self._claim(name, lane, ids)
+                taken += len(claims)
         return taken == len(ids)
 
     async def seconds_to_next(self) -> float:
@@ -88,7 +88,10 @@ class Intake:
             for name, lane in self._ways()
             if self._holding.free(name, self.places(name))
         ]
-        due = [await self._due_seconds(name, lane) for name, lane in free]
+        due = [
+            await self._due_seconds(name, lane, self._holding.full_tags(name))
+            for name, lane in free
+        ]
         return min([self._crew.poll_seconds, *due])
 
     async def anything_due(self) -> bool:
@@ -98,42 +101,44 @@ class Intake:
 
     async def _claim(
         self, name: str, lane: Lane, among: Sequence[str] | None = None
-    ) -> tuple[int, int]:
+    ) -> tuple[Reserved, list[Claim]]:
         """Take what is due on the lane ``name`` in hand, to leave by ``lane``.
 
-        Answers how many there was room for, and how many were taken.
+        Answers what there was room for, and what was taken.
         """
         claims: list[Claim] = []
         async with self.claiming:
-            wanted = self._holding.reserve(name, self.places(name))
-            if wanted:
+            reserved = self._holding.reserve(name, self.places(name))
+            if reserved.places:
                 claims = await self._in_thread(
-                    self._claim_and_hold, name, lane, wanted, among
+                    self._claim_and_hold, reserved, lane, among
                 )
         for held in claims:
             self._start(held)
-        return wanted, len(claims)
+        return reserved, claims
 
     def _claim_and_hold(
-        self, name: str, lane: Lane, wanted: int, among: Sequence[str] | None
+        self, reserved: Reserved, lane: Lane, among: Sequence[str] | None
     ) -> list[Claim]:
         """Claim for reserved places: they are filled or free when this is over."""
         claims: list[Claim] = []
         try:
-            claims = self._claim_within_limits(name, lane, wanted, among)
+            claims = self._claim_within_limits(reserved, lane, among)
         finally:
-            self._holding.fill(name, wanted, [held.id for held in claims])
+            self._holding.fill(reserved, [(held.id, held.tag) for held in claims])
+        name = reserved.lane
         if lane.name == name:
             return claims
         return [replace(held, lane=lane.name, instead_of=name) for held in claims]
 
     def _claim_within_limits(
-        self, name: str, lane: Lane, wanted: int, among: Sequence[str] | None
+        self, reserved: Reserved, lane: Lane, among: Sequence[str] | None
     ) -> list[Claim]:
+        name, wanted, room = reserved.lane, reserved.places, reserved.room
         if not lane.limits:
-            return self._outbox.claim(self._id, name, wanted, among)
+            return self._outbox.claim(self._id, name, wanted, among, room)
         claims, lane.allowed_at = self._outbox.claim_within(
-            self._id, name, wanted, lane.name, lane.limits, among
+            self._id, name, wanted, lane.name, lane.limits, among, room
         )
         return claims
 
@@ -148,9 +153,22 @@ class Intake:
             if lane.allowed_at <= self._outbox.clock():
                 yield name, lane
 
-    async def _due_seconds(self, name: str, lane: Lane) -> float:
-        """In how many seconds the next of lane ``name`` may leave by ``lane``."""
-        due_at = await self._in_thread(self._outbox.next_due_at, name)
+    async def _due_seconds(
+        self, name: str, lane: Lane, full: Collection[str] = ()
+    ) -> float:
+        """In how many seconds the next of lane ``name`` may leave by ``lane``.
+
+        What has a tag that is ``full`` waits until we are woken.
+        """
+        due_at = await self._in_thread(self._outbox.next_due_at, name, full)
         if due_at is None:
             return inf
         return max(float(due_at), lane.allowed_at) - self._outbox.clock()
+
+
+def _all_filled(reserved: Reserved, claims: Sequence[Claim]) -> bool:
+    """Whether more may be due than there was room for, of all or of some tag."""
+    taken = Counter(held.tag for held in claims)
+    return len(claims) == reserved.places or any(
+        taken[tag] == room for tag, room in reserved.room.items()
+    )

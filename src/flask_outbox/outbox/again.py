@@ -51,6 +51,7 @@ def send_again(
         due_at=now,
         give_up_at=now + patience.seconds_for(kept.tag),
         lane=by or kept.lane,
+        queue=kept.queue,
         priority=kept.priority,
         tag=kept.tag,
         metadata=kept.metadata,
@@ -69,7 +70,7 @@ def _kept(connection: Connection, message_id: str) -> Row[Any]:
     kept = connection.execute(
         select(
             *message.c["message_id", "return_path", "subject"],
-            *message.c["lane", "priority", "tag"],
+            *message.c["lane", "queue", "priority", "tag"],
             *content.c["body", "envelope", "metadata"],
         )
         .join(content, content.c.message_id == message.c.id)

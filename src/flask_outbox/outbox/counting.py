@@ -16,9 +16,9 @@ from sqlalchemy import (
 
 from ..delivery import State
 from .asking import couriers, lane_records
-from .leases import priorities
 from .schema import PENDING, message
 from .searches import COUNT_LIMIT, Count, Glance, Tab
+from .waiting import priorities, queues
 
 
 def glance(connection: Connection, now: float) -> Glance:
@@ -68,11 +68,13 @@ def _pending(connection: Connection, now: float, *, due: bool) -> dict[str, int]
                 connection,
                 message.c.state == PENDING,
                 message.c.lane == lane,
+                message.c.queue == queue,
                 message.c.priority == priority,
                 time,
                 order=message.c.due_at,
             )
-            for priority in priorities(connection, lane)
+            for queue in queues(connection, lane)
+            for priority in priorities(connection, lane, queue)
         )
         for lane in _lanes(connection)
     }

@@ -126,6 +126,7 @@ def _message_row(new: NewMessage, owner: str | None, state: State) -> Row:
         "due_at": new.due_at,
         "priority": new.priority,
         "lane": new.lane,
+        "queue": new.queue,
         "attempts": 0,
         "crashes": 0,
         "lease_owner": owner,

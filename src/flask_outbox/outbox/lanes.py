@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select, update
@@ -55,6 +55,7 @@ def claim_within(
     limits: tuple[Limit, ...],
     clock: Callable[[], float],
     among: Sequence[str] | None = None,
+    room: Mapping[str, int] | None = None,
 ) -> tuple[list[Claim], float]:
     """Lease what is due on ``waiting_on``, as much as the limits of ``by`` allow.
 
@@ -64,7 +65,7 @@ def claim_within(
     allowance = Allowance(limits, _locked_allowance(connection, by))
     now = clock()
     allowed = allowance.left(wanted, now)
-    claims = leases.claim(connection, owner, waiting_on, allowed, now, among)
+    claims = leases.claim(connection, owner, waiting_on, allowed, now, among, room)
     if claims:
         allowance.take(len(claims), now)
         _set(connection, by, taken=allowance.dump())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +27,8 @@ from .enqueue import add_events, add_notes, as_json, event_row
 from .hot import Hot, Row
 from .keeping_back import keep_back
 from .records import Claim
-from .schema import LEASED, ONE, PENDING, ZERO, content, event, message, recipient
-
-ABOVE_ALL = 32_767
-"""Above every priority: the end of SMALLINT."""
+from .schema import LEASED, ONE, ZERO, content, event, message, recipient
+from .waiting import due_among, due_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +49,17 @@ def claim(
     limit: int,
     now: float,
     among: Sequence[str] | None = None,
+    room: Mapping[str, int] | None = None,
 ) -> list[Claim]:
     """Lease up to ``limit`` due messages of ``lane``: highest priority, then oldest.
 
-    With ``among``, only of those. A claim without recipients is of a message that
-    nobody may get: it is settled.
+    With ``among``, only of those; of a queue in ``room``, no more than it says. A claim
+    without recipients is of a message that nobody may get: it is settled.
     """
     if among is None:
-        ids = _due_ids(connection, lane, limit, now)
+        ids = due_ids(connection, lane, limit, now, room or {})
     else:
-        wanted = {"lane": lane, "among": among, "now": now, "wanted": limit}
-        ids = list(connection.scalars(_DUE_AMONG, wanted))
+        ids = due_among(connection, lane, limit, now, room or {}, among)
     if not ids:
         return []
     _lease.run_many(connection, [{"b_id": one, "b_owner": owner} for one in ids])
@@ -77,75 +75,6 @@ _lease = Hot(
         lease_token=message.c.lease_token + ONE,
     )
 )
-
-_NEXT_PRIORITY = select(func.max(message.c.priority)).where(
-    message.c.state == PENDING,
-    message.c.lane == bindparam("lane"),
-    message.c.priority < bindparam("below"),
-)
-
-_DUE = (
-    select(message.c.id)
-    .where(
-        message.c.state == PENDING,
-        message.c.lane == bindparam("lane"),
-        message.c.priority == bindparam("priority"),
-        message.c.due_at <= bindparam("now"),
-    )
-    .order_by(message.c.due_at)
-    .limit(bindparam("wanted"))
-    .with_for_update(skip_locked=True)
-)
-
-_DUE_AMONG = (
-    select(message.c.id)
-    .where(
-        message.c.id.in_(bindparam("among", expanding=True)),
-        message.c.state == PENDING,
-        message.c.lane == bindparam("lane"),
-        message.c.due_at <= bindparam("now"),
-    )
-    .order_by(message.c.priority.desc(), message.c.due_at)
-    .limit(bindparam("wanted"))
-    .with_for_update(skip_locked=True)
-)
-
-_NEXT_DUE = select(func.min(message.c.due_at)).where(
-    message.c.state == PENDING,
-    message.c.lane == bindparam("lane"),
-    message.c.priority == bindparam("priority"),
-)
-
-
-def priorities(connection: Connection, lane: str) -> Iterator[int]:
-    """The priorities that pending messages have, from the top: one index seek each."""
-    below = ABOVE_ALL
-    while True:
-        found = connection.scalar(_NEXT_PRIORITY, {"lane": lane, "below": below})
-        if found is None:
-            return
-        yield found
-        below = found
-
-
-def _due_ids(connection: Connection, lane: str, limit: int, now: float) -> list[str]:
-    ids: list[str] = []
-    for priority in priorities(connection, lane):
-        wanted = {"lane": lane, "priority": priority, "now": now}
-        ids += connection.scalars(_DUE, {**wanted, "wanted": limit - len(ids)})
-        if len(ids) >= limit:
-            break
-    return ids
-
-
-def next_due_at(connection: Connection, lane: str) -> float | None:
-    """When the next pending message of ``lane`` comes due; None without any."""
-    times = [
-        connection.scalar(_NEXT_DUE, {"lane": lane, "priority": priority})
-        for priority in priorities(connection, lane)
-    ]
-    return min((at for at in times if at is not None), default=None)
-
 
 _CLAIMED = (
     select(

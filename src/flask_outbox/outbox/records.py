@@ -57,6 +57,8 @@ class NewMessage:
     due_at: float
     give_up_at: float
     lane: str = "default"
+    queue: str = ""
+    """Where it waits: `outbox.waiting`."""
     priority: int = 0
     key: str | None = None
     tag: str | None = None

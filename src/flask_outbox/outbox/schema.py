@@ -62,6 +62,7 @@ message = Table(
     Column("due_at", Double, nullable=False),
     Column("priority", SmallInteger, nullable=False),
     Column("lane", String(64), nullable=False),
+    Column("queue", _Key, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("crashes", Integer, nullable=False),
     Column("lease_owner", _Id),
@@ -80,12 +81,16 @@ message = Table(
     sqlite_with_rowid=False,
     **OPTIONS,
 )
-"""One row a message: small, because couriers look here all the time."""
+"""One row a message: small, because couriers look here all the time.
+
+``queue`` is the tag where its concurrency is bounded, and "" otherwise (`waiting`).
+"""
 
 Index(
     "outbox_message_due",
     message.c.state,
     message.c.lane,
+    message.c.queue,
     message.c.priority,
     message.c.due_at,
     sqlite_where=message.c.state == PENDING,

@@ -27,6 +27,7 @@ from . import (
     pruning,
     rescue,
     suppressions,
+    waiting,
 )
 from . import pulse as pulses
 from .hot import Row
@@ -73,16 +74,21 @@ class Outbox(Questions):
     # Delivering
 
     def claim(
-        self, owner: str, lane: str, limit: int, among: Sequence[str] | None = None
+        self,
+        owner: str,
+        lane: str,
+        limit: int,
+        among: Sequence[str] | None = None,
+        room: Mapping[str, int] | None = None,
     ) -> list[Claim]:
         """Lease up to ``limit`` due messages of ``lane`` to the courier ``owner``.
 
-        With ``among``, only of those. A claim without recipients is of a message that
-        nobody may get: it is settled.
+        With ``among``, only of those; of a queue in ``room``, no more than it says. A
+        claim without recipients is of a message that nobody may get: it is settled.
         """
         now = self.clock()
         return self._write(
-            lambda conn: leases.claim(conn, owner, lane, limit, now, among)
+            lambda conn: leases.claim(conn, owner, lane, limit, now, among, room)
         )
 
     def claim_within(
@@ -93,6 +99,7 @@ class Outbox(Questions):
         by: str,
         limits: tuple[Limit, ...],
         among: Sequence[str] | None = None,
+        room: Mapping[str, int] | None = None,
     ) -> tuple[list[Claim], float]:
         """Lease what is due on one lane, as much as the ``limits`` of ``by`` allow.
 
@@ -110,6 +117,7 @@ class Outbox(Questions):
                 limits=limits,
                 clock=self.clock,
                 among=among,
+                room=room,
             )
 
         return self._write(work)
@@ -131,10 +139,13 @@ class Outbox(Questions):
         """
         return self._write(lambda conn: leases.record(conn, records, notes, begun))
 
-    def next_due_at(self, lane: str) -> float | None:
-        """When the next pending message of ``lane`` comes due; None without any."""
+    def next_due_at(self, lane: str, full: Collection[str] = ()) -> float | None:
+        """When the next pending message of ``lane`` comes due; None without any.
+
+        Those in ``full`` queues are passed over.
+        """
         with self.database.reading() as connection:
-            return leases.next_due_at(connection, lane)
+            return waiting.next_due_at(connection, lane, full)
 
     def anything_due(self, lanes: Collection[str] | None = None) -> bool:
         """Whether any message, or one on these lanes, is due or being delivered."""

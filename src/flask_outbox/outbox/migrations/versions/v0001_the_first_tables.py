@@ -62,6 +62,7 @@ def upgrade() -> None:
         sa.Column("due_at", sa.Double(), nullable=False),
         sa.Column("priority", sa.SmallInteger(), nullable=False),
         sa.Column("lane", sa.String(length=64), nullable=False),
+        sa.Column("queue", sa.String(length=255), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("crashes", sa.Integer(), nullable=False),
         sa.Column("lease_owner", sa.String(length=26), nullable=True),
@@ -84,7 +85,7 @@ def upgrade() -> None:
     op.create_index(
         "outbox_message_due",
         "outbox_message",
-        ["state", "lane", "priority", "due_at"],
+        ["state", "lane", "queue", "priority", "due_at"],
         unique=False,
         sqlite_where=sa.text("state = 'pending'"),
     )
