@@ -35,6 +35,7 @@ FLOORS = {
     "config": 1,
     "uwsgi_threads": 1,
     "checks": 2,
+    "guard": 2,
     "previews": 2,
     "mime": 2,
     "dkim": 2,

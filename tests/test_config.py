@@ -154,6 +154,14 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "OUTBOX_UNKNOWN_WAIT_SECONDS": (SECONDS, NO_SECONDS),
     "OUTBOX_KEEP_BODIES": (SECONDS, NO_SECONDS),
     "OUTBOX_KEEP_ROWS": (SECONDS, NO_SECONDS),
+    "OUTBOX_ONLY_TO": (
+        [
+            (["a@b.example", " @c.example "], ("a@b.example", "@c.example")),
+            ("a@b.example, @c.example", ("a@b.example", "@c.example")),
+        ],
+        ["", [], "a@b.example,", [""], [5], 5, {"a@b.example": 1}],
+    ),
+    "OUTBOX_REDIRECT_TO": (TEXT, NO_TEXT),
     "OUTBOX_DASHBOARD": (
         [("local", "local"), (bool, bool)],
         [True, False, 1, "", "Local", "everyone", ["local"]],

@@ -12,8 +12,10 @@ from .attempt import signed
 from .config import SmtpSettings
 from .delivery import Envelope, Outcome, Progress, RecipientReport, Reply, Report
 from .dkim import Signer
+from .guard import Guard
 from .mime import Composed
 from .offhub import greenlets, off_hub
+from .transports.base import Transport
 from .transports.choice import transport_for
 
 
@@ -22,8 +24,12 @@ def deliver_now(
     smtp: SmtpSettings | None,
     signer: Signer | None,
     barred: Mapping[str, Reply],
+    guard: Guard,
 ) -> Report:
-    """Deliver to all but the ``barred``, whom the report calls suppressed."""
+    """Deliver to all but the ``barred``, whom the report calls suppressed.
+
+    What leaves goes where ``guard`` lets it go.
+    """
     envelope = composed.envelope
     left = tuple(one for one in envelope.recipients if one not in barred)
     reports = {
@@ -32,7 +38,9 @@ def deliver_now(
     }
     if left:
         envelope = replace(envelope, recipients=left)
-        report = _run(_deliver(smtp, signer, envelope, composed.content))
+        report = _run(
+            _deliver(transport_for(smtp, guard), signer, envelope, composed.content)
+        )
         reports |= report.recipients
     return Report(reports)
 
@@ -48,14 +56,13 @@ def refusals(report: Report) -> str:
 
 
 async def _deliver(
-    smtp: SmtpSettings | None,
+    transport: Transport,
     signer: Signer | None,
     envelope: Envelope,
     content: bytes,
 ) -> Report:
     progress = Progress()
     content = await signed(content, signer, progress)
-    transport = transport_for(smtp)
     try:
         return await transport.deliver(envelope, content, progress)
     finally:

@@ -68,6 +68,12 @@ def say_where_mail_stays(url: str, dashboard: str | None, *, testing: bool) -> N
     )
 
 
+def say_that_the_guard_is_on(guard: str, *, testing: bool) -> None:
+    """Say whom this app does not mail, so that nobody waits for mail."""
+    level = logging.INFO if testing else logging.WARNING
+    log.log(level, "The guard of this app's mail is on. %s", guard)
+
+
 def _replies(replies: Mapping[str, str]) -> str:
     return "; ".join(f"{address}: {reply}" for address, reply in replies.items())
 

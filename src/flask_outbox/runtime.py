@@ -18,6 +18,7 @@ from .direct import deliver_now, refusals
 from .dkim import Signer
 from .errors import DeliveryError, MessageStopped
 from .forking import tell_of_forks
+from .guard import Guard
 from .handover import Wishes, leased, prepare
 from .interceptors import Interceptors, Passed
 from .message import Message
@@ -56,7 +57,10 @@ class Runtime:
         make_relay: Callable[[Runtime], Relay | None] | None = None,
     ) -> None:
         self.settings = settings
-        self.outbox = Outbox(Database(settings.url, settings.durability))
+        self.outbox = Outbox(
+            Database(settings.url, settings.durability),
+            guard=Guard.read(settings.only_to, settings.redirect_to),
+        )
         self._signer = Signer(settings.dkim_keys) if settings.dkim_keys else None
         self.crew = hire(settings, self.outbox, self._signer, sender)
         self._sender = sender
@@ -108,7 +112,7 @@ class Runtime:
         recipients = composed.envelope.recipients
         barred = self.outbox.barred(recipients, None)
         smtp = self.settings.transports[name].smtp
-        report = deliver_now(composed, smtp, self._signer, barred)
+        report = deliver_now(composed, smtp, self._signer, barred, self.outbox.guard)
         if len(barred) < len(recipients):
             self._tell(events.email_dispatched, message=message)
         content = composed.content
@@ -280,7 +284,7 @@ class Runtime:
     def _join(self, new: NewMessage, session: Any) -> Receipt:
         """Enqueue inside the app's transaction; couriers look when it commits."""
         self.start_if_wanted()
-        joined = Joined(self.outbox.database, session)
+        joined = Joined(self.outbox.database, session, self.outbox.guard)
         receipt = joined.enqueue(new)
         if not receipt.duplicate and not receipt.stopped:
             joined.on_commit(lambda over: self._committing(new, over))

@@ -40,6 +40,20 @@ def test_the_app_itself_may_be_what_has_to_be_started(make_shop: MakeShop) -> No
     assert "start the app or 'flask outbox worker'." in said
 
 
+def test_a_guard_that_is_on_is_shown(make_shop: MakeShop) -> None:
+    assert make_shop().document("status")["guard"] is None
+    guarded = make_shop(
+        OUTBOX_ONLY_TO="@example.com", OUTBOX_REDIRECT_TO="qa@example.net"
+    )
+    assert (
+        "Guard    All mail but that to @example.com goes to qa@example.net instead"
+    ) in guarded.run("status").stdout
+    assert guarded.document("status")["guard"] == {
+        "only_to": ["@example.com"],
+        "redirect_to": "qa@example.net",
+    }
+
+
 def test_mail_that_is_not_due_yet_is_no_problem(shop: Shop) -> None:
     shop.send(delay=3_600)
     assert "pending  1" in shop.run("status").stdout

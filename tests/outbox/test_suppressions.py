@@ -342,7 +342,7 @@ def test_a_retry_while_it_holds_is_refused(outbox: Outbox) -> None:
 
     assert str(refused.value) == (
         f"Message {message_id} cannot be retried: nobody who has not got it may be "
-        f"mailed ({ADA}: {WHY}). 'flask outbox unsuppress' ends that."
+        f"mailed ({ADA}: {WHY}). 'flask outbox unsuppress' ends a suppression."
     )
     assert outbox.get(message_id) == before
 

@@ -45,7 +45,11 @@ def status(context: click.Context, as_json: bool) -> None:
     now = datetime.fromtimestamp(runtime.outbox.clock(), UTC)
     problems = list(_problems(found, runtime.settings, now))
     if as_json:
-        place = {"outbox": runtime.outbox.database.shown}
+        guard = runtime.outbox.guard
+        place = {
+            "outbox": runtime.outbox.database.shown,
+            "guard": asdict(guard) if guard else None,
+        }
         health = {"healthy": not problems, "problems": problems}
         lanes = [asdict(one) for one in standings(runtime.settings, found.lanes)]
         print_document({**place, **health, **asdict(found), "lanes": lanes})
@@ -93,10 +97,12 @@ def _header(runtime: Runtime, found: Status, now: datetime) -> str:
     due = counted(found.due, "message")
     if found.oldest_due_at is not None:
         due += f", the oldest for {_since(found.oldest_due_at, now)}"
+    guard = runtime.outbox.guard
     return fields(
         [
             ("Outbox", runtime.outbox.database.shown),
             ("Engine", runtime.settings.engine),
+            *([("Guard", str(guard))] if guard else []),
             ("Due now", due),
         ]
     )

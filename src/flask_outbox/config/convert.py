@@ -183,6 +183,16 @@ def as_sender(name: str, value: Any) -> str | tuple[str, str]:
     raise wrong(name, value, "an address, or a pair of a name and an address")
 
 
+def as_list(name: str, value: Any) -> tuple[str, ...]:
+    """Some strings, from a list or from a string with commas between them."""
+    some = value.split(",") if isinstance(value, str) else value
+    if isinstance(some, list | tuple | set | frozenset):
+        found = tuple(one.strip() if isinstance(one, str) else "" for one in some)
+        if found and all(found):
+            return found
+    raise wrong(name, value, "a list of strings, or a string with commas, not empty")
+
+
 def as_rate(name: str, value: Any) -> tuple[Limit, ...]:
     """Limits, from ``"10/s, 5000/h"``."""
     try:

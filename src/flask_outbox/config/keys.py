@@ -5,11 +5,13 @@ from __future__ import annotations
 from ..patience import Patience
 from .convert import (
     as_choice,
+    as_list,
     as_onlookers,
     as_patience,
     as_seconds,
     as_secret,
     as_tag_counts,
+    as_text,
     as_url_path,
     as_whole,
 )
@@ -149,6 +151,25 @@ KEYS: tuple[Key, ...] = (
         "How long a finished message's record and story are kept.",
         as_seconds,
         "90 days",
+    ),
+    Key(
+        "OUTBOX_ONLY_TO",
+        "str or list of str",
+        None,
+        "The addresses, and the domains as in ``@example.com``, that may be mailed: a "
+        "list, or a string with commas. Who else a message is for is suppressed. For "
+        "whatever is not production; see :doc:`staging`.",
+        as_list,
+        "everyone",
+    ),
+    Key(
+        "OUTBOX_REDIRECT_TO",
+        "str",
+        None,
+        "The address that all mail goes to instead, but for those in "
+        "``OUTBOX_ONLY_TO``. For whatever is not production; see :doc:`staging`.",
+        as_text,
+        "nobody: mail goes to whom it is for",
     ),
     Key(
         "OUTBOX_DASHBOARD",

@@ -52,6 +52,8 @@ class Settings:
     unknown_wait_seconds: float
     keep_bodies: float
     keep_rows: float
+    only_to: tuple[str, ...] | None
+    redirect_to: str | None
     dashboard: str | Callable[[], bool] | None
     dashboard_path: str
 

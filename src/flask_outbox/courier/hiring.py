@@ -8,6 +8,7 @@ from functools import partial
 from ..attempt import Policy
 from ..config import Settings
 from ..dkim import Signer
+from ..guard import Guard
 from ..lane import Lane, Lanes
 from ..outbox.doorbell import has_doorbell
 from ..outbox.store import Outbox
@@ -32,7 +33,7 @@ def hire(
     resends = settings.on_unknown == "resend"
     return Crew(
         outbox=outbox,
-        make_lanes=partial(_make_lanes, settings),
+        make_lanes=partial(_make_lanes, settings, outbox.guard),
         policy=Policy(
             settings.backoff_base_seconds,
             settings.backoff_cap_seconds,
@@ -67,10 +68,10 @@ def for_workers(crew: Crew, settings: Settings) -> Crew:
     )
 
 
-def _make_lanes(settings: Settings) -> Lanes:
+def _make_lanes(settings: Settings, guard: Guard) -> Lanes:
     cap = settings.lane_pause_cap_seconds
     lanes = [
-        Lane(name, transport_for(one.smtp), cap, one.limits)
+        Lane(name, transport_for(one.smtp, guard), cap, one.limits)
         for name, one in settings.transports.items()
     ]
     return Lanes(lanes, settings.failover)

@@ -10,9 +10,11 @@ from typing import Any
 from flask import request, url_for
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ..guard import Guard
 from ..outbox.searches import Count
 from ..words import clock, counted, duration
 from . import forms
+from .blueprint import runtime
 from .said import WIDTHS
 from .sections import sections
 
@@ -47,6 +49,10 @@ def _as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2)
 
 
+def _guard() -> Guard:
+    return runtime().outbox.guard
+
+
 _TEMPLATES.globals.update(
     request=request,
     url_for=url_for,
@@ -54,6 +60,7 @@ _TEMPLATES.globals.update(
     csrf_token=forms.token,
     at_most=Count.of,
     counted=counted,
+    guard=_guard,
     sections=sections,
     widths=WIDTHS,
 )

@@ -18,6 +18,7 @@ from .. import logs
 from ..config import Settings
 from ..dkim import Signer
 from ..errors import ConfigError
+from ..guard import Guard
 from ..interceptors import Interceptors
 from ..origin import origin, tell_of_the_response
 from ..outbox.dialects import check_url
@@ -49,6 +50,7 @@ class Installed:
         self.settings = settings = self._settings(app.instance_path)
         """As they are at `init_app`; those of the runtime are read when it is made."""
         check_url(settings.url)
+        Guard.read(settings.only_to, settings.redirect_to)
         Signer(settings.dkim_keys)
         if settings.engine == "thread":
             refuse_without_threads()
@@ -85,13 +87,16 @@ class Installed:
             )
         if settings.debug:
             logs.show_dialogues()
-        return Runtime(
+        runtime = Runtime(
             settings,
             self._app,
             idle=self._app.testing,
             interceptors=self._interceptors,
             make_relay=self._relay_maker(settings.engine),
         )
+        if guard := runtime.outbox.guard:
+            logs.say_that_the_guard_is_on(str(guard), testing=self._app.testing)
+        return runtime
 
     def _relay_maker(self, engine: str) -> Callable[[Runtime], Relay] | None:
         if engine == "celery":

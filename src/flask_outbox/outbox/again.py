@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.engine import Row
 
 from ..errors import TransitionRefused
+from ..guard import Guard
 from ..mime import renewed
 from ..patience import Patience
 from .doorbell import MAIL, ring
@@ -26,6 +27,7 @@ def send_again(
     now: float,
     patience: Patience,
     origin: Mapping[str, Any] | None,
+    guard: Guard,
     by: str | None = None,
     to: Sequence[str] | None = None,
 ) -> Receipt:
@@ -33,11 +35,7 @@ def send_again(
 
     With ``by`` it leaves by that lane, with ``to`` it goes to these addresses.
     """
-    state = locked(connection, message_id)
-    if not state.final:
-        raise TransitionRefused(
-            f"Message {message_id} is {state}: only what is done can be sent again."
-        )
+    _refuse_unless_done(connection, message_id)
     kept = _kept(connection, message_id)
     unique = new_id()
     message_id_header = f"<{unique}@{kept.message_id.strip('<>').rpartition('@')[2]}>"
@@ -58,12 +56,20 @@ def send_again(
         origin=origin,
         again_of=message_id,
     )
-    (receipt,) = enqueue(connection, [new], None)
+    (receipt,) = enqueue(connection, [new], None, guard)
     detail = {"again_as": receipt.id, **({"by": by} if by else {})}
     told = event_row(message_id, now, "sent_again", **detail)
     add_events.run(connection, told)
     ring(connection, MAIL)
     return receipt
+
+
+def _refuse_unless_done(connection: Connection, message_id: str) -> None:
+    state = locked(connection, message_id)
+    if not state.final:
+        raise TransitionRefused(
+            f"Message {message_id} is {state}: only what is done can be sent again."
+        )
 
 
 def _kept(connection: Connection, message_id: str) -> Row[Any]:

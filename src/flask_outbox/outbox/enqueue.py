@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 
 from ..delivery import Envelope, Reply, State
+from ..guard import Guard
 from . import suppressions
 from .hot import Hot, Row
 from .records import NewMessage, Receipt
@@ -66,20 +67,25 @@ def event_row(message_id: str, at: float, kind: str, **detail: Any) -> Row:
 
 
 def enqueue(
-    connection: Connection, messages: Iterable[NewMessage], owner: str | None
+    connection: Connection,
+    messages: Iterable[NewMessage],
+    owner: str | None,
+    guard: Guard,
 ) -> list[Receipt]:
     """Add ``messages``, leased to the courier ``owner`` where there is one."""
-    return [_enqueue_one(connection, new, owner) for new in messages]
+    return [_enqueue_one(connection, new, owner, guard) for new in messages]
 
 
-def _enqueue_one(connection: Connection, new: NewMessage, owner: str | None) -> Receipt:
+def _enqueue_one(
+    connection: Connection, new: NewMessage, owner: str | None, guard: Guard
+) -> Receipt:
     if new.key is not None:
         present = with_key(connection, new.key)
         if present:
             return present
     recipients = new.envelope.recipients
     barred = suppressions.barred(
-        suppressions.find(connection, recipients), recipients, new.tag
+        suppressions.find(connection, recipients), recipients, new.tag, guard
     )
     state = _first_state(new, owner, nobody=len(barred) == len(recipients))
     owner = owner if state is State.LEASED else None

@@ -12,6 +12,7 @@ from sqlalchemy.engine.base import Transaction
 from sqlalchemy.orm import Session, scoped_session
 
 from ..errors import ConfigError, OutboxUnavailable
+from ..guard import Guard
 from .commits import Call, on_commit
 from .database import Database
 from .enqueue import enqueue, with_key
@@ -34,8 +35,9 @@ class Joined:
     `OutboxUnavailable` for one that cannot be used at this moment.
     """
 
-    def __init__(self, database: Database, given: Any) -> None:
+    def __init__(self, database: Database, given: Any, guard: Guard) -> None:
         self._database = database
+        self._guard = guard
         self._connection = _connection(given)
         self._driver: Any = self._connection.connection.dbapi_connection
         with self._errors():
@@ -49,7 +51,7 @@ class Joined:
         with self._errors():
             try:
                 with self._whole():
-                    return enqueue(self._connection, [new], None)[0]
+                    return enqueue(self._connection, [new], None, self._guard)[0]
             except self._connection.dialect.loaded_dbapi.IntegrityError:
                 present = self._present(new)
                 if present is None:

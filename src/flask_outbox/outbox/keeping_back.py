@@ -8,6 +8,7 @@ from dataclasses import replace
 from sqlalchemy import Connection, bindparam, null, update
 
 from ..delivery import Reply, State, state_of
+from ..guard import Guard
 from . import suppressions
 from .answers import answer, answer_row
 from .enqueue import add_events, suppressed_row
@@ -18,7 +19,7 @@ from .suppressions import Found
 
 
 def keep_back(
-    connection: Connection, claims: Sequence[Claim], now: float
+    connection: Connection, claims: Sequence[Claim], now: float, guard: Guard
 ) -> list[Claim]:
     """The claims without the recipients who must not be mailed at this moment.
 
@@ -27,12 +28,14 @@ def keep_back(
     """
     everyone = (one for held in claims for one in held.envelope.recipients)
     found = suppressions.find(connection, everyone)
-    return [_keep_back(connection, held, found, now) for held in claims]
+    return [_keep_back(connection, held, found, now, guard) for held in claims]
 
 
-def _keep_back(connection: Connection, held: Claim, found: Found, now: float) -> Claim:
+def _keep_back(
+    connection: Connection, held: Claim, found: Found, now: float, guard: Guard
+) -> Claim:
     recipients = held.envelope.recipients
-    barred = suppressions.barred(found, recipients, held.tag)
+    barred = suppressions.barred(found, recipients, held.tag, guard)
     if not barred:
         return held
     left = tuple(one for one in recipients if one not in barred)

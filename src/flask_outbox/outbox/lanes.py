@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
+from ..guard import Guard
 from ..rate import Allowance, Limit
 from . import doorbell, leases
 from .records import Claim
@@ -54,6 +55,7 @@ def claim_within(
     by: str,
     limits: tuple[Limit, ...],
     clock: Callable[[], float],
+    guard: Guard,
     among: Sequence[str] | None = None,
     room: Mapping[str, int] | None = None,
 ) -> tuple[list[Claim], float]:
@@ -65,7 +67,9 @@ def claim_within(
     allowance = Allowance(limits, _locked_allowance(connection, by))
     now = clock()
     allowed = allowance.left(wanted, now)
-    claims = leases.claim(connection, owner, waiting_on, allowed, now, among, room)
+    claims = leases.claim(
+        connection, owner, waiting_on, allowed, now, guard, among, room
+    )
     if claims:
         allowance.take(len(claims), now)
         _set(connection, by, taken=allowance.dump())

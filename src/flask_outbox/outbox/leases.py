@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Row as ResultRow
 
 from ..delivery import Envelope, State, Verdict
+from ..guard import Guard
 from .answers import answer, answer_row
 from .enqueue import add_events, add_notes, as_json, event_row
 from .hot import Hot, Row
@@ -48,6 +49,7 @@ def claim(
     lane: str,
     limit: int,
     now: float,
+    guard: Guard,
     among: Sequence[str] | None = None,
     room: Mapping[str, int] | None = None,
 ) -> list[Claim]:
@@ -63,7 +65,7 @@ def claim(
     if not ids:
         return []
     _lease.run_many(connection, [{"b_id": one, "b_owner": owner} for one in ids])
-    return keep_back(connection, _claims(connection, ids), now)
+    return keep_back(connection, _claims(connection, ids), now, guard)
 
 
 _lease = Hot(

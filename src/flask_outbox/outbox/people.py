@@ -8,6 +8,7 @@ from sqlalchemy import Connection, select, update
 
 from ..delivery import State
 from ..errors import MessageNotFound, TransitionRefused
+from ..guard import Guard
 from ..patience import Patience
 from . import suppressions
 from .doorbell import MAIL, ring
@@ -37,7 +38,11 @@ def cancel(connection: Connection, message_id: str, now: float) -> None:
 
 
 def retry(
-    connection: Connection, message_id: str, now: float, patience: Patience
+    connection: Connection,
+    message_id: str,
+    now: float,
+    patience: Patience,
+    guard: Guard,
 ) -> None:
     """Make a message due now, for everyone who has not got it.
 
@@ -55,7 +60,7 @@ def retry(
             f"Message {message_id} cannot be retried: its content was pruned "
             "(OUTBOX_KEEP_BODIES)."
         )
-    _try_again(connection, message_id, now, RETRIED, patience)
+    _try_again(connection, message_id, now, RETRIED, patience, guard)
     add_events.run(connection, event_row(message_id, now, "retried"))
     ring(connection, MAIL)
 
@@ -66,10 +71,11 @@ def _try_again(
     now: float,
     states: Collection[State],
     patience: Patience,
+    guard: Guard,
 ) -> None:
     """Reopen the message, unless nobody of those in ``states`` may be mailed."""
     tag = connection.scalar(select(message.c.tag).where(message.c.id == message_id))
-    _refuse_if_barred(connection, message_id, tag)
+    _refuse_if_barred(connection, message_id, tag, guard)
     give_up_at = now + patience.seconds_for(tag)
     reopen(connection, message_id, now, states, crashes=0, give_up_at=give_up_at)
 
@@ -90,11 +96,15 @@ def _sent(connection: Connection, message_id: str) -> TransitionRefused:
 
 
 def release(
-    connection: Connection, message_id: str, now: float, patience: Patience
+    connection: Connection,
+    message_id: str,
+    now: float,
+    patience: Patience,
+    guard: Guard,
 ) -> None:
     """Make a message on hold as unknown due now, for those who may not have got it."""
     _refuse_unless_unknown(connection, message_id)
-    _try_again(connection, message_id, now, {State.UNKNOWN}, patience)
+    _try_again(connection, message_id, now, {State.UNKNOWN}, patience, guard)
     add_events.run(connection, event_row(message_id, now, "let_go"))
     ring(connection, MAIL)
 
@@ -115,7 +125,9 @@ def _refuse_unless_unknown(connection: Connection, message_id: str) -> None:
         )
 
 
-def _refuse_if_barred(connection: Connection, message_id: str, tag: str | None) -> None:
+def _refuse_if_barred(
+    connection: Connection, message_id: str, tag: str | None, guard: Guard
+) -> None:
     """Raise where nobody who has not got the message may be mailed."""
     waiting = connection.scalars(
         select(recipient.c.address)
@@ -126,12 +138,13 @@ def _refuse_if_barred(connection: Connection, message_id: str, tag: str | None) 
         .order_by(recipient.c.position)
     ).all()
     found = suppressions.find(connection, waiting)
-    barred = suppressions.barred(found, waiting, tag)
+    barred = suppressions.barred(found, waiting, tag, guard)
     if waiting and len(barred) == len(waiting):
         address, reply = next(iter(barred.items()))
         raise TransitionRefused(
             f"Message {message_id} cannot be retried: nobody who has not got it may be "
-            f"mailed ({address}: {reply}). 'flask outbox unsuppress' ends that."
+            f"mailed ({address}: {reply}). 'flask outbox unsuppress' ends a "
+            "suppression."
         )
 
 

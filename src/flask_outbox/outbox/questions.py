@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from ..delivery import State
+from ..guard import OFF, Guard
 from . import asking, counting, news, people, searching
 from . import pulse as pulses
 from .database import Database
@@ -18,9 +19,13 @@ class Questions:
     """What people and pages ask of an outbox, in one database, at its own time."""
 
     def __init__(
-        self, database: Database, clock: Callable[[], float] | None = None
+        self,
+        database: Database,
+        clock: Callable[[], float] | None = None,
+        guard: Guard = OFF,
     ) -> None:
         self.database = database
+        self.guard = guard
         self.clock = clock or database.now
 
     def get(self, message_id: str) -> MessageRecord:

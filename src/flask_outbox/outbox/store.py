@@ -49,7 +49,8 @@ T = TypeVar("T")
 class Outbox(Questions):
     """The durable store of messages. Safe to share between threads.
 
-    ``clock`` answers the epoch in seconds, by default the database's.
+    ``clock`` answers the epoch in seconds, by default the database's. Whom ``guard``
+    bars is suppressed, as if on the list of those who must not be mailed.
     """
 
     def _write(self, work: Callable[[Connection], T]) -> T:
@@ -67,7 +68,7 @@ class Outbox(Questions):
         """
 
         def work(connection: Connection) -> list[Receipt]:
-            return enqueue.enqueue(connection, messages, owner)
+            return enqueue.enqueue(connection, messages, owner, self.guard)
 
         return self._write(work)
 
@@ -88,7 +89,9 @@ class Outbox(Questions):
         """
         now = self.clock()
         return self._write(
-            lambda conn: leases.claim(conn, owner, lane, limit, now, among, room)
+            lambda conn: leases.claim(
+                conn, owner, lane, limit, now, self.guard, among, room
+            )
         )
 
     def claim_within(
@@ -116,6 +119,7 @@ class Outbox(Questions):
                 by=by,
                 limits=limits,
                 clock=self.clock,
+                guard=self.guard,
                 among=among,
                 room=room,
             )
@@ -256,7 +260,9 @@ class Outbox(Questions):
     def retry(self, message_id: str, patience: Patience) -> None:
         """Make a message due now, for everyone who has not got it."""
         now = self.clock()
-        self._write(lambda conn: people.retry(conn, message_id, now, patience))
+        self._write(
+            lambda conn: people.retry(conn, message_id, now, patience, self.guard)
+        )
 
     def release(self, message_id: str, patience: Patience) -> None:
         """Make an *unknown* message due now, for those who may not have got it.
@@ -264,7 +270,9 @@ class Outbox(Questions):
         Raises `TransitionRefused` for any other, and `MessageNotFound`.
         """
         now = self.clock()
-        self._write(lambda conn: people.release(conn, message_id, now, patience))
+        self._write(
+            lambda conn: people.release(conn, message_id, now, patience, self.guard)
+        )
 
     def drop(self, message_id: str) -> None:
         """Have done with an *unknown* message, which becomes *cancelled*.
@@ -293,7 +301,7 @@ class Outbox(Questions):
         now = self.clock()
         return self._write(
             lambda conn: again.send_again(
-                conn, message_id, now, patience, origin, by, to
+                conn, message_id, now, patience, origin, self.guard, by, to
             )
         )
 
@@ -332,7 +340,7 @@ class Outbox(Questions):
         """Who of ``addresses`` must not get a message with ``tag``, and why."""
         with self.database.reading() as connection:
             found = suppressions.find(connection, addresses)
-        return suppressions.barred(found, addresses, tag)
+        return suppressions.barred(found, addresses, tag, self.guard)
 
     # Keeping house
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, String, bindparam, delete, or_, select
 
 from ..delivery import Reply, storable
 from ..errors import MessageError
+from ..guard import Guard
 from ..message import Address, AddressLike, check_label, comparable
 from .asking import moment
 from .hot import Hot
@@ -91,17 +92,21 @@ def _record(
 
 
 def barred(
-    found: Found, recipients: Iterable[str], tag: str | None
+    found: Found, recipients: Collection[str], tag: str | None, guard: Guard
 ) -> dict[str, Reply]:
-    """Who of ``recipients`` must not get a message with ``tag``, and why."""
-    if not found:
-        return {}
-    return {
-        address: _why(one)
-        for address in recipients
-        for one in reversed(found.get(comparable(address), ()))
-        if one.list in (EVERYTHING, tag)
-    }
+    """Who of ``recipients`` must not get a message with ``tag``, and why.
+
+    Whatever is on no list, ``guard`` may bar.
+    """
+    barred = guard.barred(recipients)
+    if found:
+        barred |= {
+            address: _why(one)
+            for address in recipients
+            for one in reversed(found.get(comparable(address), ()))
+            if one.list in (EVERYTHING, tag)
+        }
+    return barred
 
 
 def _why(one: Suppression) -> Reply:
