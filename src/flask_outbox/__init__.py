@@ -3,6 +3,7 @@
 from .delivery import Outcome, Reply, Report, State
 from .errors import (
     AddressError,
+    AppUnknown,
     AttachmentError,
     ConfigError,
     DeliveryError,
@@ -32,6 +33,7 @@ from .story import Event
 __all__ = [
     "Address",
     "AddressError",
+    "AppUnknown",
     "Attachment",
     "AttachmentError",
     "ConfigError",

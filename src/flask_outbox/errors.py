@@ -4,6 +4,7 @@
 
     OutboxError
     ├── ConfigError              a setting is missing, unknown or impossible
+    │   └── AppUnknown           nobody can tell whose mail it is
     ├── MessageError             a message that could never be sent; names the field
     │   ├── AddressError         … because of an address
     │   ├── HeaderError          … because of a header's name or value
@@ -37,6 +38,13 @@ class OutboxError(Exception):
 
 class ConfigError(OutboxError):
     """A setting is missing, unknown or impossible; the text says what to set."""
+
+
+class AppUnknown(ConfigError, RuntimeError):
+    """Nobody can tell whose mail it is: no app is at work, or one without an outbox.
+
+    Also a ``RuntimeError``, as Flask's own error outside an application context is.
+    """
 
 
 class MessageError(OutboxError, ValueError):

@@ -12,7 +12,7 @@ from typing import Any
 from .config import Settings
 from .delivery import State
 from .errors import MessageError
-from .message import Message, check_label
+from .message import AddressLike, Message, check_label
 from .mime import compose
 from .outbox.ids import new_id
 from .outbox.records import Claim, NewMessage
@@ -37,6 +37,7 @@ class Wishes:
     tag: str | None = None
     metadata: Any = None
     transport: str | None = None
+    return_path: AddressLike | None = None
 
 
 def prepare(
@@ -61,6 +62,7 @@ def prepare(
         ascii_attachments=settings.ascii_attachments,
         now=now,
         unique=message_id,
+        return_path=wishes.return_path,
     )
     return NewMessage(
         id=message_id,

@@ -120,6 +120,15 @@ def test_the_sender_may_come_from_the_configuration() -> None:
         compose(message, default_sender="me")
 
 
+def test_bounces_go_where_they_are_told_to() -> None:
+    message = Message(sender="me@x.example", recipients=["a@x"])
+    one = compose(message, return_path="Bounces <bounces+17@Y.example>")
+    assert one.envelope.return_path == "bounces+17@y.example"
+    assert read_strictly(one.content)["from"] == "me@x.example"
+    with pytest.raises(AddressError, match=r"^return_path: 'bounces' has no '@'"):
+        compose(message, return_path="bounces")
+
+
 def test_options_go_with_the_envelope() -> None:
     envelope = composed(
         mail_options=["BODY=8BITMIME"], rcpt_options=["NOTIFY=SUCCESS,DELAY", "X-1"]
@@ -156,6 +165,20 @@ def test_a_message_id_of_ones_own() -> None:
     one = composed(extra_headers={"message-id": " <mine@example.org> "})
     assert one.message_id == "<mine@example.org>"
     assert read_strictly(one.content)["message-id"] == "<mine@example.org>"
+
+
+def test_a_message_id_that_is_known_before() -> None:
+    one = composed(message_id="<mine@example.org>")
+    assert one.message_id == "<mine@example.org>"
+    assert read_strictly(one.content)["message-id"] == "<mine@example.org>"
+    with pytest.raises(HeaderError, match=r"^message_id: 'mine' is no message id"):
+        composed(message_id="mine")
+
+
+def test_the_message_id_among_the_headers_counts() -> None:
+    given = {"Message-ID": "<header@example.org>"}
+    one = composed(message_id="<argument@example.org>", extra_headers=given)
+    assert one.message_id == "<header@example.org>"
 
 
 @pytest.mark.parametrize(
@@ -227,7 +250,7 @@ def test_the_present_is_the_date_of_a_message_without() -> None:
         ("MIME-Version", "leave it out"),
         ("Content-Type", "leave it out"),
         ("content-transfer-encoding", "leave it out"),
-        ("Return-Path", "bounces go to the sender"),
+        ("Return-Path", "pass return_path= to send()"),
     ],
 )
 def test_headers_that_are_written_here(name: str, advice: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from typing import ClassVar
 
 import pytest
 from flask import Flask
+from flask.sansio import app as sansio
 
-from flask_outbox import ConfigError, Mail, Message, Receipt, State
+from flask_outbox import AppUnknown, ConfigError, Mail, Message, Receipt, State
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, SENDER, Site, make_app, url_of
 from tests.servers import JournalSmtp
@@ -93,13 +95,13 @@ def test_one_mail_for_two_apps_goes_by_the_context(
 def test_one_mail_for_two_apps_asks_which_outside_of_both(make_site: MakeSite):
     mail = Mail()
     sites = [make_site(mail), make_site(mail)]
-    with pytest.raises(ConfigError, match=r"serves 2 apps: .*app\.app_context"):
+    with pytest.raises(AppUnknown, match=r"serves 2 apps: .*app\.app_context"):
         mail.send(_hello())
     assert [site.counts() for site in sites] == [{}, {}]
 
 
 def test_a_mail_without_an_app_says_what_to_do():
-    with pytest.raises(ConfigError, match=r"call mail\.init_app\(app\)"):
+    with pytest.raises(AppUnknown, match=r"call mail\.init_app\(app\)"):
         Mail().send(_hello())
 
 
@@ -107,7 +109,7 @@ def test_inside_an_app_that_has_no_outbox(site: Site):
     stranger = Flask("stranger")
     with (
         stranger.app_context(),
-        pytest.raises(ConfigError, match=r"'stranger' has no outbox: call mail\.init"),
+        pytest.raises(AppUnknown, match=r"'stranger' has no outbox: call mail\.init"),
     ):
         site.mail.send(_hello())
 
@@ -151,3 +153,14 @@ def test_couriers_work_without_any_context(site: Site):
     with events.message_sent.connected_to(look):
         site.settled(site.send())
     assert seen == [(site.app, False)]
+
+
+class QuartLike(sansio.App):
+    """An app of another framework on the same ground, as Quart's is."""
+
+    default_config: ClassVar = {}  # type: ignore[misc]
+
+
+def test_an_app_that_is_not_flasks():
+    with pytest.raises(ConfigError, match=r"this is a .*QuartLike\. Quart is not"):
+        Mail(QuartLike("quart"))  # type: ignore[arg-type]

@@ -82,6 +82,13 @@ def test_send_message_takes_the_arguments_of_a_message(site: Site, server: Journ
     assert _read(mail.content)["Subject"] == "Short"
 
 
+def test_bounces_go_to_the_return_path(site: Site, server: JournalSmtp):
+    site.send(return_path="bounces+ada@example.com")
+    (mail,) = server.wait_for(1)
+    assert mail.return_path == "bounces+ada@example.com"
+    assert _read(mail.content)["From"] == SENDER
+
+
 def test_what_was_sent_is_a_snapshot(site: Site, server: JournalSmtp):
     message = Message("First", [ADA], "first\n")
     first = site.mail.send(message, delay=HOUR)

@@ -6,7 +6,7 @@ from .key import Key
 from .keys import KEYS
 from .settings import Settings, placed
 from .smtp import SmtpSettings
-from .transports import DEFAULT, TransportSettings, listed
+from .transports import DEFAULT, TransportSettings, listed, says_where
 
 __all__ = [
     "DEFAULT",
@@ -19,4 +19,5 @@ __all__ = [
     "TransportSettings",
     "listed",
     "placed",
+    "says_where",
 ]

@@ -103,7 +103,7 @@ def _unnamed(
     among: Mapping[str, TransportSettings],
 ) -> TransportSettings:
     """The transport that the keys outside MAIL_TRANSPORTS describe."""
-    if among and not developing and not _says_where(config):
+    if among and not developing and not says_where(config):
         raise ConfigError(
             f"MAIL_TRANSPORTS names {listed(among)}, and nothing says how other mail "
             f"leaves: name one {DEFAULT!r} there, or set MAIL_URL or MAIL_SERVER."
@@ -112,7 +112,8 @@ def _unnamed(
     return TransportSettings(smtp, values["MAIL_RATE"] or ())
 
 
-def _says_where(config: Mapping[str, Any]) -> bool:
+def says_where(config: Mapping[str, Any]) -> bool:
+    """Whether a key says to which server mail goes, or anything about that server."""
     return any(config.get(name) is not None for name in ("MAIL_URL", *PLACE_KEYS))
 
 

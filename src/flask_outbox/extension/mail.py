@@ -14,10 +14,10 @@ from flask import Flask, current_app, has_app_context, has_request_context
 from .. import events, logs
 from ..cli import outbox_commands
 from ..delivery import Report
-from ..errors import ConfigError
+from ..errors import AppUnknown, ConfigError
 from ..handover import Wishes
 from ..interceptors import Interceptors
-from ..message import Message
+from ..message import AddressLike, Message
 from ..origin import note_the_request, origin, tell_of_the_response
 from ..outbox.records import Receipt
 from ..previews import Builder, Previews
@@ -62,6 +62,7 @@ class Mail(Hooks, People):
         - ``flask outbox`` has the commands
         - with ``OUTBOX_DASHBOARD`` the dashboard is mounted
         """
+        _refuse_other_frameworks(app)
         installed = app.extensions[EXTENSION] = Installed(
             app, self._previews, self._interceptors
         )
@@ -84,6 +85,7 @@ class Mail(Hooks, People):
         tag: str | None = None,
         metadata: Any = None,
         transport: str | None = None,
+        return_path: AddressLike | None = None,
         session: Any = None,
     ) -> Receipt:
         """Return once ``message`` is durably kept; it leaves in the background.
@@ -98,6 +100,8 @@ class Mail(Hooks, People):
         :param metadata: anything JSON, kept beside the message
         :param transport: the name of the transport that it leaves by, in place of what
             ``MAIL_ROUTE`` says, or the default
+        :param return_path: where bounces go, in place of the sender: the address that
+            the server is told in MAIL FROM
         :param session: an SQLAlchemy session or connection on the outbox's database:
             the message exists if and only if that transaction commits
 
@@ -108,7 +112,7 @@ class Mail(Hooks, People):
         `OutboxUnavailable` when it could not be kept; either way nothing was accepted.
         """
         began = time.perf_counter()
-        wishes = Wishes(at, delay, priority, key, tag, metadata, transport)
+        wishes = Wishes(at, delay, priority, key, tag, metadata, transport, return_path)
         receipt = self._runtime.send(message, wishes, origin(), session)
         if has_request_context() and not receipt.duplicate:
             tell_of_the_response(self._runtime, receipt, time.perf_counter() - began)
@@ -195,7 +199,7 @@ class Mail(Hooks, People):
     def _installed(self) -> Installed:
         installed: Installed | None = self._app.extensions.get(EXTENSION)
         if installed is None:
-            raise ConfigError(
+            raise AppUnknown(
                 f"The app {self._app.name!r} has no outbox: call mail.init_app(app)."
             )
         return installed
@@ -206,11 +210,21 @@ class Mail(Hooks, People):
             return current_app._get_current_object()  # type: ignore[attr-defined,no-any-return]
         if len(self._apps) == 1:
             return self._apps[0]
-        raise ConfigError(
+        raise AppUnknown(
             "Which app's mail is this? This Mail serves "
             f"{len(self._apps)} apps: use it inside 'with app.app_context():'."
             if self._apps
             else "This Mail serves no app yet: call mail.init_app(app)."
+        )
+
+
+def _refuse_other_frameworks(app: object) -> None:
+    """Say so to a Quart app, whose contexts and hooks are others than Flask's."""
+    if not isinstance(app, Flask):
+        kind = f"{type(app).__module__}.{type(app).__qualname__}"
+        raise ConfigError(
+            f"Flask-Outbox serves Flask apps, and this is a {kind}. Quart is not "
+            "supported yet; a Flask app may have async views."
         )
 
 

@@ -19,7 +19,9 @@ class Message:
     left to ``MAIL_DEFAULT_SENDER``. ``alts`` maps subtypes of ``text/`` to alternatives
     of the body, in the order in which they shall stand; ``html`` is one of them.
     ``subject``, ``body`` and the alternatives may be lazy strings. ``date`` is an aware
-    `datetime` or seconds since the epoch.
+    `datetime` or seconds since the epoch. ``message_id`` is a Message-ID such as
+    ``<unique@example.org>``, for one that is known before the message is sent; without
+    it, each time it is sent it gets one of its own.
 
     Nothing is checked here but what is plainly no list: a message is judged as a whole
     when it is sent.
@@ -42,6 +44,8 @@ class Message:
         extra_headers: Mapping[str, str] | None = None,
         mail_options: Iterable[str] | None = None,
         rcpt_options: Iterable[str] | None = None,
+        *,
+        message_id: str | None = None,
     ) -> None:
         self.subject = subject
         self.recipients = listed(recipients, "recipients")
@@ -59,6 +63,7 @@ class Message:
         self.extra_headers = dict(extra_headers or {})
         self.mail_options = _options(mail_options, "mail_options")
         self.rcpt_options = _options(rcpt_options, "rcpt_options")
+        self.message_id = message_id
 
     @property
     def html(self) -> str | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import Message as StandardMessage
 
 from ..characters import shown
 from ..delivery import Envelope
 from ..errors import MessageError
-from ..message import AddressLike, Message
+from ..message import Address, AddressLike, Message
 from .adopted import adopt
 from .heading import esmtp_options, heading_of
 from .parts import parts_of
@@ -32,6 +32,7 @@ def compose(
     ascii_attachments: bool = False,
     now: float | None = None,
     unique: str | None = None,
+    return_path: AddressLike | None = None,
 ) -> Composed:
     """Check ``message`` as a whole and write it (RFC 5322, RFC 2045 to 2047, RFC 2231).
 
@@ -39,7 +40,8 @@ def compose(
     unless a header holds an address that takes SMTPUTF8. It has one From, Date and
     Message-ID and no Bcc, and no text of anyone's can add a header, a recipient or a
     part. ``unique`` is what the Message-ID begins with and all boundaries follow from:
-    with it and ``now`` given, the same message gives the same bytes.
+    with it and ``now`` given, the same message gives the same bytes. Bounces go to
+    ``return_path``, else to the sender.
 
     The message is left as it is. Raises a `MessageError` that names the field at fault.
     """
@@ -60,5 +62,8 @@ def compose(
     head = heading.write()
     envelope = heading.envelope(not head.isascii(), mail_options, rcpt_options)
     ending = b"" if parts[-1][-2:] in (b"", b"\r\n") else b"\r\n"
+    if return_path:
+        bounces_to = Address.parse(return_path, "return_path")
+        envelope = replace(envelope, return_path=bounces_to.spec)
     content = b"".join([head.encode(), *parts, ending])
     return Composed(envelope, heading.message_id, heading.subject, content)

@@ -30,7 +30,7 @@ _ASK_INSTEAD = {
     "subject": "pass subject=",
     "date": "pass date=",
     "mime-version": "leave it out",
-    "return-path": "leave it out, bounces go to the sender's address",
+    "return-path": "leave it out, and pass return_path= to send()",
 }
 _MAILBOXES = {"sender", "disposition-notification-to", "errors-to"}
 _ONCE = {"message-id", "references", "in-reply-to", "list-unsubscribe", *_MAILBOXES}
@@ -140,6 +140,8 @@ def heading_of(
         subject=_subject(message),
         date=written_date(message.date, now),
     )
+    if message.message_id:
+        heading.message_id = message_id(message.message_id, "message_id")
     for name, value in (message.extra_headers or {}).items():
         heading.add(name, value, f"extra_headers[{shown(name)}]")
     heading.identify(unique)
