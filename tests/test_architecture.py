@@ -62,6 +62,7 @@ FLOORS = {
     "cli": 7,
     "dashboard": 7,
     "logs": 7,
+    "templating": 7,
     "origin": 7,
     "extension": 8,
     "testing": 9,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .backoff import backoff
 from .delivery import Outcome, Progress, Reply, Report, State, Verdict, state_of
 from .dkim import Signer
-from .errors import SigningError, TransportDown
+from .errors import MessageError, SigningError, TransportDown
 from .outbox.leases import Record
 from .outbox.records import Claim
 from .transports.base import Transport
@@ -86,6 +86,25 @@ def blamed(held: Claim, down: TransportDown, policy: Policy, now: float) -> Reco
     """What to record for a message that is itself the trouble: it spends an attempt."""
     reason = f"this message broke off the transport each time: {down}"
     verdict = _deferred_for_all(held, reason, policy, now)
+    return _record(held, verdict, Progress(), now, now)
+
+
+def unrendered(held: Claim, error: Exception, policy: Policy, now: float) -> Record:
+    """What to record for a message that could not be rendered.
+
+    What its template makes impossible (`MessageError`) a person has to mend, and fails
+    it; other trouble of the app's own, such as a database that is away, defers it.
+    """
+    if not isinstance(error, MessageError):
+        reason = f"it could not be rendered, the app raised {error!r}"
+        return _record(
+            held, _deferred_for_all(held, reason, policy, now), Progress(), now, now
+        )
+    reply = Reply.observed(str(error))
+    report = Report.same(held.envelope.recipients, Outcome.REFUSED, reply)
+    verdict = replace(
+        classify(held, report, policy, now), reason="it could not be rendered"
+    )
     return _record(held, verdict, Progress(), now, now)
 
 

@@ -8,7 +8,8 @@
     ├── MessageError             a message that could never be sent; names the field
     │   ├── AddressError         … because of an address
     │   ├── HeaderError          … because of a header's name or value
-    │   └── AttachmentError      … because of an attachment
+    │   ├── AttachmentError      … because of an attachment
+    │   └── TemplateError        … because of its template; names it and the line
     ├── MessageStopped           an interceptor keeps a message from being sent
     ├── InterceptorError         an interceptor raised something else
     ├── StoreError               the outbox could not do what was asked
@@ -70,6 +71,24 @@ class HeaderError(MessageError):
 
 class AttachmentError(MessageError):
     """An attachment that cannot be read or described."""
+
+
+class TemplateError(MessageError):
+    """A message that its template, or what that is rendered with, makes impossible.
+
+    ``template`` is the file at fault and ``line`` the place in it, each None where
+    there is none. With ``render="later"`` it may be found out by a courier, which fails
+    the message with the same text.
+    """
+
+    def __init__(
+        self, problem: str, template: str | None = None, line: int | None = None
+    ) -> None:
+        place = "" if template is None else f"{template}, "
+        place += "" if line is None else f"line {line}, "
+        super().__init__("template", f"{place[:-2]}: {problem}" if place else problem)
+        self.template = template
+        self.line = line
 
 
 class MessageStopped(OutboxError):

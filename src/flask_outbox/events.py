@@ -29,6 +29,11 @@ message_began = _signals.signal(
     doc="An attempt begins. ``message_id``, ``attempt``, ``courier``, ``lane``, and "
     "``instead_of``: the lane for which that one stands in, or None.",
 )
+message_rendered = _signals.signal(
+    "message-rendered",
+    doc="The courier that delivers it rendered its template, and what came of it is "
+    "kept. ``message_id``, ``attempt``, ``courier``, ``template``, ``version``.",
+)
 message_sent = _signals.signal(
     "message-sent",
     doc="The next hop accepted it for everyone who was still open.",

@@ -12,7 +12,7 @@ from typing import Any
 from .config import Settings
 from .delivery import State
 from .errors import MessageError
-from .message import AddressLike, Message, check_label
+from .message import AddressLike, Message, check_label, stored
 from .mime import compose
 from .outbox.ids import new_id
 from .outbox.records import Claim, NewMessage
@@ -51,25 +51,24 @@ def prepare(
     message_id = new_id()
     due_at = _due_at(wishes, now)
     metadata = _as_json(wishes.metadata)
-    if wishes.key is not None:
-        check_label("key", wishes.key)
-    if wishes.tag is not None:
-        check_label("tag", wishes.tag)
+    _check_labels(wishes)
     lane = route(message, wishes.transport, wishes.tag, settings)
     composed = compose(
-        message,
+        _heading_only(message),
         default_sender=settings.default_sender,
         ascii_attachments=settings.ascii_attachments,
         now=now,
         unique=message_id,
         return_path=wishes.return_path,
     )
+    template = _template(message, composed.message_id, settings, now)
     return NewMessage(
         id=message_id,
         envelope=composed.envelope,
         message_id=composed.message_id,
-        subject=composed.subject,
-        content=composed.content,
+        subject=composed.subject or _stand_in(message),
+        content=composed.content if template is None else b"",
+        template=template,
         enqueued_at=now,
         due_at=due_at,
         give_up_at=due_at + settings.give_up_after.seconds_for(wishes.tag),
@@ -81,6 +80,35 @@ def prepare(
         metadata=metadata,
         origin=origin,
     )
+
+
+def _check_labels(wishes: Wishes) -> None:
+    if wishes.key is not None:
+        check_label("key", wishes.key)
+    if wishes.tag is not None:
+        check_label("tag", wishes.tag)
+
+
+def _heading_only(message: Message | StandardMessage) -> Message | StandardMessage:
+    """What can be checked now: all but bodies that are still to be rendered."""
+    if isinstance(message, Message) and message.template is not None:
+        return message.filled(None)
+    return message
+
+
+def _template(
+    message: Message | StandardMessage, message_id: str, settings: Settings, now: float
+) -> str | None:
+    if isinstance(message, Message) and message.template is not None:
+        return stored.to_json(message, settings.default_sender, message_id, now)
+    return None
+
+
+def _stand_in(message: Message | StandardMessage) -> str:
+    """What lists show for a subject that is still to be rendered."""
+    if isinstance(message, Message) and message.template is not None:
+        return f"({message.template.name}, not yet rendered)"
+    return ""
 
 
 def leased(new: NewMessage, owner: str, suppressed: Collection[str]) -> Claim:
@@ -99,6 +127,7 @@ def leased(new: NewMessage, owner: str, suppressed: Collection[str]) -> Claim:
         lane=new.lane,
         envelope=replace(new.envelope, recipients=left) if suppressed else new.envelope,
         content=new.content,
+        template=new.template,
         give_up_at=new.give_up_at,
         settled=frozenset({State.SUPPRESSED} if suppressed else ()),
         tag=new.tag,

@@ -17,6 +17,7 @@ def listen() -> None:
     """Log what the signals say; calling it again changes nothing."""
     events.message_enqueued.connect(_enqueued)
     events.message_began.connect(_began)
+    events.message_rendered.connect(_rendered)
     events.message_sent.connect(_sent)
     events.message_deferred.connect(_deferred)
     events.message_failed.connect(_failed)
@@ -89,6 +90,14 @@ def _enqueued(
 
 def _began(_app: object, message_id: str, attempt: int, lane: str, **_: Any) -> None:
     log.debug("Message %s: attempt %d begins on lane %s.", message_id, attempt, lane)
+
+
+def _rendered(
+    _app: object, message_id: str, template: str, version: str, **_: Any
+) -> None:
+    log.debug(
+        "Message %s: template %s rendered, version %s.", message_id, template, version
+    )
 
 
 def _sent(

@@ -21,7 +21,7 @@ from .forking import tell_of_forks
 from .guard import Guard
 from .handover import Wishes, leased, prepare
 from .interceptors import Interceptors, Passed
-from .message import Message
+from .message import Message, Templates
 from .mime import compose
 from .outbox.database import Database
 from .outbox.doorbell import has_doorbell, ring_for_mail
@@ -41,16 +41,17 @@ class Runtime:
     """The outbox, the lanes and the courier of one app.
 
     Nothing is opened or started before it is needed. ``sender`` is whose signals the
-    signals are. With ``idle`` no courier starts by itself, as under TESTING. The
-    ``interceptors`` are asked about each message that is handed over.
-    ``make_relay`` makes what tells couriers in other processes of new messages; by
-    default that is the database, where it can and there are such couriers.
+    signals are, ``templates`` those of its mail. With ``idle`` no courier starts by
+    itself, as under TESTING. The ``interceptors`` are asked about each message that is
+    handed over. ``make_relay`` makes what tells couriers in other processes of new
+    messages; by default that is the database, where it can and there are such couriers.
     """
 
     def __init__(
         self,
         settings: Settings,
         sender: object,
+        templates: Templates,
         *,
         idle: bool,
         interceptors: Interceptors | None = None,
@@ -62,7 +63,8 @@ class Runtime:
             guard=Guard.read(settings.only_to, settings.redirect_to),
         )
         self._signer = Signer(settings.dkim_keys) if settings.dkim_keys else None
-        self.crew = hire(settings, self.outbox, self._signer, sender)
+        self.crew = hire(settings, self.outbox, self._signer, templates, sender)
+        self._templates = templates
         self._sender = sender
         self._interceptors = interceptors or Interceptors()
         self._works_here = settings.engine == "thread" and not idle
@@ -105,7 +107,7 @@ class Runtime:
         message = passed.message
         name = route(message, transport, None, self.settings)
         composed = compose(
-            message,
+            self._rendered(message),
             default_sender=self.settings.default_sender,
             ascii_attachments=self.settings.ascii_attachments,
         )
@@ -302,6 +304,13 @@ class Runtime:
         else:
             courier.take(held)
         return receipt
+
+    def _rendered(
+        self, message: Message | StandardMessage
+    ) -> Message | StandardMessage:
+        if isinstance(message, Message) and message.template is not None:
+            return message.filled(self._templates.render(message.template))
+        return message
 
     def _wake(self) -> None:
         courier = self._courier()

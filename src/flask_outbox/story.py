@@ -107,6 +107,15 @@ def _began(detail: Mapping[str, Any]) -> Telling:
     return what, "running: talking to the server", ""
 
 
+def _rendered(detail: Mapping[str, Any]) -> Telling:
+    return (
+        f"The courier rendered its template {detail['template']}, in "
+        f"{_ms(detail['seconds'])}",
+        "",
+        f"version {detail['version']}",
+    )
+
+
 def _sent(detail: Mapping[str, Any]) -> Telling:
     if set(detail.get("replies", {}).values()) == {str(KEPT_HERE)}:
         return "It stays here, in the dev inbox", "finished", _replies(detail)
@@ -207,6 +216,7 @@ def _plain(what: str, background: str) -> Callable[[Mapping[str, Any]], Telling]
 _TELLINGS: Mapping[str, Callable[[Mapping[str, Any]], Telling]] = {
     "responded": _responded,
     "began": _began,
+    "rendered": _rendered,
     "sent": _sent,
     "deferred": _deferred,
     "failed": _failed,

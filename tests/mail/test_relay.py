@@ -48,7 +48,11 @@ def site(make_site: MakeSite, ear: Ear) -> Site:
     site = make_site(OUTBOX_ENGINE="external")
     installed = site.app.extensions["outbox"]
     installed._runtime = Runtime(
-        site.runtime.settings, site.app, idle=False, make_relay=lambda _runtime: ear
+        site.runtime.settings,
+        site.app,
+        installed.templates,
+        idle=False,
+        make_relay=lambda _runtime: ear,
     )
     return site
 
@@ -97,8 +101,13 @@ def test_the_relay_stops_with_the_mail(site: Site, ear: Ear):
 def test_an_idle_app_tells_nobody(make_site: MakeSite, ear: Ear):
     """As under TESTING."""
     site = make_site()
+    installed = site.app.extensions["outbox"]
     runtime = Runtime(
-        site.runtime.settings, site.app, idle=True, make_relay=lambda _runtime: ear
+        site.runtime.settings,
+        site.app,
+        installed.templates,
+        idle=True,
+        make_relay=lambda _runtime: ear,
     )
     receipt = site.send()
     runtime.retry(site.send(delay=HOUR).id)

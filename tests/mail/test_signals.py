@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from blinker import NamedSignal
+from jinja2 import DictLoader
 
 from flask_outbox import (
     Message,
@@ -76,6 +77,18 @@ def _began(make_site: MakeSite, server: JournalSmtp) -> Site:
     assert payload["message_id"] == receipt.id
     assert (payload["attempt"], payload["lane"]) == (1, "default")
     assert payload["courier"] == _one(site, events.courier_started)["courier"]
+    return site
+
+
+def _rendered(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site()
+    site.app.jinja_loader = DictLoader({"mail/bill.txt": "{{ sum }}"})
+    with site.app.app_context():
+        bill = Message.from_template("bill", [ADA], "Bill", render="later", sum=7)
+        receipt = site.mail.send(bill)
+    payload = _one(site, events.message_rendered)
+    assert (payload["message_id"], payload["attempt"]) == (receipt.id, 1)
+    assert payload["template"] == "bill"
     return site
 
 
@@ -290,6 +303,7 @@ SCENARIOS: dict[NamedSignal, Callable[[MakeSite, JournalSmtp], Site]] = {
     events.message_enqueued: _enqueued,
     events.message_sent_now: _sent_now,
     events.message_began: _began,
+    events.message_rendered: _rendered,
     events.message_sent: _sent,
     events.message_deferred: _deferred,
     events.message_failed: _failed,

@@ -6,10 +6,12 @@ import base64
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from typing import Any
 
 import click
 
 from ..delivery import State
+from ..message import Template
 from ..outbox.records import MessageRecord
 from ..outbox.store import Outbox
 from ..story import Event
@@ -80,15 +82,22 @@ def _header(record: MessageRecord) -> str:
         "Size": f"{record.size_bytes:,} bytes",
         "Key": record.key or "",
         "Tag": record.tag or "",
-        "Metadata": _metadata(record),
+        "Metadata": _json(record.metadata),
+        "Template": _template(record.template),
     }
     return fields([(name, value) for name, value in lines.items() if value])
 
 
-def _metadata(record: MessageRecord) -> str:
-    if record.metadata is None:
+def _template(template: Template | None) -> str:
+    """What is still to be rendered."""
+    if template is None:
         return ""
-    return json.dumps(record.metadata, ensure_ascii=False)
+    language = "" if template.locale is None else f" in {template.locale}"
+    return f"{template.name}{language} with {_json(template.context)}"
+
+
+def _json(value: Any) -> str:
+    return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _recipients(record: MessageRecord) -> str:

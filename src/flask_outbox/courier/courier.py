@@ -28,6 +28,7 @@ from .duties import Duties
 from .holding import Holding
 from .intake import Intake
 from .recorder import Recorder
+from .rendering import Rendering
 
 FLUSH_SECONDS = 2.0
 """How long a stopping courier tries to write down what it knows. What it cannot, its
@@ -157,6 +158,7 @@ class Courier:
         self._recorder = Recorder(
             self._outbox, self.in_thread, self._recorded, self.emit
         )
+        self._rendering = Rendering(self._crew, self._recorder.keep, self.emit)
         self._duties = Duties(
             self.id, self._crew, self._holding, self._intake.claiming, self
         )
@@ -170,6 +172,7 @@ class Courier:
         await self._wind_down(working)
         recording.cancel()
         stopping.cancel()
+        self._rendering.close()
         self._store.close()
         if not working.cancelled():
             working.result()
@@ -279,8 +282,11 @@ class Courier:
 
     async def _try(self, held: Claim, lane: Lane) -> Record:
         clock, policy = self._outbox.clock, self._crew.policy
+        ready = await self._rendering.ready(held)
+        if isinstance(ready, Record):
+            return ready
         try:
-            return await attempt(held, lane.transport, policy, clock)
+            return await attempt(ready, lane.transport, policy, clock)
         except TransportDown as down:
             if lane.is_its_doing(held.id):
                 return blamed(held, down, policy, clock())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..attempt import Policy
 from ..lane import Lanes
+from ..message import Templates
 from ..outbox.store import Outbox
 from ..patience import Patience
 
@@ -30,5 +31,8 @@ class Crew:
     patience: Patience
     keep_bodies_seconds: float
     keep_rows_seconds: float
+    ascii_attachments: bool
+    templates: Templates
+    """Those of the app, for what is rendered by its couriers."""
     sender: object
     """Whose signals its signals are: the Flask app."""

@@ -10,6 +10,7 @@ from ..config import Settings
 from ..dkim import Signer
 from ..guard import Guard
 from ..lane import Lane, Lanes
+from ..message import Templates
 from ..outbox.doorbell import has_doorbell
 from ..outbox.store import Outbox
 from ..transports.choice import transport_for
@@ -24,7 +25,11 @@ of this, and an idle courier asks a dozen small questions a second."""
 
 
 def hire(
-    settings: Settings, outbox: Outbox, signer: Signer | None, sender: object
+    settings: Settings,
+    outbox: Outbox,
+    signer: Signer | None,
+    templates: Templates,
+    sender: object,
 ) -> Crew:
     """The crew that ``settings`` ask for; ``sender`` is whose signals its signals are.
 
@@ -50,6 +55,8 @@ def hire(
         patience=settings.give_up_after,
         keep_bodies_seconds=settings.keep_bodies,
         keep_rows_seconds=settings.keep_rows,
+        ascii_attachments=settings.ascii_attachments,
+        templates=templates,
         sender=sender,
     )
 

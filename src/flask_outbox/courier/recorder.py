@@ -11,6 +11,7 @@ from ..errors import StoreError
 from ..outbox.hot import Row
 from ..outbox.leases import Record
 from ..outbox.records import Claim
+from ..outbox.renditions import Rendition
 from ..outbox.store import Outbox
 
 NOTE_WAIT_SECONDS = 0.05
@@ -51,6 +52,7 @@ class Recorder:
         self._records: list[Record] = []
         self._notes: list[Row] = []
         self._begun: list[Row] = []
+        self._renditions: list[tuple[Rendition, asyncio.Future[bool]]] = []
         self._news = asyncio.Event()
         self._pressing = asyncio.Event()
         self._idle = asyncio.Event()
@@ -75,6 +77,15 @@ class Recorder:
         self._idle.clear()
         self._news.set()
 
+    async def keep(self, rendition: Rendition) -> bool:
+        """Return once a rendition is written; False where its lease was lost."""
+        kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._renditions.append((rendition, kept))
+        self._idle.clear()
+        self._pressing.set()
+        self._news.set()
+        return await kept
+
     async def flush(self) -> None:
         """Return once all that was taken is written."""
         self._pressing.set()
@@ -98,9 +109,14 @@ class Recorder:
         records, self._records = self._records, []
         notes, self._notes = self._notes, []
         begun, self._begun = self._begun, []
+        renditions, self._renditions = self._renditions, []
         self._news.clear()
         self._pressing.clear()
-        claims_lost = await self._until_written(records, notes, begun)
+        rendered = [rendition for rendition, _ in renditions]
+        claims_lost = await self._until_written(records, notes, begun, rendered)
+        for rendition, kept in renditions:
+            if not kept.done():
+                kept.set_result(rendition.claim not in claims_lost)
         for record in records:
             lost = record.claim in claims_lost
             self._done(record, lost)
@@ -109,12 +125,16 @@ class Recorder:
             self._idle.set()
 
     async def _until_written(
-        self, records: list[Record], notes: list[Row], begun: list[Row]
+        self,
+        records: list[Record],
+        notes: list[Row],
+        begun: list[Row],
+        rendered: list[Rendition],
     ) -> list[Claim]:
         while True:
             try:
                 lost: list[Claim] = await self._in_thread(
-                    self._outbox.record, records, notes, begun
+                    self._outbox.record, records, notes, begun, rendered
                 )
             except StoreError as error:
                 self._emit(events.courier_stalled, error=error)

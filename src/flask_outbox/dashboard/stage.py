@@ -14,6 +14,7 @@ from flask import Flask
 from .. import previews
 from ..config import Settings
 from ..errors import MessageError
+from ..message import Message
 from ..mime import compose
 from ..previews import Preview
 
@@ -66,8 +67,9 @@ class Stage:
     ) -> Built:
         try:
             with self._set(chosen.get(LOCALE, "")):
+                built = preview.build(chosen)
                 composed = compose(
-                    preview.build(chosen),
+                    built.rendered() if isinstance(built, Message) else built,
                     default_sender=self.settings.default_sender,
                     ascii_attachments=self.settings.ascii_attachments,
                     now=now,

@@ -10,26 +10,46 @@ import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from flask import Flask, has_request_context
+from flask import Flask, current_app, has_app_context, has_request_context
 
 from .. import logs
 from ..config import Settings
 from ..dkim import Signer
-from ..errors import ConfigError
+from ..errors import ConfigError, TemplateError
 from ..guard import Guard
 from ..interceptors import Interceptors
+from ..message import Templates, find_templates_by
 from ..origin import origin, tell_of_the_response
 from ..outbox.dialects import check_url
 from ..outbox.records import Receipt
 from ..previews import Previews
 from ..relay import Relay
 from ..runtime import Runtime
+from ..templating import MailTemplates
 from ..uwsgi_threads import refuse_without_threads
 
 EXTENSION = "outbox"
 """The name under which an app keeps its part in ``app.extensions``."""
+
+
+def _templates_here() -> Templates:
+    """The mail templates of the app in whose context we are."""
+    if not has_app_context():
+        raise TemplateError(
+            "from_template() renders with an app's templates, and there is no app "
+            "here: use it in a view, or inside 'with app.app_context():'."
+        )
+    installed = current_app.extensions.get(EXTENSION)
+    if installed is None:
+        raise TemplateError(
+            f"the app {current_app.name!r} has no outbox: call mail.init_app(app)."
+        )
+    return cast(Templates, installed.templates)
+
+
+find_templates_by(_templates_here)
 
 
 class Installed:
@@ -45,6 +65,7 @@ class Installed:
         self._app = app
         self.previews = previews
         self._interceptors = interceptors
+        self.templates = MailTemplates(app)
         self._making = threading.Lock()
         self._runtime: Runtime | None = None
         self.settings = settings = self._settings(app.instance_path)
@@ -90,6 +111,7 @@ class Installed:
         runtime = Runtime(
             settings,
             self._app,
+            self.templates,
             idle=self._app.testing,
             interceptors=self._interceptors,
             make_relay=self._relay_maker(settings.engine),

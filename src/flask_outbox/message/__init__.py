@@ -4,12 +4,17 @@ from .addresses import Address, AddressLike, comparable
 from .attachment import Attachment
 from .label import check_label
 from .message import Message
+from .template import Rendered, Template, Templates, find_templates_by
 
 __all__ = [
     "Address",
     "AddressLike",
     "Attachment",
     "Message",
+    "Rendered",
+    "Template",
+    "Templates",
     "check_label",
     "comparable",
+    "find_templates_by",
 ]

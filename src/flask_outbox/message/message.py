@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any, Literal, Self
 
 from ..characters import shown
-from ..errors import MessageError
+from ..errors import MessageError, TemplateError
 from .addresses import AddressLike, listed
 from .attachment import Attachment
+from .template import Rendered, Template, templates_here
 
 
 class Message:
@@ -64,6 +67,109 @@ class Message:
         self.mail_options = _options(mail_options, "mail_options")
         self.rcpt_options = _options(rcpt_options, "rcpt_options")
         self.message_id = message_id
+        self.template: Template | None = None
+        """What a courier has still to fill it from (``render="later"``)."""
+
+    @classmethod
+    def from_template(
+        cls,
+        name: str,
+        /,
+        recipients: Iterable[AddressLike] | None = None,
+        subject: str | None = None,
+        alts: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        sender: AddressLike | None = None,
+        cc: Iterable[AddressLike] | None = None,
+        bcc: Iterable[AddressLike] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+        reply_to: AddressLike | None = None,
+        date: float | datetime | None = None,
+        charset: str | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        mail_options: Iterable[str] | None = None,
+        rcpt_options: Iterable[str] | None = None,
+        *,
+        message_id: str | None = None,
+        locale: str | None = None,
+        render: Literal["now", "later"] = "now",
+        context: Mapping[str, Any] | None = None,
+        **values: Any,
+    ) -> Self:
+        """A message that says what the app's templates ``mail/name.*`` say.
+
+        ``name.html`` and ``name.txt`` are its bodies, of which there must be one, and
+        ``name.subject.txt`` or the block ``subject`` in one of them its subject, unless
+        ``subject`` is given. All other keywords, and what is in ``context``, are for
+        the templates; the rest is as in `Message`. See :doc:`/templates`.
+
+        :param locale: the language: ``name.de.html`` is used where it is there, and
+            Flask-Babel, where the app has it, speaks it. By default Flask-Babel's.
+        :param render: ``"now"``, or ``"later"`` by the courier that delivers it: then
+            the context must be JSON, and `template` says what is still to be rendered
+
+        Raises `TemplateError`; with ``render="later"`` for what can be known before.
+        """
+        return cls(
+            subject=subject,
+            recipients=recipients,
+            alts=alts,
+            sender=sender,
+            cc=cc,
+            bcc=bcc,
+            attachments=attachments,
+            reply_to=reply_to,
+            date=date,
+            charset=charset,
+            extra_headers=extra_headers,
+            mail_options=mail_options,
+            rcpt_options=rcpt_options,
+            message_id=message_id,
+        )._rendered(Template(name, {**(context or {}), **values}, locale), render)
+
+    def _rendered(self, template: Template, when: str) -> Self:
+        if when == "later":
+            self.template = templates_here().prepared(template)
+        elif when == "now":
+            self.fill(templates_here().render(template))
+        else:
+            raise TemplateError(
+                f"render={shown(when)} is neither 'now' nor 'later'.", template.name
+            )
+        return self
+
+    def rendered(self) -> Self:
+        """The same message with nothing left to be rendered, for whoever looks at it.
+
+        A copy, rendered now, if it has a `template`. Raises `TemplateError`.
+        """
+        if self.template is None:
+            return self
+        return self.filled(templates_here().render(self.template))
+
+    def filled(self, rendered: Rendered | None) -> Self:
+        """A copy without `template`, with what that came to."""
+        one = copy.copy(self)
+        one.alts = dict(self.alts)
+        one.attachments = list(self.attachments)
+        one.template = None
+        if rendered is not None:
+            one.fill(rendered)
+        return one
+
+    def fill(self, rendered: Rendered) -> None:
+        """Say what a template came to. Raises `TemplateError` without any subject."""
+        if self.subject is None:
+            self.subject = rendered.subject
+        if self.subject is None:
+            raise TemplateError(
+                "it has no subject: write one into name.subject.txt beside it or into "
+                "its block 'subject', or pass subject=.",
+                rendered.name,
+            )
+        self.body = rendered.body
+        if rendered.html is not None:
+            self.alts = {"html": rendered.html, **self.alts}
+        self.attachments += rendered.images
 
     @property
     def html(self) -> str | None:

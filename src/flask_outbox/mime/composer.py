@@ -49,6 +49,8 @@ def compose(
     mail_options: tuple[str, ...] = ()
     rcpt_options: tuple[str, ...] = ()
     if isinstance(message, Message):
+        if message.template is not None:
+            raise MessageError("template", "is still to be rendered; use rendered()")
         heading = heading_of(message, unique, default_sender, now)
         parts = parts_of(message, unique, ascii_attachments)
         mail_options = esmtp_options(message.mail_options, "mail_options")

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Row
 
 from ..errors import TransitionRefused
 from ..guard import Guard
+from ..message import stored
 from ..mime import renewed
 from ..patience import Patience
 from .doorbell import MAIL, ring
@@ -38,13 +39,14 @@ def send_again(
     _refuse_unless_done(connection, message_id)
     kept = _kept(connection, message_id)
     unique = new_id()
-    message_id_header = f"<{unique}@{kept.message_id.strip('<>').rpartition('@')[2]}>"
+    message_id_header = f"<{unique}@{_domain(kept.message_id)}>"
+    said, template = _said(kept, message_id_header, now)
     new = NewMessage(
         id=unique,
         envelope=envelope(kept, to or _everyone(connection, message_id)),
         message_id=message_id_header,
         subject=kept.subject,
-        content=renewed(kept.body, message_id_header, now),
+        content=said,
         enqueued_at=now,
         due_at=now,
         give_up_at=now + patience.seconds_for(kept.tag),
@@ -55,11 +57,11 @@ def send_again(
         metadata=kept.metadata,
         origin=origin,
         again_of=message_id,
+        template=template,
     )
     (receipt,) = enqueue(connection, [new], None, guard)
     detail = {"again_as": receipt.id, **({"by": by} if by else {})}
-    told = event_row(message_id, now, "sent_again", **detail)
-    add_events.run(connection, told)
+    add_events.run(connection, event_row(message_id, now, "sent_again", **detail))
     ring(connection, MAIL)
     return receipt
 
@@ -72,12 +74,23 @@ def _refuse_unless_done(connection: Connection, message_id: str) -> None:
         )
 
 
+def _domain(message_id: str) -> str:
+    return message_id.strip("<>").rpartition("@")[2]
+
+
+def _said(kept: Row[Any], message_id: str, now: float) -> tuple[bytes, str | None]:
+    """The same content, or the same template for it, with an identity of its own."""
+    if kept.template is not None:
+        return b"", stored.renewed(kept.template, message_id, now)
+    return renewed(kept.body, message_id, now), None
+
+
 def _kept(connection: Connection, message_id: str) -> Row[Any]:
     kept = connection.execute(
         select(
             *message.c["message_id", "return_path", "subject"],
             *message.c["lane", "queue", "priority", "tag"],
-            *content.c["body", "envelope", "metadata"],
+            *content.c["body", "template", "envelope", "metadata"],
         )
         .join(content, content.c.message_id == message.c.id)
         .where(message.c.id == message_id)

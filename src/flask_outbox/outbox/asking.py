@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, exists, func, or_, select
 from sqlalchemy.engine import Row
 
 from ..delivery import Reply, State
+from ..message import stored
 from ..story import Event, Stored, tell
 from .couriers import is_gone
 from .records import (
@@ -49,7 +50,7 @@ def _decoded(text: str | None) -> Any:
 def get(connection: Connection, message_id: str) -> MessageRecord | None:
     """Everything about one message but its content."""
     row = connection.execute(
-        select(message, content.c.metadata.label("given_metadata"))
+        select(message, content.c.metadata.label("given_metadata"), content.c.template)
         .outerjoin(content, content.c.message_id == message.c.id)
         .where(message.c.id == message_id)
     ).first()
@@ -75,6 +76,7 @@ def get(connection: Connection, message_id: str) -> MessageRecord | None:
         recipients=_recipients(connection, message_id),
         attempts=_attempts(events),
         events=events,
+        template=stored.template_of(row.template) if row.template else None,
     )
 
 
@@ -253,9 +255,11 @@ def couriers(connection: Connection, now: float) -> tuple[CourierRecord, ...]:
 
 
 def body(connection: Connection, message_id: str) -> bytes | None:
-    """A message's content; None once it was pruned, or where there is none."""
+    """A message's content; None once it was pruned, or before it is rendered."""
     return connection.scalar(
-        select(content.c.body).where(content.c.message_id == message_id)
+        select(content.c.body).where(
+            content.c.message_id == message_id, content.c.template.is_(None)
+        )
     )
 
 

@@ -163,6 +163,7 @@ def _content_row(new: NewMessage) -> Row:
     return {
         "message_id": new.id,
         "body": new.content,
+        "template": new.template,
         "envelope": _rest_of(new.envelope),
         "metadata": new.metadata,
     }

@@ -82,7 +82,7 @@ _CLAIMED = (
     select(
         *message.c["id", "lease_owner", "lease_token", "attempts", "crashes", "lane"],
         *message.c["tag", "return_path", "give_up_at"],
-        *content.c["body", "envelope"],
+        *content.c["body", "template", "envelope"],
     )
     .join(content, content.c.message_id == message.c.id)
     .where(message.c.id.in_(bindparam("ids", expanding=True)))
@@ -129,21 +129,23 @@ def _as_claim(row: ResultRow[Any], states: Mapping[str, State]) -> Claim:
         give_up_at=row.give_up_at,
         settled=frozenset(states.values()) - {State.PENDING},
         tag=row.tag,
+        template=row.template,
     )
 
 
-_HELD = and_(
+HELD = and_(
     message.c.id == bindparam("b_id"),
     message.c.lease_owner == bindparam("b_owner"),
     message.c.lease_token == bindparam("b_token"),
     message.c.state == LEASED,
 )
+"""That the lease of a claim (`fence`) still holds."""
 
-_begin = Hot(update(message).where(_HELD).values(begun=ONE))
+_begin = Hot(update(message).where(HELD).values(begun=ONE))
 
 _end = Hot(
     update(message)
-    .where(_HELD)
+    .where(HELD)
     .values(
         state=bindparam("b_state"),
         due_at=func.coalesce(bindparam("b_due_at"), message.c.due_at),
@@ -163,7 +165,7 @@ _tell_begun = Hot(
             bindparam("b_at", type_=Double),
             literal_column("'began'"),
             bindparam("b_detail", type_=Text),
-        ).where(_HELD),
+        ).where(HELD),
     )
 )
 
@@ -173,7 +175,7 @@ def begun(held: Claim, at: float) -> Row:
     detail = {"attempt": held.attempt, "courier": held.owner, "lane": held.lane}
     if held.instead_of is not None:
         detail["instead_of"] = held.instead_of
-    return {**_fence(held), "b_at": at, "b_detail": as_json(detail)}
+    return {**fence(held), "b_at": at, "b_detail": as_json(detail)}
 
 
 def begin(connection: Connection, held: Claim) -> bool:
@@ -182,7 +184,7 @@ def begin(connection: Connection, held: Claim) -> bool:
     Only careful attempts are: a message that may have killed a courier, and every
     message where *unknown* must be held.
     """
-    return _begin.run(connection, _fence(held)) == 1
+    return _begin.run(connection, fence(held)) == 1
 
 
 def record(
@@ -212,14 +214,15 @@ def record(
     return lost
 
 
-def _fence(held: Claim) -> dict[str, Any]:
+def fence(held: Claim) -> dict[str, Any]:
+    """What `HELD` compares with."""
     return {"b_id": held.id, "b_owner": held.owner, "b_token": held.token}
 
 
 def _ended(one: Record) -> Row:
     attempted = one.verdict.attempted
     return {
-        **_fence(one.claim),
+        **fence(one.claim),
         "b_state": one.verdict.state.value,
         "b_due_at": one.verdict.due_at,
         "b_attempts": one.claim.attempt if attempted else one.claim.attempt - 1,

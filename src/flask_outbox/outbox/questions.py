@@ -37,7 +37,7 @@ class Questions:
         return found
 
     def content(self, message_id: str) -> bytes | None:
-        """What is said, as RFC 5322 bytes; None once it was pruned."""
+        """What is said, as RFC 5322 bytes; None once pruned, or not rendered yet."""
         with self.database.reading() as connection:
             return asking.body(connection, message_id)
 

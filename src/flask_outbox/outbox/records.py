@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from ..delivery import Envelope, Reply, State
+from ..message import Template
 from ..story import Event
 
 
@@ -53,6 +54,7 @@ class NewMessage:
     message_id: str
     subject: str
     content: bytes
+    """Empty where a ``template`` is still to be rendered."""
     enqueued_at: float
     due_at: float
     give_up_at: float
@@ -69,6 +71,8 @@ class NewMessage:
     changes: tuple[Change, ...] = ()
     stop: Stop | None = None
     """Who kept it from being sent: it is stored as *cancelled*."""
+    template: str | None = None
+    """What ``content`` is to be rendered from (`message.stored`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,8 @@ class Claim:
     suppressed: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Recipients that were left out when it was claimed, because they must not be
     mailed, and why. Where that leaves nobody, the message is settled already."""
+    template: str | None = None
+    """What ``content`` is still to be rendered from; None once that is kept."""
 
     @property
     def waits_on(self) -> str:
@@ -148,6 +154,8 @@ class MessageRecord:
     recipients: tuple[Recipient, ...]
     attempts: tuple[Attempt, ...]
     events: tuple[Event, ...]
+    template: Template | None = None
+    """What it is still to be rendered from (``render="later"``)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,11 +135,14 @@ content = Table(
         primary_key=True,
     ),
     Column("body", _Bytes, nullable=False),
+    Column("template", _Long),
     Column("envelope", _Long),
     Column("metadata", _Long),
     **OPTIONS,
 )
-"""What is said, apart from the message's row so that claims stay cheap."""
+"""What is said, apart from the message's row so that claims stay cheap.
+
+Until a courier has rendered it, that is a ``template``, and the body is empty."""
 
 recipient = Table(
     "outbox_recipient",

@@ -25,6 +25,7 @@ from . import (
     leases,
     people,
     pruning,
+    renditions,
     rescue,
     suppressions,
     waiting,
@@ -41,6 +42,7 @@ from .records import (
     Receipt,
     Suppression,
 )
+from .renditions import Rendition
 from .suppressions import EVERYTHING
 
 T = TypeVar("T")
@@ -135,13 +137,19 @@ class Outbox(Questions):
         records: Sequence[Record],
         notes: Sequence[Row] = (),
         begun: Sequence[Row] = (),
+        rendered: Sequence[Rendition] = (),
     ) -> list[Claim]:
         """Record the ends of attempts; return the claims whose lease was lost.
 
         ``notes`` (`enqueue.event_row`) and ``begun`` (`leases.begun`) are events that
-        change no state.
+        change no state, and what was ``rendered`` is kept in place of its template.
         """
-        return self._write(lambda conn: leases.record(conn, records, notes, begun))
+
+        def work(connection: Connection) -> list[Claim]:
+            lost = leases.record(connection, records, notes, begun)
+            return lost + renditions.keep(connection, rendered)
+
+        return self._write(work)
 
     def next_due_at(self, lane: str, full: Collection[str] = ()) -> float | None:
         """When the next pending message of ``lane`` comes due; None without any.

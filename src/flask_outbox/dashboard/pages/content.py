@@ -38,6 +38,7 @@ def _content(id: str) -> bytes:
     outbox = runtime().outbox
     content = outbox.content(id)
     if content is None:
-        outbox.get(id)
+        if outbox.get(id).template is not None:
+            abort(404, f"Message {id} is not rendered yet.")
         abort(404, f"The content of message {id} was pruned (OUTBOX_KEEP_BODIES).")
     return content

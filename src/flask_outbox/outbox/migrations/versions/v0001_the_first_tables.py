@@ -144,6 +144,7 @@ def upgrade() -> None:
         "outbox_content",
         sa.Column("message_id", sa.String(length=26), nullable=False),
         sa.Column("body", Bytes, nullable=False),
+        sa.Column("template", Long, nullable=True),
         sa.Column("envelope", Long, nullable=True),
         sa.Column("metadata", Long, nullable=True),
         sa.ForeignKeyConstraint(

@@ -1,0 +1,98 @@
+"""Rendering: the step of an attempt that turns a template into the mail itself.
+
+What comes of it is kept in the outbox before a byte of it is sent, so that every retry,
+whoever makes it, sends the same bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from .. import events
+from ..attempt import unrendered, untried
+from ..message import stored
+from ..mime import compose
+from ..outbox.leases import Record
+from ..outbox.records import Claim
+from ..outbox.renditions import Rendition
+from .crew import Crew
+from .daemon_pool import DaemonPool
+
+RENDER_THREADS = 2
+"""Templates are Python and take turns; with two, one that waits for something that the
+app asks elsewhere does not hold up the others."""
+
+
+class Rendering:
+    """Renders for one courier, in threads of its own, which the first template begins.
+
+    ``keep`` writes a rendition down and answers False where its lease was lost.
+    """
+
+    def __init__(
+        self,
+        crew: Crew,
+        keep: Callable[[Rendition], Awaitable[bool]],
+        emit: Callable[..., None],
+    ) -> None:
+        self._crew = crew
+        self._keep = keep
+        self._emit = emit
+        self._pool: DaemonPool | None = None
+
+    async def ready(self, held: Claim) -> Claim | Record:
+        """``held`` with the bytes to be sent, or what to record as there are none."""
+        if held.template is None:
+            return held
+        clock = self._crew.outbox.clock
+        try:
+            rendition = await self._in_thread(held)
+        except asyncio.CancelledError:
+            return untried(held, "its courier stopped before it was rendered", clock())
+        except Exception as error:
+            return unrendered(held, error, self._crew.policy, clock())
+        if not await self._keep(rendition):
+            return untried(held, "its lease was lost while it was rendered", clock())
+        self._emit(
+            events.message_rendered,
+            message_id=held.id,
+            attempt=held.attempt,
+            template=rendition.template,
+            version=rendition.version,
+        )
+        return replace(held, content=rendition.content, template=None)
+
+    def close(self) -> None:
+        """Let the threads end."""
+        if self._pool is not None:
+            self._pool.close()
+
+    async def _in_thread(self, held: Claim) -> Rendition:
+        if self._pool is None:
+            self._pool = DaemonPool(RENDER_THREADS, "outbox-render")
+        return await self._pool.run(self._render, held)
+
+    def _render(self, held: Claim) -> Rendition:
+        assert held.template is not None
+        crew, began = self._crew, time.perf_counter()
+        message = stored.from_json(held.template)
+        template = message.template
+        assert template is not None
+        rendered = crew.templates.render(template)
+        composed = compose(
+            message.filled(rendered),
+            ascii_attachments=crew.ascii_attachments,
+            unique=held.id,
+        )
+        return Rendition(
+            claim=held,
+            subject=composed.subject,
+            content=composed.content,
+            template=template.name,
+            version=rendered.version,
+            at=crew.outbox.clock(),
+            seconds=time.perf_counter() - began,
+        )

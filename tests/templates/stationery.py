@@ -1,0 +1,63 @@
+"""An app's templates, as its author writes them, and the mail that comes of them."""
+
+from __future__ import annotations
+
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+from flask_outbox import Message
+from tests.mail.site import ADA, Site
+
+GREETING = "Hello {{ name }}, you owe us {{ debt }} coins"
+
+
+class Stationery:
+    """One site, and the folders of its templates and of its static files."""
+
+    def __init__(self, site: Site, folder: Path) -> None:
+        self.site = site
+        self._folder = folder / "templates"
+        self._static = folder / "static"
+        site.app.template_folder = str(self._folder)
+        site.app.static_folder = str(self._static)
+
+    def write(self, name: str, text: str) -> Path:
+        """Write ``mail/name``, its folders as needed."""
+        path = self._folder / "mail" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def keep(self, name: str, content: bytes) -> Path:
+        """Write the static file ``name``."""
+        path = self._static / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    def remove(self, name: str) -> None:
+        """Delete ``mail/name``."""
+        (self._folder / "mail" / name).unlink()
+
+    def compose(self, name: str = "bill", /, **given: Any) -> Message:
+        """A message from a template, by default to Ada, inside the app's context."""
+        given.setdefault("recipients", [ADA])
+        with self.site.app.app_context():
+            return Message.from_template(name, **given)
+
+
+def opened(content: bytes) -> EmailMessage:
+    """A mail as the standard library understands it."""
+    message = message_from_bytes(content, policy=policy.default)
+    assert isinstance(message, EmailMessage)
+    assert not message.defects
+    return message
+
+
+def said(content: bytes, kind: str) -> str:
+    """What the part for ``plain`` or ``html`` says."""
+    part = opened(content).get_body((kind,))
+    assert isinstance(part, EmailMessage)
+    return str(part.get_content())

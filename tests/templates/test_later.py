@@ -1,0 +1,235 @@
+"""Rendered by the courier: what is kept, what is sent, and what goes wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from flask_outbox import Message, State, TemplateError, events
+from tests.mail.site import ADA, BOB
+from tests.servers import Behaviour, JournalSmtp
+from tests.templates.stationery import Stationery, opened, said
+
+BILL = "<p>Hello {{ name }}, that is {{ sum }} coins</p>"
+
+
+@pytest.fixture
+def desk(stationery: Stationery) -> Stationery:
+    """A desk with the templates of a bill."""
+    stationery.write("bill.html", BILL)
+    stationery.write("bill.txt", "Hello {{ name }}, that is {{ sum }} coins\n")
+    stationery.write("bill.subject.txt", "Your bill, {{ name }}")
+    return stationery
+
+
+def later(desk: Stationery, **given: object) -> Message:
+    return desk.compose("bill", render="later", **{"name": "Ada", "sum": 7, **given})
+
+
+def test_it_is_rendered_sent_and_told(desk: Stationery, server: JournalSmtp) -> None:
+    message = later(desk)
+    assert message.template is not None
+    assert (message.template.name, message.html, message.body) == ("bill", None, None)
+
+    receipt = desk.site.mail.send(message)
+    record = desk.site.settled(receipt)
+    (mail,) = server.mails
+    assert record.state is State.SENT
+    assert said(mail.content, "html") == "<p>Hello Ada, that is 7 coins</p>"
+    assert said(mail.content, "plain") == "Hello Ada, that is 7 coins"
+    assert opened(mail.content)["Subject"] == record.subject == "Your bill, Ada"
+    assert opened(mail.content)["Message-ID"] == receipt.message_id
+    assert (record.template, record.size_bytes) == (None, len(mail.content))
+    assert desk.site.outbox.content(receipt.id) == mail.content
+    (told,) = [one for one in record.events if one.kind == "rendered"]
+    assert told.detail["template"] == "bill"
+    assert "The courier rendered its template bill" in told.what
+    (payload,) = desk.site.told(events.message_rendered)
+    assert payload["version"] == told.detail["version"] in told.output
+
+
+def test_all_other_arguments_arrive(desk: Stationery, server: JournalSmtp) -> None:
+    message = later(
+        desk,
+        recipients=[("Ada Ä", ADA)],
+        subject="Two bills",
+        sender=("The shop", "bills@example.com"),
+        cc=[f"Bob <{BOB}>"],
+        bcc=["cy@example.org"],
+        reply_to="help@example.com",
+        extra_headers={"X-Bill": "17"},
+        alts={"calendar": "BEGIN:VCALENDAR"},
+        date=86_400.0,
+    )
+    message.attach("bill.pdf", "application/pdf", b"%PDF-\x00\xff")
+    message.attach("note.txt", "text/plain", "Grüße")
+    desk.site.settled(desk.site.mail.send(message))
+    (mail,) = server.mails
+    got = opened(mail.content)
+    assert mail.recipients == (ADA, BOB, "cy@example.org")
+    assert mail.return_path == "bills@example.com"
+    assert str(got["To"]) == f"Ada Ä <{ADA}>"
+    assert str(got["From"]) == "The shop <bills@example.com>"
+    assert (got["Subject"], got["X-Bill"]) == ("Two bills", "17")
+    assert (got["Reply-To"], got["Bcc"]) == ("help@example.com", None)
+    assert str(got["Date"]) == "Fri, 02 Jan 1970 00:00:00 +0000"
+    assert [part.get_content() for part in got.iter_attachments()] == [
+        b"%PDF-\x00\xff",
+        "Grüße",
+    ]
+    kinds = [part.get_content_type() for part in got.walk()]
+    assert kinds.index("text/html") < kinds.index("text/calendar")
+
+
+def test_a_retry_sends_the_same_bytes(desk: Stationery, server: JournalSmtp) -> None:
+    server.behaviour = Behaviour(at_data="451 4.3.0 later")
+    receipt = desk.site.mail.send(later(desk))
+    desk.site.wait_for(events.message_deferred)
+    kept = desk.site.outbox.content(receipt.id)
+    desk.write("bill.html", "<p>Changed meanwhile</p>")
+    server.behaviour = Behaviour()
+    desk.site.settled(receipt)
+    (mail,) = server.mails
+    assert mail.content == kept
+    assert len(desk.site.told(events.message_rendered)) == 1
+
+
+@pytest.mark.parametrize(
+    ("mistake", "place", "reason"),
+    [
+        ("\n<p>{{ nobody }}</p>", "line 2", "'nobody' is undefined"),
+        ("{% if %}", "line 1", "Expected an expression"),
+        ("{% include 'mail/gone.html' %}", "line 1", "no template 'mail/gone.html'"),
+        ("\n\n{{ name + 1 }}", "line 3", "TypeError: can only concatenate str"),
+    ],
+)
+def test_a_mistake_fails_it_and_a_retry_mends_it(
+    desk: Stationery, server: JournalSmtp, mistake: str, place: str, reason: str
+) -> None:
+    message = later(desk)
+    desk.write("bill.html", mistake)
+    receipt = desk.site.mail.send(message)
+    record = desk.site.settled(receipt)
+    assert record.state is State.FAILED
+    assert record.subject == "(bill, not yet rendered)"
+    assert record.template == message.template
+    last = record.events[-1]
+    assert last.what == "Given up: it could not be rendered"
+    for text in ("mail/bill.html", place, reason):
+        assert text in last.output
+    assert str(record.recipients[0].reply) == last.output
+    assert server.mails == []
+
+    desk.write("bill.html", BILL)
+    with desk.site.app.app_context():
+        desk.site.mail.retry(receipt.id)
+    desk.site.wait_for(events.message_sent)
+    assert said(server.mails[0].content, "html") == "<p>Hello Ada, that is 7 coins</p>"
+
+
+def test_a_template_that_is_gone(desk: Stationery) -> None:
+    message = later(desk)
+    desk.remove("bill.html")
+    desk.remove("bill.txt")
+    record = desk.site.settled(desk.site.mail.send(message))
+    assert record.state is State.FAILED
+    assert "there is no mail/bill.html" in record.events[-1].output
+
+
+def test_trouble_of_the_apps_own_defers_it(
+    desk: Stationery, server: JournalSmtp
+) -> None:
+    away = [True]
+
+    @desk.site.app.context_processor
+    def ask_a_database() -> dict[str, str]:
+        if away:
+            raise ConnectionError("the database is away")
+        return {}
+
+    receipt = desk.site.mail.send(later(desk))
+    (deferred, *_) = desk.site.wait_for(events.message_deferred)
+    assert "the database is away" in deferred["replies"][ADA]
+    away.clear()
+    assert desk.site.settled(receipt).state is State.SENT
+    assert len(server.mails) == 1
+
+
+def test_now_and_later_and_at_once_say_the_same(
+    desk: Stationery, server: JournalSmtp
+) -> None:
+    given = {"name": "Ada & Bob", "sum": 7}
+    desk.site.mail.send_now(desk.compose("bill", **given))
+    desk.site.mail.send_now(later(desk, **given))
+    desk.site.settled(desk.site.mail.send(later(desk, **given)))
+    texts = {
+        (said(one.content, "html"), said(one.content, "plain")) for one in server.mails
+    }
+    assert len(server.mails) == 3
+    assert texts == {
+        (
+            "<p>Hello Ada &amp; Bob, that is 7 coins</p>",
+            "Hello Ada & Bob, that is 7 coins",
+        )
+    }
+    assert {opened(one.content)["Subject"] for one in server.mails} == {
+        "Your bill, Ada & Bob"
+    }
+
+
+class NoJson:
+    def __repr__(self) -> str:
+        return "<NoJson>"
+
+
+@pytest.mark.parametrize(
+    ("context", "path"),
+    [
+        ({"user": NoJson()}, "context['user'] is <NoJson>, of type NoJson"),
+        ({"rows": [1, {"a": {2, 3}}]}, "context['rows'][1]['a'] is {2, 3}"),
+        ({"rows": {1: "a"}}, "context['rows'] has the key 1"),
+        ({"share": float("nan")}, "context['share'] is nan"),
+        ({"text": "\ud800"}, r"context['text'] is '\ud800'"),
+    ],
+)
+def test_what_is_no_json_is_refused_with_its_path(
+    desk: Stationery, context: dict[str, object], path: str
+) -> None:
+    with pytest.raises(TemplateError) as raised:
+        later(desk, context=context)
+    assert path in str(raised.value)
+    assert "render='now'" in str(raised.value)
+
+
+def test_what_can_be_known_is_refused_at_once(desk: Stationery) -> None:
+    with pytest.raises(TemplateError, match=r"there is no mail/nothing\.html"):
+        desk.compose("nothing", render="later")
+    desk.write("wrong.html", "{% extends 'mail/layout.html' %}")
+    desk.write("layout.html", "<p>\n{% nonsense %}")
+    with pytest.raises(TemplateError, match=r"mail/layout\.html, line 2: .*nonsense"):
+        desk.compose("wrong", render="later")
+    with pytest.raises(TemplateError, match="neither 'now' nor 'later'"):
+        desk.compose("bill", render="soon")
+    with pytest.raises(ValueError, match="recipients"):
+        desk.site.mail.send(later(desk, recipients=[]))
+    assert desk.site.counts() == {}
+
+
+def test_it_is_a_snapshot(desk: Stationery, server: JournalSmtp) -> None:
+    rows = ["Ada"]
+    message = desk.compose("bill", render="later", name=rows, sum=7)
+    rows.append("Bob")
+    desk.site.settled(desk.site.mail.send(message))
+    assert "Hello ['Ada']," in said(server.mails[0].content, "plain")
+
+
+def test_what_was_never_rendered_is_sent_again(
+    desk: Stationery, server: JournalSmtp
+) -> None:
+    receipt = desk.site.mail.send(later(desk), delay=3600.0)
+    with desk.site.app.app_context():
+        desk.site.mail.cancel(receipt.id)
+        again = desk.site.mail.send_again(receipt.id)
+    desk.site.settled(again)
+    (mail,) = server.mails
+    assert opened(mail.content)["Message-ID"] == again.message_id != receipt.message_id
+    assert said(mail.content, "plain") == "Hello Ada, that is 7 coins"
