@@ -1,0 +1,157 @@
+"""Async views: `send` without ``await``, and what the view's loop does meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from flask_outbox import AppUnknown, Mail, Message, Receipt
+from tests.mail.conftest import MakeSite
+from tests.mail.site import ADA, Site
+from tests.servers import Behaviour, JournalSmtp
+from tests.waiting import WAIT_SECONDS
+
+
+def hello() -> Message:
+    return Message("Hello", [ADA], "Hello\n")
+
+
+def post(site: Site) -> dict[str, Any]:
+    """The answer of the app's view."""
+    response = site.app.test_client().post("/send-email")
+    assert response.status_code == 200
+    return response.get_json()  # type: ignore[no-any-return]
+
+
+class Ticker:
+    """A task that has a turn whenever its loop is free, and counts its turns."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+        self._task = asyncio.create_task(self._tick())
+
+    async def _tick(self) -> None:
+        while True:
+            self.turns += 1
+            await asyncio.sleep(0)
+
+    def stop(self) -> int:
+        self._task.cancel()
+        return self.turns
+
+
+def test_a_hanging_server_keeps_neither_the_view_nor_its_loop(
+    site: Site, server: JournalSmtp
+):
+    server.behaviour = Behaviour(hang=True)
+
+    @site.app.post("/send-email")
+    async def send_email():
+        ticker = Ticker()
+        receipt = site.mail.send(hello())
+        before = ticker.turns
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not server.held:
+                await asyncio.sleep(0)
+        return {"id": receipt.id, "turns": ticker.stop() - before}
+
+    answer = post(site)
+    assert server.held == 1
+    assert server.mails == []
+    assert answer["turns"] > 1
+    server.behaviour = Behaviour()
+    server.wait_for(1)
+    site.wait_until(lambda: site.mail.get(answer["id"]).state == "sent", "it is sent")
+
+
+def test_the_story_names_the_request(site: Site):
+    @site.app.post("/send-email")
+    async def send_email():
+        await asyncio.sleep(0)
+        return {"id": site.mail.send(hello()).id}
+
+    answer = post(site)
+    (began, *_) = site.mail.get(answer["id"]).events
+    assert "POST /send-email" in str(began)
+
+
+def test_in_a_thread_not_even_the_hand_over_keeps_the_loop(
+    make_site: MakeSite, server: JournalSmtp
+):
+    """While another process writes to the outbox's file, a hand-over waits."""
+    mail = Mail()
+    site, _other = make_site(mail), make_site(mail)
+    site.settled(site.send())
+    file = site.outbox.database.url.database
+    assert file
+
+    @site.app.post("/send-email")
+    async def send_email():
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            ticker = Ticker()
+            sending = asyncio.create_task(asyncio.to_thread(mail.send, hello()))
+            while ticker.turns < 1_000:
+                await asyncio.sleep(0)
+            waited = not sending.done()
+            other.execute("ROLLBACK")
+            receipt = await sending
+        ticker.stop()
+        return {"id": receipt.id, "waited": waited}
+
+    answer = post(site)
+    assert answer["waited"]
+    server.wait_for(2)
+
+
+def test_many_at_once(site: Site, server: JournalSmtp):
+    @site.app.post("/send-email")
+    async def send_email():
+        sent = await asyncio.gather(
+            *(asyncio.to_thread(site.mail.send, hello()) for _ in range(20))
+        )
+        return {"ids": [one.message_id for one in sent]}
+
+    answer = post(site)
+    arrived = {one.message_id for one in server.wait_for(20)}
+    assert arrived == set(answer["ids"])
+
+
+def test_waiting_for_the_server_after_all(site: Site, server: JournalSmtp):
+    @site.app.post("/send-email")
+    async def send_email():
+        ticker = Ticker()
+        report = await asyncio.to_thread(site.mail.send_now, hello())
+        return {"accepted": report.accepted, "turns": ticker.stop()}
+
+    answer = post(site)
+    assert answer["accepted"]
+    assert answer["turns"] > 1
+    assert len(server.mails) == 1
+
+
+def test_a_thread_without_the_context_does_not_know_the_app(make_site: MakeSite):
+    mail = Mail()
+    site, _other = make_site(mail), make_site(mail)
+
+    @site.app.post("/send-email")
+    async def send_email():
+        loop = asyncio.get_running_loop()
+        with pytest.raises(AppUnknown, match=r"use it inside 'with app\.app_context"):
+            await loop.run_in_executor(None, mail.send, hello())
+        return {}
+
+    assert post(site) == {}
+
+
+def test_a_loop_of_ones_own(site: Site, server: JournalSmtp):
+    async def work() -> Receipt:
+        return site.mail.send(hello())
+
+    receipt = asyncio.run(work())
+    (arrived,) = server.wait_for(1)
+    assert arrived.message_id == receipt.message_id
