@@ -19,6 +19,7 @@ extensions = [
     "from_commands",
     "from_config",
     "from_events",
+    "from_scripts",
 ]
 exclude_patterns = ["_build"]
 default_role = "py:obj"

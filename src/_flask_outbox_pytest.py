@@ -6,16 +6,27 @@ loads plugins at every start, before it measures coverage.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from flask_outbox.testing import RecordedOutbox
+    from flask import Flask
+
+    from flask_outbox.testing import OutboxWorker, RecordedOutbox, SmtpServer
+
+_summaries = pytest.StashKey[dict[str, Callable[[], str]]]()
+"""What a failed test shows, by its title."""
+
+_failed = pytest.StashKey[bool]()
 
 
-_recorded = pytest.StashKey["RecordedOutbox"]()
+def _shown_on_failure(
+    request: pytest.FixtureRequest, title: str, summary: Callable[[], str]
+) -> None:
+    request.node.stash.setdefault(_summaries, {})[title] = summary
 
 
 @pytest.fixture
@@ -24,27 +35,56 @@ def outbox(request: pytest.FixtureRequest) -> Iterator[RecordedOutbox]:
     from flask_outbox.testing import RecordedOutbox
 
     with RecordedOutbox() as recorded:
-        request.node.stash[_recorded] = recorded
+        _shown_on_failure(request, "Mail", recorded.summary)
         yield recorded
+
+
+@pytest.fixture
+def smtp_server(request: pytest.FixtureRequest) -> Iterator[SmtpServer]:
+    """A real mail server on this machine, which does as a script says."""
+    from flask_outbox.testing import SmtpServer
+
+    with SmtpServer() as server:
+        _shown_on_failure(request, "Mail server", server.summary)
+        yield server
+    if not request.node.stash.get(_failed, False):
+        server.check_script()
+
+
+@pytest.fixture
+def outbox_worker(smtp_server: SmtpServer) -> Iterator[Callable[[Flask], OutboxWorker]]:
+    """Starts ``flask outbox worker`` for an app, in a process of its own."""
+    from flask_outbox.testing import OutboxWorker
+
+    with ExitStack() as ending:
+
+        def start(app: Flask) -> OutboxWorker:
+            worker = OutboxWorker(app)
+            ending.callback(worker.close)
+            smtp_server.victims.append(worker)
+            return worker
+
+        yield start
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Have a failed test show what was in its outbox, unless its failure says so."""
+    """Have a failed test show its mail, unless its failure says so already."""
     report = yield
-    recorded = item.stash.get(_recorded, None)
-    if call.when == "call" and call.excinfo and recorded is not None:
-        told = _told(recorded)
-        if told not in str(call.excinfo.value):
-            report.sections.append(("Mail", told))
+    if call.when == "call" and call.excinfo:
+        item.stash[_failed] = True
+        for title, summary in item.stash.get(_summaries, {}).items():
+            told = _told(summary)
+            if told not in str(call.excinfo.value):
+                report.sections.append((title, told))
     return report
 
 
-def _told(recorded: RecordedOutbox) -> str:
-    """What is in the outbox; if that cannot be read, the test's own failure counts."""
+def _told(summary: Callable[[], str]) -> str:
+    """A summary; where there can be none, the test's own failure counts."""
     try:
-        return recorded.summary()
+        return summary()
     except Exception as error:
         return f"The outbox could not be read: {error}"

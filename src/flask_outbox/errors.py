@@ -22,7 +22,8 @@
     ├── TransportError           mail could not leave
     │   ├── TransportDown        the transport itself is in trouble: pauses its lane
     │   └── SigningError         a message could not be signed (DKIM)
-    └── DeliveryError            send_now(): not every recipient was accepted
+    ├── DeliveryError            send_now(): not every recipient was accepted
+    └── ScriptError              a script for a test's mail server cannot be read
 
 Whatever another library raises is turned into one of these at the border, with the
 original as ``__cause__``.
@@ -169,3 +170,7 @@ class DeliveryError(TransportError):
     def __init__(self, message: str, report: Any) -> None:
         super().__init__(message)
         self.report = report
+
+
+class ScriptError(OutboxError, ValueError):
+    """A script for a test's mail server cannot be read; the text shows the grammar."""

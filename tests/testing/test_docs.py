@@ -12,7 +12,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def test_each_test_passes(tmp_path: Path):
     run = TestRun(shutil.copytree(DOCS / "testing", tmp_path / "shop"))
-    assert run.outcomes == {"passed": 4}, run.printed
+    assert run.outcomes == {"passed": 7}, run.printed
 
 
 def test_each_file_is_shown():

@@ -1,11 +1,20 @@
 """What tests of an app's mail are written with; pytest has it as fixtures.
 
-The fixtures ``outbox`` and ``smtp_server`` are there in every project that has
-Flask-Outbox installed: see :doc:`/testing`.
+The fixtures ``outbox``, ``smtp_server`` and ``outbox_worker`` are there in every
+project that has Flask-Outbox installed: see :doc:`/testing`.
 """
 
 from .reading import Reading
 from .recorded import RecordedOutbox
 from .sent import SentMessage
+from .smtp_server import ArrivedMail, SmtpServer
+from .worker import OutboxWorker
 
-__all__ = ["Reading", "RecordedOutbox", "SentMessage"]
+__all__ = [
+    "ArrivedMail",
+    "OutboxWorker",
+    "Reading",
+    "RecordedOutbox",
+    "SentMessage",
+    "SmtpServer",
+]

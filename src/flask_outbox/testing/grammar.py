@@ -1,0 +1,231 @@
+"""Grammar: how a script for a mail server is read.
+
+One rule, or several that hold side by side, with ``;`` between them. A rule is one
+phase, or several that follow each other, with ``then`` between them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+from ..errors import ScriptError
+from .script import (
+    Accept,
+    Action,
+    Answer,
+    Close,
+    Die,
+    Phase,
+    Refuse,
+    Rule,
+    Script,
+    Stall,
+    Step,
+)
+
+GRAMMAR = """\
+script   rule; rule; …          rules that hold side by side
+rule     phase, then phase, …   phases that follow each other: one that is followed is
+                                played once, or as often as it says; the last for good
+phase    ACTION [on STEP] [of the 2nd message] [once | twice | 3 times]
+ACTION   451  or  451 "4.7.1 Come back later"  or  accept  or  close  or  stall 30 s
+         or  slow 200 ms  or  die between accept and record  or  refuse connections
+STEP     greeting, EHLO, AUTH, MAIL, RCPT, RCPT bob@example.org, DATA, final dot,
+         message (its final dot), command (any of them); the second RCPT, the 3rd AUTH
+"""
+"""What a script may be, for people."""
+
+_WORD = re.compile(r'"[^"\n]*"|[^\s,;"]+|[,;\n"]')
+_NUMBERS = (
+    "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth",
+    "ninth", "tenth",
+)  # fmt: skip
+_COMMANDS = frozenset(Step) - {Step.GREETING}
+_STEPS: dict[tuple[str, ...], frozenset[Step]] = {
+    ("greeting",): frozenset({Step.GREETING}),
+    ("ehlo",): frozenset({Step.EHLO}),
+    ("auth",): frozenset({Step.AUTH}),
+    ("mail",): frozenset({Step.MAIL}),
+    ("rcpt",): frozenset({Step.RCPT}),
+    ("data",): frozenset({Step.DATA}),
+    ("final", "dot"): frozenset({Step.FINAL_DOT}),
+    ("message",): frozenset({Step.FINAL_DOT}),
+    ("command",): _COMMANDS,
+}
+_SECONDS = {"ms": 0.001, "s": 1.0}
+_KNOWN = {
+    "accept", "after", "at", "between", "close", "connections", "die", "every", "of",
+    "on", "once", "record", "refuse", "slow", "stall", "the", "then", "times", "twice",
+    *_NUMBERS, *(word for step in _STEPS for word in step),
+}  # fmt: skip
+
+
+def parse(text: str) -> Script:
+    """The script that ``text`` is. Raises `ScriptError`, which shows the grammar."""
+    words = _WORD.findall(text)
+    rules = [
+        Rule(" ".join(rule), _phases(rule, text))
+        for rule in _split(words, ";", "\n")
+        if rule
+    ]
+    if not rules:
+        raise _error(text, "it is empty; 'accept' is a script to which nothing happens")
+    phases = [phase for rule in rules for phase in rule.phases]
+    if len(phases) > 1 and any(one.action == Refuse() for one in phases):
+        raise _error(
+            text, "'refuse connections' stands alone; give another when that is over"
+        )
+    return Script(rules)
+
+
+def _split(words: list[str], *ends: str) -> list[list[str]]:
+    """The words between those that are one of ``ends``."""
+    parts: list[list[str]] = [[]]
+    for word in words:
+        if word.lower() in ends:
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    return parts
+
+
+def _phases(rule: list[str], text: str) -> list[Phase]:
+    *followed, last = [_Reader(words, text) for words in _split(rule, "then")]
+    return [*(_phase(one, times=1) for one in followed), _phase(last, times=None)]
+
+
+def _phase(reader: _Reader, times: int | None) -> Phase:
+    action, steps = _action(reader)
+    number = message = address = None
+    if action != Refuse() and reader.takes_one_of("on", "at", "after"):
+        reader.takes_one_of("the", "every")
+        number = reader.take_number()
+        if reader.next == "message":
+            number, message = None, number
+        steps = _step(reader)
+        address = reader.take_address() if steps == _STEPS["rcpt",] else None
+    if reader.takes("of", "the"):
+        message = reader.take_number()
+        if message is None or not reader.takes("message"):
+            raise reader.error()
+    times = reader.take_times() or times
+    reader.end()
+    if isinstance(action, Die) and steps != _STEPS["message",]:
+        raise _error(reader.text, "a worker dies on the final dot only")
+    return Phase(action, steps, number, message, address, times)
+
+
+def _action(reader: _Reader) -> tuple[Action, frozenset[Step]]:
+    """An action, and the steps for which it is unless others are named."""
+    steps = _COMMANDS if reader.next == "slow" else _STEPS["message",]
+    for words, action in _ACTIONS.items():
+        if reader.takes(*words):
+            return action, frozenset() if action == Refuse() else steps
+    if reader.takes_one_of("stall", "slow"):
+        return Stall(reader.take_seconds()), steps
+    code = reader.take_matching(r"[245]\d\d")
+    if not code:
+        raise reader.error()
+    text = reader.take_matching(r'".*"').strip('"')
+    if code.startswith("2"):
+        return Accept(), steps
+    return Answer(f"{code} {text or _TEXTS[code[0]]}"), steps
+
+
+_ACTIONS: dict[tuple[str, ...], Action] = {
+    ("accept",): Accept(),
+    ("close",): Close(),
+    ("die", "between", "accept", "and", "record"): Die(),
+    ("refuse", "connections"): Refuse(),
+}
+_TEXTS = {"4": "4.0.0 Not now, says the script", "5": "5.0.0 No, says the script"}
+
+
+def _step(reader: _Reader) -> frozenset[Step]:
+    for words, steps in _STEPS.items():
+        if reader.takes(*words):
+            return steps
+    raise reader.error()
+
+
+class _Reader:
+    """The words of one phase, read one after the other."""
+
+    def __init__(self, words: list[str], text: str) -> None:
+        self._words = words[:-1] if words[-1:] == [","] else words
+        self._at = 0
+        self.text = text
+
+    @property
+    def next(self) -> str:
+        """The next word in lower case; "" at the end."""
+        return self._words[self._at].lower() if self._at < len(self._words) else ""
+
+    def takes(self, *words: str) -> bool:
+        """Read these words if they are the next ones."""
+        coming = self._words[self._at : self._at + len(words)]
+        if tuple(one.lower() for one in coming) != words:
+            return False
+        self._at += len(words)
+        return True
+
+    def takes_one_of(self, *words: str) -> bool:
+        """Read the next word if it is one of these."""
+        return any(self.takes(word) for word in words)
+
+    def take_matching(self, pattern: str) -> str:
+        """Read the next word as it is written if it is such; else ""."""
+        if not re.fullmatch(pattern, self.next):
+            return ""
+        self._at += 1
+        return self._words[self._at - 1]
+
+    def take_number(self) -> int | None:
+        """Read ``second`` or ``2nd``, if the next word is one like that."""
+        if self.next in _NUMBERS:
+            return _NUMBERS.index(self.take_matching(r"\w+").lower()) + 1
+        digits = self.take_matching(r"\d+(st|nd|rd|th)")
+        return int(digits[:-2]) if digits else None
+
+    def take_times(self) -> int | None:
+        """Read ``once``, ``twice`` or ``3 times``, if that comes."""
+        if self.takes("once"):
+            return 1
+        if self.takes("twice"):
+            return 2
+        digits = self.take_matching(r"[1-9]\d*")
+        if digits and not self.takes("times"):
+            raise self.error()
+        return int(digits) if digits else None
+
+    def take_seconds(self) -> float:
+        """Read ``30 s`` or ``200ms``."""
+        number = self.take_matching(r"\d+(\.\d+)?(ms|s)?")
+        digits = number.rstrip("ms")
+        unit = number[len(digits) :] or self.take_matching("ms|s")
+        if not number or not unit:
+            raise self.error()
+        return float(digits) * _SECONDS[unit]
+
+    def take_address(self) -> str | None:
+        """Read an address, if the next word is one; in lower case."""
+        return self.take_matching(r"<?[^@]+@[^@]+").strip("<>").lower() or None
+
+    def end(self) -> None:
+        """Raise `ScriptError` unless all is read."""
+        if self.next:
+            raise self.error()
+
+    def error(self) -> ScriptError:
+        """The next word is not one that may come here."""
+        if not self.next:
+            return _error(self.text, "something is missing at the end of a phase")
+        near = difflib.get_close_matches(self.next, _KNOWN - {self.next}, n=1)
+        guess = f"; did you mean {near[0]!r}?" if near else ""
+        word = self._words[self._at]
+        return _error(self.text, f"{word!r} is not understood there{guess}")
+
+
+def _error(text: str, problem: str) -> ScriptError:
+    return ScriptError(f"The script {text!r}: {problem}\n\n{GRAMMAR}")

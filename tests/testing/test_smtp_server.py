@@ -1,0 +1,236 @@
+"""A scripted server in conversation with a courier, and what the outbox says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flask_outbox import ConfigError, Mail, Message, State
+from flask_outbox.testing import OutboxWorker, RecordedOutbox, SmtpServer
+from tests.mail.site import ADA, BOB, SENDER, make_app
+
+LATER, NEVER = "451 4.0.0 Not now, says the script", "550 5.0.0 No, says the script"
+KEPT = "250 2.0.0 Kept as mail 1"
+HOUR = 3_600.0
+
+
+@pytest.fixture
+def send(tmp_path: Path, smtp_server: SmtpServer, outbox: RecordedOutbox) -> Any:
+    """Sends a message to Ada and Bob from an app whose mail goes to the server."""
+    settings = {
+        "TESTING": True,
+        "MAIL_SUPPRESS_SEND": False,
+        "OUTBOX_BACKOFF_BASE_SECONDS": HOUR,
+        "OUTBOX_BACKOFF_CAP_SECONDS": HOUR,
+        "OUTBOX_UNKNOWN_WAIT_SECONDS": HOUR,
+        "MAIL_URL": smtp_server.url,
+    }
+    mails: list[Mail] = []
+
+    def send(**more: Any) -> Mail:
+        mails.append(Mail(make_app(tmp_path, **{**settings, **more})))
+        mails[-1].send(Message("Hello", [ADA, BOB], "Hello\n"))
+        return mails[-1]
+
+    yield send
+    for mail in mails:
+        mail.stop()
+
+
+def _replies(outbox: RecordedOutbox) -> list[str]:
+    record = outbox.last.record
+    assert record is not None
+    return [str(one.reply) for one in record.recipients]
+
+
+def _state(outbox: RecordedOutbox) -> State:
+    return outbox.last.state
+
+
+def _id(outbox: RecordedOutbox) -> str:
+    assert outbox.last.id
+    return outbox.last.id
+
+
+@pytest.mark.parametrize(
+    ("script", "state", "replies", "arrived"),
+    [
+        ("accept", State.SENT, [KEPT, KEPT], [(ADA, BOB)]),
+        ("slow 20 ms", State.SENT, [KEPT, KEPT], [(ADA, BOB)]),
+        ("451 on the second RCPT", State.PENDING, [KEPT, LATER], [(ADA,)]),
+        (f"550 on RCPT {BOB}", State.FAILED, [KEPT, NEVER], [(ADA,)]),
+        (
+            f"451 on RCPT {ADA}; 550 on RCPT {BOB}",
+            State.PENDING,
+            [LATER, NEVER],
+            [],
+        ),
+        ("451 on MAIL", State.PENDING, [LATER, LATER], []),
+        ("550 on DATA", State.FAILED, [NEVER, NEVER], []),
+        (
+            '552 "5.2.2 Mailbox full" on the final dot',
+            State.FAILED,
+            ["552 5.2.2 Mailbox full"] * 2,
+            [],
+        ),
+        (
+            "close after the final dot",
+            State.UNKNOWN,
+            ["connection lost after the final dot"] * 2,
+            [(ADA, BOB)],
+        ),
+    ],
+)
+def test_what_the_script_says_is_what_the_outbox_knows(
+    send: Any,
+    smtp_server: SmtpServer,
+    outbox: RecordedOutbox,
+    script: str,
+    state: State,
+    replies: list[str],
+    arrived: list[tuple[str, ...]],
+):
+    smtp_server.script(script)
+    send()
+    outbox.drain()
+    assert (_state(outbox), _replies(outbox)) == (state, replies)
+    assert [mail.recipients for mail in smtp_server.mails] == arrived
+
+
+def test_a_stall_outlasts_patience(
+    send: Any, smtp_server: SmtpServer, outbox: RecordedOutbox
+):
+    smtp_server.script("stall 600 s, then accept")
+    mail = send(MAIL_DATA_TIMEOUT_SECONDS=0.3)
+    outbox.drain()
+    assert _state(outbox) is State.UNKNOWN
+    assert smtp_server.mails == []
+    mail.release(_id(outbox))
+    outbox.drain()
+    assert _state(outbox) is State.SENT
+    assert len(smtp_server.mails) == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("421 at the greeting, then accept", "turned us away with its greeting"),
+        ("close at the greeting, then accept", "closed the connection before its"),
+        ("421 on EHLO, then accept", "421 4.0.0 Not now"),
+        ("535 on AUTH twice, then accept", "rejected the login of 'ada'"),
+    ],
+)
+def test_trouble_of_the_server_spends_no_attempt(
+    send: Any,
+    smtp_server: SmtpServer,
+    outbox: RecordedOutbox,
+    caplog: pytest.LogCaptureFixture,
+    script: str,
+    reason: str,
+):
+    smtp_server.script(script)
+    url = smtp_server.url.replace("//", "//ada:pass@")
+    send(MAIL_URL=url, MAIL_AUTH_UNENCRYPTED=True)
+    outbox.drain()
+    assert _state(outbox) is State.SENT
+    paused = [one.getMessage() for one in caplog.records if "paused" in one.message]
+    assert len(paused) == 1
+    assert reason in paused[0]
+    assert smtp_server.mails[0].login == "ada"
+    assert "pass" not in smtp_server.summary()
+
+
+def test_refused_connections(
+    send: Any, smtp_server: SmtpServer, outbox: RecordedOutbox
+):
+    smtp_server.script("refuse connections")
+    mail = send()
+    assert mail.drain(timeout=0.2) is False
+    assert _state(outbox) is State.PENDING
+    smtp_server.script("accept")
+    outbox.drain()
+    assert _state(outbox) is State.SENT
+
+
+def test_a_retry_after_a_script_is_over(
+    send: Any, smtp_server: SmtpServer, outbox: RecordedOutbox
+):
+    smtp_server.script("451 on the first message, then accept")
+    mail = send()
+    outbox.drain()
+    assert _state(outbox) is State.PENDING
+    mail.retry(_id(outbox))
+    outbox.drain()
+    assert _state(outbox) is State.SENT
+
+
+def test_what_arrived_can_be_read(
+    send: Any, smtp_server: SmtpServer, outbox: RecordedOutbox
+):
+    mail = send()
+    outbox.drain()
+    (arrived,) = smtp_server.wait_for(1)
+    assert (arrived.subject, arrived.text) == ("Hello", "Hello\n")
+    assert (arrived.return_path, arrived.login) == (SENDER, None)
+    assert arrived.message_id == outbox.last.message_id
+    assert "C: RCPT TO:<ada@example.org>" in smtp_server.dialogue
+    assert smtp_server.dialogue[-2:] == [f"S: {KEPT}", "S: 221 Bye"]
+    with pytest.raises(AssertionError, match=r"Not within 0 s: 1 of 2 mails came\."):
+        smtp_server.wait_for(2, timeout=0)
+    assert mail.get(_id(outbox)).attempts[0].outcome == "sent"
+
+
+def test_a_script_that_was_not_played_fails_the_test():
+    with SmtpServer() as server:
+        server.script("451 on the second RCPT")
+        server.script("accept")
+        with pytest.raises(AssertionError) as raised:
+            server.check_script()
+    said = str(raised.value).splitlines()
+    assert said[:2] == [
+        "The script's rule '451 on the second RCPT' was never played: it did not come "
+        "to that.",
+        "The script's rule 'accept' was never played: it did not come to that.",
+    ]
+    assert said[-1] == "nothing was said"
+
+
+# ------------------------------------------------------------------------- a worker
+
+
+def test_a_worker_dies_between_accept_and_record(
+    send: Any, smtp_server: SmtpServer, outbox: RecordedOutbox, outbox_worker: Any
+):
+    smtp_server.script("die between accept and record, then accept")
+    send(OUTBOX_LEASE_SECONDS=1, OUTBOX_UNKNOWN_WAIT_SECONDS=0.01)
+    outbox_worker(outbox.last.app).wait_until_dead()
+    assert _state(outbox) is State.LEASED
+    assert len(smtp_server.mails) == 1
+
+    worker = outbox_worker(outbox.last.app)
+    first, second = smtp_server.wait_for(2)
+    assert first.message_id == second.message_id
+    worker.stop()
+    assert not worker.alive
+    assert _state(outbox) is State.SENT
+
+
+def test_who_cannot_die_is_not_killed(
+    send: Any, smtp_server: SmtpServer, outbox: RecordedOutbox
+):
+    with SmtpServer() as server:
+        server.script("die between accept and record")
+        send(MAIL_URL=server.url)
+        outbox.drain()
+        assert _state(outbox) is State.UNKNOWN
+        with pytest.raises(AssertionError, match="no worker was there to die"):
+            server.check_script()
+
+
+def test_a_setting_that_cannot_be_given_to_a_process_is_named(tmp_path: Path):
+    app = make_app(tmp_path, TESTING=True, MAIL_OAUTH_TOKEN=lambda: "token")
+    Mail(app)
+    with pytest.raises(ConfigError, match="MAIL_OAUTH_TOKEN cannot be given to a work"):
+        OutboxWorker(app)
