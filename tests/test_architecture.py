@@ -55,6 +55,7 @@ FLOORS = {
     "telling": 4,
     "relay": 4,
     "courier": 5,
+    "many": 5,
     "direct": 5,
     "interceptors": 5,
     "runtime": 6,

@@ -5,6 +5,8 @@ from .errors import (
     AddressError,
     AppUnknown,
     AttachmentError,
+    BatchInterrupted,
+    BatchNotFound,
     ConfigError,
     DeliveryError,
     HeaderError,
@@ -27,6 +29,7 @@ from .events import email_dispatched
 from .extension import Mail
 from .handover import Wishes
 from .message import Address, Attachment, Message
+from .outbox.batch_records import BatchReceipt, BatchRecord, BatchState, Failure
 from .outbox.records import MessageRecord, Receipt, Suppression
 from .outbox.schema import add_tables
 from .story import Event
@@ -37,9 +40,15 @@ __all__ = [
     "AppUnknown",
     "Attachment",
     "AttachmentError",
+    "BatchInterrupted",
+    "BatchNotFound",
+    "BatchReceipt",
+    "BatchRecord",
+    "BatchState",
     "ConfigError",
     "DeliveryError",
     "Event",
+    "Failure",
     "HeaderError",
     "InterceptorError",
     "LeaseLost",

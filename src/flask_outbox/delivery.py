@@ -17,8 +17,9 @@ class State(StrEnum):
     """Where a message, or one recipient of it, stands.
 
     *Sent* means that the next hop accepted it. *Unknown* means that the link was lost
-    after the final dot, so that nobody can know. *Moving* is a message, never a
-    recipient, that is on its way to another outbox.
+    after the final dot, so that nobody can know. *Paused* is a message, never a
+    recipient, whose batch a person paused; *moving* one that is on its way to another
+    outbox.
     """
 
     PENDING = "pending"
@@ -28,18 +29,25 @@ class State(StrEnum):
     UNKNOWN = "unknown"
     CANCELLED = "cancelled"
     SUPPRESSED = "suppressed"
+    PAUSED = "paused"
     MOVING = "moving"
 
     @property
     def final(self) -> bool:
         """Whether couriers are done with it; a person may still retry it."""
-        return self not in (State.PENDING, State.LEASED, State.MOVING)
+        return self not in (State.PENDING, State.LEASED, State.PAUSED, State.MOVING)
 
 
 TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
     {
         State.PENDING: frozenset(
-            {State.LEASED, State.CANCELLED, State.SUPPRESSED, State.FAILED}
+            {
+                State.LEASED,
+                State.CANCELLED,
+                State.SUPPRESSED,
+                State.FAILED,
+                State.PAUSED,
+            }
         ),
         State.LEASED: frozenset(
             {
@@ -55,6 +63,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
         State.UNKNOWN: frozenset({State.PENDING, State.CANCELLED, State.SENT}),
         State.CANCELLED: frozenset({State.PENDING}),
         State.SUPPRESSED: frozenset({State.PENDING}),
+        State.PAUSED: frozenset({State.PENDING, State.CANCELLED}),
         State.MOVING: frozenset(),
     }
 )

@@ -17,8 +17,10 @@
     │   ├── SchemaError          its tables are missing or of another version
     │   ├── LeaseLost            a courier came back after its lease had passed on
     │   ├── MessageNotFound      no message has that id
+    │   ├── BatchNotFound        no batch has that id
     │   ├── TransitionRefused    the message's state does not allow it
     │   └── MoveRefused          messages cannot be moved from or to this outbox now
+    ├── BatchInterrupted         send_many(): it broke off at a row, and can go on
     ├── TransportError           mail could not leave
     │   ├── TransportDown        the transport itself is in trouble: pauses its lane
     │   └── SigningError         a message could not be signed (DKIM)
@@ -134,12 +136,31 @@ class MessageNotFound(StoreError, LookupError):
     """No message in the outbox has this id."""
 
 
+class BatchNotFound(StoreError, LookupError):
+    """No batch in the outbox has this id."""
+
+
 class TransitionRefused(StoreError):
     """The message's present state does not allow the step that was asked for."""
 
 
 class MoveRefused(StoreError):
     """Messages cannot be moved to that outbox; the text says why and what to do."""
+
+
+class BatchInterrupted(OutboxError):
+    """``send_many()`` broke off at a row; the cause is in ``__cause__``.
+
+    ``batch`` is the batch's id, ``row`` the number of the row at fault, from 1, and
+    ``kept`` how many rows before it are in the outbox, in the order of their numbers.
+    To hand over the same rows with ``resume=batch`` keeps the rest, and nothing twice.
+    """
+
+    def __init__(self, message: str, batch: str, row: int, kept: int) -> None:
+        super().__init__(message)
+        self.batch = batch
+        self.row = row
+        self.kept = kept
 
 
 class TransportError(OutboxError):

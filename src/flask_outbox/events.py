@@ -80,6 +80,15 @@ message_cancelled = _signals.signal(
 message_retried = _signals.signal(
     "message-retried", doc="A person asked for it again. ``message_id``."
 )
+batch_paused = _signals.signal(
+    "batch-paused", doc="A person paused a batch. ``batch`` (its id)."
+)
+batch_resumed = _signals.signal(
+    "batch-resumed", doc="A person let a paused batch go on. ``batch``."
+)
+batch_cancelled = _signals.signal(
+    "batch-cancelled", doc="A person cancelled a batch. ``batch``."
+)
 lease_lost = _signals.signal(
     "lease-lost",
     doc="A courier came too late to record. ``message_id``, ``courier``.",

@@ -49,9 +49,7 @@ def prepare(
 ) -> NewMessage:
     """Check and compose ``message``; `MessageError` for what can never be sent."""
     message_id = new_id()
-    due_at = _due_at(wishes, now)
-    metadata = _as_json(wishes.metadata)
-    _check_labels(wishes)
+    due_at, metadata = check_wishes(wishes, now)
     lane = route(message, wishes.transport, wishes.tag, settings)
     composed = compose(
         _heading_only(message),
@@ -74,19 +72,12 @@ def prepare(
         give_up_at=due_at + settings.give_up_after.seconds_for(wishes.tag),
         lane=lane,
         queue=_queue(wishes.tag, settings),
-        priority=_priority(wishes.priority),
+        priority=wishes.priority,
         key=wishes.key,
         tag=wishes.tag,
         metadata=metadata,
         origin=origin,
     )
-
-
-def _check_labels(wishes: Wishes) -> None:
-    if wishes.key is not None:
-        check_label("key", wishes.key)
-    if wishes.tag is not None:
-        check_label("tag", wishes.tag)
 
 
 def _heading_only(message: Message | StandardMessage) -> Message | StandardMessage:
@@ -109,6 +100,18 @@ def _stand_in(message: Message | StandardMessage) -> str:
     if isinstance(message, Message) and message.template is not None:
         return f"({message.template.name}, not yet rendered)"
     return ""
+
+
+def check_wishes(wishes: Wishes, now: float) -> tuple[float, str | None]:
+    """When the message is due, and its metadata as JSON.
+
+    Raises `MessageError` for a wish that cannot be granted.
+    """
+    for field, label in (("key", wishes.key), ("tag", wishes.tag)):
+        if label is not None:
+            check_label(field, label)
+    _check_priority(wishes.priority)
+    return _due_at(wishes, now), _as_json(wishes.metadata)
 
 
 def leased(new: NewMessage, owner: str, suppressed: Collection[str]) -> Claim:
@@ -173,14 +176,13 @@ def _delay_seconds(delay: Any) -> float:
     return float(seconds)
 
 
-def _priority(priority: Any) -> int:
+def _check_priority(priority: Any) -> None:
     if not isinstance(priority, int) or priority not in PRIORITIES:
         raise MessageError(
             "priority",
             f"{priority!r} is not a whole number from {PRIORITIES[0]} to "
             f"{PRIORITIES[-1]}; higher goes first.",
         )
-    return priority
 
 
 def _as_json(metadata: Any) -> str | None:

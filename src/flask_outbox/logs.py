@@ -35,6 +35,9 @@ def listen() -> None:
         events.message_released,
     ):
         ended.connect(_dialogue)
+    events.batch_paused.connect(_batch_paused)
+    events.batch_resumed.connect(_batch_resumed)
+    events.batch_cancelled.connect(_batch_cancelled)
     events.lease_lost.connect(_lease_lost)
     events.lane_paused.connect(_lane_paused)
     events.lane_resumed.connect(_lane_resumed)
@@ -184,6 +187,18 @@ def _rescued(_app: object, message_id: str, dead: str, state: str, **_: Any) -> 
 def _dialogue(_app: object, message_id: str, dialogue: Sequence[str], **_: Any) -> None:
     for line in dialogue:
         dialogue_log.debug("%s %s", message_id, line)
+
+
+def _batch_paused(_app: object, batch: str, **_: Any) -> None:
+    log.warning("Batch %s is paused: nothing of it leaves.", batch)
+
+
+def _batch_resumed(_app: object, batch: str, **_: Any) -> None:
+    log.warning("Batch %s goes on.", batch)
+
+
+def _batch_cancelled(_app: object, batch: str, **_: Any) -> None:
+    log.warning("Batch %s is cancelled: what has not left of it never will.", batch)
 
 
 def _lease_lost(_app: object, message_id: str, courier: str, **_: Any) -> None:

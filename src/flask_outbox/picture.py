@@ -136,6 +136,7 @@ _STANDINGS: dict[State, Callable[[Sight], str]] = {
     State.UNKNOWN: _unknown,
     State.CANCELLED: lambda _: "called off",
     State.SUPPRESSED: lambda _: "kept back",
+    State.PAUSED: lambda _: "waits: a person paused its batch",
     State.MOVING: lambda _: "on its way to another outbox",
 }
 
@@ -154,7 +155,7 @@ def _request(sight: Sight) -> Look:
 
 
 def _outbox(sight: Sight) -> Look:
-    if sight.record.state in (State.PENDING, State.UNKNOWN):
+    if sight.record.state in (State.PENDING, State.UNKNOWN, State.PAUSED):
         return Light.NOW, sight.standing
     return Light.DONE, "kept on disk"
 

@@ -20,7 +20,8 @@ from .errors import DeliveryError, MessageStopped
 from .forking import tell_of_forks
 from .guard import Guard
 from .handover import Wishes, leased, prepare
-from .interceptors import Interceptors, Passed
+from .interceptors import Interceptors
+from .many import Batches
 from .message import Message, Templates
 from .mime import compose
 from .outbox.database import Database
@@ -67,6 +68,14 @@ class Runtime:
         self._templates = templates
         self._sender = sender
         self._interceptors = interceptors or Interceptors()
+        self.batches = Batches(
+            self.outbox,
+            settings.give_up_after,
+            sender,
+            make_ready=self._make_ready,
+            start=self.start_if_wanted,
+            look=self._look,
+        )
         self._works_here = settings.engine == "thread" and not idle
         self._works_elsewhere = settings.engine != "thread" and not idle
         self._starting = threading.Lock()
@@ -89,11 +98,10 @@ class Runtime:
         With ``session``, keep it as part of that transaction.
         """
         began = time.perf_counter()
-        passed = self._interceptors(message, wishes)
-        new = self._prepare(passed, wishes, origin)
+        dispatched, new = self._make_ready(message, wishes, origin)
         receipt = self._keep(new) if session is None else self._join(new, session)
         if goes_out(new, receipt):
-            self._tell(events.email_dispatched, message=passed.message)
+            self._tell(events.email_dispatched, message=dispatched)
         tell_of_handover(self._sender, new, receipt, time.perf_counter() - began)
         return receipt
 
@@ -127,8 +135,7 @@ class Runtime:
         """Make a message due now and have it looked at."""
         self.outbox.retry(message_id, self.settings.give_up_after)
         self._tell(events.message_retried, message_id=message_id)
-        self._wake()
-        self._announce([message_id])
+        self._look([message_id])
 
     def cancel(self, message_id: str) -> None:
         """Take a message out before it is delivered."""
@@ -139,8 +146,7 @@ class Runtime:
         """Have a message sent once more that may have arrived."""
         self.outbox.release(message_id, self.settings.give_up_after)
         self._tell(events.message_retried, message_id=message_id)
-        self._wake()
-        self._announce([message_id])
+        self._look([message_id])
 
     def drop(self, message_id: str) -> None:
         """Have done with a message that may have arrived."""
@@ -166,8 +172,7 @@ class Runtime:
         nobody = self.outbox.get(receipt.id).state is State.SUPPRESSED
         seconds = time.perf_counter() - began
         tell_of_receipt(self._sender, receipt, nobody, seconds)
-        self._wake()
-        self._announce([receipt.id])
+        self._look([receipt.id])
         return receipt
 
     def note(self, message_id: str, kind: str, **detail: Any) -> None:
@@ -261,12 +266,17 @@ class Runtime:
 
     # Inside
 
-    def _prepare(
-        self, passed: Passed, wishes: Wishes, origin: Mapping[str, Any] | None
-    ) -> NewMessage:
+    def _make_ready(
+        self,
+        message: Message | StandardMessage,
+        wishes: Wishes,
+        origin: Mapping[str, Any] | None,
+    ) -> tuple[Message | StandardMessage, NewMessage]:
+        """The message as the interceptors leave it, and that ready to be kept."""
+        passed = self._interceptors(message, wishes)
         now = self.outbox.clock()
         new = prepare(passed.message, wishes, self.settings, origin, now)
-        return replace(new, changes=passed.changes, stop=passed.stop)
+        return passed.message, replace(new, changes=passed.changes, stop=passed.stop)
 
     def _keep(self, new: NewMessage) -> Receipt:
         """Enqueue, under a lease of this process's courier where it has a place."""
@@ -349,6 +359,11 @@ class Runtime:
         if self.settings.engine != "external" or not has_doorbell(database):
             return None
         return BatchingRelay(lambda _ids: ring_for_mail(database), self._sender)
+
+    def _look(self, ids: Sequence[str]) -> None:
+        """Have couriers look for these messages, which are due."""
+        self._wake()
+        self._announce(ids)
 
     def _tell(self, signal: Any, **payload: Any) -> None:
         events.emit(signal, self._sender, **payload)

@@ -83,6 +83,8 @@ def _enqueued(
     if origin:
         who = f"{origin['method']} {origin['route']} (request {origin['request_id']})"
     what = f"{who} handed the message over"
+    if "batch" in detail:
+        what += f", in row {detail['row']:,} of batch {detail['batch']}"
     if "again_of" in detail:
         what = f"A person sent message {detail['again_of']} again, by this one"
     background = "started: a courier has it" if detail.get("courier") else "waiting"
@@ -189,6 +191,8 @@ def _rescued(detail: Mapping[str, Any]) -> Telling:
 
 def _cancelled(detail: Mapping[str, Any]) -> Telling:
     what = "A person cancelled it"
+    if "batch" in detail:
+        what = f"A person cancelled its batch, {detail['batch']}"
     if "in_favour_of" in detail:
         what = "Its key was handed over here too: only that other message goes out"
     return what, "finished", detail.get("in_favour_of", "")

@@ -215,6 +215,17 @@ def _retried(make_site: MakeSite, server: JournalSmtp) -> Site:
     return site
 
 
+def _batch_stopped(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site()
+    with site.app.app_context():
+        batch = site.mail.send_many([Message("Hello", [ADA])], delay=HOUR).id
+        site.mail.pause_batch(batch)
+        site.mail.resume_batch(batch)
+        site.mail.cancel_batch(batch)
+    assert _one(site, events.batch_cancelled)["batch"] == batch
+    return site
+
+
 def _lease_lost(make_site: MakeSite, server: JournalSmtp) -> Site:
     """Another courier was given the message while the first one still delivers."""
     site = make_site()
@@ -315,6 +326,9 @@ SCENARIOS: dict[NamedSignal, Callable[[MakeSite, JournalSmtp], Site]] = {
     events.message_rescued: _rescued,
     events.message_cancelled: _cancelled,
     events.message_retried: _retried,
+    events.batch_paused: _batch_stopped,
+    events.batch_resumed: _batch_stopped,
+    events.batch_cancelled: _batch_stopped,
     events.lease_lost: _lease_lost,
     events.lane_paused: _lane_paused,
     events.lane_resumed: _lane_resumed,
@@ -334,6 +348,9 @@ IN_THE_CALLERS_THREAD = {
     events.message_stopped,
     events.message_cancelled,
     events.message_retried,
+    events.batch_paused,
+    events.batch_resumed,
+    events.batch_cancelled,
 }
 
 

@@ -12,16 +12,20 @@ from flask_outbox import MessageRecord
 from flask_outbox.delivery import State
 from flask_outbox.outbox import belongings, departures
 from flask_outbox.outbox.asking import moment
+from flask_outbox.outbox.batch_carrying import carry_batches
+from flask_outbox.outbox.batch_records import BatchState
 from flask_outbox.outbox.belongings import (
     carry_lanes,
     carry_pulse,
     carry_suppressions,
 )
 from flask_outbox.outbox.carrying import PARTS
+from flask_outbox.outbox.ledger import Ledger
 from flask_outbox.outbox.moving import Move
 from flask_outbox.outbox.pulse import EVERYBODY, row_of
 from flask_outbox.outbox.schema import metadata
 from flask_outbox.outbox.store import Outbox
+from flask_outbox.patience import Patience
 from flask_outbox.rate import Limit
 from flask_outbox.tally import Tally
 from tests.moving.carrying import HOUR, carry_all, fill, ids_in
@@ -35,9 +39,12 @@ from tests.outbox.making import (
     content_of,
     deferred,
     enlist,
+    new_message,
     put,
     sent,
 )
+
+PATIENCE = Patience(86_400.0)
 
 
 def records(outbox: Outbox) -> dict[str, tuple[MessageRecord, bytes | None]]:
@@ -230,6 +237,54 @@ def test_used_up_limits_are_used_up_there_too(
     assert target.claim_within(COURIER, "default", 10, "default", daily)[0] == []
 
 
+def test_a_batch_goes_on_there(source: Outbox, target: Outbox, move: Move) -> None:
+    enlist(source)
+    from_here, there = Ledger(source), Ledger(target)
+    standing = from_here.begin("news", None, "news-1", 3)
+    now = source.clock()
+    rows = [new_message(now, batch=standing.id, batch_row=row) for row in (1, 2)]
+    from_here.keep(standing, rows, "digest")
+    from_here.pause(standing.id)
+    before = from_here.get(standing.id)
+
+    carry_batches(source, target)
+    carried = carry_all(move)
+
+    assert carried.waiting == 2
+    assert there.get(standing.id) == before
+    assert there.begin("news", None, "news-1", 3).kept == 2
+    enlist(target)
+    assert target.claim(COURIER, "default", 10) == []
+    there.resume(standing.id, PATIENCE)
+    assert {one.id for one in target.claim(COURIER, "default", 10)} == {
+        one.id for one in rows
+    }
+    assert [target.get(one.id).batch_row for one in rows] == [1, 2]
+
+
+def test_what_came_later_holds(source: Outbox, target: Outbox, clock: Clock) -> None:
+    from_here, there = Ledger(source), Ledger(target)
+    standing = from_here.begin("news", None, "news-1", None)
+    carry_batches(source, target)
+    clock.advance(1)
+    now = source.clock()
+    one = new_message(now, batch=standing.id, batch_row=1)
+    from_here.keep(standing, [one], "digest")
+    carry_batches(source, target)
+    assert there.get(standing.id).kept == 1
+    from_here.cancel(standing.id)
+    carry_batches(source, target)
+    assert there.get(standing.id).state is BatchState.CANCELLED
+
+
+def test_a_key_that_is_taken_there_stays_there(source: Outbox, target: Outbox) -> None:
+    theirs = Ledger(target).begin("news", None, "news-1", None)
+    ours = Ledger(source).begin("news", None, "news-1", None)
+    carry_batches(source, target)
+    assert Ledger(target).begin("news", None, "news-1", None).id == theirs.id
+    assert Ledger(target).get(ours.id).key is None
+
+
 def test_suppressions_hold_there_too(
     source: Outbox, target: Outbox, move: Move, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,7 +330,7 @@ def _sent(outbox: Outbox, minute: int) -> int:
 
 def test_nobody_forgets_a_new_table() -> None:
     decided = {"message", *(part.name.removeprefix("outbox_") for part in PARTS)}
-    whole = {"lane", "suppression", "pulse"}
+    whole = {"batch", "lane", "suppression", "pulse"}
     left_behind = {"courier", "departure", "arrival"}
     names = {name.removeprefix("outbox_") for name in metadata.tables}
     assert names == decided | whole | left_behind

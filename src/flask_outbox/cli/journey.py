@@ -9,6 +9,7 @@ from collections.abc import Callable
 import click
 
 from ..errors import OutboxUnavailable
+from ..outbox.batch_carrying import carry_batches
 from ..outbox.belongings import carry_lanes, carry_pulse, carry_suppressions
 from ..outbox.carrying import Carried
 from ..outbox.moving import Left, Move
@@ -62,6 +63,7 @@ class Journey:
     def _carry_rules(self) -> None:
         """Carry what holds for mail, before the mail that it holds for."""
         carry_lanes(self._source, self._target)
+        carry_batches(self._source, self._target)
         carry_suppressions(self._source, self._target)
 
     def _carry_first(self) -> None:

@@ -23,10 +23,11 @@ from ..outbox.records import Receipt
 from ..previews import Builder, Previews
 from .hooks import Hooks
 from .installed import EXTENSION, Installed
+from .many import Many
 from .people import People
 
 
-class Mail(Hooks, People):
+class Mail(Hooks, People, Many):
     """Sends an app's email in the background, and never loses any.
 
     ::

@@ -77,6 +77,8 @@ def get(connection: Connection, message_id: str) -> MessageRecord | None:
         attempts=_attempts(events),
         events=events,
         template=stored.template_of(row.template) if row.template else None,
+        batch=row.batch,
+        batch_row=row.batch_row,
     )
 
 

@@ -20,7 +20,9 @@ PARTS = (content, recipient, event)
 
 Values = dict[str, Any]
 
-_OPEN = {State.PENDING, State.UNKNOWN}
+_WAITING = {State.PENDING, State.PAUSED}
+
+_OPEN = {*_WAITING, State.UNKNOWN}
 """States from which a message may still go out by itself."""
 
 
@@ -56,7 +58,7 @@ class Parcel:
     @property
     def carried(self) -> Carried:
         """How many messages it holds."""
-        waiting = sum(one["state"] == State.PENDING for one in self.messages)
+        waiting = sum(one["state"] in _WAITING for one in self.messages)
         return Carried(waiting, len(self.messages) - waiting)
 
 

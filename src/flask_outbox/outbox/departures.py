@@ -29,7 +29,11 @@ def depart(
     What waits comes before what is finished; of that the newest, which people ask for,
     comes first. What is leased stays until its courier has recorded.
     """
-    leaving = _next(connection, _WAITING) or _next(connection, _FINISHED)
+    leaving = (
+        _next(connection, _WAITING)
+        or _next(connection, _PAUSED)
+        or _next(connection, _FINISHED)
+    )
     if leaving:
         connection.execute(
             departure.insert(),
@@ -54,6 +58,7 @@ _LEAVING = (
     .with_for_update(skip_locked=True)
 )
 _WAITING = _LEAVING.where(message.c.state == PENDING).order_by(message.c.id)
+_PAUSED = _LEAVING.where(message.c.state == State.PAUSED.value).order_by(message.c.id)
 _FINISHED = _LEAVING.where(
     message.c.finished_at.is_not(None), message.c.state != State.MOVING.value
 ).order_by(message.c.finished_at.desc())

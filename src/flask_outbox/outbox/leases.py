@@ -24,6 +24,7 @@ from sqlalchemy.engine import Row as ResultRow
 from ..delivery import Envelope, State, Verdict
 from ..guard import Guard
 from .answers import answer, answer_row
+from .batch_gate import let_through
 from .enqueue import add_events, add_notes, as_json, event_row
 from .hot import Hot, Row
 from .keeping_back import keep_back
@@ -56,16 +57,28 @@ def claim(
     """Lease up to ``limit`` due messages of ``lane``: highest priority, then oldest.
 
     With ``among``, only of those; of a queue in ``room``, no more than it says. A claim
-    without recipients is of a message that nobody may get: it is settled.
+    without recipients is of a message that nobody may get: it is settled. What belongs
+    to a batch that a person has stopped is set aside, and others are looked for.
     """
+    while ids := _due(connection, lane, limit, now, room or {}, among):
+        _lease.run_many(connection, [{"b_id": one, "b_owner": owner} for one in ids])
+        claims = let_through(connection, _claims(connection, ids), now)
+        if claims:
+            return keep_back(connection, claims, now, guard)
+    return []
+
+
+def _due(
+    connection: Connection,
+    lane: str,
+    limit: int,
+    now: float,
+    room: Mapping[str, int],
+    among: Sequence[str] | None,
+) -> list[str]:
     if among is None:
-        ids = due_ids(connection, lane, limit, now, room or {})
-    else:
-        ids = due_among(connection, lane, limit, now, room or {}, among)
-    if not ids:
-        return []
-    _lease.run_many(connection, [{"b_id": one, "b_owner": owner} for one in ids])
-    return keep_back(connection, _claims(connection, ids), now, guard)
+        return due_ids(connection, lane, limit, now, room)
+    return due_among(connection, lane, limit, now, room, among)
 
 
 _lease = Hot(
@@ -81,7 +94,7 @@ _lease = Hot(
 _CLAIMED = (
     select(
         *message.c["id", "lease_owner", "lease_token", "attempts", "crashes", "lane"],
-        *message.c["tag", "return_path", "give_up_at"],
+        *message.c["tag", "batch", "return_path", "give_up_at"],
         *content.c["body", "template", "envelope"],
     )
     .join(content, content.c.message_id == message.c.id)
@@ -130,6 +143,7 @@ def _as_claim(row: ResultRow[Any], states: Mapping[str, State]) -> Claim:
         settled=frozenset(states.values()) - {State.PENDING},
         tag=row.tag,
         template=row.template,
+        batch=row.batch,
     )
 
 

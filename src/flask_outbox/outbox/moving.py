@@ -203,11 +203,11 @@ class Move:
                     select(message.c.state, func.count()).group_by(message.c.state)
                 ).all()
             )
-        waiting, leased, moving = (
+        waiting, paused, leased, moving = (
             counts.pop(state, 0)
-            for state in (State.PENDING, State.LEASED, State.MOVING)
+            for state in (State.PENDING, State.PAUSED, State.LEASED, State.MOVING)
         )
-        return Left(waiting, leased, sum(counts.values()), moving)
+        return Left(waiting + paused, leased, sum(counts.values()), moving)
 
     def _in_source(self, work: Callable[[Connection], T]) -> T:
         return conflicts.write(self._source.database, work)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from ..delivery import State
 from ..errors import MessageNotFound, TransitionRefused
@@ -14,7 +14,7 @@ from . import suppressions
 from .doorbell import MAIL, ring
 from .enqueue import add_events, event_row
 from .rescue import reopen
-from .schema import content, message, recipient
+from .schema import batch, content, message, recipient
 
 RETRIED = frozenset({State.FAILED, State.UNKNOWN, State.CANCELLED, State.SUPPRESSED})
 """Recipients whom a retry tries again: whoever has not got the message."""
@@ -29,7 +29,7 @@ def cancel(connection: Connection, message_id: str, now: float) -> None:
             "cancelled. If the attempt is put off, cancel it then."
         )
     _refuse_moving(message_id, state)
-    if state not in (State.PENDING, State.UNKNOWN):
+    if state not in (State.PENDING, State.UNKNOWN, State.PAUSED):
         raise TransitionRefused(
             f"Message {message_id} is {state}: there is nothing to cancel."
         )
@@ -54,6 +54,7 @@ def retry(
     if state == State.LEASED:
         raise TransitionRefused(f"Message {message_id} is being delivered right now.")
     _refuse_moving(message_id, state)
+    _refuse_in_stopped_batch(connection, message_id)
     kept = select(content.c.message_id).where(content.c.message_id == message_id)
     if connection.scalar(kept) is None:
         raise TransitionRefused(
@@ -78,6 +79,29 @@ def _try_again(
     _refuse_if_barred(connection, message_id, tag, guard)
     give_up_at = now + patience.seconds_for(tag)
     reopen(connection, message_id, now, states, crashes=0, give_up_at=give_up_at)
+
+
+def _refuse_in_stopped_batch(connection: Connection, message_id: str) -> None:
+    """Raise for what would only be set aside again, because its batch is stopped."""
+    stopped = connection.execute(
+        select(*batch.c["id", "cancelled_at"])
+        .join(message, message.c.batch == batch.c.id)
+        .where(
+            message.c.id == message_id,
+            or_(batch.c.paused_at.is_not(None), batch.c.cancelled_at.is_not(None)),
+        )
+    ).first()
+    if stopped is None:
+        return
+    if stopped.cancelled_at is None:
+        raise TransitionRefused(
+            f"Message {message_id} cannot be retried: its batch {stopped.id} is "
+            "paused. 'flask outbox batch resume' ends that."
+        )
+    raise TransitionRefused(
+        f"Message {message_id} cannot be retried: its batch {stopped.id} was "
+        "cancelled. 'flask outbox send-again' sends it as a message of its own."
+    )
 
 
 def _sent(connection: Connection, message_id: str) -> TransitionRefused:

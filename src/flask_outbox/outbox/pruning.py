@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Select, delete, func, select
 
 from ..delivery import State
+from .batches import forget
 from .schema import content, message
 
 PRUNE_LIMIT = 500
@@ -31,11 +32,14 @@ def prune(connection: Connection, bodies_before: float, rows_before: float) -> P
     """One step: content of messages finished by ``bodies_before``, rows likewise.
 
     What is *unknown* waits for a person and is never pruned, nor is what is *moving*.
+    A batch that nothing is left of is forgotten.
     """
     bodies = _finished(connection, bodies_before, with_content=True)
     connection.execute(delete(content).where(content.c.message_id.in_(bodies)))
     rows = _finished(connection, rows_before, with_content=False)
     connection.execute(delete(message).where(message.c.id.in_(rows)))
+    if not rows:
+        forget(connection, rows_before, PRUNE_LIMIT)
     return Pruned(len(bodies), len(rows))
 
 

@@ -73,6 +73,10 @@ class NewMessage:
     """Who kept it from being sent: it is stored as *cancelled*."""
     template: str | None = None
     """What ``content`` is to be rendered from (`message.stored`)."""
+    batch: str | None = None
+    """The batch that it belongs to."""
+    batch_row: int | None = None
+    """Its place in that, from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class Claim:
     instead_of: str | None = None
     """The lane that it waits on, where ``lane`` stands in for that one."""
     tag: str | None = None
+    batch: str | None = None
     suppressed: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Recipients that were left out when it was claimed, because they must not be
     mailed, and why. Where that leaves nobody, the message is settled already."""
@@ -156,6 +161,10 @@ class MessageRecord:
     events: tuple[Event, ...]
     template: Template | None = None
     """What it is still to be rendered from (``render="later"``)."""
+    batch: str | None = None
+    """The batch that it was handed over in."""
+    batch_row: int | None = None
+    """Its place in that, from 1."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,8 @@ message = Table(
     Column("give_up_at", Double, nullable=False),
     Column("finished_at", Double),
     Column("origin", _Long),
+    Column("batch", _Id),
+    Column("batch_row", Integer),
     sqlite_with_rowid=False,
     **OPTIONS,
 )
@@ -123,6 +125,15 @@ Index(
     unique=True,
     sqlite_where=message.c.key.is_not(None),
     postgresql_where=message.c.key.is_not(None),
+)
+
+Index(
+    "outbox_message_batch",
+    message.c.batch,
+    message.c.state,
+    message.c.id,
+    sqlite_where=message.c.batch.is_not(None),
+    postgresql_where=message.c.batch.is_not(None),
 )
 
 content = Table(
@@ -211,6 +222,35 @@ lane = Table(
 """Lanes whose transport is in trouble (``paused_…``), that a person paused (``held_…``)
 or whose limits are used (``taken``: what `Allowance` keeps). One without a row is open.
 """
+
+batch = Table(
+    "outbox_batch",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("key", _Key),
+    Column("name", _Key, nullable=False),
+    Column("tag", _Key),
+    Column("kept", Integer, nullable=False),
+    Column("total", Integer),
+    Column("digest", String(32), nullable=False),
+    Column("process", Text, nullable=False),
+    Column("began_at", Double, nullable=False),
+    Column("kept_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("paused_at", Double),
+    Column("cancelled_at", Double),
+    Column("error", _Long),
+    **OPTIONS,
+)
+"""What was handed over together. The first ``kept`` of its rows are here, and
+``digest`` says to whom those go; ``ended_at`` is when the last of all was kept."""
+Index(
+    "outbox_batch_key",
+    batch.c.key,
+    unique=True,
+    sqlite_where=batch.c.key.is_not(None),
+    postgresql_where=batch.c.key.is_not(None),
+)
 
 courier = Table(
     "outbox_courier",

@@ -68,6 +68,7 @@ class Tab(StrEnum):
     UNKNOWN = "unknown"
     CANCELLED = "cancelled"
     SUPPRESSED = "suppressed"
+    PAUSED = "paused"
     MOVING = "moving"
 
     @property

@@ -20,6 +20,33 @@ Serial = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     """Make them."""
     op.create_table(
+        "outbox_batch",
+        sa.Column("id", sa.String(length=26), nullable=False),
+        sa.Column("key", sa.String(length=255), nullable=True),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("tag", sa.String(length=255), nullable=True),
+        sa.Column("kept", sa.Integer(), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=True),
+        sa.Column("digest", sa.String(length=32), nullable=False),
+        sa.Column("process", sa.Text(), nullable=False),
+        sa.Column("began_at", sa.Double(), nullable=False),
+        sa.Column("kept_at", sa.Double(), nullable=False),
+        sa.Column("ended_at", sa.Double(), nullable=True),
+        sa.Column("paused_at", sa.Double(), nullable=True),
+        sa.Column("cancelled_at", sa.Double(), nullable=True),
+        sa.Column("error", Long, nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        **OPTIONS,
+    )
+    op.create_index(
+        "outbox_batch_key",
+        "outbox_batch",
+        ["key"],
+        unique=True,
+        sqlite_where=sa.text("key IS NOT NULL"),
+        postgresql_where=sa.text("key IS NOT NULL"),
+    )
+    op.create_table(
         "outbox_courier",
         sa.Column("id", sa.String(length=26), nullable=False),
         sa.Column("engine", sa.String(length=16), nullable=False),
@@ -78,9 +105,19 @@ def upgrade() -> None:
         sa.Column("give_up_at", sa.Double(), nullable=False),
         sa.Column("finished_at", sa.Double(), nullable=True),
         sa.Column("origin", Long, nullable=True),
+        sa.Column("batch", sa.String(length=26), nullable=True),
+        sa.Column("batch_row", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sqlite_with_rowid=False,
         **OPTIONS,
+    )
+    op.create_index(
+        "outbox_message_batch",
+        "outbox_message",
+        ["batch", "state", "id"],
+        unique=False,
+        sqlite_where=sa.text("batch IS NOT NULL"),
+        postgresql_where=sa.text("batch IS NOT NULL"),
     )
     op.create_index(
         "outbox_message_due",

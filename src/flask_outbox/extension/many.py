@@ -1,0 +1,116 @@
+"""Sending to many, and what becomes of such batches, as methods of `Mail`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from email.message import Message as StandardMessage
+from typing import Any
+
+from ..handover import Wishes
+from ..many import Plan, whom
+from ..message import Message, check_label
+from ..origin import origin
+from ..outbox.batch_records import BatchReceipt, BatchRecord, Failure
+from ..runtime import Runtime
+
+PRIORITY = -100
+"""Below that of ``send()``: what a person waits for overtakes what goes to many."""
+
+UNNAMED = "messages"
+"""The name of a batch that nobody gave one."""
+
+
+class Many:
+    """The part of `Mail` that sends to many."""
+
+    @property
+    def _runtime(self) -> Runtime:
+        raise NotImplementedError
+
+    def send_many(
+        self,
+        messages: Iterable[Message | StandardMessage],
+        *,
+        name: str | None = None,
+        tag: str | None = None,
+        priority: int = PRIORITY,
+        at: datetime | None = None,
+        delay: float | timedelta | None = None,
+        key: str | None = None,
+        metadata: Any = None,
+        transport: str | None = None,
+        resume: str | None = None,
+    ) -> BatchReceipt:
+        """Return once every one of ``messages`` is durably kept, as one batch.
+
+        They may be without end: no more of them are in memory than one commit keeps,
+        and what is kept is on its way already.
+
+        :param name: what the batch is called, for people
+        :param key: makes it idempotent: the same key again goes on where the last
+            hand-over broke off, and sends nothing where all was kept
+        :param resume: the id of the batch that goes on with these rows, of which those
+            that are kept are passed over
+
+        The other arguments are those of `send`, and hold for every message; the
+        ``priority`` is lower by default, so that single messages overtake.
+
+        Raises `BatchInterrupted`, which names the row and says how to go on, for
+        whatever comes in between: a message that could never be sent, an error of the
+        iterable, an outbox that is out of reach. Raises `MessageError` for an argument
+        that is wrong for all, and for rows that are not those of the batch;
+        `TransitionRefused` where the batch was cancelled, and `BatchNotFound`.
+        """
+        wishes = Wishes(at, delay, priority, None, tag, metadata, transport)
+        plan = Plan(name or tag or UNNAMED, tag, key, resume)
+        _check(plan)
+        return self._runtime.batches.send(
+            messages, lambda one: one, whom, wishes, plan, origin()
+        )
+
+    def batch(self, id: str) -> BatchRecord:
+        """How a batch stands, its messages counted. Raises `BatchNotFound`."""
+        return self._runtime.batches.ledger.get(id)
+
+    def batches(self, limit: int = 50) -> list[BatchRecord]:
+        """The newest batches first."""
+        return self._runtime.batches.ledger.newest(limit)
+
+    def batch_failures(self, id: str) -> Iterator[Failure]:
+        """Everyone who did not get a batch's message, and why: read as it is asked."""
+        return self._runtime.batches.ledger.failures(id)
+
+    def pause_batch(self, id: str) -> BatchRecord:
+        """Let nothing of a batch leave, on any machine, until `resume_batch`.
+
+        What a courier has in hand at this moment is finished; what is handed over to
+        the batch meanwhile waits as well. Raises `TransitionRefused` for a cancelled
+        one, and `BatchNotFound`.
+        """
+        self._runtime.batches.pause(id)
+        return self.batch(id)
+
+    def resume_batch(self, id: str) -> BatchRecord:
+        """Let a paused batch go on.
+
+        A hand-over that broke off is another thing: `send_many` with ``resume``. Raises
+        `TransitionRefused` for a cancelled one, and `BatchNotFound`.
+        """
+        self._runtime.batches.resume(id)
+        return self.batch(id)
+
+    def cancel_batch(self, id: str) -> BatchRecord:
+        """Take all of a batch out that has not left, for good.
+
+        A hand-over that is under way ends with `TransitionRefused`. Raises
+        `BatchNotFound`.
+        """
+        self._runtime.batches.cancel(id)
+        return self.batch(id)
+
+
+def _check(plan: Plan) -> None:
+    check_label("name", plan.name)
+    if plan.key is not None:
+        check_label("key", plan.key)

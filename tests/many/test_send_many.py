@@ -1,0 +1,325 @@
+"""`send_many`: every row once, in bounded memory, whatever comes in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from email.message import EmailMessage
+from typing import Any
+
+import pytest
+
+from flask_outbox import (
+    BatchInterrupted,
+    BatchNotFound,
+    BatchReceipt,
+    BatchState,
+    MessageError,
+    MessageStopped,
+    State,
+    TransitionRefused,
+    events,
+)
+from flask_outbox.many import handing_over
+from flask_outbox.message import Message
+from tests.mail.conftest import MakeSite
+from tests.mail.site import Site
+from tests.servers import JournalSmtp
+
+BAD = "no address"
+
+
+def address(row: int) -> str:
+    return f"user{row}@example.org"
+
+
+def messages(rows: int, *, bad: int = 0) -> Iterator[Message]:
+    """A message for each row, from 1; row ``bad`` could never be sent."""
+    for row in range(1, rows + 1):
+        yield Message(f"Row {row}", [BAD if row == bad else address(row)], "Hello\n")
+
+
+@pytest.fixture
+def quiet(make_site: MakeSite) -> Site:
+    """An app whose courier works only while it is drained."""
+    return make_site(TESTING=True, MAIL_SUPPRESS_SEND=False)
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handing_over, "CHUNK_ROWS", 10)
+
+
+def send_many(site: Site, rows: Iterable[Any], **wishes: Any) -> BatchReceipt:
+    with site.app.app_context():
+        return site.mail.send_many(rows, **wishes)
+
+
+def interrupted(site: Site, rows: Iterable[Any], **wishes: Any) -> BatchInterrupted:
+    """Hand over what breaks off, and how it does."""
+    with pytest.raises(BatchInterrupted) as caught:
+        send_many(site, rows, **wishes)
+    return caught.value
+
+
+def subjects(site: Site) -> list[str]:
+    """What is in the outbox, by row."""
+    found = [site.outbox.get(one.id) for one in site.outbox.list(limit=1_000)]
+    found.sort(key=lambda one: one.batch_row or 0)
+    return [one.subject for one in found]
+
+
+def drained(site: Site) -> None:
+    with site.app.app_context():
+        assert site.mail.drain(20)
+
+
+# ---------------------------------------------------------------------- as it should be
+
+
+def test_everyone_gets_theirs(site: Site, server: JournalSmtp) -> None:
+    receipt = send_many(site, messages(25), name="news", tag="weekly")
+    assert (receipt.messages, receipt.duplicate) == (25, False)
+    drained(site)
+    sent = {mail.recipients: mail for mail in server.wait_for(25)}
+    assert sent.keys() == {(address(row),) for row in range(1, 26)}
+    with site.app.app_context():
+        batch = site.mail.batch(receipt.id)
+        assert site.mail.batches() == [batch]
+    assert (batch.state, batch.name, batch.tag) == (BatchState.DONE, "news", "weekly")
+    assert (batch.kept, batch.total, batch.counts) == (25, 25, {State.SENT: 25})
+    one = site.outbox.get(site.outbox.list(limit=1)[0].id)
+    assert (one.batch, one.tag, one.priority) == (receipt.id, "weekly", -100)
+    assert one.events[0].what == (
+        "A script handed the message over, in row "
+        f"{one.batch_row} of batch {receipt.id}"
+    )
+
+
+def test_a_standard_message_is_one_too(quiet: Site) -> None:
+    message = EmailMessage()
+    message["Subject"], message["To"] = "Hello", "Ada <ada@example.org>"
+    message.set_content("Hello")
+    error = interrupted(quiet, [message, *messages(2, bad=2)])
+    assert error.row == 3
+    send_many(quiet, [message, *messages(2)], resume=error.batch)
+    assert subjects(quiet) == ["Hello", "Row 1", "Row 2"]
+
+
+def test_nobody_reads_ahead(quiet: Site) -> None:
+    """However many rows there are, no more than a chunk of them is in memory."""
+    ahead = []
+
+    def watched() -> Iterator[Message]:
+        for row, message in enumerate(messages(95), 1):
+            kept = quiet.outbox.status().counts[State.PENDING]
+            ahead.append(row - kept)
+            yield message
+
+    send_many(quiet, watched())
+    assert max(ahead) <= handing_over.CHUNK_ROWS + 1
+
+
+def test_large_messages_are_kept_in_smaller_chunks(
+    quiet: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handing_over, "CHUNK_BYTES", 3_000)
+    kept = []
+    body = "Hello\n" * 300
+
+    def watched() -> Iterator[Message]:
+        for row in range(5):
+            kept.append(quiet.outbox.status().counts[State.PENDING])
+            yield Message("Hello", [address(row)], body)
+
+    send_many(quiet, watched())
+    assert kept == [0, 0, 1, 2, 3]
+
+
+def test_what_a_person_waits_for_overtakes_it(quiet: Site, server: JournalSmtp) -> None:
+    send_many(quiet, messages(200))
+    quiet.send("ada@example.org")
+    drained(quiet)
+    arrived = [mail.recipients[0] for mail in server.wait_for(201)]
+    assert "ada@example.org" in arrived[:100]
+
+
+def test_wishes_hold_for_all(quiet: Site) -> None:
+    send_many(quiet, messages(2), delay=60, priority=5, metadata={"issue": 7})
+    for one in quiet.outbox.list():
+        record = quiet.outbox.get(one.id)
+        assert (record.priority, record.metadata) == (5, {"issue": 7})
+        assert (record.due_at - record.enqueued_at).total_seconds() == pytest.approx(60)
+
+
+def test_whom_not_to_mail_and_what_is_stopped(quiet: Site) -> None:
+    quiet.outbox.suppress(address(2))
+
+    @quiet.mail.before_send
+    def stop_the_third(message: Message, _wishes: object) -> None:
+        if "Row 3" in repr(message):
+            raise MessageStopped("enough")
+
+    with quiet.app.app_context(), quiet.mail.record_messages() as dispatched:
+        receipt = quiet.mail.send_many(messages(3))
+        assert quiet.mail.batch(receipt.id).counts == {
+            State.PENDING: 1,
+            State.SUPPRESSED: 1,
+            State.CANCELLED: 1,
+        }
+        assert {
+            (one.row, one.state) for one in quiet.mail.batch_failures(receipt.id)
+        } == {(2, State.SUPPRESSED), (3, State.CANCELLED)}
+    assert [repr(one) for one in dispatched] == ["<Message 'Row 1'>"]
+    assert len(quiet.told(events.message_enqueued)) == 3
+    assert len(quiet.told(events.message_stopped)) == 1
+
+
+# ------------------------------------------------------------------- what breaks it off
+
+
+def test_a_bad_row_is_named_and_nothing_is_lost_or_doubled(quiet: Site) -> None:
+    error = interrupted(quiet, messages(40, bad=28))
+    assert (error.row, error.kept) == (28, 27)
+    assert str(error).startswith("Row 28: recipients[0]: 'no address' has no '@'; ")
+    assert f"hand over the same rows with resume={error.batch!r}" in str(error)
+    assert isinstance(error.__cause__, MessageError)
+    with quiet.app.app_context():
+        batch = quiet.mail.batch(error.batch)
+    assert (batch.state, batch.kept, batch.total) == (BatchState.INTERRUPTED, 27, None)
+    assert batch.error is not None
+    assert batch.error.startswith("Row 28: ")
+    receipt = send_many(quiet, messages(40), resume=error.batch)
+    assert (receipt.id, receipt.messages) == (error.batch, 40)
+    assert subjects(quiet) == [f"Row {row}" for row in range(1, 41)]
+
+
+@pytest.mark.long
+def test_a_bad_row_far_inside(quiet: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handing_over, "CHUNK_ROWS", 500)
+    error = interrupted(quiet, messages(100_000, bad=57_312))
+    assert (error.row, error.kept) == (57_312, 57_311)
+    assert str(error).startswith("Row 57,312: recipients[0]: 'no address' has no '@'")
+    assert send_many(quiet, messages(60_000), resume=error.batch).messages == 60_000
+    with quiet.app.app_context():
+        assert quiet.mail.batch(error.batch).counts == {State.PENDING: 60_000}
+
+
+def test_rows_that_cannot_be_read_break_it_off(quiet: Site) -> None:
+    def broken() -> Iterator[Message]:
+        yield from messages(15)
+        raise OSError("the disk is gone")
+
+    error = interrupted(quiet, broken(), key="news-1")
+    assert (error.row, error.kept) == (16, 15)
+    assert str(error).startswith("Row 16: OSError: the disk is gone.")
+    receipt = send_many(quiet, messages(20), key="news-1")
+    assert (receipt.id, receipt.messages) == (error.batch, 20)
+    assert subjects(quiet) == [f"Row {row}" for row in range(1, 21)]
+    again = send_many(quiet, messages(20), key="news-1")
+    assert again == BatchReceipt(error.batch, 20, duplicate=True)
+
+
+def test_an_outbox_out_of_reach_breaks_it_off(quiet: Site) -> None:
+    """The table is not there any more when the second chunk is to be kept."""
+
+    def rows() -> Iterator[Message]:
+        for row, message in enumerate(messages(15), 1):
+            if row == 12:
+                rename("outbox_recipient", "elsewhere")
+            yield message
+
+    def rename(table: str, name: str) -> None:
+        quiet.outbox.database.write(
+            lambda conn: conn.exec_driver_sql(f"ALTER TABLE {table} RENAME TO {name}")
+        )
+
+    error = interrupted(quiet, rows())
+    assert (error.row, error.kept) == (11, 10)
+    rename("elsewhere", "outbox_recipient")
+    assert send_many(quiet, messages(15), resume=error.batch).messages == 15
+    assert subjects(quiet) == [f"Row {row}" for row in range(1, 16)]
+
+
+def test_ctrl_c_leaves_it_resumable(quiet: Site) -> None:
+    def impatient() -> Iterator[Message]:
+        yield from messages(15)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        send_many(quiet, impatient(), key="news-1")
+    with quiet.app.app_context():
+        (batch,) = quiet.mail.batches()
+    assert (batch.state, batch.kept) == (BatchState.INTERRUPTED, 10)
+    assert send_many(quiet, messages(15), key="news-1").messages == 15
+    assert len(subjects(quiet)) == 15
+
+
+# ------------------------------------------------------------------------- resuming it
+
+
+def test_other_rows_are_refused(quiet: Site) -> None:
+    error = interrupted(quiet, messages(30, bad=28))
+    later = (one for row, one in enumerate(messages(40), 1) if row != 5)
+    with pytest.raises(MessageError, match="these are others"):
+        send_many(quiet, later, resume=error.batch)
+    with pytest.raises(MessageError, match="there are only 20"):
+        send_many(quiet, messages(20), resume=error.batch)
+    assert len(subjects(quiet)) == 27
+    assert send_many(quiet, messages(28), resume=error.batch).messages == 28
+
+
+def test_another_batch_is_refused(quiet: Site) -> None:
+    error = interrupted(quiet, messages(3, bad=3), name="news")
+    with pytest.raises(MessageError, match=f"batch {error.batch} is 'news'"):
+        send_many(quiet, messages(3), name="offers", resume=error.batch)
+    with pytest.raises(BatchNotFound, match="01NOBODY"):
+        send_many(quiet, messages(3), resume="01NOBODY")
+
+
+def test_one_that_is_cancelled_meanwhile_ends(quiet: Site) -> None:
+    def rows() -> Iterator[Message]:
+        for row, message in enumerate(messages(30), 1):
+            if row == 15:
+                (batch,) = quiet.mail.batches()
+                quiet.mail.cancel_batch(batch.id)
+            yield message
+
+    with pytest.raises(TransitionRefused, match="was cancelled after row 10"):
+        send_many(quiet, rows())
+    assert quiet.counts() == {State.CANCELLED: 10}
+
+
+@pytest.mark.parametrize(
+    ("wishes", "field"),
+    [
+        ({"tag": " x", "name": "news"}, "tag"),
+        ({"name": " x"}, "name"),
+        ({"key": "\n"}, "key"),
+        ({"priority": 5_000}, "priority"),
+        ({"delay": -1}, "delay"),
+    ],
+)
+def test_what_is_wrong_for_all_is_refused_before_anything(
+    quiet: Site, wishes: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(MessageError, match=field):
+        send_many(quiet, messages(1), **wishes)
+    with quiet.app.app_context():
+        assert quiet.mail.batches() == []
+
+
+# --------------------------------------------------------------------------- people
+
+
+def test_people_stop_it_and_let_it_go_on(quiet: Site, server: JournalSmtp) -> None:
+    with quiet.app.app_context():
+        batch = quiet.mail.send_many(messages(20)).id
+        assert quiet.mail.pause_batch(batch).counts == {State.PAUSED: 20}
+        assert quiet.mail.drain(20)
+        assert server.mails == []
+        assert quiet.mail.resume_batch(batch).state is BatchState.SENDING
+        assert quiet.mail.drain(20)
+        assert len(server.mails) == 20
+        assert quiet.mail.cancel_batch(batch).state is BatchState.CANCELLED
+    for signal in (events.batch_paused, events.batch_resumed, events.batch_cancelled):
+        assert quiet.told(signal) == [{"batch": batch}]
