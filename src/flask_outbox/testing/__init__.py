@@ -4,10 +4,11 @@ The fixtures ``outbox``, ``smtp_server`` and ``outbox_worker`` are there in ever
 project that has Flask-Outbox installed: see :doc:`/testing`.
 """
 
+from .desk import ArrivedMail
 from .reading import Reading
 from .recorded import RecordedOutbox
 from .sent import SentMessage
-from .smtp_server import ArrivedMail, SmtpServer
+from .smtp_server import SmtpServer
 from .worker import OutboxWorker
 
 __all__ = [

@@ -8,14 +8,12 @@ from __future__ import annotations
 import asyncio
 import re
 import warnings
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
+from .desk import ArrivedMail, Desk
 from .script import Answer, Close, Die, Moment, Stall, Step
-
-if TYPE_CHECKING:
-    from .smtp_server import SmtpServer
 
 _ADDRESS = re.compile(r"<([^>]*)>")
 
@@ -23,7 +21,7 @@ _ADDRESS = re.compile(r"<([^>]*)>")
 class Conversation(SMTP):
     """Each step asks the script first, and is aiosmtpd's where that has nothing."""
 
-    def __init__(self, server: SmtpServer, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, desk: Desk, loop: asyncio.AbstractEventLoop) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # AUTH without TLS is for tests
             super().__init__(
@@ -37,7 +35,7 @@ class Conversation(SMTP):
                 auth_require_tls=False,
                 loop=loop,
             )
-        self._server = server
+        self._desk = desk
         self._message = 0
         self._recipients = 0
         self._says_goodbye = False
@@ -46,14 +44,14 @@ class Conversation(SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Tell the server (asyncio's hook)."""
-        self._server._joined(self)
-        self._server._note(f"   (connection {self._server.connections_made})")
+        self._desk.server.joined(self)
+        self._desk.note(f"   (connection {self._desk.server.connections_made})")
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell the server (asyncio's hook)."""
         super().connection_lost(error)
-        self._server._left(self)
+        self._desk.server.left(self)
 
     def cut(self) -> None:
         """End the connection at once, without a word."""
@@ -72,7 +70,7 @@ class Conversation(SMTP):
         code, goes_on, text = line[:3], line[3:4] == "-", line[4:]
         self._reply_lines.append(text)
         if not goes_on:
-            self._server._note(f"S: {code} {', '.join(self._reply_lines)}")
+            self._desk.note(f"S: {code} {', '.join(self._reply_lines)}")
             self._reply_lines.clear()
 
     # ------------------------------------------------------------------ step by step
@@ -110,16 +108,19 @@ class Conversation(SMTP):
 
     async def at_final_dot(self, session: Any, envelope: Any) -> str:
         """What is answered to the final dot."""
-        self._server._note(f"C: ({len(envelope.content)} bytes and the final dot)")
-        action = self._server.script_now.action_at(self._moment(Step.FINAL_DOT))
+        self._desk.note(f"C: ({len(envelope.content)} bytes and the final dot)")
+        action = self._desk.script.action_at(self._moment(Step.FINAL_DOT))
         if isinstance(action, Answer):
             self._says_goodbye = action.says_goodbye
             return action.reply
         if isinstance(action, Stall):
             await self._stall(action.seconds)
-        number = self._server._keep(session, envelope)
+        recipients, login = tuple(envelope.rcpt_tos), session.auth_data
+        number = self._desk.keep(
+            ArrivedMail(envelope.content, envelope.mail_from, recipients, login)
+        )
         if isinstance(action, Die):
-            self._server._kill_worker()
+            self._desk.kill_workers()
         if isinstance(action, Die | Close):
             self._close()
         return f"250 2.0.0 Kept as mail {number}"
@@ -127,8 +128,8 @@ class Conversation(SMTP):
     async def _is_over(self, step: Step, said: str = "") -> bool:
         """Do what the script says to this step; whether that was all there is to do."""
         if said:
-            self._server._note(f"C: {said}")
-        action = self._server.script_now.action_at(self._moment(step, said))
+            self._desk.note(f"C: {said}")
+        action = self._desk.script.action_at(self._moment(step, said))
         if isinstance(action, Stall):
             await self._stall(action.seconds)
         elif isinstance(action, Close):
@@ -140,11 +141,11 @@ class Conversation(SMTP):
         return isinstance(action, Answer | Close)
 
     async def _stall(self, seconds: float) -> None:
-        self._server._note(f"S: (says nothing for {seconds:g} s)")
+        self._desk.note(f"S: (says nothing for {seconds:g} s)")
         await asyncio.sleep(seconds)
 
     def _close(self) -> None:
-        self._server._note("S: (cuts the connection)")
+        self._desk.note("S: (cuts the connection)")
         self.cut()
 
     def _end_if_said(self) -> None:
@@ -153,7 +154,7 @@ class Conversation(SMTP):
             self.transport.close()
 
     def _moment(self, step: Step, said: str = "") -> Moment:
-        number = self._server.script_now.count(step)
+        number = self._desk.script.count(step)
         if step is Step.MAIL:
             self._message = number
         if step is not Step.RCPT:

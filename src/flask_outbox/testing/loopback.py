@@ -44,7 +44,7 @@ class LoopbackServer(ABC):
 
     @abstractmethod
     def _converse(self) -> asyncio.BaseProtocol:
-        """What answers one connection; it tells of it by `_joined` and `_left`."""
+        """What answers one connection; it tells of it by `joined` and `left`."""
 
     # ------------------------------------------------------------------ from outside
 
@@ -108,19 +108,21 @@ class LoopbackServer(ABC):
         while len(asyncio.all_tasks()) > 1:  # noqa: ASYNC110
             await asyncio.sleep(0)
 
-    def _joined(self, conversation: Conversation) -> None:
+    def joined(self, conversation: Conversation) -> None:
+        """A connection has come."""
         with self._changed:
             self._conversations.add(conversation)
             self.connections_made += 1
             self.most_connections = max(self.most_connections, self.connections)
             self._changed.notify_all()
 
-    def _left(self, conversation: Conversation) -> None:
+    def left(self, conversation: Conversation) -> None:
+        """A connection is over."""
         with self._changed:
             self._conversations.discard(conversation)
             self._changed.notify_all()
 
-    def _tell(self, change: Callable[[], object]) -> None:
+    def tell(self, change: Callable[[], object]) -> None:
         """Make a change that somebody may wait for."""
         with self._changed:
             change()

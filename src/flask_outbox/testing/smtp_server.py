@@ -3,52 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from ..errors import ConfigError
+from .desk import ArrivedMail, Desk, Victim
 from .grammar import parse
 from .loopback import WAIT_SECONDS, LoopbackServer
-from .reading import Reading
 from .script import Script
 
 DIALOGUE_LINES = 30
 """So much of the dialogue a failed test shows."""
-
-
-class ArrivedMail(Reading):
-    """One mail that the server has kept; `Reading` says what is in it."""
-
-    def __init__(
-        self,
-        content: bytes,
-        return_path: str,
-        recipients: tuple[str, ...],
-        login: str | None,
-    ) -> None:
-        super().__init__(content)
-        self.return_path = return_path
-        """The address in MAIL FROM."""
-        self.recipients = recipients
-        """The addresses that were accepted in RCPT TO."""
-        self.login = login
-        """The name with which the client had logged in; None where it had not."""
-        self.at = datetime.now(UTC)
-        """When it was kept."""
-
-    def __repr__(self) -> str:
-        return f"<ArrivedMail {self.subject!r} to {', '.join(self.recipients)}>"
-
-
-class Victim(Protocol):
-    """A worker's process."""
-
-    @property
-    def alive(self) -> bool:
-        """Whether it runs."""
-
-    def kill(self) -> None:
-        """Kill it (SIGKILL), and return once it is gone."""
 
 
 class SmtpServer(LoopbackServer):
@@ -61,15 +25,23 @@ class SmtpServer(LoopbackServer):
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(port)
-        self.script_now = Script()
-        self.mails: list[ArrivedMail] = []
-        """What it has kept, the latest last."""
-        self.dialogue: list[str] = []
-        """All that was said, ``C:`` by a client and ``S:`` by it, without passwords."""
-        self.victims: list[Victim] = []
-        """Whom ``die between accept and record`` kills."""
+        self._desk = Desk(self)
         self._conversation = _conversation_class()
-        self._unplayable: list[str] = []
+
+    @property
+    def mails(self) -> list[ArrivedMail]:
+        """What it has kept, the latest last."""
+        return list(self._desk.mails)
+
+    @property
+    def dialogue(self) -> list[str]:
+        """All that was said, ``C:`` by a client and ``S:`` by it, without passwords."""
+        return list(self._desk.dialogue)
+
+    @property
+    def victims(self) -> list[Victim]:
+        """Whom ``die between accept and record`` kills; add to it."""
+        return self._desk.victims
 
     @property
     def url(self) -> str:
@@ -83,8 +55,7 @@ class SmtpServer(LoopbackServer):
         `ScriptError`.
         """
         script = parse(text)
-        self._note_what_was_not_played()
-        self.script_now = script
+        self._desk.change_script(script)
         if script.refuses:
             self.go_down()
         else:
@@ -101,16 +72,17 @@ class SmtpServer(LoopbackServer):
                 f"Not within {timeout:g} s: {len(self.mails)} of {count} mails came."
                 f"\n\n{self.summary()}"
             )
-        return list(self.mails)
+        return self.mails
 
     def check_script(self) -> None:
         """Return if each rule of each script was played, as a test must mean it to be.
 
         The fixture does this at the end of a test. Raises `AssertionError`.
         """
-        self._note_what_was_not_played()
-        if self._unplayable:
-            raise AssertionError("\n".join([*self._unplayable, "", self.summary()]))
+        __tracebackhide__ = True
+        self._desk.change_script(Script())
+        if self._desk.faults:
+            raise AssertionError("\n".join([*self._desk.faults, "", self.summary()]))
 
     def summary(self) -> str:
         """The end of the dialogue, for people."""
@@ -120,37 +92,8 @@ class SmtpServer(LoopbackServer):
     # ---------------------------------------------------------------- in its own loop
 
     def _converse(self) -> asyncio.BaseProtocol:
-        conversation: asyncio.BaseProtocol = self._conversation(self, self._loop)
+        conversation: asyncio.BaseProtocol = self._conversation(self._desk, self._loop)
         return conversation
-
-    def _note(self, line: str) -> None:
-        self.dialogue.append(line)
-
-    def _keep(self, session: Any, envelope: Any) -> int:
-        """Keep what has come; its number."""
-        recipients = tuple(envelope.rcpt_tos)
-        mail = ArrivedMail(
-            envelope.content, envelope.mail_from, recipients, session.auth_data
-        )
-        self._tell(lambda: self.mails.append(mail))
-        return len(self.mails)
-
-    def _kill_worker(self) -> None:
-        alive = [one for one in self.victims if one.alive]
-        if not alive:
-            self._unplayable.append(
-                "'die between accept and record': no worker was there to die. Start "
-                "one with the fixture outbox_worker, and do not drain in the test."
-            )
-        for one in alive:
-            one.kill()
-
-    def _note_what_was_not_played(self) -> None:
-        self._unplayable += [
-            f"The script's rule {rule!r} was never played: it did not come to that."
-            for rule in self.script_now.unplayed
-        ]
-        self.script_now = Script()
 
 
 def _conversation_class() -> Any:
