@@ -55,6 +55,11 @@ def _words(*words: str) -> tuple[list[tuple[Any, Any]], list[Any]]:
     return [(word, word) for word in words], [words[0].upper(), "", 1, True, [words[0]]]
 
 
+PATH: tuple[list[tuple[Any, Any]], list[Any]] = (
+    [("/outbox", "/outbox"), ("/staff/mail.v2", "/staff/mail.v2")],
+    ["outbox", "/", "/outbox/", "//outbox", "/a b", "/<x>", "/ä", "", 5],
+)
+
 DKIM = {"domain": "Example.com", "selector": "s1", "key": "PEM"}
 DKIM_KEY = DkimKey(
     "MAIL_DKIM_KEYS[0] (s1._domainkey.example.com)", "example.com", "s1", b"PEM"
@@ -162,14 +167,12 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
         ["", [], "a@b.example,", [""], [5], 5, {"a@b.example": 1}],
     ),
     "OUTBOX_REDIRECT_TO": (TEXT, NO_TEXT),
+    "OUTBOX_UNSUBSCRIBE_PATH": PATH,
     "OUTBOX_DASHBOARD": (
         [("local", "local"), (bool, bool)],
         [True, False, 1, "", "Local", "everyone", ["local"]],
     ),
-    "OUTBOX_DASHBOARD_PATH": (
-        [("/outbox", "/outbox"), ("/staff/mail.v2", "/staff/mail.v2")],
-        ["outbox", "/", "/outbox/", "//outbox", "/a b", "/<x>", "/ä", "", 5],
-    ),
+    "OUTBOX_DASHBOARD_PATH": PATH,
 }
 """For each key what it takes, with what becomes of it, and some of what it refuses."""
 

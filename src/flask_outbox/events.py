@@ -122,6 +122,14 @@ message_sent_now = _signals.signal(
     doc="``send_now()`` has delivered a message, outside the outbox, or was refused. "
     "``content`` (RFC 5322 bytes) and ``report``.",
 )
+unsubscribed = _signals.signal(
+    "unsubscribed",
+    doc="Whoever got a mail has left its list by its link. ``address``, ``list``.",
+)
+resubscribed = _signals.signal(
+    "resubscribed",
+    doc="They have changed their mind, on the same page. ``address``, ``list``.",
+)
 email_dispatched = _signals.signal(
     "email-dispatched",
     doc="Flask-Mail's signal, sent at hand-over. ``message``: what was handed over; "

@@ -38,6 +38,7 @@ class Wishes:
     metadata: Any = None
     transport: str | None = None
     return_path: AddressLike | None = None
+    unsubscribe: bool = False
 
 
 def prepare(

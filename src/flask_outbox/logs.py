@@ -38,6 +38,8 @@ def listen() -> None:
     events.batch_paused.connect(_batch_paused)
     events.batch_resumed.connect(_batch_resumed)
     events.batch_cancelled.connect(_batch_cancelled)
+    events.unsubscribed.connect(_unsubscribed)
+    events.resubscribed.connect(_resubscribed)
     events.lease_lost.connect(_lease_lost)
     events.lane_paused.connect(_lane_paused)
     events.lane_resumed.connect(_lane_resumed)
@@ -199,6 +201,14 @@ def _batch_resumed(_app: object, batch: str, **_: Any) -> None:
 
 def _batch_cancelled(_app: object, batch: str, **_: Any) -> None:
     log.warning("Batch %s is cancelled: what has not left of it never will.", batch)
+
+
+def _unsubscribed(_app: object, address: str, list: str, **_: Any) -> None:
+    log.info("%s has unsubscribed from %s.", address, list)
+
+
+def _resubscribed(_app: object, address: str, list: str, **_: Any) -> None:
+    log.info("%s has subscribed to %s again.", address, list)
 
 
 def _lease_lost(_app: object, message_id: str, courier: str, **_: Any) -> None:

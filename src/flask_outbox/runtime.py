@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from email.message import Message as StandardMessage
 from typing import Any
+
+from blinker import NamedSignal
 
 from . import events
 from .config import Settings
@@ -19,8 +20,7 @@ from .dkim import Signer
 from .errors import DeliveryError, MessageStopped
 from .forking import tell_of_forks
 from .guard import Guard
-from .handover import Wishes, leased, prepare
-from .interceptors import Interceptors
+from .handover import Wishes, leased
 from .many import Batches
 from .message import Message, Templates
 from .mime import compose
@@ -30,6 +30,7 @@ from .outbox.enqueue import event_row
 from .outbox.joining import Joined
 from .outbox.records import NewMessage, Receipt
 from .outbox.store import Outbox
+from .readying import Interceptors, Link, Readying, no_link
 from .relay import BatchingRelay, Over, Relay, is_over
 from .routing import route
 from .telling import goes_out, tell_of_handover, tell_of_receipt
@@ -44,8 +45,9 @@ class Runtime:
     Nothing is opened or started before it is needed. ``sender`` is whose signals the
     signals are, ``templates`` those of its mail. With ``idle`` no courier starts by
     itself, as under TESTING. The ``interceptors`` are asked about each message that is
-    handed over. ``make_relay`` makes what tells couriers in other processes of new
-    messages; by default that is the database, where it can and there are such couriers.
+    handed over; ``link`` makes those by which people unsubscribe. ``make_relay`` makes
+    what tells couriers in other processes of new messages; by default that is the
+    database, where it can and there are such couriers.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Runtime:
         *,
         idle: bool,
         interceptors: Interceptors | None = None,
+        link: Link = no_link,
         make_relay: Callable[[Runtime], Relay | None] | None = None,
     ) -> None:
         self.settings = settings
@@ -68,11 +71,12 @@ class Runtime:
         self._templates = templates
         self._sender = sender
         self._interceptors = interceptors or Interceptors()
+        self._ready = Readying(self.outbox, settings, self._interceptors, link)
         self.batches = Batches(
             self.outbox,
             settings.give_up_after,
             sender,
-            make_ready=self._make_ready,
+            make_ready=self._ready,
             start=self.start_if_wanted,
             look=self._look,
         )
@@ -98,10 +102,10 @@ class Runtime:
         With ``session``, keep it as part of that transaction.
         """
         began = time.perf_counter()
-        dispatched, new = self._make_ready(message, wishes, origin)
+        dispatched, new = self._ready(message, wishes, origin)
         receipt = self._keep(new) if session is None else self._join(new, session)
         if goes_out(new, receipt):
-            self._tell(events.email_dispatched, message=dispatched)
+            self.tell(events.email_dispatched, message=dispatched)
         tell_of_handover(self._sender, new, receipt, time.perf_counter() - began)
         return receipt
 
@@ -124,9 +128,9 @@ class Runtime:
         smtp = self.settings.transports[name].smtp
         report = deliver_now(composed, smtp, self._signer, barred, self.outbox.guard)
         if len(barred) < len(recipients):
-            self._tell(events.email_dispatched, message=message)
+            self.tell(events.email_dispatched, message=message)
         content = composed.content
-        self._tell(events.message_sent_now, content=content, report=report)
+        self.tell(events.message_sent_now, content=content, report=report)
         if not report.accepted:
             raise DeliveryError(refusals(report), report)
         return report
@@ -134,24 +138,24 @@ class Runtime:
     def retry(self, message_id: str) -> None:
         """Make a message due now and have it looked at."""
         self.outbox.retry(message_id, self.settings.give_up_after)
-        self._tell(events.message_retried, message_id=message_id)
+        self.tell(events.message_retried, message_id=message_id)
         self._look([message_id])
 
     def cancel(self, message_id: str) -> None:
         """Take a message out before it is delivered."""
         self.outbox.cancel(message_id)
-        self._tell(events.message_cancelled, message_id=message_id)
+        self.tell(events.message_cancelled, message_id=message_id)
 
     def release(self, message_id: str) -> None:
         """Have a message sent once more that may have arrived."""
         self.outbox.release(message_id, self.settings.give_up_after)
-        self._tell(events.message_retried, message_id=message_id)
+        self.tell(events.message_retried, message_id=message_id)
         self._look([message_id])
 
     def drop(self, message_id: str) -> None:
         """Have done with a message that may have arrived."""
         self.outbox.drop(message_id)
-        self._tell(events.message_cancelled, message_id=message_id)
+        self.tell(events.message_cancelled, message_id=message_id)
 
     def send_again(
         self,
@@ -199,6 +203,10 @@ class Runtime:
             return self._wait_until_drained(timeout_seconds)
         finally:
             self.stop()
+
+    def tell(self, signal: NamedSignal, **payload: Any) -> None:
+        """Tell the app's listeners what happened."""
+        events.emit(signal, self._sender, **payload)
 
     # The courier
 
@@ -265,18 +273,6 @@ class Runtime:
             self._relay.after_fork_in_child()
 
     # Inside
-
-    def _make_ready(
-        self,
-        message: Message | StandardMessage,
-        wishes: Wishes,
-        origin: Mapping[str, Any] | None,
-    ) -> tuple[Message | StandardMessage, NewMessage]:
-        """The message as the interceptors leave it, and that ready to be kept."""
-        passed = self._interceptors(message, wishes)
-        now = self.outbox.clock()
-        new = prepare(passed.message, wishes, self.settings, origin, now)
-        return passed.message, replace(new, changes=passed.changes, stop=passed.stop)
 
     def _keep(self, new: NewMessage) -> Receipt:
         """Enqueue, under a lease of this process's courier where it has a place."""
@@ -364,9 +360,6 @@ class Runtime:
         """Have couriers look for these messages, which are due."""
         self._wake()
         self._announce(ids)
-
-    def _tell(self, signal: Any, **payload: Any) -> None:
-        events.emit(signal, self._sender, **payload)
 
     def _end_at_exit(self) -> None:
         """Have `_end` called while threads may still work.

@@ -152,7 +152,8 @@ def test_lines_at_fault_are_all_named_and_nothing_is_imported(
         "  line 57,312: address: 'cy' has no '@'; pass an address such as "
         "'ada@example.org'",
         "  line 57,313: it has more cells than there are columns.",
-        "  line 57,314: source: 'the moon' is none of person, api, import.",
+        "  line 57,314: source: 'the moon' is none of person, api, import, "
+        "unsubscribe.",
         "  line 57,315: added_at: '2026-11-24 09:30' is no time with a zone; write it "
         "as 2026-11-24T09:30:05+00:00.",
         "  line 57,316: added_at: 'yesterday' is no time with a zone; write it as "

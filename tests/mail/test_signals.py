@@ -183,6 +183,23 @@ def _stopped(make_site: MakeSite, server: JournalSmtp) -> Site:
     return site
 
 
+def _unsubscribed(make_site: MakeSite, server: JournalSmtp) -> Site:
+    """And changed their mind."""
+    site = make_site(
+        SECRET_KEY="a secret",
+        SERVER_NAME="shop.example.com",
+        OUTBOX_UNSUBSCRIBE_PATH="/unsubscribe",
+    )
+    link = site.mail.unsubscribe_url(ADA, list="news")
+    client = site.app.test_client()
+    for form in ({"List-Unsubscribe": "One-Click"}, {"Subscribe": "Again"}):
+        client.post(link, data=form)
+    expected = {"address": ADA, "list": "news"}
+    assert _one(site, events.unsubscribed) == expected
+    assert _one(site, events.resubscribed) == expected
+    return site
+
+
 def _rescued(make_site: MakeSite, server: JournalSmtp) -> Site:
     """A courier that took the message and was never seen again."""
     handed_over = make_site(OUTBOX_ENGINE="external")
@@ -323,6 +340,8 @@ SCENARIOS: dict[NamedSignal, Callable[[MakeSite, JournalSmtp], Site]] = {
     events.message_suppressed: _suppressed,
     events.message_changed: _changed,
     events.message_stopped: _stopped,
+    events.unsubscribed: _unsubscribed,
+    events.resubscribed: _unsubscribed,
     events.message_rescued: _rescued,
     events.message_cancelled: _cancelled,
     events.message_retried: _retried,
@@ -351,6 +370,8 @@ IN_THE_CALLERS_THREAD = {
     events.batch_paused,
     events.batch_resumed,
     events.batch_cancelled,
+    events.unsubscribed,
+    events.resubscribed,
 }
 
 

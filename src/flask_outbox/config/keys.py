@@ -172,6 +172,15 @@ KEYS: tuple[Key, ...] = (
         "nobody: mail goes to whom it is for",
     ),
     Key(
+        "OUTBOX_UNSUBSCRIBE_PATH",
+        "str",
+        None,
+        "Below which path the page is on which people unsubscribe, such as "
+        "``/unsubscribe``; see :doc:`unsubscribe`.",
+        as_url_path,
+        "nowhere: there is no such page",
+    ),
+    Key(
         "OUTBOX_DASHBOARD",
         "'local' or callable",
         None,

@@ -54,6 +54,7 @@ class Settings:
     keep_rows: float
     only_to: tuple[str, ...] | None
     redirect_to: str | None
+    unsubscribe_path: str | None
     dashboard: str | Callable[[], bool] | None
     dashboard_path: str
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..interceptors import Interceptor, Interceptors
+from ..readying import Interceptor, Interceptors
 
 
 class Hooks:

@@ -19,15 +19,16 @@ from ..config import Settings
 from ..dkim import Signer
 from ..errors import ConfigError, TemplateError
 from ..guard import Guard
-from ..interceptors import Interceptors
 from ..message import Templates, find_templates_by
 from ..origin import origin, tell_of_the_response
 from ..outbox.dialects import check_url
 from ..outbox.records import Receipt
 from ..previews import Previews
+from ..readying import Interceptors
 from ..relay import Relay
 from ..runtime import Runtime
 from ..templating import MailTemplates
+from ..unsubscribing import url_of
 from ..uwsgi_threads import refuse_without_threads
 
 EXTENSION = "outbox"
@@ -114,6 +115,7 @@ class Installed:
             self.templates,
             idle=self._app.testing,
             interceptors=self._interceptors,
+            link=partial(url_of, self._app),
             make_relay=self._relay_maker(settings.engine),
         )
         if guard := runtime.outbox.guard:

@@ -16,11 +16,12 @@ from ..cli import outbox_commands
 from ..delivery import Report
 from ..errors import AppUnknown, ConfigError
 from ..handover import Wishes
-from ..interceptors import Interceptors
 from ..message import AddressLike, Message
 from ..origin import note_the_request, origin, tell_of_the_response
 from ..outbox.records import Receipt
 from ..previews import Builder, Previews
+from ..readying import Interceptors
+from ..unsubscribing import mount
 from .hooks import Hooks
 from .installed import EXTENSION, Installed
 from .many import Many
@@ -61,7 +62,8 @@ class Mail(Hooks, People, Many):
         - each request is timed, for the story of what it sends; the first one starts
           the courier, so that mail left by the last process goes out
         - ``flask outbox`` has the commands
-        - with ``OUTBOX_DASHBOARD`` the dashboard is mounted
+        - with ``OUTBOX_DASHBOARD`` the dashboard is mounted, and with
+          ``OUTBOX_UNSUBSCRIBE_PATH`` the page on which people unsubscribe
         """
         _refuse_other_frameworks(app)
         installed = app.extensions[EXTENSION] = Installed(
@@ -71,6 +73,8 @@ class Mail(Hooks, People, Many):
         app.cli.add_command(outbox_commands)
         if installed.settings.dashboard is not None:
             _mount_dashboard(app, installed.settings.dashboard_path)
+        if installed.settings.unsubscribe_path is not None:
+            mount(app, installed.settings.unsubscribe_path)
         logs.listen()
         if app not in self._apps:
             self._apps.append(app)
@@ -87,6 +91,7 @@ class Mail(Hooks, People, Many):
         metadata: Any = None,
         transport: str | None = None,
         return_path: AddressLike | None = None,
+        unsubscribe: bool = False,
         session: Any = None,
     ) -> Receipt:
         """Return once ``message`` is durably kept; it leaves in the background.
@@ -103,6 +108,8 @@ class Mail(Hooks, People, Many):
             ``MAIL_ROUTE`` says, or the default
         :param return_path: where bounces go, in place of the sender: the address that
             the server is told in MAIL FROM
+        :param unsubscribe: whether its one recipient can end all mail with this ``tag``
+            by one click (RFC 8058); see :doc:`/unsubscribe`
         :param session: an SQLAlchemy session or connection on the outbox's database:
             the message exists if and only if that transaction commits
 
@@ -113,7 +120,17 @@ class Mail(Hooks, People, Many):
         `OutboxUnavailable` when it could not be kept; either way nothing was accepted.
         """
         began = time.perf_counter()
-        wishes = Wishes(at, delay, priority, key, tag, metadata, transport, return_path)
+        wishes = Wishes(
+            at=at,
+            delay=delay,
+            priority=priority,
+            key=key,
+            tag=tag,
+            metadata=metadata,
+            transport=transport,
+            return_path=return_path,
+            unsubscribe=unsubscribe,
+        )
         receipt = self._runtime.send(message, wishes, origin(), session)
         if has_request_context() and not receipt.duplicate:
             tell_of_the_response(self._runtime, receipt, time.perf_counter() - began)

@@ -40,6 +40,7 @@ class Many:
         key: str | None = None,
         metadata: Any = None,
         transport: str | None = None,
+        unsubscribe: bool = False,
         resume: str | None = None,
     ) -> BatchReceipt:
         """Return once every one of ``messages`` is durably kept, as one batch.
@@ -62,7 +63,10 @@ class Many:
         that is wrong for all, and for rows that are not those of the batch;
         `TransitionRefused` where the batch was cancelled, and `BatchNotFound`.
         """
-        wishes = Wishes(at, delay, priority, None, tag, metadata, transport)
+        wishes = Wishes(
+            *(at, delay, priority, None, tag, metadata, transport),
+            unsubscribe=unsubscribe,
+        )
         plan = Plan(name or tag or UNNAMED, tag, key, resume)
         _check(plan)
         return self._runtime.batches.send(

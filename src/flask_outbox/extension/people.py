@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from flask import Flask
+
 from ..message import AddressLike
 from ..outbox.records import MessageRecord, Receipt, Suppression
 from ..runtime import Runtime
+from ..unsubscribing import url_of
 from .installed import Installed
 
 
@@ -16,6 +19,10 @@ class People:
     @property
     def _runtime(self) -> Runtime:
         return self._installed.runtime
+
+    @property
+    def _app(self) -> Flask:
+        raise NotImplementedError
 
     @property
     def _installed(self) -> Installed:
@@ -59,6 +66,17 @@ class People:
         What was kept back meanwhile stays so, until `retry`.
         """
         return self._runtime.outbox.unsuppress(address, list=list)
+
+    def unsubscribe_url(self, address: AddressLike, *, list: str) -> str:
+        """The link by which ``address`` ends all mail with the tag ``list``.
+
+        For the text of a mail: ``send(..., unsubscribe=True)`` has it in the headers.
+        It is signed with the app's ``SECRET_KEY`` and does not expire; see
+        :doc:`/unsubscribe`. Raises `MessageError` for what is no address or no tag, and
+        `ConfigError` without ``OUTBOX_UNSUBSCRIBE_PATH``, without a secret key, and
+        outside a request without ``SERVER_NAME``.
+        """
+        return url_of(self._app, address, list)
 
     def suppressions(self, list: str | None = None) -> Iterator[Suppression]:
         """Whom not to mail, by address: of one list, or of all."""

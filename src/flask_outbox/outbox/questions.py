@@ -7,11 +7,11 @@ from datetime import datetime
 
 from ..delivery import State
 from ..guard import OFF, Guard
-from . import asking, counting, news, people, searching
+from . import asking, counting, news, people, searching, suppressions
 from . import pulse as pulses
 from .database import Database
 from .pulse import Pulse
-from .records import Batch, LaneRecord, MessageRecord, Status, Summary
+from .records import Batch, LaneRecord, MessageRecord, Status, Summary, Suppression
 from .searches import Count, Glance, Page, Search, Tab
 
 
@@ -110,6 +110,11 @@ class Questions:
         """
         with self.database.reading() as connection:
             return asking.status(connection, self.clock())
+
+    def suppressed_by(self, address: str, tag: str) -> Suppression | None:
+        """What keeps mail with ``tag`` from ``address``; None where nothing does."""
+        with self.database.reading() as connection:
+            return suppressions.keeping_from(connection, address, tag)
 
     def moves(self) -> Sequence[Batch]:
         """What is half moved from here to other outboxes, batch by batch."""

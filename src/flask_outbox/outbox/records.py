@@ -191,7 +191,8 @@ class Suppression:
     """Which mail that holds for: whatever has this tag, or with "" all of it."""
     reason: str
     source: str
-    """Who said so: ``"person"``, ``"api"`` or ``"import"``."""
+    """Who said so: ``"person"``, ``"api"``, ``"import"``, or ``"unsubscribe"`` where
+    it was the recipient, by the link in a mail."""
     added_at: datetime
 
 

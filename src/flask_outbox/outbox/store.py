@@ -336,9 +336,17 @@ class Outbox(Questions):
         """Keep ``entries`` (`suppressions.entry`), all or none; how many are new."""
         return self._write(lambda conn: suppressions.add(conn, entries))
 
-    def unsuppress(self, address: AddressLike, *, list: str = EVERYTHING) -> bool:
-        """End what `suppress` began; False where there is nothing to end."""
-        return self._write(lambda conn: suppressions.remove(conn, address, list))
+    def unsuppress(
+        self,
+        address: AddressLike,
+        *,
+        list: str = EVERYTHING,
+        source: str | None = None,
+    ) -> bool:
+        """End what `suppress` began, or ``source``; False where nothing is to end."""
+        return self._write(
+            lambda conn: suppressions.remove(conn, address, list, source)
+        )
 
     def suppressions(self, list: str | None = None) -> Iterator[Suppression]:
         """All suppressions, or those of one list, by address; read page by page."""

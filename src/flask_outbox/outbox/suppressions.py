@@ -21,7 +21,7 @@ from .schema import suppression
 EVERYTHING = ""
 """The list of those who must not be mailed at all."""
 
-SOURCES = ("person", "api", "import")
+SOURCES = ("person", "api", "import", "unsubscribe")
 """Who may say so."""
 
 ASKED_AT_ONCE = 512
@@ -109,6 +109,12 @@ def barred(
     return barred
 
 
+def keeping_from(connection: Connection, address: str, tag: str) -> Suppression | None:
+    """What keeps mail with ``tag`` from ``address``; of all mail before of that tag."""
+    found = find(connection, [address]).get(comparable(address), ())
+    return next((one for one in found if one.list in (EVERYTHING, tag)), None)
+
+
 def _why(one: Suppression) -> Reply:
     which = f" for {one.list}" if one.list else ""
     reason = f": {one.reason}" if one.reason else ""
@@ -176,11 +182,16 @@ def _row(one: Suppression) -> dict[str, Any]:
     }
 
 
-def remove(connection: Connection, address: AddressLike, list: str) -> bool:
-    """Take ``address`` off ``list``; False where it is not on it."""
-    done = connection.execute(
-        delete(suppression).where(
-            suppression.c.address == _mailbox(address), suppression.c.list == list
-        )
+def remove(
+    connection: Connection, address: AddressLike, list: str, source: str | None
+) -> bool:
+    """Take ``address`` off ``list``; False where it is not on it.
+
+    With ``source``, only where that has put it there.
+    """
+    wanted = delete(suppression).where(
+        suppression.c.address == _mailbox(address), suppression.c.list == list
     )
-    return done.rowcount == 1
+    if source is not None:
+        wanted = wanted.where(suppression.c.source == source)
+    return connection.execute(wanted).rowcount == 1

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from email.message import Message as StandardMessage
 from typing import Any, TypeVar
 
-from .characters import shown
-from .delivery import storable
-from .errors import ConfigError, InterceptorError, MessageStopped, OutboxError
-from .handover import Wishes
-from .message import Message
-from .message.copies import copied, differing, fields_of
-from .outbox.records import Change, Stop
+from ..characters import shown
+from ..delivery import storable
+from ..errors import ConfigError, InterceptorError, MessageStopped, OutboxError
+from ..handover import Wishes
+from ..message import Message
+from ..message.copies import copied, differing, fields_of
+from ..outbox.records import Change, Stop
 
 Interceptor = TypeVar(
     "Interceptor", bound=Callable[[Any, Wishes], Message | StandardMessage | None]

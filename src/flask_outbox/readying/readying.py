@@ -1,0 +1,47 @@
+"""Readying: a message is intercepted, given a way out, checked and composed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from email.message import Message as StandardMessage
+from typing import Any
+
+from ..config import Settings
+from ..handover import Wishes, prepare
+from ..message import Message
+from ..outbox.records import NewMessage
+from ..outbox.store import Outbox
+from .interceptors import Interceptors
+from .leaving import Link, with_way_out
+
+
+class Readying:
+    """Makes messages ready to be kept in one app's outbox."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        settings: Settings,
+        interceptors: Interceptors,
+        link: Link,
+    ) -> None:
+        self._outbox = outbox
+        self._settings = settings
+        self._interceptors = interceptors
+        self._link = link
+
+    def __call__(
+        self,
+        message: Message | StandardMessage,
+        wishes: Wishes,
+        origin: Mapping[str, Any] | None,
+    ) -> tuple[Message | StandardMessage, NewMessage]:
+        """The message as the interceptors leave it, and that ready to be kept."""
+        passed = self._interceptors(message, wishes)
+        message = passed.message
+        if wishes.unsubscribe:
+            message = with_way_out(message, wishes.tag, self._link)
+        now = self._outbox.clock()
+        new = prepare(message, wishes, self._settings, origin, now)
+        return message, replace(new, changes=passed.changes, stop=passed.stop)
