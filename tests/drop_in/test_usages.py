@@ -115,6 +115,16 @@ def test_the_state(peer: Any, make_app: MakeApp) -> None:
     assert (mail.server, mail.port, mail.default_sender) == ("localhost", 587, SENDER)
 
 
+def test_a_default_sender_that_is_set_later(peer: Any, app: Flask) -> None:
+    mail = peer.Mail(app)
+    with app.app_context():
+        mail.state.default_sender = ("Me", "me@example.com")
+        assert peer.Message("Hello").sender == "Me <me@example.com>"
+        mail.state.default_sender = None
+        with pytest.raises(AssertionError, match="sender"):
+            mail.send(peer.Message("Hello", [ADA]))
+
+
 def test_the_defaults_of_the_keys(peer: Any) -> None:
     state = peer.Mail().init_mail({}, debug=True, testing=True)
     assert (state.server, state.port, state.default_sender) == ("127.0.0.1", 25, None)
@@ -257,3 +267,15 @@ def test_a_mail_made_with_an_app_works_for_that_app(make_app: MakeApp) -> None:
 def test_what_no_mail_has(app: Flask) -> None:
     with pytest.raises(AttributeError, match="'Mail' has no attribute 'serve'"):
         _ = ours.Mail(app).serve
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("suppress", "MAIL_SUPPRESS_SEND"), ("server", "MAIL_SERVER")],
+)
+def test_what_couriers_work_by_is_in_the_config(
+    app: Flask, name: str, key: str
+) -> None:
+    state = ours.Mail(app).state
+    with pytest.raises(AttributeError, match=rf"set app\.config\['{key}'\]"):
+        setattr(state, name, "anything")

@@ -24,12 +24,12 @@ EXTENSION = "mail"
 """The name under which Flask-Mail, and what builds on it, looks into an app."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class State:
     """What Flask-Mail keeps in ``app.extensions["mail"]``: its settings, and `send`.
 
-    They say what the app's config said at `Mail.init_app`, and are read only: couriers
-    work by the config.
+    They say what the app's config said at `Mail.init_app`. Only ``default_sender`` may
+    be set later; couriers work by the config.
     """
 
     server: str
@@ -44,6 +44,14 @@ class State:
     suppress: bool
     ascii_attachments: bool
     _mail: Mail = field(repr=False, compare=False)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in vars(self) and name != "default_sender":
+            raise AttributeError(
+                f"mail.state.{name} is read only, for couriers work by the app's "
+                f"config: set app.config['{_key(name)}'] before the first mail is sent."
+            )
+        super().__setattr__(name, value)
 
     def send(self, message: Any, **wishes: Any) -> Receipt:
         """`Mail.send`."""
@@ -198,6 +206,10 @@ class Connection:
 
 def _says_how(config: Mapping[str, Any]) -> bool:
     return says_where(config) or config.get("MAIL_TRANSPORTS") is not None
+
+
+def _key(setting: str) -> str:
+    return "MAIL_SUPPRESS_SEND" if setting == "suppress" else f"MAIL_{setting.upper()}"
 
 
 _SETTINGS = {one.name for one in fields(State) if not one.name.startswith("_")}
