@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask, current_app
+from jinja2 import DictLoader
 
 from tests.drop_in.conftest import MakeApp
 from tests.drop_in.peers import ours
@@ -279,3 +280,52 @@ def test_what_couriers_work_by_is_in_the_config(
     state = ours.Mail(app).state
     with pytest.raises(AttributeError, match=rf"set app\.config\['{key}'\]"):
         setattr(state, name, "anything")
+
+
+def test_interceptors_change_a_copy(make_app: MakeApp) -> None:
+    app = make_app(TESTING=True)
+    mail = ours.Mail(app)
+
+    @mail.before_send  # type: ignore[untyped-decorator]
+    def sign(message: Any, wishes: Any) -> None:
+        message.body += "-- \nThe shop\n"
+        message.subject = f"[shop] {message.subject}"
+        message.add_recipient(BOB)
+
+    with mail.record_messages() as outbox:
+        message = ours.Message("Hello", [ADA], "Hello\n")
+        receipt = mail.send(message)
+    assert (message.subject, message.recipients) == ("Hello", [ADA])
+    assert outbox[0].body == "Hello\n-- \nThe shop\n"
+    record = mail.get(receipt.id)
+    assert (record.subject, len(record.recipients)) == ("[shop] Hello", 2)
+    assert record.message_id == message.msgId == outbox[0].msgId
+    (changed,) = [one for one in record.events if one.kind == "changed"]
+    assert set(changed.detail["fields"]) == {"subject", "body", "recipients"}
+
+
+def test_many_messages(app: Flask, server: JournalSmtp) -> None:
+    mail = ours.Mail(app)
+    messages = [ours.Message(f"{number}", [ADA], "Hello\n") for number in range(3)]
+    assert mail.send_many(messages).messages == 3
+    arrived = server.wait_for(3)
+    assert {one.message_id for one in arrived} == {one.msgId for one in messages}
+
+
+@pytest.mark.parametrize("render", ["now", "later"])
+def test_a_template(app: Flask, server: JournalSmtp, render: str) -> None:
+    app.jinja_env.loader = DictLoader(
+        {
+            "mail/welcome.txt": "Hello {{ name }}\n",
+            "mail/welcome.subject.txt": "Welcome, {{ name }}\n",
+        }
+    )
+    mail = ours.Mail(app)
+    with app.app_context():
+        message = ours.Message.from_template("welcome", [ADA], render=render, name="A")
+        assert "Subject: Welcome, A\r\n" in message.as_string()
+        mail.send(message, return_path="bounces@example.com")
+    (arrived,) = server.wait_for(1)
+    assert b"\r\nSubject: Welcome, A\r\n" in arrived.content
+    assert arrived.message_id == message.msgId
+    assert arrived.return_path == "bounces@example.com"

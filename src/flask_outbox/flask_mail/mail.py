@@ -228,4 +228,4 @@ def _check(message: Message, default_sender: Any) -> None:
         raise BadHeaderError
     if message.date is None:
         message.date = time.time()
-    message.message_id = message.msgId
+    message.message_id = message.message_id  # made now, if it was not

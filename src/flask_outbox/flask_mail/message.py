@@ -26,35 +26,50 @@ class Message(ours.Message):
     """A mail, with Flask-Mail's arguments, attributes and methods.
 
     As there, ``sender`` is ``MAIL_DEFAULT_SENDER`` unless it is given, and a pair
-    becomes a string.
+    becomes a string; and a message that is sent twice has the same Message-ID twice.
     """
+
+    # Each property keeps its value under its own name, where a plain message has it.
 
     @property
     def sender(self) -> AddressLike | None:
         """Who sends it, as a string."""
-        return self._sender
+        sender: AddressLike | None = vars(self)["sender"]
+        return sender
 
     @sender.setter
     def sender(self, value: AddressLike | None) -> None:
         sender = value or _of_the_app("default_sender")
         if isinstance(sender, tuple):
             sender = _as_mailbox(*sender)
-        self._sender: AddressLike | None = sender
+        vars(self)["sender"] = sender
 
     @property
     def subject(self) -> Any:
         """The subject, on one line where it was lawfully folded (RFC 5322, 2.2.3)."""
-        return self._subject
+        return vars(self)["subject"]
 
     @subject.setter
     def subject(self, value: Any) -> None:
-        self._subject = _unfolded(value) if isinstance(value, str) else value
+        vars(self)["subject"] = _unfolded(value) if isinstance(value, str) else value
+
+    @property
+    def message_id(self) -> str:
+        """The Message-ID, made at the first look, on the sender's domain."""
+        own: str | None = vars(self)["message_id"]
+        if own is None:
+            own = vars(self)["message_id"] = (
+                f"<{secrets.token_hex(16)}@{_domain(self.sender)}>"
+            )
+        return own
+
+    @message_id.setter
+    def message_id(self, value: str | None) -> None:
+        vars(self)["message_id"] = value
 
     @property
     def msgId(self) -> str:
-        """The Message-ID, made at the first look, on the sender's domain."""
-        if self.message_id is None:
-            self.message_id = f"<{secrets.token_hex(16)}@{_domain(self.sender)}>"
+        """Flask-Mail's name for `message_id`."""
         return self.message_id
 
     @msgId.setter
@@ -67,9 +82,9 @@ class Message(ours.Message):
         Raises the `MessageError` that sending it would.
         """
         return compose(
-            self,
+            self.rendered(),
             ascii_attachments=bool(_of_the_app("ascii_attachments")),
-            unique=self.msgId,
+            unique=self.message_id,
         ).content
 
     def as_string(self) -> str:
