@@ -43,6 +43,7 @@ from tests.outbox.making import (
     put,
     sent,
 )
+from tests.outbox.test_attachments import RECEIPT, kept
 
 PATIENCE = Patience(86_400.0)
 
@@ -78,6 +79,21 @@ def test_everything_is_kept(source: Outbox, target: Outbox, move: Move) -> None:
     assert (carried.waiting, carried.finished, carried.cancelled) == (4, 4, 0)
     assert ids_in(source) == set()
     assert move.left().messages == 0
+
+
+def test_equal_attachments_are_carried_once(
+    source: Outbox, target: Outbox, move: Move
+) -> None:
+    """Also where the other outbox has them already."""
+    here = put(target, content=RECEIPT)
+    ids = [put(source, content=RECEIPT) for _ in range(3)]
+
+    carry_all(move)
+
+    assert {target.content(one) for one in [here, *ids]} == {RECEIPT}
+    assert kept(target) == (1, 4)
+    source.prune(0, 0)
+    assert kept(source) == (0, 0)
 
 
 def test_there_and_back(source: Outbox, target: Outbox, move: Move) -> None:
@@ -330,7 +346,8 @@ def _sent(outbox: Outbox, minute: int) -> int:
 
 def test_nobody_forgets_a_new_table() -> None:
     decided = {"message", *(part.name.removeprefix("outbox_") for part in PARTS)}
+    with_them = {"attachment"}
     whole = {"batch", "lane", "suppression", "pulse"}
     left_behind = {"courier", "departure", "arrival"}
     names = {name.removeprefix("outbox_") for name in metadata.tables}
-    assert names == decided | whole | left_behind
+    assert names == decided | with_them | whole | left_behind

@@ -137,7 +137,7 @@ def test_it_goes_in_steps(
     with commits_of(outbox) as commits:
         assert prune(outbox) == Pruned(bodies=25)
 
-    assert len(commits) == 3 + 1 + 1, "three steps, one in vain, one for the pulse"
+    assert len(commits) == 3 + 3, "and in vain, for attachments, for the pulse"
 
 
 def test_what_is_retried_meanwhile_is_never_lost(

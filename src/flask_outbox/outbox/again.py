@@ -13,6 +13,7 @@ from ..guard import Guard
 from ..message import stored
 from ..mime import renewed
 from ..patience import Patience
+from .attachments import content_of
 from .doorbell import MAIL, ring
 from .enqueue import add_events, enqueue, event_row
 from .ids import new_id
@@ -40,7 +41,7 @@ def send_again(
     kept = _kept(connection, message_id)
     unique = new_id()
     message_id_header = f"<{unique}@{_domain(kept.message_id)}>"
-    said, template = _said(kept, message_id_header, now)
+    said, template = _said(connection, kept, message_id_header, now)
     new = NewMessage(
         id=unique,
         envelope=envelope(kept, to or _everyone(connection, message_id)),
@@ -78,19 +79,23 @@ def _domain(message_id: str) -> str:
     return message_id.strip("<>").rpartition("@")[2]
 
 
-def _said(kept: Row[Any], message_id: str, now: float) -> tuple[bytes, str | None]:
+def _said(
+    connection: Connection, kept: Row[Any], message_id: str, now: float
+) -> tuple[bytes, str | None]:
     """The same content, or the same template for it, with an identity of its own."""
     if kept.template is not None:
         return b"", stored.renewed(kept.template, message_id, now)
-    return renewed(kept.body, message_id, now), None
+    said = content_of(connection, kept.id)
+    assert said is not None  # it is locked
+    return renewed(said, message_id, now), None
 
 
 def _kept(connection: Connection, message_id: str) -> Row[Any]:
     kept = connection.execute(
         select(
-            *message.c["message_id", "return_path", "subject"],
+            *message.c["id", "message_id", "return_path", "subject"],
             *message.c["lane", "queue", "priority", "tag"],
-            *content.c["body", "template", "envelope", "metadata"],
+            *content.c["template", "envelope", "metadata"],
         )
         .join(content, content.c.message_id == message.c.id)
         .where(message.c.id == message_id)

@@ -256,15 +256,6 @@ def couriers(connection: Connection, now: float) -> tuple[CourierRecord, ...]:
     )
 
 
-def body(connection: Connection, message_id: str) -> bytes | None:
-    """A message's content; None once it was pruned, or before it is rendered."""
-    return connection.scalar(
-        select(content.c.body).where(
-            content.c.message_id == message_id, content.c.template.is_(None)
-        )
-    )
-
-
 def moves(connection: Connection) -> list[Batch]:
     """The batches that have departed, and are not known to have arrived."""
     rows = connection.execute(

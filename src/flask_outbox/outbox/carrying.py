@@ -10,12 +10,13 @@ from sqlalchemy import Connection, Table, select
 
 from ..delivery import State
 from ..errors import MoveRefused
+from . import attachments
 from .departures import in_batch
 from .enqueue import add_events, event_row
 from .records import Batch
-from .schema import content, departure, event, message, recipient
+from .schema import attached, content, departure, event, message, recipient
 
-PARTS = (content, recipient, event)
+PARTS = (content, attached, recipient, event)
 """The tables that hold what belongs to a message, beside its own."""
 
 Values = dict[str, Any]
@@ -54,6 +55,7 @@ class Parcel:
 
     messages: list[Values]
     parts: Mapping[Table, list[Values]]
+    attachments: Mapping[str, bytes]
 
     @property
     def carried(self) -> Carried:
@@ -72,7 +74,9 @@ def pack(connection: Connection, batch: Batch) -> Parcel:
     messages = [{**row, "state": row["was"]} for row in rows]
     for one in messages:
         del one["was"]
-    return Parcel(messages, {part: _rows_of(connection, part, batch) for part in PARTS})
+    parts = {part: _rows_of(connection, part, batch) for part in PARTS}
+    digests = sorted({row["digest"] for row in parts[attached]})
+    return Parcel(messages, parts, attachments.contents_of(connection, digests))
 
 
 def _rows_of(connection: Connection, part: Table, batch: Batch) -> list[Values]:
@@ -103,6 +107,7 @@ def unpack(
         if one["key"] in taken and one["state"] in _OPEN
     }
     _insert(connection, message, [_arrived(one, taken, now) for one in messages])
+    attachments.add(connection, parcel.attachments)
     for part, rows in parcel.parts.items():
         kept = [row for row in rows if row["message_id"] not in here]
         if part is recipient:

@@ -19,6 +19,8 @@ from sqlalchemy import (
 from ..delivery import Envelope, Reply, State
 from ..guard import Guard
 from . import suppressions
+from .attachments import attach
+from .cutting import Piece, cut
 from .hot import Hot, Row
 from .records import NewMessage, Receipt
 from .schema import content, event, message, recipient
@@ -90,7 +92,7 @@ def _enqueue_one(
     state = _first_state(new, owner, nobody=len(barred) == len(recipients))
     owner = owner if state is State.LEASED else None
     _add_message.run(connection, _message_row(new, owner, state))
-    _add_content.run(connection, _content_row(new))
+    _add_contents(connection, [new])
     _add_recipients.run_many(connection, _recipient_rows(new, barred))
     add_events.run_many(connection, [*_story(new, owner, barred)])
     return _receipt(new, barred)
@@ -123,7 +125,7 @@ def enqueue_together(
         told += _story(new, None, barred)
         receipts.append(_receipt(new, barred))
     _add_message.run_many(connection, rows)
-    _add_content.run_many(connection, [_content_row(new) for new in messages])
+    _add_contents(connection, messages)
     _add_recipients.run_many(connection, addressed)
     add_events.run_many(connection, told)
     return receipts
@@ -198,10 +200,19 @@ def _first_state(new: NewMessage, owner: str | None, *, nobody: bool) -> State:
     return State.LEASED if owner else State.PENDING
 
 
-def _content_row(new: NewMessage) -> Row:
+def _add_contents(connection: Connection, messages: Sequence[NewMessage]) -> None:
+    cuts = {new.id: cut(new.content) for new in messages}
+    _add_content.run_many(
+        connection, [_content_row(new, *cuts[new.id]) for new in messages]
+    )
+    attach(connection, {one: pieces for one, (_, pieces) in cuts.items() if pieces})
+
+
+def _content_row(new: NewMessage, body: bytes, pieces: Sequence[Piece]) -> Row:
     return {
         "message_id": new.id,
-        "body": new.content,
+        "body": body,
+        "attached": len(pieces),
         "template": new.template,
         "envelope": _rest_of(new.envelope),
         "metadata": new.metadata,

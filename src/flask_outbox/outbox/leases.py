@@ -24,6 +24,7 @@ from sqlalchemy.engine import Row as ResultRow
 from ..delivery import Envelope, State, Verdict
 from ..guard import Guard
 from .answers import answer, answer_row
+from .attachments import made_whole
 from .batch_gate import let_through
 from .enqueue import add_events, add_notes, as_json, event_row
 from .hot import Hot, Row
@@ -95,7 +96,7 @@ _CLAIMED = (
     select(
         *message.c["id", "lease_owner", "lease_token", "attempts", "crashes", "lane"],
         *message.c["tag", "batch", "return_path", "give_up_at"],
-        *content.c["body", "template", "envelope"],
+        *content.c["body", "attached", "template", "envelope"],
     )
     .join(content, content.c.message_id == message.c.id)
     .where(message.c.id.in_(bindparam("ids", expanding=True)))
@@ -113,7 +114,13 @@ def _claims(connection: Connection, ids: Sequence[str]) -> list[Claim]:
     for row in connection.execute(_RECIPIENTS, {"ids": ids}):
         states[row.message_id][row.address] = State(row.state)
     found = {row.id: row for row in connection.execute(_CLAIMED, {"ids": ids})}
-    return [_as_claim(found[one], states[one]) for one in ids]
+    whole = made_whole(
+        connection, {one: row.body for one, row in found.items() if row.attached}
+    )
+    return [
+        _as_claim(found[one], states[one], whole.get(one, found[one].body))
+        for one in ids
+    ]
 
 
 def envelope(row: ResultRow[Any], recipients: Iterable[str]) -> Envelope:
@@ -128,7 +135,9 @@ def envelope(row: ResultRow[Any], recipients: Iterable[str]) -> Envelope:
     )
 
 
-def _as_claim(row: ResultRow[Any], states: Mapping[str, State]) -> Claim:
+def _as_claim(
+    row: ResultRow[Any], states: Mapping[str, State], content: bytes
+) -> Claim:
     waiting = (one for one, state in states.items() if state is State.PENDING)
     return Claim(
         id=row.id,
@@ -138,7 +147,7 @@ def _as_claim(row: ResultRow[Any], states: Mapping[str, State]) -> Claim:
         crashes=row.crashes,
         lane=row.lane,
         envelope=envelope(row, waiting),
-        content=row.body,
+        content=content,
         give_up_at=row.give_up_at,
         settled=frozenset(states.values()) - {State.PENDING},
         tag=row.tag,

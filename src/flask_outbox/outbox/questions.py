@@ -7,7 +7,15 @@ from datetime import datetime
 
 from ..delivery import State
 from ..guard import OFF, Guard
-from . import asking, counting, news, people, searching, suppressions
+from . import (
+    asking,
+    attachments,
+    counting,
+    news,
+    people,
+    searching,
+    suppressions,
+)
 from . import pulse as pulses
 from .database import Database
 from .pulse import Pulse
@@ -39,7 +47,7 @@ class Questions:
     def content(self, message_id: str) -> bytes | None:
         """What is said, as RFC 5322 bytes; None once pruned, or not rendered yet."""
         with self.database.reading() as connection:
-            return asking.body(connection, message_id)
+            return attachments.content_of(connection, message_id)
 
     def list(
         self, state: State | None = None, limit: int = 50, before: str | None = None

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, null, update
 
+from .attachments import attach
+from .cutting import cut
 from .enqueue import add_events, event_row
 from .hot import Hot
 from .leases import HELD, fence
@@ -38,8 +40,15 @@ _describe = Hot(
 _keep = Hot(
     update(content)
     .where(content.c.message_id == bindparam("b_id"))
-    .values(body=bindparam("b_body"), template=null())
+    .values(body=bindparam("b_body"), attached=bindparam("b_attached"), template=null())
 )
+
+
+def _keep_content(connection: Connection, one: Rendition) -> None:
+    body, pieces = cut(one.content)
+    said = {"b_body": body, "b_attached": len(pieces)}
+    _keep.run(connection, {"b_id": one.claim.id, **said})
+    attach(connection, {one.claim.id: pieces})
 
 
 def keep(connection: Connection, renditions: Iterable[Rendition]) -> list[Claim]:
@@ -51,7 +60,7 @@ def keep(connection: Connection, renditions: Iterable[Rendition]) -> list[Claim]
     for one in renditions:
         described = {"b_subject": one.subject, "b_size_bytes": len(one.content)}
         if _describe.run(connection, {**fence(one.claim), **described}) == 1:
-            _keep.run(connection, {"b_id": one.claim.id, "b_body": one.content})
+            _keep_content(connection, one)
             told = event_row(
                 one.claim.id,
                 one.at,

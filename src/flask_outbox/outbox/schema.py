@@ -146,6 +146,7 @@ content = Table(
         primary_key=True,
     ),
     Column("body", _Bytes, nullable=False),
+    Column("attached", Integer, nullable=False),
     Column("template", _Long),
     Column("envelope", _Long),
     Column("metadata", _Long),
@@ -153,7 +154,35 @@ content = Table(
 )
 """What is said, apart from the message's row so that claims stay cheap.
 
-Until a courier has rendered it, that is a ``template``, and the body is empty."""
+``body`` is without the ``attached`` pieces, which are kept apart (`attachments`). Until
+a courier has rendered it, what is said is a ``template``, and the body is empty.
+"""
+
+attachment = Table(
+    "outbox_attachment",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("content", _Bytes, nullable=False),
+    **OPTIONS,
+)
+"""What is large in the content of any number of messages, by its SHA-256."""
+
+attached = Table(
+    "outbox_attached",
+    metadata,
+    Column(
+        "message_id",
+        _Id,
+        ForeignKey("outbox_content.message_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("at_byte", Integer, primary_key=True, autoincrement=False),
+    Column("digest", ForeignKey("outbox_attachment.digest"), nullable=False),
+    sqlite_with_rowid=False,
+    **OPTIONS,
+)
+"""Where in a message's ``body`` an attachment belongs."""
+Index("outbox_attached_digest", attached.c.digest)
 
 recipient = Table(
     "outbox_recipient",

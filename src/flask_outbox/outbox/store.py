@@ -18,6 +18,7 @@ from ..rate import Limit
 from . import (
     again,
     asking,
+    attachments,
     conflicts,
     couriers,
     enqueue,
@@ -385,6 +386,8 @@ class Outbox(Questions):
         ):
             total += step
             told(step)
+        while self._write(attachments.sweep):
+            continue
         while self._write(lambda conn: pulses.shrink(conn, now, now - rows_seconds)):
             continue
         return total

@@ -181,6 +181,7 @@ def upgrade() -> None:
         "outbox_content",
         sa.Column("message_id", sa.String(length=26), nullable=False),
         sa.Column("body", Bytes, nullable=False),
+        sa.Column("attached", sa.Integer(), nullable=False),
         sa.Column("template", Long, nullable=True),
         sa.Column("envelope", Long, nullable=True),
         sa.Column("metadata", Long, nullable=True),
@@ -190,6 +191,27 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("message_id"),
         **OPTIONS,
     )
+    op.create_table(
+        "outbox_attachment",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("content", Bytes, nullable=False),
+        sa.PrimaryKeyConstraint("digest"),
+        **OPTIONS,
+    )
+    op.create_table(
+        "outbox_attached",
+        sa.Column("message_id", sa.String(length=26), nullable=False),
+        sa.Column("at_byte", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["message_id"], ["outbox_content.message_id"], ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["digest"], ["outbox_attachment.digest"]),
+        sa.PrimaryKeyConstraint("message_id", "at_byte"),
+        sqlite_with_rowid=False,
+        **OPTIONS,
+    )
+    op.create_index("outbox_attached_digest", "outbox_attached", ["digest"])
     op.create_table(
         "outbox_event",
         sa.Column("id", Serial, autoincrement=True, nullable=False),
@@ -257,7 +279,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop them, and all mail with them."""
     for table in (
-        "arrival", "departure", "recipient", "event", "content", "message",
+        "arrival", "departure", "recipient", "event", "attached", "attachment",
+        "content", "message",
         "suppression", "lane", "courier", "pulse",
     ):  # fmt: skip
         op.drop_table(f"outbox_{table}")
