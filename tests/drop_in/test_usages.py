@@ -10,6 +10,7 @@ from flask import Flask, current_app
 from jinja2 import DictLoader
 
 from tests.drop_in.conftest import MakeApp
+from tests.drop_in.essence import essence
 from tests.drop_in.peers import ours
 from tests.mail.site import ADA, BOB, SENDER
 from tests.servers import Behaviour, JournalSmtp
@@ -329,3 +330,16 @@ def test_a_template(app: Flask, server: JournalSmtp, render: str) -> None:
     assert b"\r\nSubject: Welcome, A\r\n" in arrived.content
     assert arrived.message_id == message.msgId
     assert arrived.return_path == "bounces@example.com"
+
+
+def test_a_default_sender_from_the_environment(
+    peer: Any, make_app: MakeApp, server: JournalSmtp
+) -> None:
+    """`Flask.config.from_prefixed_env` reads JSON, so that a pair comes as a list."""
+    app = make_app(MAIL_DEFAULT_SENDER=["Lovelace", "me@example.com"])
+    mail = peer.Mail(app)
+    with app.app_context():
+        mail.send(peer.Message("Hello", [ADA], "Hello\n"))
+    (arrived,) = server.wait_for(1)
+    headers = dict(essence(arrived.content).headers)
+    assert headers["from"] == "Lovelace <me@example.com>"

@@ -40,7 +40,7 @@ class Message(ours.Message):
     @sender.setter
     def sender(self, value: AddressLike | None) -> None:
         sender = value or _of_the_app("default_sender")
-        if isinstance(sender, tuple):
+        if isinstance(sender, list | tuple):
             sender = _as_mailbox(*sender)
         vars(self)["sender"] = sender
 
