@@ -80,6 +80,21 @@ message_cancelled = _signals.signal(
 message_retried = _signals.signal(
     "message-retried", doc="A person asked for it again. ``message_id``."
 )
+message_resent = _signals.signal(
+    "message-resent",
+    doc="Its wait as *unknown* is over, and it is sent once more. ``message_id``, "
+    "``courier``.",
+)
+message_sent_again = _signals.signal(
+    "message-sent-again",
+    doc="A person had a finished message sent again, as a new one. ``message_id``, "
+    "``again_as`` (the new one's id).",
+)
+outbox_pruned = _signals.signal(
+    "outbox-pruned",
+    doc="Finished messages were let go of. ``bodies`` and ``rows`` (of how many went "
+    "the content, and the record), ``courier`` (None where a person did it).",
+)
 batch_paused = _signals.signal(
     "batch-paused", doc="A person paused a batch. ``batch`` (its id)."
 )

@@ -38,6 +38,9 @@ def listen() -> None:
     events.batch_paused.connect(_batch_paused)
     events.batch_resumed.connect(_batch_resumed)
     events.batch_cancelled.connect(_batch_cancelled)
+    events.message_resent.connect(_resent)
+    events.message_sent_again.connect(_sent_again)
+    events.outbox_pruned.connect(_pruned)
     events.unsubscribed.connect(_unsubscribed)
     events.resubscribed.connect(_resubscribed)
     events.lease_lost.connect(_lease_lost)
@@ -201,6 +204,18 @@ def _batch_resumed(_app: object, batch: str, **_: Any) -> None:
 
 def _batch_cancelled(_app: object, batch: str, **_: Any) -> None:
     log.warning("Batch %s is cancelled: what has not left of it never will.", batch)
+
+
+def _resent(_app: object, message_id: str, **_: Any) -> None:
+    log.warning("Message %s is sent once more: it may have arrived.", message_id)
+
+
+def _sent_again(_app: object, message_id: str, again_as: str, **_: Any) -> None:
+    log.info("Message %s is sent again, as %s.", message_id, again_as)
+
+
+def _pruned(_app: object, bodies: int, rows: int, **_: Any) -> None:
+    log.info("Pruned: the content of %d messages, the record of %d.", bodies, rows)
 
 
 def _unsubscribed(_app: object, address: str, list: str, **_: Any) -> None:

@@ -176,6 +176,8 @@ class Runtime:
         nobody = self.outbox.get(receipt.id).state is State.SUPPRESSED
         seconds = time.perf_counter() - began
         tell_of_receipt(self._sender, receipt, nobody, seconds)
+        again = {"message_id": message_id, "again_as": receipt.id}
+        self.tell(events.message_sent_again, **again)
         self._look([receipt.id])
         return receipt
 

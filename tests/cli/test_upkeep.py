@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_outbox import MessageNotFound
+from flask_outbox import MessageNotFound, events
 from flask_outbox.outbox.schema import REVISION
 from tests.cli.conftest import MakeShop
 from tests.cli.shop import Shop
@@ -64,11 +64,18 @@ def test_versions_for_machines(shop: Shop, file: Path) -> None:
 
 
 def test_prune_lets_go_of_what_has_been_kept_for_long_enough(shop: Shop) -> None:
+    told: list[dict[str, object]] = []
+
+    def hear(_app: object, **payload: object) -> None:
+        told.append(payload)
+
     sent, pending = shop.send(), shop.send(delay=365 * DAY)
     shop.deliver()
-    assert shop.document("prune") == {"bodies": 0, "rows": 0}
-    shop.outbox.clock = lambda: time.time() + 8 * DAY
-    assert shop.document("prune") == {"bodies": 1, "rows": 0}
+    with events.outbox_pruned.connected_to(hear, sender=shop.app):
+        assert shop.document("prune") == {"bodies": 0, "rows": 0}
+        shop.outbox.clock = lambda: time.time() + 8 * DAY
+        assert shop.document("prune") == {"bodies": 1, "rows": 0}
+    assert told == [{"bodies": 1, "rows": 0, "courier": None}]
     assert shop.outbox.content(sent) is None
     shop.outbox.clock = lambda: time.time() + 91 * DAY
     assert shop.run("prune").stdout == (

@@ -183,6 +183,41 @@ def _stopped(make_site: MakeSite, server: JournalSmtp) -> Site:
     return site
 
 
+def _resent(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site(OUTBOX_LEASE_SECONDS=1)
+    server.behaviour = Behaviour(drop="unjournaled")
+    receipt = site.send()
+    site.wait_for(events.message_unknown)
+    server.behaviour = Behaviour()
+    payload = site.wait_for(events.message_resent)[0]
+    (courier,) = site.told(events.courier_started)
+    assert payload["message_id"] == receipt.id
+    assert payload["courier"] == courier["courier"]
+    return site
+
+
+def _sent_again(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site()
+    receipt = site.send()
+    site.settled(receipt)
+    again = site.mail.send_again(receipt.id)
+    payload = _one(site, events.message_sent_again)
+    assert payload == {"message_id": receipt.id, "again_as": again.id}
+    return site
+
+
+def _pruned(make_site: MakeSite, server: JournalSmtp) -> Site:
+    """By the courier that begins after the message is done with."""
+    site = make_site(OUTBOX_KEEP_BODIES=0.001, OUTBOX_KEEP_ROWS=HOUR)
+    site.settled(site.send())
+    site.mail.stop()
+    site.mail.start()
+    payload = _one(site, events.outbox_pruned)
+    assert (payload["bodies"], payload["rows"]) == (1, 0)
+    assert payload["courier"] == site.told(events.courier_started)[1]["courier"]
+    return site
+
+
 def _unsubscribed(make_site: MakeSite, server: JournalSmtp) -> Site:
     """And changed their mind."""
     site = make_site(
@@ -340,6 +375,9 @@ SCENARIOS: dict[NamedSignal, Callable[[MakeSite, JournalSmtp], Site]] = {
     events.message_suppressed: _suppressed,
     events.message_changed: _changed,
     events.message_stopped: _stopped,
+    events.message_resent: _resent,
+    events.message_sent_again: _sent_again,
+    events.outbox_pruned: _pruned,
     events.unsubscribed: _unsubscribed,
     events.resubscribed: _unsubscribed,
     events.message_rescued: _rescued,
@@ -367,6 +405,7 @@ IN_THE_CALLERS_THREAD = {
     events.message_stopped,
     events.message_cancelled,
     events.message_retried,
+    events.message_sent_again,
     events.batch_paused,
     events.batch_resumed,
     events.batch_cancelled,

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from .. import events
 from ..outbox.pruning import Pruned
 from ..runtime import Runtime
 from ..words import counted
@@ -21,7 +22,12 @@ def prune(as_json: bool) -> None:
     The content goes after OUTBOX_KEEP_BODIES, the record and its story after
     OUTBOX_KEEP_ROWS. Couriers do this every hour.
     """
-    pruned = _prune(app_runtime())
+    runtime = app_runtime()
+    pruned = _prune(runtime)
+    if pruned:
+        runtime.tell(
+            events.outbox_pruned, bodies=pruned.bodies, rows=pruned.rows, courier=None
+        )
     if as_json:
         print_document(pruned)
     else:

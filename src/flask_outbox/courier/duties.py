@@ -17,6 +17,7 @@ from ..errors import StoreError
 from ..lane import Lane, Lanes
 from ..outbox.doorbell import LANES
 from ..outbox.leases import Record
+from ..outbox.pruning import Pruned
 from .crew import Crew
 from .holding import Holding
 from .listening import listen
@@ -205,7 +206,12 @@ class Duties:
             )
             self._courier.wake()
         await self._give_back_strays()
-        if not hold and await self._courier.in_thread(self._outbox.resend_unknown):
+        if not hold:
+            await self._resend_unknown()
+
+    async def _resend_unknown(self) -> None:
+        for message_id in await self._courier.in_thread(self._outbox.resend_unknown):
+            self._courier.emit(events.message_resent, message_id=message_id)
             self._courier.wake()
 
     async def _give_back_strays(self) -> None:
@@ -259,8 +265,12 @@ class Duties:
         await self._courier.in_thread(self._outbox.pause_lane, lane.name, until, reason)
 
     async def _prune(self) -> None:
-        await self._courier.in_thread(
+        pruned: Pruned = await self._courier.in_thread(
             self._outbox.prune,
             self._crew.keep_bodies_seconds,
             self._crew.keep_rows_seconds,
         )
+        if pruned:
+            self._courier.emit(
+                events.outbox_pruned, bodies=pruned.bodies, rows=pruned.rows
+            )
