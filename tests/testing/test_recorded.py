@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine
 
-from flask_outbox import AddressError, DeliveryError, Mail, Message, State
+from flask_outbox import (
+    AddressError,
+    DeliveryError,
+    Mail,
+    Message,
+    State,
+    TemplateError,
+)
 from flask_outbox.testing import RecordedOutbox, SentMessage
 from tests.mail.shop import begins_properly
 from tests.mail.site import ADA, BOB, SENDER, make_app
@@ -123,6 +130,37 @@ def test_each_app_is_told_apart(mail: Mail, tmp_path: Path, outbox: RecordedOutb
     assert [one.app.name for one in outbox] == [tmp_path.name, "other"]
     outbox.drain()
     assert {one.state for one in outbox} == {State.SENT}
+
+
+def test_each_row_of_a_batch_is_a_message(mail: Mail, outbox: RecordedOutbox):
+    mail.send_many((_hello(who) for who in (ADA, BOB)), tag="news")
+    outbox.assert_sent(tag="news", count=2)
+    outbox.assert_sent(to=BOB, tag="news", count=1)
+
+
+def test_what_is_rendered_later_can_be_read_now(tmp_path: Path, outbox: RecordedOutbox):
+    app = make_app(tmp_path, TESTING=True)
+    app.template_folder = str(tmp_path)
+    (tmp_path / "mail").mkdir()
+    template = tmp_path / "mail" / "bill.txt"
+    template.write_text("You owe us {{ debt }} coins.\n")
+    mail = Mail(app)
+    with app.app_context():
+        message = Message.from_template(
+            "bill", [ADA], "Your bill", debt=17, render="later"
+        )
+        mail.send(message)
+    before = outbox.assert_sent(subject="Your bill", contains="You owe us 17 coins.")
+    outbox.drain()
+    assert outbox.last.content == before.content
+    assert outbox.last.state is State.SENT
+
+    template.write_text("You owe us {{ debt.of() }} coins.\n")
+    with app.app_context():
+        mail.send(message)
+    assert outbox.last.recipients == (ADA,)
+    with pytest.raises(TemplateError, match=r"mail/bill\.txt, line 1"):
+        outbox.assert_sent(contains="coins")
 
 
 def test_a_server_that_is_down_ends_the_wait(tmp_path: Path, outbox: RecordedOutbox):

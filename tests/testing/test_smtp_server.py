@@ -217,6 +217,25 @@ def test_a_worker_dies_between_accept_and_record(
     assert _state(outbox) is State.SENT
 
 
+def test_a_worker_renders_what_was_left_to_it(
+    tmp_path: Path, smtp_server: SmtpServer, outbox: RecordedOutbox, outbox_worker: Any
+):
+    app = make_app(
+        tmp_path, TESTING=True, MAIL_SUPPRESS_SEND=False, MAIL_URL=smtp_server.url
+    )
+    app.template_folder = str(tmp_path)
+    (tmp_path / "mail").mkdir()
+    (tmp_path / "mail" / "bill.txt").write_text("You owe us {{ debt }} coins.\n")
+    mail = Mail(app)
+    with app.app_context():
+        mail.send(Message.from_template("bill", [ADA], "Bill", debt=17, render="later"))
+    worker = outbox_worker(app)
+    (arrived,) = smtp_server.wait_for(1)
+    assert arrived.text == "You owe us 17 coins.\n"
+    worker.stop()
+    assert _state(outbox) is State.SENT
+
+
 def test_who_cannot_die_is_not_killed(
     send: Any, smtp_server: SmtpServer, outbox: RecordedOutbox
 ):

@@ -49,6 +49,11 @@ class Questions:
         with self.database.reading() as connection:
             return attachments.content_of(connection, message_id)
 
+    def unrendered(self, message_id: str) -> str | None:
+        """What a message is still to be rendered from (`message.stored`), or None."""
+        with self.database.reading() as connection:
+            return asking.unrendered(connection, message_id)
+
     def list(
         self, state: State | None = None, limit: int = 50, before: str | None = None
     ) -> list[Summary]:

@@ -20,7 +20,7 @@ class ArrivedMail(Reading):
         recipients: tuple[str, ...],
         login: str | None,
     ) -> None:
-        super().__init__(content)
+        super().__init__(lambda: content)
         self.return_path = return_path
         """The address in MAIL FROM."""
         self.recipients = recipients

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cached_property
 
 from ..checks.links import find_links
@@ -12,11 +13,18 @@ from ..words import counted
 
 
 class Reading:
-    """A mail's bytes (RFC 5322), taken apart; no content makes it raise."""
+    """A mail's bytes (RFC 5322), taken apart; no content makes it raise.
 
-    def __init__(self, content: bytes) -> None:
-        self.content = content
+    ``read`` answers them, and is called when somebody asks what they say.
+    """
+
+    def __init__(self, read: Callable[[], bytes]) -> None:
+        self._read = read
+
+    @cached_property
+    def content(self) -> bytes:
         """The mail as it goes over the wire, without the final dot."""
+        return self._read()
 
     def header(self, name: str) -> str | None:
         """The first value of a header, decoded; None where there is none."""

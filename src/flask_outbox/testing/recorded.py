@@ -12,6 +12,8 @@ from flask import Flask
 from .. import events
 from ..delivery import Report
 from ..errors import MessageNotFound
+from ..message import stored
+from ..mime import compose
 from ..runtime import Runtime
 from ..words import counted
 from .sent import SentMessage
@@ -171,7 +173,7 @@ class RecordedOutbox:
     def _sent_now(
         self, app: Flask, *, content: bytes, report: Report, **_: Any
     ) -> None:
-        message = SentMessage(app, content, report=report)
+        message = SentMessage(app, lambda: content, report=report)
         self._handed_over.append((app, lambda: message))
 
     def _read(self) -> tuple[list[SentMessage], int]:
@@ -192,6 +194,21 @@ def _runtime(app: Flask) -> Runtime:
 
 
 def _look_up(app: Flask, message_id: str) -> SentMessage:
-    outbox = _runtime(app).outbox
-    record = outbox.get(message_id)
-    return SentMessage(app, outbox.content(message_id) or b"", record)
+    runtime = _runtime(app)
+    record = runtime.outbox.get(message_id)
+    return SentMessage(app, partial(_written, runtime, message_id), record)
+
+
+def _written(runtime: Runtime, message_id: str) -> bytes:
+    """What a message says; rendered now, where its courier has still to do that."""
+    text = runtime.outbox.unrendered(message_id)
+    if text is None:
+        return runtime.outbox.content(message_id) or b""
+    message, crew = stored.from_json(text), runtime.crew
+    assert message.template is not None
+    rendered = crew.templates.render(message.template)
+    return compose(
+        message.filled(rendered),
+        ascii_attachments=crew.ascii_attachments,
+        unique=message_id,
+    ).content

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from flask import Flask
 
@@ -18,17 +18,18 @@ class SentMessage(Reading):
 
     ``app`` is the app that handed it over. ``record`` is what ``mail.get`` answers,
     with the whole story, and ``report`` what ``mail.send_now`` answered: one of the two
-    is None.
+    is None. What a courier has still to render (``render="later"``) is rendered when
+    its text is asked for, which may raise `TemplateError`.
     """
 
     def __init__(
         self,
         app: Flask,
-        content: bytes,
+        read: Callable[[], bytes],
         record: MessageRecord | None = None,
         report: Report | None = None,
     ) -> None:
-        super().__init__(content)
+        super().__init__(read)
         self.app = app
         self.record = record
         self.report = report
