@@ -52,6 +52,7 @@ FLOORS = {
     "picture": 4,
     "standing": 4,
     "handover": 4,
+    "rendering": 4,
     "telling": 4,
     "relay": 4,
     "courier": 5,

@@ -83,6 +83,17 @@ def say_that_the_guard_is_on(guard: str, *, testing: bool) -> None:
     log.log(level, "The guard of this app's mail is on. %s", guard)
 
 
+def say_that_an_extra_is_missing(template: str, extra: str, without: str) -> None:
+    """Say what a mail template would be more with; for each it is said once."""
+    log.warning(
+        "The mail template %s %s. Install what is missing with: pip install "
+        '"flask-outbox[%s]"',
+        template,
+        without,
+        extra,
+    )
+
+
 def _replies(replies: Mapping[str, str]) -> str:
     return "; ".join(f"{address}: {reply}" for address, reply in replies.items())
 

@@ -32,6 +32,7 @@ from .outbox.records import NewMessage, Receipt
 from .outbox.store import Outbox
 from .readying import Interceptors, Link, Readying, no_link
 from .relay import BatchingRelay, Over, Relay, is_over
+from .rendering import rendered
 from .routing import route
 from .telling import goes_out, tell_of_handover, tell_of_receipt
 
@@ -119,7 +120,7 @@ class Runtime:
         message = passed.message
         name = route(message, transport, None, self.settings)
         composed = compose(
-            self._rendered(message),
+            rendered(message, self._templates),
             default_sender=self.settings.default_sender,
             ascii_attachments=self.settings.ascii_attachments,
         )
@@ -312,13 +313,6 @@ class Runtime:
         else:
             courier.take(held)
         return receipt
-
-    def _rendered(
-        self, message: Message | StandardMessage
-    ) -> Message | StandardMessage:
-        if isinstance(message, Message) and message.template is not None:
-            return message.filled(self._templates.render(message.template))
-        return message
 
     def _wake(self) -> None:
         courier = self._courier()

@@ -25,6 +25,7 @@ def create_app(config: dict[str, Any]) -> Flask:
     """The shop; its instance folder is the working directory."""
     app = Flask("shop", instance_path=str(Path.cwd()))
     app.config.update(config)
+    app.template_folder = config.get("TEMPLATE_FOLDER")
     celery_init_app(app)
     mail.init_app(app)
     return app

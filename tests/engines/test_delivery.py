@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flask_outbox import Message
+from tests.mail.site import ADA
 from tests.servers import JournalSmtp
 
 from .conftest import Config, StartWorker, shop
@@ -21,6 +24,11 @@ QUORUM = {
     "worker_detect_quorum_queues": True,
 }
 """Quorum queues, as Celery's documentation sets them up."""
+
+
+def _bill() -> Message:
+    """A mail that a worker renders."""
+    return Message.from_template("bill", [ADA], "Bill", render="later", sum=7)
 
 
 @pytest.mark.parametrize(
@@ -39,21 +47,29 @@ def test_workers_deliver_over_connections_that_they_keep(
     config: Config,
     start_worker: StartWorker,
     server: JournalSmtp,
+    tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> None:
     url = request.getfixturevalue(broker)
+    (tmp_path / "mail").mkdir()
+    (tmp_path / "mail" / "bill.txt").write_text("{{ sum }} coins")
+    config["TEMPLATE_FOLDER"] = str(tmp_path)
     config["CELERY"] = {"broker_url": url, "task_ignore_result": True, **changes}
     worker = start_worker(pool)
     with shop(config) as site:
         for number in range(MAILS):
             site.send()
             server.wait_for(number + 1)
+        with site.app.app_context():
+            site.mail.send(_bill())
+        server.wait_for(MAILS + 1)
         couriers = site.status().couriers
         assert site.runtime.drain(10.0)
         worker.stop()
         assert not site.status().couriers  # each has signed off
 
     assert {one.engine for one in couriers} == {"celery"}
-    assert len(server.mails) == MAILS
+    assert len(server.mails) == MAILS + 1
+    assert server.mails[-1].content.endswith(b"7 coins\r\n")
     assert server.connections_made <= FEW * len(couriers)
     assert server.connections == 0

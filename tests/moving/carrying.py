@@ -48,7 +48,13 @@ def fill(outbox: Outbox) -> dict[str, str]:
     now = outbox.clock()
     enlist(outbox)
     kinds = {name: _make(outbox, make) for name, make in _MAKERS.items()}
-    kinds["scheduled"] = put(outbox, due_at=now + HOUR, priority=7)
+    kinds["scheduled"] = put(
+        outbox,
+        due_at=now + HOUR,
+        priority=7,
+        content=b"",
+        template='{"template":"bill","context":{"für":"Ada"},"locale":null}',
+    )
     kinds["waiting"] = put(
         outbox,
         ADA,

@@ -7,10 +7,15 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
-from flask_outbox import Message
+from flask_outbox import Message, Receipt
+from flask_outbox.handover import Wishes, prepare
 from tests.mail.site import ADA, Site
 
-GREETING = "Hello {{ name }}, you owe us {{ debt }} coins"
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+    "0000000c4944415408d763a8b8f800000356020a2d1b9d0a0000000049454e44ae426082"
+)
+"""One pixel."""
 
 
 class Stationery:
@@ -46,6 +51,14 @@ class Stationery:
         given.setdefault("recipients", [ADA])
         with self.site.app.app_context():
             return Message.from_template(name, **given)
+
+    def keep_later(self, **given: Any) -> Receipt:
+        """Enqueue a bill for couriers of other processes, which will render it."""
+        message = self.compose("bill", render="later", **given)
+        runtime = self.site.runtime
+        now = runtime.outbox.clock()
+        new = prepare(message, Wishes(), runtime.settings, None, now)
+        return runtime.outbox.enqueue([new])[0]
 
 
 def opened(content: bytes) -> EmailMessage:

@@ -28,7 +28,7 @@ from .duties import Duties
 from .holding import Holding
 from .intake import Intake
 from .recorder import Recorder
-from .rendering import Rendering
+from .rendering import RenderingStep
 
 FLUSH_SECONDS = 2.0
 """How long a stopping courier tries to write down what it knows. What it cannot, its
@@ -158,7 +158,7 @@ class Courier:
         self._recorder = Recorder(
             self._outbox, self.in_thread, self._recorded, self.emit
         )
-        self._rendering = Rendering(self._crew, self._recorder.keep, self.emit)
+        self._rendering = RenderingStep(self._crew, self._recorder.keep, self.emit)
         self._duties = Duties(
             self.id, self._crew, self._holding, self._intake.claiming, self
         )

@@ -13,11 +13,10 @@ from dataclasses import replace
 
 from .. import events
 from ..attempt import unrendered, untried
-from ..message import stored
-from ..mime import compose
 from ..outbox.leases import Record
 from ..outbox.records import Claim
 from ..outbox.renditions import Rendition
+from ..rendering import render
 from .crew import Crew
 from .daemon_pool import DaemonPool
 
@@ -26,7 +25,7 @@ RENDER_THREADS = 2
 app asks elsewhere does not hold up the others."""
 
 
-class Rendering:
+class RenderingStep:
     """Renders for one courier, in threads of its own, which the first template begins.
 
     ``keep`` writes a rendition down and answers False where its lease was lost.
@@ -78,21 +77,18 @@ class Rendering:
     def _render(self, held: Claim) -> Rendition:
         assert held.template is not None
         crew, began = self._crew, time.perf_counter()
-        message = stored.from_json(held.template)
-        template = message.template
-        assert template is not None
-        rendered = crew.templates.render(template)
-        composed = compose(
-            message.filled(rendered),
+        rendering = render(
+            held.template,
+            held.id,
+            crew.templates,
             ascii_attachments=crew.ascii_attachments,
-            unique=held.id,
         )
         return Rendition(
             claim=held,
-            subject=composed.subject,
-            content=composed.content,
-            template=template.name,
-            version=rendered.version,
+            subject=rendering.composed.subject,
+            content=rendering.composed.content,
+            template=rendering.template,
+            version=rendering.version,
             at=crew.outbox.clock(),
             seconds=time.perf_counter() - began,
         )

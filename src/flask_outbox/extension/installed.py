@@ -66,7 +66,7 @@ class Installed:
         self._app = app
         self.previews = previews
         self._interceptors = interceptors
-        self.templates = MailTemplates(app)
+        self.templates = MailTemplates(app, logs.say_that_an_extra_is_missing)
         self._making = threading.Lock()
         self._runtime: Runtime | None = None
         self.settings = settings = self._settings(app.instance_path)

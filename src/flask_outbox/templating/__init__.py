@@ -7,7 +7,9 @@
 - `faults`: what goes wrong, with the template and the line
 - `waiting`: what a template may be given that is rendered later
 - `speaking`: the language
-- `links`: ``url_for`` in mail
+- `links`, `images`: ``url_for`` and ``mail_image`` in mail
+- `styles`, `texts`: CSS in its elements, and a text made of HTML
+- `extras`: the libraries for these two, where they are installed
 """
 
 from .templates import MailTemplates

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Flask
 from jinja2 import Environment, StrictUndefined
 
+from .images import mail_image
 from .links import url_for
 
 
@@ -21,7 +22,7 @@ def mail_environment(app: Flask) -> Environment:
     environment = app.jinja_env.overlay(
         undefined=StrictUndefined, auto_reload=True, enable_async=False
     )
-    own: dict[str, Any] = {"url_for": url_for}
+    own: dict[str, Any] = {"url_for": url_for, "mail_image": mail_image}
     globals_: Any = ChainMap(own, app.jinja_env.globals)
     environment.globals = globals_
     return environment

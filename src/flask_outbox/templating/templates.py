@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import Any
 
 from flask import Flask, current_app, has_app_context
 from jinja2 import Environment
-from jinja2 import Template as JinjaTemplate
-from jinja2.runtime import Context
 
 from ..message import Rendered, Template
 from .environment import mail_environment
+from .extras import Extras, Tell
 from .faults import faults_told
 from .files import Files, find
 from .sources import Sources
 from .speaking import language_of, speaking
+from .styles import has_styles, inlined
+from .texts import text_of
 from .waiting import kept
-
-SUBJECT = "subject"
-"""The block whose text is the mail's subject."""
+from .writing import write
 
 
 class MailTemplates:
     """What is below ``mail/`` in the template folders of an app and its blueprints.
 
     Rendered with all that the app's own templates have: filters, globals, context
-    processors. Safe to share between threads.
+    processors. Safe to share between threads. ``tell`` says what extras are missing.
     """
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, tell: Tell) -> None:
         self._app = app
+        self._extras = Extras(tell)
 
     @cached_property
     def _environment(self) -> Environment:
@@ -53,13 +51,17 @@ class MailTemplates:
             files = find(self._environment, template.name, locale)
             values = dict(template.context)
             self._app.update_template_context(values)
-            subject, body, html_body = _written(files, values)
+            written = write(files, values)
+            html, body = written.html, written.text
+            if html is not None:
+                body = self._text(template.name, html) if body is None else body
+                html = self._styled(template.name, html)
             return Rendered(
                 name=template.name,
-                subject=subject,
+                subject=written.subject,
                 body=body,
-                html=html_body,
-                images=(),
+                html=html,
+                images=written.images,
                 version=self._version(files),
             )
 
@@ -73,6 +75,18 @@ class MailTemplates:
             context = kept(template.context, template.name)
             return Template(template.name, context, locale)
 
+    def _text(self, name: str, html: str) -> str | None:
+        without = "has no .txt beside its .html, so that its mail has no text"
+        able = self._extras.has("inscriptis", "text", name, without)
+        return text_of(html) if able else None
+
+    def _styled(self, name: str, html: str) -> str:
+        if not has_styles(html):
+            return html
+        without = "has styles that are not in its elements, where many programs look"
+        able = self._extras.has("css_inline", "css", name, without)
+        return inlined(html) if able else html
+
     @contextmanager
     def _in_its_language(self, template: Template) -> Iterator[str | None]:
         with ExitStack() as stack:
@@ -85,42 +99,3 @@ class MailTemplates:
 
     def _version(self, files: Files) -> str:
         return self._sources.version(str(one.name) for one in files)
-
-
-def _written(
-    files: Files, values: Mapping[str, Any]
-) -> tuple[str | None, str | None, str | None]:
-    """Subject, text and HTML. The subject's own file comes first, then the text's."""
-    html_body, in_html = _text_and_subject(files.html, values, shown=True)
-    body, in_text = _text_and_subject(files.text, values, shown=False)
-    own, _ = _text_and_subject(files.subject, values, shown=True)
-    found = (one for one in (own, in_text, in_html) if one is not None)
-    subject = next(found, None)
-    return subject and " ".join(subject.split()), body, html_body
-
-
-def _text_and_subject(
-    template: JinjaTemplate | None, values: Mapping[str, Any], *, shown: bool
-) -> tuple[str | None, str | None]:
-    """What a file says, and what its block ``subject`` says.
-
-    Unless that is ``shown``, the first is without the second.
-    """
-    if template is None:
-        return None, None
-    context = template.new_context(dict(values))
-    if not shown:
-        context.blocks[SUBJECT] = [_nothing, *context.blocks.get(SUBJECT, [])]
-    text = "".join(template.root_render_func(context))
-    blocks = context.blocks.get(SUBJECT, [])[0 if shown else 1 :]
-    if not blocks:
-        return text, None
-    subject = "".join(blocks[0](context))
-    if context.eval_ctx.autoescape:
-        subject = html.unescape(subject)
-    return text if shown else text.lstrip("\n"), subject
-
-
-def _nothing(_context: Context) -> Iterator[str]:
-    """A block that is empty."""
-    return iter(())

@@ -12,8 +12,7 @@ from flask import Flask
 from .. import events
 from ..delivery import Report
 from ..errors import MessageNotFound
-from ..message import stored
-from ..mime import compose
+from ..rendering import render
 from ..runtime import Runtime
 from ..words import counted
 from .sent import SentMessage
@@ -204,11 +203,8 @@ def _written(runtime: Runtime, message_id: str) -> bytes:
     text = runtime.outbox.unrendered(message_id)
     if text is None:
         return runtime.outbox.content(message_id) or b""
-    message, crew = stored.from_json(text), runtime.crew
-    assert message.template is not None
-    rendered = crew.templates.render(message.template)
-    return compose(
-        message.filled(rendered),
-        ascii_attachments=crew.ascii_attachments,
-        unique=message_id,
-    ).content
+    crew = runtime.crew
+    rendering = render(
+        text, message_id, crew.templates, ascii_attachments=crew.ascii_attachments
+    )
+    return rendering.composed.content

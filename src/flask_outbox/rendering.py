@@ -1,0 +1,47 @@
+"""Rendering: a message that waits as a template, as the bytes that are sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from email.message import Message as StandardMessage
+
+from .message import Message, Templates, stored
+from .mime import Composed, compose
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What came of a template."""
+
+    template: str
+    """The template's name."""
+    version: str
+    """A short hash of the sources that it was made from."""
+    composed: Composed
+
+
+def render(
+    text: str, unique: str, templates: Templates, *, ascii_attachments: bool
+) -> Rendering:
+    """Render what `message.stored` keeps, and compose it.
+
+    Raises `MessageError` for what a person must mend, and whatever else the app's own
+    functions raise.
+    """
+    message = stored.from_json(text)
+    template = message.template
+    assert template is not None
+    rendered = templates.render(template)
+    composed = compose(
+        message.filled(rendered), ascii_attachments=ascii_attachments, unique=unique
+    )
+    return Rendering(template.name, rendered.version, composed)
+
+
+def rendered(
+    message: Message | StandardMessage, templates: Templates
+) -> Message | StandardMessage:
+    """The message with nothing left to be rendered: itself, or a copy."""
+    if isinstance(message, Message) and message.template is not None:
+        return message.filled(templates.render(message.template))
+    return message

@@ -1,0 +1,43 @@
+"""Couriers killed around rendering: whatever is sent, it is always the same bytes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.crash.child import Child
+from tests.servers import JournalSmtp
+from tests.templates.jobs import POINTS, deliver
+from tests.templates.stationery import Stationery, said
+
+SENT = {"after the final dot"}
+"""Where the mail has gone out before its courier is killed, and so goes out twice."""
+
+KEPT = {"kept, before it is sent", *SENT}
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_courier_that_is_killed(
+    stationery: Stationery, server: JournalSmtp, point: str
+) -> None:
+    site = stationery.site
+    config = {
+        "OUTBOX_URL": site.runtime.settings.url,
+        "MAIL_URL": site.app.config["MAIL_URL"],
+        "OUTBOX_LEASE_SECONDS": 1.0,
+    }
+    stationery.write("bill.txt", "{{ dice() }} for {{ name }}")
+    receipt = stationery.keep_later(subject="x", name="Ada")
+    folder = str(site.app.template_folder)
+
+    with Child(deliver, config, folder, point) as first:
+        first.wait_until_killed()
+    kept = site.outbox.content(receipt.id)
+    assert (kept is not None) is (point in KEPT)
+
+    with Child(deliver, config, folder, None) as second:
+        assert second.hear() == "sent"
+        second.say(None)
+    mails = server.wait_for(2 if point in SENT else 1)
+    assert {mail.content for mail in mails} == {site.outbox.content(receipt.id)}
+    assert kept in (None, mails[0].content)
+    assert said(mails[0].content, "plain").rstrip().endswith(" for Ada")
