@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from contextlib import closing
 from typing import Any
 
 import pytest
+from asgiref.testing import ApplicationCommunicator
+from asgiref.wsgi import WsgiToAsgi
 
 from flask_outbox import AppUnknown, Mail, Message, Receipt
 from tests.mail.conftest import MakeSite
@@ -16,6 +19,17 @@ from tests.servers import Behaviour, JournalSmtp
 from tests.waiting import WAIT_SECONDS
 
 TURN_SECONDS = 0.001
+
+POST = {
+    "type": "http",
+    "http_version": "1.1",
+    "method": "POST",
+    "scheme": "http",
+    "path": "/send-email",
+    "query_string": b"",
+    "headers": [],
+}
+"""A request as an ASGI server hands it over."""
 
 
 def hello() -> Message:
@@ -149,6 +163,29 @@ def test_a_thread_without_the_context_does_not_know_the_app(make_site: MakeSite)
         return {}
 
     assert post(site) == {}
+
+
+def test_under_an_asgi_server_the_loop_is_the_servers(site: Site, server: JournalSmtp):
+    @site.app.post("/send-email")
+    async def send_email():
+        here = site.mail.send(hello())
+        there = await asyncio.to_thread(site.mail.send, hello())
+        loop = id(asyncio.get_running_loop())
+        return {"ids": [here.message_id, there.message_id], "loop": loop}
+
+    async def serve() -> tuple[dict[str, Any], int]:
+        asgi = ApplicationCommunicator(WsgiToAsgi(site.app), POST)
+        await asgi.send_input({"type": "http.request", "body": b""})
+        start = await asgi.receive_output(WAIT_SECONDS)
+        assert start["status"] == 200
+        body = await asgi.receive_output(WAIT_SECONDS)
+        await asgi.wait(WAIT_SECONDS)
+        return json.loads(body["body"]), id(asyncio.get_running_loop())
+
+    answer, loop = asyncio.run(serve())
+    assert answer["loop"] == loop
+    arrived = {one.message_id for one in server.wait_for(2)}
+    assert arrived == set(answer["ids"])
 
 
 def test_a_loop_of_ones_own(site: Site, server: JournalSmtp):

@@ -102,7 +102,7 @@ class Message(ours.Message):
     def is_bad_headers(self) -> bool:
         """The former name of `has_bad_headers`."""
         warnings.warn(
-            "is_bad_headers() is called has_bad_headers() since Flask-Mail 0.9.2.",
+            "is_bad_headers() is a former name: call has_bad_headers().",
             DeprecationWarning,
             stacklevel=2,
         )
@@ -151,7 +151,8 @@ def _of_the_app(setting: str) -> Any:
     return getattr(state, setting, None)
 
 
-def _as_mailbox(name: str, address: str) -> str:
+def _as_mailbox(name: object, address: object) -> str:
+    name = str(name)
     if _needs_quotes(name):
         name = f'"{quote(name)}"'
     return f"{name} <{address}>"
