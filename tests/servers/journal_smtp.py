@@ -36,15 +36,17 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
+from flask_outbox.testing.loopback import LoopbackServer
+
 WAIT_SECONDS = 10.0
-"""How long `JournalSmtp.wait_for` and the server's own thread wait before they fail."""
+"""How long `JournalSmtp.wait_for` waits before it fails."""
 
 HANG_LOOK_SECONDS = 0.01
 """How often a hanging conversation looks whether it may go on."""
@@ -105,7 +107,7 @@ def read_journal(path: Path) -> list[Mail]:
     return [Mail.from_json(line) for line in path.read_text().splitlines()]
 
 
-class JournalSmtp:
+class JournalSmtp(LoopbackServer):
     """The server; a context manager, or `start` and `stop`.
 
     ``users`` (name → password) makes it demand AUTH. ``tls`` offers STARTTLS with that
@@ -114,8 +116,6 @@ class JournalSmtp:
     `behaviour`, `mails` and the counters (`connections_made`, `most_connections` at a
     time, mails `held` while it hangs) may be used from any thread.
     """
-
-    host = "127.0.0.1"
 
     def __init__(
         self,
@@ -127,113 +127,41 @@ class JournalSmtp:
         implicit_tls: bool = False,
         **options: Any,
     ) -> None:
+        super().__init__(port, tls if implicit_tls else None)
         self.journal = journal
-        self.port = port
         self.behaviour = Behaviour()
         self.mails: list[Mail] = []
-        self.connections_made = 0
-        self.most_connections = 0
         self.held = 0
         self._users = users
-        self._implicit = tls if implicit_tls else None
         self._options = {"hostname": "journal.test", "enable_SMTPUTF8": True, **options}
         if tls is not None and not implicit_tls:
             self._options["tls_context"] = tls
         if users is not None:
             self._options.update(auth_required=True, authenticator=self._authenticate)
             self._options.setdefault("auth_require_tls", tls is not None)
-        self._changed = threading.Condition()
-        self._conversations: set[_Conversation] = set()
-        self._loop = asyncio.new_event_loop()
-        self._server: asyncio.Server | None = None
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     # ------------------------------------------------------------------ from outside
-
-    def start(self) -> None:
-        """Return once it listens; `port` then says where."""
-        self._thread.start()
-        self.come_back()
-
-    def stop(self) -> None:
-        """Return once nothing of it is left but the journal."""
-        self.go_down()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(WAIT_SECONDS)
-        self._loop.close()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def come_back(self) -> None:
-        """Listen, on the same port as before."""
-        self._run(self._listen())
-
-    def go_down(self) -> None:
-        """Close the port and cut every connection, as a crashed server would."""
-        self._run(self._close())
-
-    @property
-    def connections(self) -> int:
-        """How many connections are open now."""
-        return len(self._conversations)
 
     def wait_for(self, count: int, timeout_seconds: float = WAIT_SECONDS) -> list[Mail]:
         """Return the journaled mails once there are ``count``, or fail."""
         self.wait_until(lambda: len(self.mails) >= count, timeout_seconds)
         return list(self.mails)
 
-    def wait_until(self, true: Any, timeout_seconds: float = WAIT_SECONDS) -> None:
+    def wait_until(
+        self, true: Callable[[], Any], timeout_seconds: float = WAIT_SECONDS
+    ) -> bool:
         """Return once ``true()``, looked at when a mail or connection comes or goes."""
-        with self._changed:
-            if not self._changed.wait_for(true, timeout_seconds):
-                raise AssertionError(
-                    f"not within {timeout_seconds} s: {len(self.mails)} mails, "
-                    f"{self.connections} connections open"
-                )
+        if not super().wait_until(true, timeout_seconds):
+            raise AssertionError(
+                f"not within {timeout_seconds} s: {len(self.mails)} mails, "
+                f"{self.connections} connections open"
+            )
+        return True
 
     # ---------------------------------------------------------------- in its own loop
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_SECONDS)
-
-    async def _listen(self) -> None:
-        if self._server is not None:
-            return
-        self._server = await self._loop.create_server(
-            lambda: _Conversation(self, self._options, self._loop),
-            self.host,
-            self.port,
-            ssl=self._implicit,
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def _close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        while self._conversations:
-            for conversation in list(self._conversations):
-                conversation.cut()
-            await asyncio.sleep(0)
-        while len(asyncio.all_tasks()) > 1:
-            await asyncio.sleep(0)
-
-    def _joined(self, conversation: _Conversation) -> None:
-        with self._changed:
-            self._conversations.add(conversation)
-            self.connections_made += 1
-            self.most_connections = max(self.most_connections, self.connections)
-            self._changed.notify_all()
-
-    def _left(self, conversation: _Conversation) -> None:
-        with self._changed:
-            self._conversations.discard(conversation)
-            self._changed.notify_all()
+    def _converse(self) -> _Conversation:
+        return _Conversation(self, self._options, self._loop)
 
     def _authenticate(self, *arguments: Any) -> AuthResult:
         login = arguments[-1]
@@ -287,9 +215,10 @@ class JournalSmtp:
             self._count_held(-1)
 
     def _count_held(self, change: int) -> None:
-        with self._changed:
+        def count() -> None:
             self.held += change
-            self._changed.notify_all()
+
+        self.tell(count)
 
     def _keep(self, session: Any, envelope: Any) -> None:
         content = envelope.content
@@ -308,9 +237,7 @@ class JournalSmtp:
             journal.write(mail.to_json() + "\n")
             journal.flush()
             os.fsync(journal.fileno())
-        with self._changed:
-            self.mails.append(mail)
-            self._changed.notify_all()
+        self.tell(lambda: self.mails.append(mail))
 
 
 class _Conversation(SMTP):
@@ -330,12 +257,12 @@ class _Conversation(SMTP):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if not self._begun:  # it is called again after STARTTLS
             self._begun = True
-            self._owner._joined(self)
+            self._owner.joined(self)
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
-        self._owner._left(self)
+        self._owner.left(self)
 
     def cut(self) -> None:
         """End the connection at once, without a word."""
