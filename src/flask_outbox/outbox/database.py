@@ -29,9 +29,9 @@ from .versions import OUTDATED, version_of
 
 T = TypeVar("T")
 
-FORK_SECONDS = 2 * BUSY_SECONDS
-"""How long a fork waits for the end of what others do with the database: no transaction
-takes longer."""
+QUIET_SECONDS = 2 * BUSY_SECONDS
+"""How long a fork, or the end, waits for what others do with the database: no
+transaction takes longer."""
 
 _ABANDONED: list[object] = []
 """What a child inherited from a fork that could not wait: never closed, for closing a
@@ -186,7 +186,18 @@ class Database:
         )
 
     def close(self) -> None:
-        """Give all connections back; the next use opens new ones."""
+        """Give all connections back; the next use opens new ones.
+
+        What others do with them now is waited for: a connection of SQLite's that is
+        closed while it works takes the process down.
+        """
+        try:
+            if self._gate.shut(QUIET_SECONDS):
+                self._disconnect()
+        finally:
+            self._gate.open()
+
+    def _disconnect(self) -> None:
         if self._writer is not None:
             self._writer.close()
         if self._engine is not None:
@@ -202,8 +213,8 @@ class Database:
         locks, whatever it opens itself; the next process to close the file then deletes
         the log under it (https://sqlite.org/howtocorrupt.html, section 2.6).
         """
-        if self._gate.shut(FORK_SECONDS):
-            self.close()
+        if self._gate.shut(QUIET_SECONDS):
+            self._disconnect()
 
     def after_fork_in_parent(self) -> None:
         """Go on; the next use opens new connections."""
