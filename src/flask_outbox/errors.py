@@ -151,13 +151,18 @@ class MoveRefused(StoreError):
 class BatchInterrupted(OutboxError):
     """``send_many()`` broke off at a row; the cause is in ``__cause__``.
 
-    ``batch`` is the batch's id, ``row`` the number of the row at fault, from 1, and
-    ``kept`` how many rows before it are in the outbox, in the order of their numbers.
-    To hand over the same rows with ``resume=batch`` keeps the rest, and nothing twice.
+    ``problem`` says what is wrong with the row, and how many are in the outbox:
+    ``kept`` of them, from the first on. ``batch`` is the batch's id and ``row`` the
+    number of the row at fault, from 1. To hand over the same rows with
+    ``resume=batch`` keeps the rest, and nothing twice.
     """
 
-    def __init__(self, message: str, batch: str, row: int, kept: int) -> None:
-        super().__init__(message)
+    def __init__(self, problem: str, batch: str, row: int, kept: int) -> None:
+        super().__init__(
+            f"{problem} Put that right, then hand over the same rows with "
+            f"resume={batch!r}: those that are kept are passed over."
+        )
+        self.problem = problem
         self.batch = batch
         self.row = row
         self.kept = kept

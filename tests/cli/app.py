@@ -17,6 +17,7 @@ def create_app(**config: Any) -> Flask:
     app = Flask("shop")
     app.config.from_prefixed_env()
     app.config.update(config)
+    app.template_folder = app.config.get("TEMPLATE_FOLDER")
     mail.init_app(app)
     if app.config.get("HANGS"):
         events.message_began.connect(_hang, app)

@@ -181,6 +181,7 @@ def test_a_bad_row_is_named_and_nothing_is_lost_or_doubled(quiet: Site) -> None:
     error = interrupted(quiet, messages(40, bad=28))
     assert (error.row, error.kept) == (28, 27)
     assert str(error).startswith("Row 28: recipients[0]: 'no address' has no '@'; ")
+    assert f"The first 27 rows are kept in batch {error.batch}. " in str(error)
     assert f"hand over the same rows with resume={error.batch!r}" in str(error)
     assert isinstance(error.__cause__, MessageError)
     with quiet.app.app_context():

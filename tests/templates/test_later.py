@@ -233,3 +233,18 @@ def test_what_was_never_rendered_is_sent_again(
     (mail,) = server.mails
     assert opened(mail.content)["Message-ID"] == again.message_id != receipt.message_id
     assert said(mail.content, "plain") == "Hello Ada, that is 7 coins"
+
+
+def test_the_names_that_a_template_asks_for(desk: Stationery) -> None:
+    desk.write("base.txt", "{{ shop }}{% block body %}{% endblock %}")
+    desk.write(
+        "offer.txt",
+        "{% extends 'mail/base.txt' %}{% block body %}{% for one in offers %}"
+        "{{ one }} {{ url_for('x') }} {{ g.x }}{% endfor %}{% endblock %}"
+        "{% set mine = 1 %}{{ mine }}",
+    )
+    templates = desk.site.app.extensions["outbox"].templates
+    assert templates.wanted("offer") == {"shop", "offers"}
+    assert templates.wanted("bill") == {"name", "sum"}
+    with pytest.raises(TemplateError, match=r"there is no mail/bills.html"):
+        templates.wanted("bills")

@@ -5,30 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from ..errors import MessageError
 from ..outbox import suppressions
 from ..outbox.records import Suppression
+from .csv_file import Fault, Unreadable, opened
 
 COLUMNS = ("address", "list", "reason", "source", "added_at")
-
-
-class Unreadable(Exception):
-    """The file as a whole is not what is wanted; the text says what is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong with one line."""
-
-    line: int
-    problem: str
-
-    def __str__(self) -> str:
-        return f"line {self.line:,}: {self.problem}"
 
 
 def written(entries: Iterable[Suppression]) -> Iterator[str]:
@@ -51,18 +36,10 @@ def read(path: Path, now: float) -> Iterator[Suppression | Fault]:
 
     Where a line does not say since when, it is since ``now``. Raises `Unreadable`.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            _check_columns(reader)
-            for row in reader:
-                yield _read_row(row, reader.line_num, now)
-    except csv.Error as error:
-        raise Unreadable(f"it is not CSV: {error}.") from error
-    except UnicodeDecodeError as error:
-        raise Unreadable("it is not UTF-8 text: save it as that.") from error
-    except OSError as error:
-        raise Unreadable(f"it cannot be read: {error.strerror}.") from error
+    with opened(path) as reader:
+        _check_columns(reader)
+        for row in reader:
+            yield _read_row(row, reader.line_num, now)
 
 
 def _check_columns(reader: csv.DictReader[str]) -> None:
@@ -81,7 +58,7 @@ def _read_row(
     row: Mapping[str | None, str | None], line: int, now: float
 ) -> Suppression | Fault:
     if None in row:
-        return Fault(line, "it has more cells than there are columns.")
+        return Fault(f"line {line:,}", "it has more cells than there are columns.")
     cells = {name: (row.get(name) or "").strip() for name in COLUMNS}
     try:
         return suppressions.entry(
@@ -92,7 +69,7 @@ def _read_row(
             _moment(cells["added_at"]) or now,
         )
     except MessageError as error:
-        return Fault(line, str(error))
+        return Fault(f"line {line:,}", str(error))
 
 
 def _moment(text: str) -> float | None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from email.message import Message as StandardMessage
-from typing import Any
+from typing import Any, overload
 
+from ..errors import MessageError
 from ..handover import Wishes
-from ..many import Plan, whom
+from ..many import PRIORITY, Plan, Row, from_template, whom, whom_of
 from ..message import Message, check_label
 from ..origin import origin
 from ..outbox.batch_records import BatchReceipt, BatchRecord, Failure
 from ..runtime import Runtime
-
-PRIORITY = -100
-"""Below that of ``send()``: what a person waits for overtakes what goes to many."""
 
 UNNAMED = "messages"
 """The name of a batch that nobody gave one."""
@@ -28,9 +26,21 @@ class Many:
     def _runtime(self) -> Runtime:
         raise NotImplementedError
 
+    @overload
+    def send_many(
+        self, messages: Iterable[Message | StandardMessage], /, **wishes: Any
+    ) -> BatchReceipt: ...
+
+    @overload
+    def send_many(
+        self, template: str, rows: Iterable[Row], /, **wishes: Any
+    ) -> BatchReceipt: ...
+
     def send_many(
         self,
-        messages: Iterable[Message | StandardMessage],
+        what: str | Iterable[Any],
+        rows: Iterable[Row] | None = None,
+        /,
         *,
         name: str | None = None,
         tag: str | None = None,
@@ -42,17 +52,25 @@ class Many:
         transport: str | None = None,
         unsubscribe: bool = False,
         resume: str | None = None,
+        **message: Any,
     ) -> BatchReceipt:
-        """Return once every one of ``messages`` is durably kept, as one batch.
+        """Return once every message is durably kept, as one batch.
 
-        They may be without end: no more of them are in memory than one commit keeps,
-        and what is kept is on its way already.
+        ``send_many(messages)`` takes any iterable of messages. ``send_many(template,
+        rows)`` takes the name of a template, as `Message.from_template` does, and any
+        iterable of rows: mappings whose ``to`` is the address and which the template is
+        filled with, or pairs of an address and such a mapping. Couriers render it.
 
-        :param name: what the batch is called, for people
+        Either may be without end: no more is in memory than one commit keeps, and what
+        is kept is on its way already.
+
+        :param name: what the batch is called, for people; by default the template
         :param key: makes it idempotent: the same key again goes on where the last
             hand-over broke off, and sends nothing where all was kept
         :param resume: the id of the batch that goes on with these rows, of which those
             that are kept are passed over
+        :param message: with a template, more arguments of `Message.from_template` that
+            hold for all, such as ``sender``
 
         The other arguments are those of `send`, and hold for every message; the
         ``priority`` is lower by default, so that single messages overtake.
@@ -67,11 +85,14 @@ class Many:
             *(at, delay, priority, None, tag, metadata, transport),
             unsubscribe=unsubscribe,
         )
-        plan = Plan(name or tag or UNNAMED, tag, key, resume)
-        _check(plan)
-        return self._runtime.batches.send(
-            messages, lambda one: one, whom, wishes, plan, origin()
-        )
+        template = what if isinstance(what, str) else None
+        plan = Plan(name or template or tag or UNNAMED, tag, key, resume)
+        _check(plan, what, rows, message)
+        send = self._runtime.batches.send
+        if template is None:
+            return send(what, lambda one: one, whom, wishes, plan, origin())
+        message_of = from_template(template, **message)
+        return send(rows or (), message_of, whom_of, wishes, plan, origin())
 
     def batch(self, id: str) -> BatchRecord:
         """How a batch stands, its messages counted. Raises `BatchNotFound`."""
@@ -114,7 +135,14 @@ class Many:
         return self.batch(id)
 
 
-def _check(plan: Plan) -> None:
+def _check(plan: Plan, what: Any, rows: Any, message: Mapping[str, Any]) -> None:
     check_label("name", plan.name)
     if plan.key is not None:
         check_label("key", plan.key)
+    if isinstance(what, str):
+        if rows is None:
+            raise MessageError("rows", f"{what!r} is a template: pass rows to fill it.")
+    elif rows is not None:
+        raise MessageError("rows", "they fill a template, and messages were passed.")
+    elif message:
+        raise TypeError(f"send_many() takes no {', '.join(message)} with messages")

@@ -1,6 +1,7 @@
 """To many: batches of messages, handed over chunk by chunk and stopped as one."""
 
 from .batches import Batches
-from .handing_over import Kept, Plan, whom
+from .handing_over import PRIORITY, Plan, whom
+from .rows import Row, from_template, whom_of
 
-__all__ = ["Batches", "Kept", "Plan", "whom"]
+__all__ = ["PRIORITY", "Batches", "Plan", "Row", "from_template", "whom", "whom_of"]

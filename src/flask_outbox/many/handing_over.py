@@ -15,12 +15,21 @@ from dataclasses import dataclass, replace
 from email.message import Message as StandardMessage
 from typing import Any
 
-from ..errors import BatchInterrupted, MessageError, StoreError, TransitionRefused
+from ..errors import (
+    BatchInterrupted,
+    MessageError,
+    OutboxError,
+    StoreError,
+    TransitionRefused,
+)
 from ..message import Address, Message
 from ..outbox.batch_records import BatchReceipt
 from ..outbox.batches import Standing
 from ..outbox.ledger import Ledger
 from ..outbox.records import NewMessage, Receipt
+
+PRIORITY = -100
+"""Below that of ``send()``: what a person waits for overtakes what goes to many."""
 
 CHUNK_ROWS = 200
 """Rows that are kept in one commit at most: nobody waits long for the write lock."""
@@ -99,8 +108,11 @@ class HandOver:
             raise
         except Exception as error:
             raise self._interrupted(error) from error
-        except BaseException:
-            self._write_down("The process was told to end.")
+        except BaseException as error:
+            self._write_down("It was told to end.")
+            error.add_note(
+                f"{self._kept_so_far()} To go on, resume batch {self._standing.id}."
+            )
             raise
         return BatchReceipt(self._standing.id, self._standing.kept)
 
@@ -140,7 +152,7 @@ class HandOver:
     def _add(self, row: Any) -> None:
         message, new = self._compose(row)
         numbered = replace(new, batch=self._standing.id, batch_row=self._row)
-        size_bytes = len(new.content)
+        size_bytes = len(new.content) + len(new.template or "")
         full = len(self._chunk) == CHUNK_ROWS
         if full or self._chunk_bytes + size_bytes > CHUNK_BYTES:
             self._keep()
@@ -179,14 +191,12 @@ class HandOver:
         problem = f"Row {row:,}: {_in_words(error)}"
         self._write_down(problem)
         return BatchInterrupted(
-            f"{problem} The {kept:,} rows before it are kept in batch "
-            f"{self._standing.id}, and leave. Put that right, then hand over the same "
-            f"rows with resume={self._standing.id!r}: those that are kept are passed "
-            "over.",
-            self._standing.id,
-            row,
-            kept,
+            f"{problem} {self._kept_so_far()}", self._standing.id, row, kept
         )
+
+    def _kept_so_far(self) -> str:
+        standing = self._standing
+        return f"The first {standing.kept:,} rows are kept in batch {standing.id}."
 
     def _write_down(self, problem: str) -> None:
         """As far as the database can be reached: without it the rest holds as well."""
@@ -208,7 +218,7 @@ class _OtherRows(MessageError):
 
 
 def _in_words(error: Exception) -> str:
-    if isinstance(error, MessageError | StoreError):
+    if isinstance(error, OutboxError):
         text = str(error)
     else:
         text = f"{type(error).__name__}: {error}"

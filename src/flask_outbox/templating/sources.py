@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 
 from jinja2 import Environment, TemplateNotFound
-from jinja2.meta import find_referenced_templates
+from jinja2.meta import find_referenced_templates, find_undeclared_variables
+from jinja2.nodes import Name
+from jinja2.nodes import Template as JinjaTree
 
 VERSION_DIGITS = 12
 """Hexadecimal ones: enough to tell all versions of a template apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    name: str
+    text: str
+    tree: JinjaTree
+    same: Callable[[], bool] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +48,43 @@ class Sources:
             known = self._read[key] = self._look(key)
         return known.version
 
+    def undeclared(self, names: Iterable[str]) -> set[str]:
+        """The names that these templates, and all that they are made of, ask for.
+
+        Without those that one of them gives a value itself, and the globals. Raises
+        Jinja's error for a source that is no template.
+        """
+        asked: set[str] = set()
+        given = set(self._environment.globals)
+        for one in self._all(names):
+            asked |= find_undeclared_variables(one.tree)
+            given |= {
+                node.name for node in one.tree.find_all(Name) if node.ctx != "load"
+            }
+        return asked - given
+
     def _look(self, names: tuple[str, ...]) -> _Read:
         digest = sha256()
         unchanged: list[Callable[[], bool]] = []
-        waiting, seen = list(names), set(names)
+        for one in self._all(names):
+            digest.update(f"{one.name}\0{one.text}\0".encode())
+            if one.same is not None:
+                unchanged.append(one.same)
+        return _Read(digest.hexdigest()[:VERSION_DIGITS], tuple(unchanged))
+
+    def _all(self, names: Iterable[str]) -> Iterator[_Source]:
+        """These templates, and all that they extend or include by name."""
+        waiting = list(names)
+        seen = set(waiting)
         while waiting:
             name = waiting.pop()
-            source, same = self._source(name)
-            digest.update(f"{name}\0{source}\0".encode())
-            if same is not None:
-                unchanged.append(same)
-            for other in find_referenced_templates(
-                self._environment.parse(source, name)
-            ):
+            text, same = self._source(name)
+            tree = self._environment.parse(text, name)
+            yield _Source(name, text, tree, same)
+            for other in find_referenced_templates(tree):
                 if other is not None and other not in seen:
                     waiting.append(other)
                     seen.add(other)
-        return _Read(digest.hexdigest()[:VERSION_DIGITS], tuple(unchanged))
 
     def _source(self, name: str) -> tuple[str, Callable[[], bool] | None]:
         """The source of one, empty where there is none: it may be allowed to miss."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
+from typing import Any
 
 from flask import Flask, current_app, has_app_context
 from jinja2 import Environment
@@ -74,6 +75,20 @@ class MailTemplates:
             self._version(find(self._environment, template.name, locale))
             context = kept(template.context, template.name)
             return Template(template.name, context, locale)
+
+    def wanted(self, name: str) -> set[str]:
+        """The names that the template ``name`` asks for, and that a context must give.
+
+        What the app gives to all its templates is not among them. Raises
+        `TemplateError`.
+        """
+        template = Template(name, {})
+        with self._in_its_language(template) as locale:
+            files = find(self._environment, name, locale)
+            given: dict[str, Any] = {}
+            self._app.update_template_context(given)
+            names = (str(one.name) for one in files)
+            return self._sources.undeclared(names) - given.keys()
 
     def _text(self, name: str, html: str) -> str | None:
         without = "has no .txt beside its .html, so that its mail has no text"

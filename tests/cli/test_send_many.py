@@ -1,0 +1,201 @@
+"""``flask outbox send-many``: a file that is checked whole, and sent once."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from flask_outbox import State
+from flask_outbox.many import handing_over
+from tests.cli.conftest import MakeShop
+from tests.cli.shop import Shop
+from tests.servers import JournalSmtp
+from tests.waiting import eventually
+
+FILE = "to,name,issue\nada@example.org,Ada,7\nBob <bob@example.org>,Bob,8\n"
+
+
+@pytest.fixture
+def shop(make_shop: MakeShop, tmp_path: Path) -> Shop:
+    """A shop with a newsletter."""
+    templates = tmp_path / "templates"
+    (templates / "mail").mkdir(parents=True)
+    (templates / "mail" / "news.subject.txt").write_text("News for {{ name }}")
+    (templates / "mail" / "news.txt").write_text(
+        "{% for one in [issue] %}{{ name|upper }}: {{ one }} {{ config.NAME }}"
+        "{% endfor %}"
+    )
+    return make_shop(TEMPLATE_FOLDER=str(templates), NAME="the shop")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "readers.csv"
+    path.write_text(FILE)
+    return path
+
+
+def complaint(shop: Shop, file: Path, text: str | bytes, *options: str) -> str:
+    """What is said of a file that is refused; nothing is handed over."""
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    said = shop.run("send-many", "news", str(file), *options, code=1).stderr
+    assert shop.runtime.batches.ledger.newest() == []
+    assert shop.outbox.list() == []
+    return said.removeprefix(f"Error: {file} ")
+
+
+# ---------------------------------------------------------------------------- sending
+
+
+def test_each_row_gets_its_mail(shop: Shop, file: Path, server: JournalSmtp) -> None:
+    said = shop.run("send-many", "news", str(file), "--tag", "weekly").stdout
+    (batch,) = shop.runtime.batches.ledger.newest()
+    assert said == (
+        f"Batch {batch.id} has 2 messages. 'flask outbox batch show {batch.id}' shows "
+        "how it goes.\n"
+    )
+    assert (batch.name, batch.tag, batch.total) == ("news", "weekly", 2)
+    assert shop.outbox.get(shop.outbox.list()[0].id).priority == -100
+    shop.deliver()
+    assert {mail.recipients[0] for mail in server.wait_for(2)} == {
+        "ada@example.org",
+        "bob@example.org",
+    }
+    assert any(b"ADA: 7 the shop" in mail.content for mail in server.mails)
+
+
+def test_a_dry_run_hands_over_nothing(shop: Shop, file: Path) -> None:
+    said = shop.run("send-many", "news", str(file), "--dry-run").stdout
+    assert said == "2 rows, and all are well. Nothing was handed over.\n"
+    assert shop.outbox.list() == []
+    assert shop.document("send-many", "news", str(file), "--dry-run") == {
+        "rows": 2,
+        "batch": None,
+    }
+
+
+def test_the_same_for_all_and_another_column(shop: Shop, file: Path) -> None:
+    file.write_text("\ufeffE-mail,name\n ada@example.org ,Ada\n,\n\n", "utf-8")
+    options = ("--to", "E-mail", "--value", "issue=7", "--name", "November")
+    shop.run("send-many", "news", str(file), *options)
+    (batch,) = shop.runtime.batches.ledger.newest()
+    assert (batch.kept, batch.name) == (1, "November")
+
+
+def test_the_same_key_sends_nothing_twice(shop: Shop, file: Path) -> None:
+    shop.run("send-many", "news", str(file), "--key", "news-7")
+    said = shop.run("send-many", "news", str(file), "--key", "news-7").stdout
+    assert "has all of its 2 rows already. Nothing was handed over." in said
+    again = shop.document("send-many", "news", str(file), "--key", "news-7")
+    assert again["batch"]["duplicate"] is True
+    assert len(shop.outbox.list()) == 2
+
+
+# --------------------------------------------------------------------------- complaints
+
+
+def test_what_the_columns_are(shop: Shop, file: Path) -> None:
+    assert complaint(shop, file, "address,name\nada@example.org,Ada\n") == (
+        "cannot be sent to: its first line names the columns address, name, and none "
+        "of them is 'to': say with --to which one has the addresses. Columns are "
+        "separated by commas. Nothing was handed over.\n"
+    )
+    assert complaint(shop, file, "to\nada@example.org\n") == (
+        "cannot be sent to: its first line names the columns to, and the template asks "
+        "for 'issue', 'name' too: add that as a column, or for all rows with --value "
+        "NAME=VALUE. Nothing was handed over.\n"
+    )
+    twice = complaint(shop, file, "to,name,name,issue\n")
+    assert "of which 'name' is there twice" in twice
+    assert "names the columns (none), and" in complaint(shop, file, "")
+    assert "it has no rows below" in complaint(shop, file, "to,name,issue\n")
+
+
+def test_every_bad_row_is_named(shop: Shop, file: Path) -> None:
+    text = FILE + 'bob,"Bob\nB.",7\n,Cy,7\ndi@example.org,Di\ned@example.org,Ed,7,8\n'
+    said = complaint(shop, file, text).splitlines()
+    assert said[0] == "has 4 rows at fault. Nothing was handed over."
+    assert said[1].startswith("  row 3 (line 5): to: 'bob' has no '@'; pass an address")
+    assert said[2].startswith("  row 4 (line 6): to: ")
+    assert said[3:] == [
+        "  row 5 (line 7): it has fewer cells than there are columns.",
+        "  row 6 (line 8): it has more cells than there are columns.",
+    ]
+
+
+def test_a_bad_row_far_inside(shop: Shop, file: Path) -> None:
+    rows = "".join(f"user{row}@example.org,N,7\n" for row in range(1, 57_312))
+    text = f"to,name,issue\n{rows}nobody,N,7\nada@example.org,Ada,7\n"
+    said = complaint(shop, file, text)
+    assert "\n  row 57,312 (line 57,313): to: 'nobody' has no '@'" in said
+
+
+def test_what_is_no_such_file(shop: Shop, file: Path) -> None:
+    assert "it is not UTF-8 text" in complaint(shop, file, FILE.encode("utf-16"))
+    unended = f'{FILE}cy@example.org,"Cy,7\n'
+    assert "it is not CSV: unexpected end" in complaint(shop, file, unended)
+
+
+def test_what_is_wrong_with_the_template(shop: Shop, file: Path) -> None:
+    said = shop.run("send-many", "olds", str(file), code=1).stderr
+    assert "there is no mail/olds.html and no mail/olds.txt" in said
+    said = shop.run("send-many", "news", str(file), "--value", "7", code=1).stderr
+    assert said == "Error: --value 7 is not of the form NAME=VALUE.\n"
+
+
+# ------------------------------------------------------------------------ breaking off
+
+
+def test_it_goes_on_where_it_broke_off(
+    shop: Shop, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handing_over, "CHUNK_ROWS", 1)
+    shop.outbox.database.open()
+    execute(
+        shop,
+        "CREATE TRIGGER no_bob BEFORE INSERT ON outbox_recipient WHEN NEW.address = "
+        "'bob@example.org' BEGIN SELECT RAISE(ABORT, 'disk is full'); END",
+    )
+    said = shop.run("send-many", "news", str(file), code=2).stderr
+    (batch,) = shop.runtime.batches.ledger.newest()
+    assert said.startswith("Error: Row 2: The outbox at ")
+    assert said.endswith(
+        f"The first 1 rows are kept in batch {batch.id}. Run it again with --resume "
+        f"{batch.id}.\n"
+    )
+    execute(shop, "DROP TRIGGER no_bob")
+    shop.run("send-many", "news", str(file), "--resume", batch.id.lower())
+    assert shop.runtime.batches.ledger.get(batch.id).counts == {State.PENDING: 2}
+
+
+def execute(shop: Shop, statement: str) -> None:
+    """Do to the outbox's file what no part of ours does."""
+    path = shop.outbox.database.url.database
+    assert path
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(statement)
+
+
+def test_killed_in_the_middle_it_loses_and_doubles_nothing(
+    shop: Shop, file: Path
+) -> None:
+    rows = 3_000
+    file.write_text(
+        "to,name,issue\n"
+        + "".join(f"user{row}@example.org,N{row},7\n" for row in range(rows))
+    )
+    ledger = shop.runtime.batches.ledger
+    shop.outbox.database.open()
+    with shop.process("send-many", "news", str(file), "--key", "news-7"):
+        eventually(lambda: any(one.kept for one in ledger.newest()), 30)
+    (batch,) = ledger.newest()
+    assert 0 < batch.kept < rows
+    assert batch.kept == sum(batch.counts.values())
+    assert batch.state == "interrupted"
+    shop.run("send-many", "news", str(file), "--key", "news-7")
+    assert ledger.get(batch.id).kept == rows
+    kept = [one.recipients for one in shop.outbox.list(limit=2 * rows)]
+    assert len(kept) == len(set(kept)) == rows

@@ -1,0 +1,111 @@
+"""`send_many` with a template: one row, one mail, rendered by the courier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flask_outbox import BatchInterrupted, BatchReceipt, MessageError, State
+from tests.mail.conftest import MakeSite
+from tests.mail.site import ADA, BOB
+from tests.servers import JournalSmtp
+from tests.templates.stationery import Stationery, opened, said
+
+
+@pytest.fixture
+def desk(make_site: MakeSite, tmp_path: Path) -> Stationery:
+    """An app whose courier works only while it is drained, with a newsletter."""
+    site = make_site(TESTING=True, MAIL_SUPPRESS_SEND=False)
+    stationery = Stationery(site, tmp_path)
+    stationery.write("news.txt", "Dear {{ name }}, this is issue {{ issue }}\n")
+    stationery.write("news.subject.txt", "News for {{ name }}")
+    return stationery
+
+
+def send_many(desk: Stationery, rows: Any, **wishes: Any) -> BatchReceipt:
+    with desk.site.app.app_context():
+        return desk.site.mail.send_many("news", rows, **wishes)
+
+
+def row(number: int) -> dict[str, Any]:
+    return {"to": f"user{number}@example.org", "name": f"N{number}", "issue": 7}
+
+
+def test_each_row_is_rendered_for_its_reader(
+    desk: Stationery, server: JournalSmtp
+) -> None:
+    rows = [
+        {"to": ADA, "name": "Ada", "issue": 7},
+        (("Bob B.", BOB), {"name": "Bob", "issue": 8}),
+    ]
+    receipt = send_many(desk, rows, sender="news@example.com")
+    ids = [one.id for one in desk.site.outbox.list()]
+    assert all(desk.site.outbox.get(one).template is not None for one in ids)
+    with desk.site.app.app_context():
+        assert desk.site.mail.batch(receipt.id).name == "news"
+        assert desk.site.mail.drain(20)
+    sent = {mail.recipients[0]: mail for mail in server.wait_for(2)}
+    assert said(sent[ADA].content, "plain").rstrip() == "Dear Ada, this is issue 7"
+    assert said(sent[BOB].content, "plain").rstrip() == "Dear Bob, this is issue 8"
+    assert opened(sent[BOB].content)["Subject"] == "News for Bob"
+    assert str(opened(sent[BOB].content)["To"]) == f'"Bob B." <{BOB}>'
+    assert sent[ADA].return_path == "news@example.com"
+
+
+def test_a_value_that_is_missing_fails_that_one_mail(
+    desk: Stationery, server: JournalSmtp
+) -> None:
+    receipt = send_many(desk, [row(1), {"to": ADA, "name": "Ada"}, row(3)])
+    with desk.site.app.app_context():
+        assert desk.site.mail.drain(20)
+        assert desk.site.mail.batch(receipt.id).counts == {
+            State.SENT: 2,
+            State.FAILED: 1,
+        }
+        (failure,) = desk.site.mail.batch_failures(receipt.id)
+    assert (failure.row, failure.address) == (2, ADA)
+    failed = desk.site.outbox.get(failure.message_id)
+    assert "'issue' is undefined" in str(failed.events[-1])
+
+
+@pytest.mark.parametrize(
+    ("bad", "problem"),
+    [
+        ({"name": "Ada"}, "to: the row has no 'to' but only name."),
+        ({"to": "ada", "name": "Ada"}, "recipients[0]: 'ada' has no '@'"),
+        ((ADA, {"name": object()}), "name"),
+        ("ada@example.org", "rows: 'ada@example.org' is no row: pass a mapping"),
+    ],
+)
+def test_a_bad_row_is_named(desk: Stationery, bad: Any, problem: str) -> None:
+    with pytest.raises(BatchInterrupted) as caught:
+        send_many(desk, [row(1), row(2), bad, row(4)])
+    assert (caught.value.row, caught.value.kept) == (3, 2)
+    assert str(caught.value).startswith("Row 3: ")
+    assert problem in str(caught.value)
+    good = [row(1), row(2), row(3), row(4)]
+    assert send_many(desk, good, resume=caught.value.batch).messages == 4
+    assert desk.site.counts() == {State.PENDING: 4}
+
+
+def test_rows_come_one_by_one(desk: Stationery) -> None:
+    def broken() -> Iterator[dict[str, Any]]:
+        yield row(1)
+        raise OSError("the file is gone")
+
+    with pytest.raises(BatchInterrupted, match="Row 2: OSError: the file is gone"):
+        send_many(desk, broken())
+
+
+def test_what_goes_together(desk: Stationery) -> None:
+    mail: Any = desk.site.mail
+    with desk.site.app.app_context():
+        with pytest.raises(MessageError, match="'news' is a template: pass rows"):
+            mail.send_many("news")
+        with pytest.raises(MessageError, match="they fill a template"):
+            mail.send_many([], [])
+        with pytest.raises(TypeError, match="takes no sender with messages"):
+            mail.send_many([], sender="shop@example.com")
