@@ -19,12 +19,6 @@ OLD, NEW = "correct horse", "battery staple"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JournalSmtp]:
-    with JournalSmtp(tmp_path_factory.mktemp("smtp") / "journal") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def example(
     tmp_path_factory: pytest.TempPathFactory, server: JournalSmtp
 ) -> Iterator[ExampleApp]:
