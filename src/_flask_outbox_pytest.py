@@ -7,7 +7,7 @@ loads plugins at every start, before it measures coverage.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,10 +23,16 @@ _summaries = pytest.StashKey[dict[str, Callable[[], str]]]()
 _failed = pytest.StashKey[bool]()
 
 
+@contextmanager
 def _shown_on_failure(
     request: pytest.FixtureRequest, title: str, summary: Callable[[], str]
-) -> None:
-    request.node.stash.setdefault(_summaries, {})[title] = summary
+) -> Iterator[None]:
+    summaries = request.node.stash.setdefault(_summaries, {})
+    summaries[title] = summary
+    try:
+        yield
+    finally:
+        del summaries[title]  # pytest keeps its tests to the end, but not their apps
 
 
 @pytest.fixture
@@ -34,8 +40,10 @@ def outbox(request: pytest.FixtureRequest) -> Iterator[RecordedOutbox]:
     """What the app under test has handed over, with assertions on it."""
     from flask_outbox.testing import RecordedOutbox
 
-    with RecordedOutbox() as recorded:
-        _shown_on_failure(request, "Mail", recorded.summary)
+    with (
+        RecordedOutbox() as recorded,
+        _shown_on_failure(request, "Mail", recorded.summary),
+    ):
         yield recorded
 
 
@@ -44,11 +52,20 @@ def smtp_server(request: pytest.FixtureRequest) -> Iterator[SmtpServer]:
     """A real mail server on this machine, which does as a script says."""
     from flask_outbox.testing import SmtpServer
 
-    with SmtpServer() as server:
-        _shown_on_failure(request, "Mail server", server.summary)
+    with (
+        SmtpServer() as server,
+        _shown_on_failure(request, "Mail server", server.summary),
+    ):
         yield server
     if not request.node.stash.get(_failed, False):
+        _check_script(server)
+
+
+def _check_script(server: SmtpServer) -> None:
+    try:
         server.check_script()
+    except AssertionError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture

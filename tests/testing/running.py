@@ -43,6 +43,6 @@ class TestRun:
         title = re.search(rf"^_+ {test} _+\n", self.printed, re.MULTILINE)
         assert title, self.printed
         rest = self.printed[title.end() :]
-        end = re.search(r"^_+ \w+ _+$|^=+ ", rest, re.MULTILINE)
+        end = re.search(r"^_+ [\w ]+ _+$|^=+ ", rest, re.MULTILINE)
         assert end
         return re.sub(r"^E {7}", "", rest[: end.start()], flags=re.MULTILINE)

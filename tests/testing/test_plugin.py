@@ -31,6 +31,7 @@ def client():
 
 FAILING = """
 import re
+import smtplib
 from pathlib import Path
 
 def test_difference(client, outbox):
@@ -62,6 +63,15 @@ def test_unreadable(client, outbox):
     runtime.outbox.database.close()
     Path(runtime.outbox.database.url.database).write_text("no database" * 99)
     assert False, "the reason"
+
+def test_server(smtp_server):
+    smtp_server.script("421 at the greeting; 451 on MAIL")
+    with smtplib.SMTP() as client:
+        client.connect(smtp_server.host, smtp_server.port)
+    assert False, "the reason"
+
+def test_unplayed(smtp_server):
+    smtp_server.script("451 on MAIL")
 """
 
 LISTED = """\
@@ -83,12 +93,12 @@ def test_loaded(pytestconfig):
 
 @pytest.fixture(scope="module")
 def failing(tmp_path_factory: pytest.TempPathFactory) -> TestRun:
-    """A user's tests that all fail."""
+    """A user's tests that all fail, the last one at its end."""
     folder = tmp_path_factory.mktemp("shop")
     (folder / "conftest.py").write_text(SHOP)
     (folder / "test_shop.py").write_text(FAILING)
     run = TestRun(folder)
-    assert run.outcomes == {"failed": 6}, run.printed
+    assert run.outcomes == {"failed": 7, "passed": 1, "error": 1}, run.printed
     return run
 
 
@@ -149,3 +159,22 @@ def test_an_outbox_that_cannot_be_read_hides_no_failure(failing: TestRun):
     printed = failing.failure_of("test_unreadable")
     assert "AssertionError: the reason" in printed
     assert "\nThe outbox could not be read: " in printed
+
+
+def test_what_the_server_heard_is_shown(failing: TestRun):
+    printed = failing.failure_of("test_server")
+    shown = printed.partition(f" Mail server {'-' * 34}\n")[2].splitlines()
+    assert shown[0].startswith("At the mail server 127.0.0.1:")
+    assert shown[1:] == [
+        "   (connection 1)",
+        "S: 421 4.0.0 Not now, says the script",
+    ]
+    assert "never played" not in printed
+
+
+def test_a_script_that_was_not_played_is_an_error(failing: TestRun):
+    printed = failing.failure_of("ERROR at teardown of test_unplayed")
+    assert printed.startswith(
+        "The script's rule '451 on MAIL' was never played: it did not come to that.\n\n"
+        "At the mail server 127.0.0.1:"
+    )

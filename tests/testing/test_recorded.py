@@ -15,8 +15,10 @@ from flask_outbox import (
     DeliveryError,
     Mail,
     Message,
+    MessageStopped,
     State,
     TemplateError,
+    Wishes,
 )
 from flask_outbox.testing import RecordedOutbox, SentMessage
 from tests.mail.shop import begins_properly
@@ -108,6 +110,16 @@ def test_what_is_cancelled_is_not_sent(mail: Mail, outbox: RecordedOutbox):
     mail.cancel(mail.send(_hello()).id)
     outbox.assert_nothing_sent()
     assert outbox.last.state is State.CANCELLED
+
+
+def test_what_an_interceptor_stops_is_not_sent(mail: Mail, outbox: RecordedOutbox):
+    @mail.before_send
+    def stop(_message: Message, _wishes: Wishes) -> None:
+        raise MessageStopped("not on Sundays")
+
+    mail.send(_hello())
+    outbox.assert_nothing_sent()
+    assert "not on Sundays" in outbox.last.kept_from[ADA]
 
 
 def test_what_was_sent_now_is_sent(mail: Mail, outbox: RecordedOutbox):

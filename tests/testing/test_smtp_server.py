@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -253,3 +254,10 @@ def test_a_setting_that_cannot_be_given_to_a_process_is_named(tmp_path: Path):
     Mail(app)
     with pytest.raises(ConfigError, match="MAIL_OAUTH_TOKEN cannot be given to a work"):
         OutboxWorker(app)
+
+
+def test_the_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delitem(sys.modules, "flask_outbox.testing.conversation", raising=False)
+    monkeypatch.setitem(sys.modules, "aiosmtpd.smtp", None)
+    with pytest.raises(ConfigError, match=r'pip install "flask-outbox\[testing\]"'):
+        SmtpServer()

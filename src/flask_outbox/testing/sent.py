@@ -11,6 +11,7 @@ from ..outbox.records import MessageRecord
 from .reading import Reading
 
 _KEPT_BACK = (State.SUPPRESSED, State.CANCELLED)
+_CANCELS = ("stopped", "cancelled", "dropped")
 
 
 class SentMessage(Reading):
@@ -68,10 +69,19 @@ class SentMessage(Reading):
 
 def _of_record(record: MessageRecord) -> dict[str, str | None]:
     """Each address, and why it gets nothing; None for those who do."""
+    cancelled = _why_cancelled(record)
     return {
-        one.address: str(one.reply or one.state) if one.state in _KEPT_BACK else None
+        one.address: str(one.reply or cancelled) if one.state in _KEPT_BACK else None
         for one in record.recipients
     }
+
+
+def _why_cancelled(record: MessageRecord) -> str:
+    """What its story says of that."""
+    for event in reversed(record.events):
+        if event.kind in _CANCELS:
+            return f"{event.what}: {event.output}" if event.output else event.what
+    return State.CANCELLED
 
 
 def _of_report(report: Report | None) -> dict[str, str | None]:

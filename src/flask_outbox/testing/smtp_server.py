@@ -24,9 +24,9 @@ class SmtpServer(LoopbackServer):
     """
 
     def __init__(self, port: int = 0) -> None:
+        self._conversation = _conversation_class()
         super().__init__(port)
         self._desk = Desk(self)
-        self._conversation = _conversation_class()
 
     @property
     def mails(self) -> list[ArrivedMail]:
