@@ -14,7 +14,8 @@ from sqlalchemy import Engine, event, update
 
 from flask_outbox.delivery import Envelope, State
 from flask_outbox.outbox.ids import id_at, new_id
-from flask_outbox.outbox.schema import message
+from flask_outbox.outbox.ledger import Ledger
+from flask_outbox.outbox.schema import batch, message
 from flask_outbox.outbox.searches import Search
 from flask_outbox.outbox.store import Outbox
 from tests.outbox import databases
@@ -22,6 +23,7 @@ from tests.outbox import databases
 from .making import SENDER, new_message
 
 ROWS = 2_000
+BATCH = new_id()
 
 FULL_SCAN = {
     "sqlite": re.compile(
@@ -44,6 +46,9 @@ SEARCHES = {
     "state": Search(state=State.FAILED),
     "due": Search(due=True),
     "tag": Search(tag="orders"),
+    "batch": Search(batch=BATCH),
+    "batch and state": Search(batch=BATCH, state=State.FAILED),
+    "batch that no message has": Search(batch="01NONE"),
     "tag that no message has": Search(tag="nothing"),
     "address": Search(address="user7@example.org"),
     "beginning of an address": Search(address="user77*"),
@@ -67,6 +72,9 @@ QUESTIONS: dict[str, Ask] = {
     "next of a lane": lambda outbox: outbox.next_due_at("default", {"orders"}),
     "content": lambda outbox: outbox.content("01NOBODY"),
     "news": lambda outbox: outbox.news(),
+    "batches": lambda outbox: Ledger(outbox).newest(),
+    "a batch": lambda outbox: Ledger(outbox).get(BATCH),
+    "its failures": lambda outbox: list(Ledger(outbox).failures(BATCH)),
 }
 
 
@@ -95,12 +103,25 @@ def fill(outbox: Outbox) -> None:
             envelope=Envelope(SENDER, (f"user{number % 500}@example.org",)),
             subject=f"Your order {number}",
             tag="orders" if number % 2 else None,
+            batch=BATCH if number % 3 else None,
+            batch_row=number if number % 3 else None,
         )
         for number, one in enumerate(ids)
     ]
     for start in range(0, ROWS, 1_000):
         outbox.enqueue(new[start : start + 1_000])
     with outbox.database.engine.begin() as connection:
+        connection.execute(
+            batch.insert().values(
+                id=BATCH,
+                name="news",
+                kept=ROWS,
+                digest="",
+                process="",
+                began_at=began,
+                kept_at=began,
+            )
+        )
         for state, before in ((State.SENT, 1_980), (State.FAILED, 20)):
             connection.execute(
                 update(message)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -13,6 +11,7 @@ from typing import Any
 
 import click
 
+from .. import many
 from ..many import Batches
 from ..outbox.batch_records import BatchRecord, BatchState, Failure
 from ..words import clock, counted, duration
@@ -23,7 +22,6 @@ from .progress import progress
 from .table import fields, table
 
 HEADINGS = ("Id", "Name", "State", "Age", "Rows", "Finished")
-COLUMNS = ("row", "message_id", "address", "state", "reply")
 
 FAILURES_TOLD = 10
 """Failures that are shown beside a batch; the report has all."""
@@ -162,10 +160,8 @@ def _header(found: BatchRecord) -> str:
 def report(id: str) -> None:
     """Print who did not get it and why, as CSV."""
     batches = app_runtime().batches
-    lines = csv.writer(sys.stdout, lineterminator="\n")
-    lines.writerow(COLUMNS)
-    for one in batches.ledger.failures(full_batch_id(batches, id)):
-        lines.writerow((one.row, one.message_id, one.address, one.state, one.reply))
+    for line in many.report(batches.ledger.failures(full_batch_id(batches, id))):
+        click.echo(line.encode(), nl=False)
 
 
 Change = Callable[[Batches, str], object]

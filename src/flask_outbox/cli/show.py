@@ -80,12 +80,17 @@ def _header(record: MessageRecord) -> str:
         "Lane": record.lane,
         "Priority": str(record.priority) if record.priority else "",
         "Size": f"{record.size_bytes:,} bytes",
+        "Batch": _batch(record),
         "Key": record.key or "",
         "Tag": record.tag or "",
         "Metadata": _json(record.metadata),
         "Template": _template(record.template),
     }
     return fields([(name, value) for name, value in lines.items() if value])
+
+
+def _batch(record: MessageRecord) -> str:
+    return f"{record.batch}, row {record.batch_row:,}" if record.batch else ""
 
 
 def _template(template: Template | None) -> str:

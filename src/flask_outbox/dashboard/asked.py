@@ -24,6 +24,7 @@ def search_for(asked: Mapping[str, str]) -> Search:
         state=tab.state if tab else None,
         due=tab.due if tab else None,
         tag=asked.get("tag", "").strip() or None,
+        batch=asked.get("batch", "").strip().upper() or None,
         lane=asked.get("lane", "").strip() or None,
         since=_time(asked.get("since", "")),
         until=_time(asked.get("until", "")),

@@ -17,6 +17,7 @@ def sections() -> list[Section]:
     found: list[tuple[bool, Section]] = [
         (True, ("Overview", ".overview")),
         (True, ("Mail", ".messages")),
+        (True, ("Batches", ".batches")),
         (keeps_mail, ("Inbox", ".inbox")),
         (has_previews, ("Previews", ".previews")),
         (True, ("Lanes", ".lanes")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from ..errors import MessageNotFound, StoreError, TransitionRefused
+from ..errors import BatchNotFound, MessageNotFound, StoreError, TransitionRefused
 from .blueprint import dashboard
 from .rendering import page
 
@@ -13,7 +13,7 @@ from .rendering import page
 @dashboard.errorhandler(StoreError)
 def _explain(error: StoreError) -> tuple[str, int]:
     status = 503
-    if isinstance(error, MessageNotFound):
+    if isinstance(error, MessageNotFound | BatchNotFound):
         status = 404
     elif isinstance(error, TransitionRefused):
         status = 409

@@ -23,6 +23,8 @@ class Search:
     """Of what is pending, what could be delivered now (True) or only later (False)."""
     lane: str | None = None
     tag: str | None = None
+    batch: str | None = None
+    """The id of the batch that it was handed over in."""
     address: str | None = None
     """A recipient: the whole address or, with ``*`` after it, the beginning of one."""
     id: str | None = None

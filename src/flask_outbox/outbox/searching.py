@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, true
 
-from ..delivery import KEPT_HERE
+from ..delivery import KEPT_HERE, State
 from ..errors import AddressError
 from ..message import Address
 from .asking import moment, summaries_of
@@ -101,6 +101,7 @@ def _conditions(wanted: Search, now: float) -> list[Condition]:
         (wanted.state, message.c.state == wanted.state),
         (wanted.lane, message.c.lane == wanted.lane),
         (wanted.tag, message.c.tag == wanted.tag),
+        (wanted.batch, message.c.batch == wanted.batch),
         (wanted.message_id, message.c.message_id == message_id),
         (wanted.subject, _contains(wanted.subject or "")),
         (wanted.due, _is_due(now, due=bool(wanted.due))),
@@ -133,11 +134,14 @@ def _strands(
 ) -> tuple[Sequence[Strand], list[Condition]]:
     """The shortest way to walk, and what it leaves to be asked of each message."""
     ways: list[Sequence[Strand]] = []
-    if wanted.state is not None or wanted.due is not None:
-        state = PENDING if wanted.state is None else wanted.state
-        ways.append([Strand((message.c.state == state,))])
+    states = _states(wanted)
+    if len(states) == 1:
+        ways.append([Strand((message.c.state == states[0],))])
     if wanted.tag is not None:
         ways.append([Strand((message.c.tag == wanted.tag,))])
+    if wanted.batch is not None:
+        batch = message.c.batch == wanted.batch
+        ways.append([Strand((batch, message.c.state == one)) for one in states])
     to_them = _to_those_meant(connection, wanted.address)
     if to_them is not None:
         ways.append(to_them)
@@ -147,6 +151,13 @@ def _strands(
     if wanted.address is None or way is to_them:
         return way, []
     return way, [_has_recipient(wanted.address)]
+
+
+def _states(wanted: Search) -> Sequence[State | ColumnElement[str]]:
+    """The states in which what fits may be."""
+    if wanted.state is not None:
+        return [wanted.state]
+    return list(State) if wanted.due is None else [PENDING]
 
 
 def _to_those_meant(

@@ -2,6 +2,7 @@
 
 from . import (
     acting,
+    batches,
     content,
     inbox,
     lanes,
@@ -16,6 +17,7 @@ from . import (
 
 __all__ = [
     "acting",
+    "batches",
     "content",
     "inbox",
     "lanes",

@@ -15,7 +15,7 @@ from ..rendering import page
 ROWS = 50
 """How many messages are on one page."""
 
-FIELDS = ("q", "is", "tag", "lane", "since", "until")
+FIELDS = ("q", "is", "tag", "batch", "lane", "since", "until")
 
 
 @dashboard.get("/messages")
