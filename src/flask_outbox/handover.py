@@ -112,7 +112,18 @@ def check_wishes(wishes: Wishes, now: float) -> tuple[float, str | None]:
         if label is not None:
             check_label(field, label)
     _check_priority(wishes.priority)
+    if wishes.unsubscribe:
+        list_of(wishes)
     return _due_at(wishes, now), _as_json(wishes.metadata)
+
+
+def list_of(wishes: Wishes) -> str:
+    """The list that whoever gets the message can leave; `MessageError` without one."""
+    if wishes.tag is None:
+        raise MessageError(
+            "unsubscribe", "it needs tag=, the name of the list that one leaves."
+        )
+    return wishes.tag
 
 
 def leased(new: NewMessage, owner: str, suppressed: Collection[str]) -> Claim:

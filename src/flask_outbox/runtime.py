@@ -72,6 +72,8 @@ class Runtime:
         self._templates = templates
         self._sender = sender
         self._interceptors = interceptors or Interceptors()
+        self.link = link
+        """Makes the link by which an address leaves a list."""
         self._ready = Readying(self.outbox, settings, self._interceptors, link)
         self.batches = Batches(
             self.outbox,

@@ -67,6 +67,30 @@ def test_each_row_gets_its_mail(shop: Shop, file: Path, server: JournalSmtp) -> 
     assert any(b"ADA: 7 the shop" in mail.content for mail in server.mails)
 
 
+def test_each_reader_can_leave(
+    make_shop: MakeShop, file: Path, tmp_path: Path, server: JournalSmtp
+) -> None:
+    (tmp_path / "mail").mkdir()
+    (tmp_path / "mail" / "leave.txt").write_text("{{ name }}: {{ unsubscribe_url }}")
+    (tmp_path / "mail" / "leave.subject.txt").write_text("News")
+    settings = {"TEMPLATE_FOLDER": str(tmp_path), "SECRET_KEY": "a secret"}
+    settings["OUTBOX_UNSUBSCRIBE_PATH"] = "/unsubscribe"
+    command = ("send-many", "leave", str(file), "--unsubscribe")
+
+    nameless = make_shop(**settings)
+    assert "it needs tag=" in nameless.run(*command, code=1).stderr
+    said = nameless.run(*command, "--tag", "news", "--dry-run", code=1).stderr
+    assert "set SERVER_NAME" in said
+
+    shop = make_shop(**settings, SERVER_NAME="shop.example.com")
+    shop.run(*command, "--tag", "news")
+    shop.deliver()
+    for mail in server.wait_for(2):
+        link = shop.runtime.link(mail.recipients[0], "news").encode()
+        assert b"List-Unsubscribe: <" + link in mail.content
+        assert b": " + link in mail.content.partition(b"\r\n\r\n")[2]
+
+
 def test_a_dry_run_hands_over_nothing(shop: Shop, file: Path) -> None:
     said = shop.run("send-many", "news", str(file), "--dry-run").stdout
     assert said == "2 rows, and all are well. Nothing was handed over.\n"

@@ -298,6 +298,7 @@ def test_one_that_is_cancelled_meanwhile_ends(quiet: Site) -> None:
         ({"key": "\n"}, "key"),
         ({"priority": 5_000}, "priority"),
         ({"delay": -1}, "delay"),
+        ({"unsubscribe": True}, "unsubscribe: it needs tag="),
     ],
 )
 def test_what_is_wrong_for_all_is_refused_before_anything(

@@ -10,10 +10,11 @@ import click
 from flask import current_app
 
 from ..errors import BatchInterrupted, StoreError
-from ..handover import Wishes
+from ..handover import Wishes, list_of
 from ..many import PRIORITY, Plan, Row, from_template, whom_of
 from ..message import Message
 from ..outbox.batch_records import BatchReceipt
+from ..readying import IN_TEMPLATES
 from ..runtime import Runtime
 from ..words import counted
 from .csv_told import named, told
@@ -81,13 +82,13 @@ def send_many(
     """
     runtime = app_runtime()
     with named(file, "sent to", NOTHING):
+        wishes = Wishes(priority=priority, tag=tag, unsubscribe=unsubscribe)
         rows = CsvRows(file, to, _values(values))
-        _check(rows, template, file)
+        _check(rows, template, file, wishes)
         if dry_run:
             receipt = None
         else:
             plan = Plan(name or template, tag, key, resume and resume.upper())
-            wishes = Wishes(priority=priority, tag=tag, unsubscribe=unsubscribe)
             receipt = _hand_over(runtime, rows, template, wishes, plan)
     _tell(receipt, len(rows), as_json)
 
@@ -102,14 +103,25 @@ def _values(given: Iterable[str]) -> dict[str, str]:
     return values
 
 
-def _check(rows: CsvRows, template: str, file: Path) -> None:
+def _check(rows: CsvRows, template: str, file: Path, wishes: Wishes) -> None:
     """Raise unless each row can be sent to, and the first can be rendered."""
-    wanted = current_app.extensions["outbox"].templates.wanted(template)
+    wanted = set(current_app.extensions["outbox"].templates.wanted(template))
+    if wishes.unsubscribe:
+        list_of(wishes)
+        wanted.discard(IN_TEMPLATES)
     faults = list(rows.check(wanted))
     if faults:
         raise told(file, faults, "row", NOTHING)
-    address, context = next(iter(rows))
+    address, row = next(iter(rows))
+    context = {**_made_for(address, wishes), **row}
     Message.from_template(template, [address], context=context)
+
+
+def _made_for(address: str, wishes: Wishes) -> dict[str, str]:
+    """What a template finds beside the cells of a row."""
+    if not wishes.unsubscribe:
+        return {}
+    return {IN_TEMPLATES: app_runtime().link(address, list_of(wishes))}
 
 
 def _hand_over(

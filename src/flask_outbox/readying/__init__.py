@@ -1,7 +1,14 @@
 """What is done to a message between its hand-over and the outbox."""
 
 from .interceptors import Interceptor, Interceptors
-from .leaving import Link, no_link
+from .leaving import IN_TEMPLATES, Link, no_link
 from .readying import Readying
 
-__all__ = ["Interceptor", "Interceptors", "Link", "Readying", "no_link"]
+__all__ = [
+    "IN_TEMPLATES",
+    "Interceptor",
+    "Interceptors",
+    "Link",
+    "Readying",
+    "no_link",
+]

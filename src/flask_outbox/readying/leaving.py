@@ -17,24 +17,23 @@ Link = Callable[[str, str], str]
 ONE_CLICK = "List-Unsubscribe=One-Click"
 """What a mailbox provider posts there (RFC 8058 section 3.1)."""
 
+IN_TEMPLATES = "unsubscribe_url"
+"""What a template calls the link."""
+
 LINK, POST = "List-Unsubscribe", "List-Unsubscribe-Post"
 
 
 def with_way_out(
-    message: Message | StandardMessage, tag: str | None, link: Link
+    message: Message | StandardMessage, list: str, link: Link
 ) -> Message | StandardMessage:
-    """A copy of ``message`` with the two headers by which its recipient leaves ``tag``.
+    """A copy of ``message`` with the headers by which its recipient leaves ``list``.
 
-    A template that is still to be rendered gets the link as ``unsubscribe_url``.
-    Raises `MessageError` for a message without a tag, to more than one, or with such a
-    header of its own.
+    A template that is still to be rendered gets the link as `IN_TEMPLATES`.
+    Raises `MessageError` for a message to more than one, or with such a header of its
+    own.
     """
-    if tag is None:
-        raise MessageError(
-            "unsubscribe", "it needs tag=, the name of the list that one leaves."
-        )
     _refuse_own(message)
-    url = link(_only_recipient(message), tag)
+    url = link(_only_recipient(message), list)
     new = copied(message)
     for name, value in ((LINK, f"<{url}>"), (POST, ONE_CLICK)):
         if isinstance(new, Message):
@@ -42,7 +41,7 @@ def with_way_out(
         else:
             new[name] = value
     if isinstance(new, Message) and new.template is not None:
-        context = {"unsubscribe_url": url, **new.template.context}
+        context = {IN_TEMPLATES: url, **new.template.context}
         new.template = replace(new.template, context=context)
     return new
 

@@ -8,7 +8,7 @@ from email.message import Message as StandardMessage
 from typing import Any
 
 from ..config import Settings
-from ..handover import Wishes, prepare
+from ..handover import Wishes, list_of, prepare
 from ..message import Message
 from ..outbox.records import NewMessage
 from ..outbox.store import Outbox
@@ -41,7 +41,7 @@ class Readying:
         passed = self._interceptors(message, wishes)
         message = passed.message
         if wishes.unsubscribe:
-            message = with_way_out(message, wishes.tag, self._link)
+            message = with_way_out(message, list_of(wishes), self._link)
         now = self._outbox.clock()
         new = prepare(message, wishes, self._settings, origin, now)
         return message, replace(new, changes=passed.changes, stop=passed.stop)
