@@ -23,7 +23,8 @@ from tests.waiting import eventually
 
 EXAMPLES = ROOT / "examples"
 
-START_SECONDS = 30.0
+START_SECONDS, RUN_SECONDS = 30.0, 900.0
+"""How long an app may take to answer, and a command to end, before the test fails."""
 
 Page = tuple[int, str]
 """The status and the text of a response."""
@@ -48,14 +49,15 @@ class ExampleApp:
             "FLASK_MAIL_URL": url_of(server),
             **settings,
         }
-        python = Path(sys.executable).parent
-        self._environment = {
-            **os.environ,
-            "PATH": os.pathsep.join([str(python), os.environ["PATH"]]),
-            **self.settings,
-        }
         self._log = folder / "log"
         self._running = ExitStack()
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        """Where the commands of this very virtual environment are found first."""
+        python = Path(sys.executable).parent
+        path = os.pathsep.join([str(python), os.environ["PATH"]])
+        return {**os.environ, "PATH": path, **self.settings}
 
     def __enter__(self) -> Self:
         return self
@@ -63,29 +65,37 @@ class ExampleApp:
     def __exit__(self, *_: object) -> None:
         self.kill()
 
-    def command(self, beginning: str) -> list[str]:
-        """The one command of the README that begins so."""
+    def command(self, beginning: str, **swapped: str) -> list[str]:
+        """The one command of the README that begins so.
+
+        Words of it may be ``swapped`` for others, as in ``100000="300"``.
+        """
         lines = re.findall(
             r"^\$ (.*)$", (self.folder / "README.md").read_text(), re.MULTILINE
         )
         (command,) = [line for line in lines if line.startswith(beginning)]
-        return shlex.split(command)
+        return [swapped.get(word, word) for word in shlex.split(command)]
 
-    def run(self, beginning: str, typed: str = "") -> str:
+    def run(self, beginning: str, typed: str = "", **swapped: str) -> str:
         """Run that command to its end; what it says."""
         return subprocess.run(
-            self.command(beginning),
+            self.command(beginning, **swapped),
             cwd=self.folder,
             env=self._environment,
             input=typed,
             capture_output=True,
             text=True,
             check=True,
-            timeout=START_SECONDS,
+            timeout=RUN_SECONDS,
         ).stdout
 
     def serve(self, beginning: str) -> None:
-        """Run that command until `kill`; returns once it answers."""
+        """Run that command until `kill`; returns once it answers requests."""
+        self.begin(beginning)
+        eventually(self._answers, START_SECONDS)
+
+    def begin(self, beginning: str) -> int:
+        """Run that command until `kill`; its process's id."""
         with self._log.open("ab") as log:
             process = subprocess.Popen(
                 self.command(beginning),
@@ -97,7 +107,7 @@ class ExampleApp:
             )
         self._running.callback(process.wait, START_SECONDS)
         self._running.callback(os.killpg, process.pid, signal.SIGKILL)
-        eventually(self._answers, START_SECONDS)
+        return process.pid
 
     def kill(self) -> None:
         """Kill what serves, with no time to tidy up."""
@@ -116,6 +126,6 @@ class ExampleApp:
 
     def _answers(self) -> bool:
         try:
-            return self.page("/")[0] == 200
+            return bool(self.page("/"))
         except OSError:
             return False
