@@ -12,7 +12,8 @@ from typing import Any
 from .config import Settings
 from .delivery import State
 from .errors import MessageError
-from .message import AddressLike, Message, check_label, stored
+from .message import AddressLike, Message, check_label
+from .message.stored import Stored, store
 from .mime import compose
 from .outbox.ids import new_id
 from .outbox.records import Claim, NewMessage
@@ -60,14 +61,14 @@ def prepare(
         unique=message_id,
         return_path=wishes.return_path,
     )
-    template = _template(message, composed.message_id, settings, now)
+    waits = _stored(message, composed.message_id, settings, now)
     return NewMessage(
         id=message_id,
         envelope=composed.envelope,
         message_id=composed.message_id,
         subject=composed.subject or _stand_in(message),
-        content=composed.content if template is None else b"",
-        template=template,
+        content=composed.content if waits is None else waits.enclosures,
+        template=None if waits is None else waits.text,
         enqueued_at=now,
         due_at=due_at,
         give_up_at=due_at + settings.give_up_after.seconds_for(wishes.tag),
@@ -88,11 +89,12 @@ def _heading_only(message: Message | StandardMessage) -> Message | StandardMessa
     return message
 
 
-def _template(
+def _stored(
     message: Message | StandardMessage, message_id: str, settings: Settings, now: float
-) -> str | None:
+) -> Stored | None:
+    """What is kept of a message that is still to be rendered; None for any other."""
     if isinstance(message, Message) and message.template is not None:
-        return stored.to_json(message, settings.default_sender, message_id, now)
+        return store(message, settings.default_sender, message_id, now)
     return None
 
 

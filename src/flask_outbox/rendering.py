@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from email.message import Message as StandardMessage
 
-from .message import Message, Templates, stored
+from .message import Message, Templates
+from .message.stored import Stored, restore
 from .mime import Composed, compose
 
 
@@ -21,14 +22,14 @@ class Rendering:
 
 
 def render(
-    text: str, unique: str, templates: Templates, *, ascii_attachments: bool
+    stored: Stored, unique: str, templates: Templates, *, ascii_attachments: bool
 ) -> Rendering:
-    """Render what `message.stored` keeps, and compose it.
+    """Render and compose what was stored.
 
     Raises `MessageError` for what a person must mend, and whatever else the app's own
     functions raise.
     """
-    message = stored.from_json(text)
+    message = restore(stored)
     template = message.template
     assert template is not None
     rendered = templates.render(template)

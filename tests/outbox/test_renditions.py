@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 
+import pytest
+from sqlalchemy import func, select
+
 from flask_outbox import Message
 from flask_outbox.delivery import State
-from flask_outbox.message import Template, stored
+from flask_outbox.message import Template
+from flask_outbox.message.stored import Stored, restore, store
 from flask_outbox.outbox.records import Claim
 from flask_outbox.outbox.renditions import Rendition
+from flask_outbox.outbox.schema import attachment
 from flask_outbox.outbox.store import Outbox
 from flask_outbox.patience import Patience
 from tests.outbox.making import (
@@ -29,12 +34,18 @@ from tests.outbox.making import (
 CONTEXT = {"name": "Ada 🐦", "rows": [1, 2.5, None, True, {"ä": "\x00"}]}
 
 
+BILL = bytes(range(256)) * 100
+"""As large as what is kept once."""
+
+
 def put_template(outbox: Outbox) -> str:
     """Put a message that is still to be rendered; its id."""
     message = Message(None, [ADA])
     message.template = Template("bill", CONTEXT, "de")
-    template = stored.to_json(message, "shop@example.com", "<one@example.com>", 7.0)
-    return put(outbox, content=b"", template=template, subject="(bill)")
+    message.attach("bill.pdf", "application/pdf", BILL)
+    message.attach("note.txt", "text/plain", "Grüße")
+    waits = store(message, "shop@example.com", "<one@example.com>", 7.0)
+    return put(outbox, content=waits.enclosures, template=waits.text, subject="(bill)")
 
 
 def rendition(held: Claim, clock: Clock) -> Rendition:
@@ -49,9 +60,10 @@ def test_it_waits_as_it_was_given(outbox: Outbox) -> None:
     assert record.template == Template("bill", CONTEXT, "de")
     assert outbox.content(message_id) is None
     held = claim_one(outbox)
-    assert held.content == b""
     assert held.template is not None
-    message = stored.from_json(held.template)
+    message = restore(Stored(held.template, held.content))
+    assert [one.data for one in message.attachments] == [BILL, "Grüße"]
+    assert outbox.unrendered(message_id) == Stored(held.template, held.content)
     assert message.template == record.template
     assert (message.sender, message.date) == ("shop@example.com", 7.0)
     assert message.message_id == "<one@example.com>"
@@ -87,6 +99,22 @@ def test_once_the_lease_is_lost_nothing_is_kept(outbox: Outbox, clock: Clock) ->
     assert outbox.content(message_id) == content_of(message_id)
 
 
+@pytest.mark.parametrize("rendered", [False, True])
+def test_a_crash_while_rendering_is_no_mystery(
+    outbox: Outbox, clock: Clock, rendered: bool
+) -> None:
+    """Nothing can have been sent before what is sent was kept."""
+    enlist(outbox)
+    put_template(outbox)
+    held = claim_one(outbox)
+    assert outbox.begin(held)
+    if rendered:
+        outbox.record([], rendered=[rendition(held, clock)])
+    clock.advance(LEASE_SECONDS + 1)
+    ((_, _, state),) = outbox.rescue(hold=True)
+    assert state is (State.UNKNOWN if rendered else State.PENDING)
+
+
 def test_it_is_sent_again_under_a_name_of_its_own(outbox: Outbox, clock: Clock) -> None:
     message_id = put_template(outbox)
     outbox.record([failed(claim_one(outbox), clock.now)])
@@ -98,6 +126,25 @@ def test_it_is_sent_again_under_a_name_of_its_own(outbox: Outbox, clock: Clock) 
     assert json.loads(held.template)["message_id"] == receipt.message_id
     assert json.loads(held.template)["date"] == clock.now
     assert outbox.get(receipt.id).template == outbox.get(message_id).template
+    message = restore(Stored(held.template, held.content))
+    assert [one.data for one in message.attachments] == [BILL, "Grüße"]
+
+
+def test_attachments_are_kept_once_before_and_after(
+    outbox: Outbox, clock: Clock
+) -> None:
+    def pieces() -> int:
+        with outbox.database.reading() as connection:
+            count = select(func.count()).select_from(attachment)
+            return connection.scalar(count) or 0
+
+    for _ in range(3):
+        put_template(outbox)
+    assert pieces() == 1
+    for held in outbox.claim(COURIER, "default", 3):
+        assert outbox.record([], rendered=[rendition(held, clock)]) == []
+    outbox.prune(30.0, 3600.0)
+    assert pieces() == 0
 
 
 def test_pruned_it_is_gone(outbox: Outbox, clock: Clock) -> None:

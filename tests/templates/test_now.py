@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from flask import Blueprint
+from flask import Blueprint, request
 from flask_babel import Babel
 
 from flask_outbox import Message, TemplateError
 from tests.mail.site import ADA
-from tests.templates.stationery import Stationery
+from tests.servers import JournalSmtp
+from tests.templates.stationery import Stationery, said
 
 
 def test_html_text_and_subject(stationery: Stationery) -> None:
@@ -165,3 +166,27 @@ def test_flask_babel_speaks_it(stationery: Stationery) -> None:
     assert message.body == "1.234,5"
     with pytest.raises(TemplateError, match="unknown to Babel"):
         stationery.compose(subject="x", locale="xx")
+
+
+def test_what_waits_keeps_the_language_of_its_request(
+    stationery: Stationery, server: JournalSmtp
+) -> None:
+    Babel(stationery.site.app, locale_selector=lambda: request.args["language"])
+    stationery.write("bill.txt", "{{ sum | numberformat }}")
+    stationery.write("bill.de.subject.txt", "Rechnung")
+    with stationery.site.app.test_request_context("/?language=de"):
+        message = stationery.compose(render="later", sum=1234.5)
+        receipt = stationery.site.mail.send(message)
+    assert message.template is not None
+    assert message.template.locale == "de"
+    assert stationery.site.settled(receipt).subject == "Rechnung"
+    assert said(server.mails[0].content, "plain").strip() == "1.234,5"
+
+
+def test_a_context_processor_that_wants_a_request(stationery: Stationery) -> None:
+    stationery.site.app.context_processor(lambda: {"path": request.path})
+    stationery.write("bill.txt", "{{ path }}")
+    with pytest.raises(TemplateError, match="RuntimeError: Working outside of request"):
+        stationery.compose(subject="x")
+    with stationery.site.app.test_request_context("/orders"):
+        assert stationery.compose(subject="x").body == "/orders"

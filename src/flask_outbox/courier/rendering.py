@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from .. import events
 from ..attempt import unrendered, untried
+from ..message.stored import Stored
 from ..outbox.leases import Record
 from ..outbox.records import Claim
 from ..outbox.renditions import Rendition
@@ -78,7 +79,7 @@ class RenderingStep:
         assert held.template is not None
         crew, began = self._crew, time.perf_counter()
         rendering = render(
-            held.template,
+            Stored(held.template, held.content),
             held.id,
             crew.templates,
             ascii_attachments=crew.ascii_attachments,

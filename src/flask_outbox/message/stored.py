@@ -1,10 +1,15 @@
-"""Stored: a message that is still to be rendered, as the JSON that the outbox keeps."""
+"""Stored: a message that is still to be rendered, as the outbox keeps it.
+
+That is JSON, and apart from it the octets of its attachments, which many messages may
+have in common.
+"""
 
 from __future__ import annotations
 
 import json
-from base64 import b64decode, b64encode
+from base64 import decodebytes, encodebytes
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,10 +20,24 @@ from .template import Template
 
 Values = dict[str, Any]
 
+_BEGIN, _END = b"\r\n\r\n", b"\r\n--"
+"""Around each enclosure, as around a part in a mail: so the outbox finds what is large,
+and keeps it once."""
 
-def to_json(
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A message that is still to be rendered."""
+
+    text: str
+    """All but its attachments, as JSON."""
+    enclosures: bytes
+    """The attachments, as base64."""
+
+
+def store(
     message: Message, sender: AddressLike | None, message_id: str, now: float
-) -> str:
+) -> Stored:
     """All of ``message``, which has been checked and shall be called ``message_id``.
 
     ``sender`` stands in where it has none, ``now`` where it has no date.
@@ -44,13 +63,14 @@ def to_json(
         "mail_options": message.mail_options,
         "rcpt_options": message.rcpt_options,
     }
-    return _written(values)
+    enclosures = b"".join(_enclosure(one) for one in message.attachments)
+    return Stored(_written(values), enclosures)
 
 
-def from_json(text: str) -> Message:
-    """The message that `to_json` wrote, with its template still to be rendered."""
-    values: Values = json.loads(text)
-    template = template_in(values)
+def restore(stored: Stored) -> Message:
+    """The message that `store` was given, with its template still to be rendered."""
+    values: Values = json.loads(stored.text)
+    attachments = zip(values["attachments"], _contents(stored.enclosures), strict=True)
     message = Message(
         subject=values["subject"],
         recipients=_read_addresses(values["recipients"]),
@@ -58,7 +78,7 @@ def from_json(text: str) -> Message:
         sender=_read_address(values["sender"]),
         cc=_read_addresses(values["cc"]),
         bcc=_read_addresses(values["bcc"]),
-        attachments=[_read_attachment(one) for one in values["attachments"]],
+        attachments=[_read_attachment(*one) for one in attachments],
         reply_to=values["reply_to"] and _read_address(values["reply_to"]),
         date=_read_date(values["date"]),
         charset=values["charset"],
@@ -67,22 +87,21 @@ def from_json(text: str) -> Message:
         rcpt_options=values["rcpt_options"],
         message_id=values["message_id"],
     )
-    message.template = template
+    message.template = _template(values)
     return message
 
 
 def template_of(text: str) -> Template:
-    """Only the template of a message that `to_json` wrote."""
-    return template_in(json.loads(text))
+    """Only the template, of the JSON of a stored message."""
+    return _template(json.loads(text))
 
 
-def template_in(values: Values) -> Template:
-    """The template among a stored message's values."""
+def _template(values: Values) -> Template:
     return Template(values["template"], values["context"], values["locale"])
 
 
 def renewed(text: str, message_id: str, now: float) -> str:
-    """The same once more, as a new message: with an identity and date of its own."""
+    """The JSON of the same once more, with an identity and a date of its own."""
     values: Values = json.loads(text)
     return _written({**values, "message_id": message_id, "date": now})
 
@@ -129,25 +148,32 @@ def _read_date(date: float | str) -> float | datetime:
 
 
 def _attachment(one: Attachment) -> Values:
-    data = one.data
     return {
         "filename": one.filename,
         "content_type": one.content_type,
-        "text": data if isinstance(data, str) else None,
-        "base64": None if isinstance(data, str) else b64encode(data).decode("ascii"),
+        "text": isinstance(one.data, str),
         "disposition": one.disposition,
         "headers": one.headers,
         "content_id": one.content_id,
     }
 
 
-def _read_attachment(values: Values) -> Attachment:
-    text: str | None = values["text"]
+def _read_attachment(values: Values, content: bytes) -> Attachment:
     return Attachment(
         values["filename"],
         values["content_type"],
-        b64decode(values["base64"]) if text is None else text,
+        content.decode() if values["text"] else content,
         values["disposition"],
         values["headers"],
         content_id=values["content_id"],
     )
+
+
+def _enclosure(one: Attachment) -> bytes:
+    content = one.data.encode() if isinstance(one.data, str) else one.data
+    lines = encodebytes(content).rstrip().replace(b"\n", b"\r\n")
+    return b"".join((_BEGIN, lines, _END))
+
+
+def _contents(enclosures: bytes) -> list[bytes]:
+    return [decodebytes(one) for one in enclosures.split(_END)[:-1]]

@@ -13,7 +13,7 @@ from ..guard import Guard
 from ..message import stored
 from ..mime import renewed
 from ..patience import Patience
-from .attachments import content_of
+from .attachments import kept_of
 from .doorbell import MAIL, ring
 from .enqueue import add_events, enqueue, event_row
 from .ids import new_id
@@ -83,11 +83,11 @@ def _said(
     connection: Connection, kept: Row[Any], message_id: str, now: float
 ) -> tuple[bytes, str | None]:
     """The same content, or the same template for it, with an identity of its own."""
-    if kept.template is not None:
-        return b"", stored.renewed(kept.template, message_id, now)
-    said = content_of(connection, kept.id)
+    said = kept_of(connection, kept.id)
     assert said is not None  # it is locked
-    return renewed(said, message_id, now), None
+    if said.template is not None:
+        return said.body, stored.renewed(said.template, message_id, now)
+    return renewed(said.body, message_id, now), None
 
 
 def _kept(connection: Connection, message_id: str) -> Row[Any]:
@@ -95,7 +95,7 @@ def _kept(connection: Connection, message_id: str) -> Row[Any]:
         select(
             *message.c["id", "message_id", "return_path", "subject"],
             *message.c["lane", "queue", "priority", "tag"],
-            *content.c["template", "envelope", "metadata"],
+            *content.c["envelope", "metadata"],
         )
         .join(content, content.c.message_id == message.c.id)
         .where(message.c.id == message_id)

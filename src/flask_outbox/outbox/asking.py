@@ -256,13 +256,6 @@ def couriers(connection: Connection, now: float) -> tuple[CourierRecord, ...]:
     )
 
 
-def unrendered(connection: Connection, message_id: str) -> str | None:
-    """The stored message that is still to be rendered; None where that is done."""
-    return connection.scalar(
-        select(content.c.template).where(content.c.message_id == message_id)
-    )
-
-
 def moves(connection: Connection) -> list[Batch]:
     """The batches that have departed, and are not known to have arrived."""
     rows = connection.execute(

@@ -5,7 +5,7 @@ them it is. A message's own content is kept without it, and made whole when it i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Insert, bindparam, delete, exists, select
 from sqlalchemy.dialects import mysql, postgresql, sqlite
@@ -70,12 +70,10 @@ _ATTACHED = (
     .order_by(attached.c.message_id, attached.c.at_byte)
 )
 _CONTENT = (
-    select(content.c.body, attached.c.at_byte, attachment.c.content)
+    select(*content.c["body", "template"], attached.c.at_byte, attachment.c.content)
     .outerjoin(attached, attached.c.message_id == content.c.message_id)
     .outerjoin(attachment, attachment.c.digest == attached.c.digest)
-    .where(
-        content.c.message_id == bindparam("message_id"), content.c.template.is_(None)
-    )
+    .where(content.c.message_id == bindparam("message_id"))
     .order_by(attached.c.at_byte)
 )
 _CONTENTS = select(attachment).where(
@@ -83,16 +81,25 @@ _CONTENTS = select(attachment).where(
 )
 
 
-def content_of(connection: Connection, message_id: str) -> bytes | None:
-    """What a message says; None once it was pruned, or before it is rendered.
+class Kept(NamedTuple):
+    """What is kept of a message's content, made whole."""
+
+    body: bytes
+    template: str | None
+
+
+def kept_of(connection: Connection, message_id: str) -> Kept | None:
+    """What is kept of a message's content; None once it was pruned.
 
     Asked in one statement, which sees one moment: it may be pruned at any other.
     """
     rows = connection.execute(_CONTENT, {"message_id": message_id}).all()
     if not rows:
         return None
-    pieces = [Piece(*row[1:]) for row in rows if row.at_byte is not None]
-    return whole(rows[0].body, pieces)
+    pieces = [
+        Piece(row.at_byte, row.content) for row in rows if row.at_byte is not None
+    ]
+    return Kept(whole(rows[0].body, pieces), rows[0].template)
 
 
 def made_whole(connection: Connection, rests: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from ..delivery import State
 from ..guard import OFF, Guard
+from ..message.stored import Stored
 from . import (
     asking,
     attachments,
@@ -47,12 +48,14 @@ class Questions:
     def content(self, message_id: str) -> bytes | None:
         """What is said, as RFC 5322 bytes; None once pruned, or not rendered yet."""
         with self.database.reading() as connection:
-            return attachments.content_of(connection, message_id)
+            kept = attachments.kept_of(connection, message_id)
+        return kept.body if kept and kept.template is None else None
 
-    def unrendered(self, message_id: str) -> str | None:
-        """What a message is still to be rendered from (`message.stored`), or None."""
+    def unrendered(self, message_id: str) -> Stored | None:
+        """A message that is still to be rendered; None where that is done."""
         with self.database.reading() as connection:
-            return asking.unrendered(connection, message_id)
+            kept = attachments.kept_of(connection, message_id)
+        return Stored(kept.template, kept.body) if kept and kept.template else None
 
     def list(
         self, state: State | None = None, limit: int = 50, before: str | None = None

@@ -54,7 +54,7 @@ class NewMessage:
     message_id: str
     subject: str
     content: bytes
-    """Empty where a ``template`` is still to be rendered."""
+    """Where a ``template`` is still to be rendered, its attachments (`Stored`)."""
     enqueued_at: float
     due_at: float
     give_up_at: float
@@ -72,7 +72,7 @@ class NewMessage:
     stop: Stop | None = None
     """Who kept it from being sent: it is stored as *cancelled*."""
     template: str | None = None
-    """What ``content`` is to be rendered from (`message.stored`)."""
+    """What is still to be rendered (`Stored.text`)."""
     batch: str | None = None
     """The batch that it belongs to."""
     batch_row: int | None = None
@@ -106,7 +106,7 @@ class Claim:
     """Recipients that were left out when it was claimed, because they must not be
     mailed, and why. Where that leaves nobody, the message is settled already."""
     template: str | None = None
-    """What ``content`` is still to be rendered from; None once that is kept."""
+    """What is still to be rendered (`Stored.text`); None once that is kept."""
 
     @property
     def waits_on(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, null, update
+from sqlalchemy import Connection, bindparam, delete, null, update
 
 from .attachments import attach
 from .cutting import cut
@@ -13,7 +13,7 @@ from .enqueue import add_events, event_row
 from .hot import Hot
 from .leases import HELD, fence
 from .records import Claim
-from .schema import content, message
+from .schema import attached, content, message
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,15 @@ _keep = Hot(
 )
 
 
+_detach = Hot(delete(attached).where(attached.c.message_id == bindparam("b_id")))
+
+
 def _keep_content(connection: Connection, one: Rendition) -> None:
     body, pieces = cut(one.content)
     said = {"b_body": body, "b_attached": len(pieces)}
     _keep.run(connection, {"b_id": one.claim.id, **said})
+    if one.claim.content:
+        _detach.run(connection, {"b_id": one.claim.id})
     attach(connection, {one.claim.id: pieces})
 
 

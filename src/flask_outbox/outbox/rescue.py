@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, null, select, update
+from sqlalchemy import Connection, bindparam, exists, null, select, update
 
 from ..delivery import State
 from .enqueue import add_events, event_row
 from .hot import Hot
-from .schema import LEASED, PENDING, ZERO, message, recipient
+from .schema import LEASED, PENDING, ZERO, content, message, recipient
 
 POISON_CRASHES = 3
 """A message during whose delivery this many couriers died is failed as poison."""
@@ -50,21 +50,31 @@ _give_back = Hot(
 )
 
 
+_UNRENDERED = exists(
+    select(content.c.message_id).where(
+        content.c.message_id == message.c.id, content.c.template.is_not(None)
+    )
+)
+
+
 def rescue(
     connection: Connection, owner: str, now: float, *, hold: bool
 ) -> list[tuple[str, State]]:
     """Take over every message that the dead courier ``owner`` left leased.
 
     What it had durably begun counts as a crash: the third makes it poison, and with
-    ``hold`` it becomes *unknown*. What it may have begun becomes suspect, and is next
-    delivered carefully.
+    ``hold`` it becomes *unknown*, unless it was not even rendered. What it may have
+    begun becomes suspect, and is next delivered carefully.
     """
     leased = connection.execute(
-        select(*message.c["id", "begun", "crashes"])
+        select(*message.c["id", "begun", "crashes"], _UNRENDERED.label("unrendered"))
         .where(message.c.state == LEASED, message.c.lease_owner == owner)
         .with_for_update(skip_locked=True)
     ).all()
-    rescued = [(row.id, *_after_crash(row.begun, row.crashes, hold)) for row in leased]
+    rescued = [
+        (row.id, *_after_crash(row.begun, row.crashes, hold and not row.unrendered))
+        for row in leased
+    ]
     for message_id, state, crashes in rescued:
         _rescue_one(connection, message_id, state, crashes, owner, now)
     return [(message_id, state) for message_id, state, _ in rescued]

@@ -59,7 +59,7 @@ def _undefined(error: UndefinedError) -> str:
 
 
 def _raised(error: Exception) -> str:
-    text = str(error).strip() or "nothing was said"
+    text = " ".join(str(error).split()) or "nothing was said"
     return f"{type(error).__name__}: {text}"
 
 

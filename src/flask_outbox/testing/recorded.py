@@ -200,11 +200,11 @@ def _look_up(app: Flask, message_id: str) -> SentMessage:
 
 def _written(runtime: Runtime, message_id: str) -> bytes:
     """What a message says; rendered now, where its courier has still to do that."""
-    text = runtime.outbox.unrendered(message_id)
-    if text is None:
+    stored = runtime.outbox.unrendered(message_id)
+    if stored is None:
         return runtime.outbox.content(message_id) or b""
     crew = runtime.crew
     rendering = render(
-        text, message_id, crew.templates, ascii_attachments=crew.ascii_attachments
+        stored, message_id, crew.templates, ascii_attachments=crew.ascii_attachments
     )
     return rendering.composed.content
