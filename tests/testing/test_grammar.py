@@ -114,6 +114,8 @@ def test_rules_that_hold_side_by_side():
         ("refuse connections, then accept", "'refuse connections' stands alone"),
         ("refuse connections; 451", "'refuse connections' stands alone"),
         ("refuse connections at the greeting", "'at' is not understood there"),
+        ("refuse connections once", "'once' is not understood there"),
+        ("451 on the second command", "commands are not counted; name one of them"),
     ],
 )
 def test_what_is_not_understood_is_named(text: str, problem: str):

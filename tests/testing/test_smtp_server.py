@@ -104,7 +104,7 @@ def test_a_stall_outlasts_patience(
     send: Any, smtp_server: SmtpServer, outbox: RecordedOutbox
 ):
     smtp_server.script("stall 600 s, then accept")
-    mail = send(MAIL_DATA_TIMEOUT_SECONDS=0.3)
+    mail = send(MAIL_DATA_TIMEOUT_SECONDS=1.5)
     outbox.drain()
     assert _state(outbox) is State.UNKNOWN
     assert smtp_server.mails == []
@@ -174,6 +174,7 @@ def test_what_arrived_can_be_read(
     outbox.drain()
     (arrived,) = smtp_server.wait_for(1)
     assert (arrived.subject, arrived.text) == ("Hello", "Hello\n")
+    assert repr(arrived) == f"<ArrivedMail 'Hello' to {ADA}, {BOB}>"
     assert (arrived.return_path, arrived.login) == (SENDER, None)
     assert arrived.message_id == outbox.last.message_id
     assert "C: RCPT TO:<ada@example.org>" in smtp_server.dialogue
@@ -205,7 +206,7 @@ def test_a_worker_dies_between_accept_and_record(
     send: Any, smtp_server: SmtpServer, outbox: RecordedOutbox, outbox_worker: Any
 ):
     smtp_server.script("die between accept and record, then accept")
-    send(OUTBOX_LEASE_SECONDS=1, OUTBOX_UNKNOWN_WAIT_SECONDS=0.01)
+    send(OUTBOX_LEASE_SECONDS=1, OUTBOX_GRACE_SECONDS=20)
     outbox_worker(outbox.last.app).wait_until_dead()
     assert _state(outbox) is State.LEASED
     assert len(smtp_server.mails) == 1
@@ -221,9 +222,8 @@ def test_a_worker_dies_between_accept_and_record(
 def test_a_worker_renders_what_was_left_to_it(
     tmp_path: Path, smtp_server: SmtpServer, outbox: RecordedOutbox, outbox_worker: Any
 ):
-    app = make_app(
-        tmp_path, TESTING=True, MAIL_SUPPRESS_SEND=False, MAIL_URL=smtp_server.url
-    )
+    leaves = {"MAIL_URL": smtp_server.url, "MAIL_SUPPRESS_SEND": False}
+    app = make_app(tmp_path, TESTING=True, OUTBOX_GRACE_SECONDS=20, **leaves)
     app.template_folder = str(tmp_path)
     (tmp_path / "mail").mkdir()
     (tmp_path / "mail" / "bill.txt").write_text("You owe us {{ debt }} coins.\n")
@@ -231,6 +231,8 @@ def test_a_worker_renders_what_was_left_to_it(
     with app.app_context():
         mail.send(Message.from_template("bill", [ADA], "Bill", debt=17, render="later"))
     worker = outbox_worker(app)
+    with pytest.raises(AssertionError, match="still alive after 0 s"):
+        worker.wait_until_dead(timeout=0)
     (arrived,) = smtp_server.wait_for(1)
     assert arrived.text == "You owe us 17 coins.\n"
     worker.stop()

@@ -42,15 +42,16 @@ _NUMBERS = (
     "ninth", "tenth",
 )  # fmt: skip
 _COMMANDS = frozenset(Step) - {Step.GREETING}
+_RCPT, _FINAL_DOT = frozenset({Step.RCPT}), frozenset({Step.FINAL_DOT})
 _STEPS: dict[tuple[str, ...], frozenset[Step]] = {
     ("greeting",): frozenset({Step.GREETING}),
     ("ehlo",): frozenset({Step.EHLO}),
     ("auth",): frozenset({Step.AUTH}),
     ("mail",): frozenset({Step.MAIL}),
-    ("rcpt",): frozenset({Step.RCPT}),
+    ("rcpt",): _RCPT,
     ("data",): frozenset({Step.DATA}),
-    ("final", "dot"): frozenset({Step.FINAL_DOT}),
-    ("message",): frozenset({Step.FINAL_DOT}),
+    ("final", "dot"): _FINAL_DOT,
+    ("message",): _FINAL_DOT,
     ("command",): _COMMANDS,
 }
 _SECONDS = {"ms": 0.001, "s": 1.0}
@@ -98,30 +99,35 @@ def _phases(rule: list[str], text: str) -> list[Phase]:
 def _phase(reader: _Reader, times: int | None) -> Phase:
     action, steps = _action(reader)
     number = message = address = None
-    if action != Refuse() and reader.takes_one_of("on", "at", "after"):
+    if action == Refuse():
+        reader.end()
+        return Phase(action, frozenset())
+    if reader.takes_one_of("on", "at", "after"):
         reader.takes_one_of("the", "every")
         number = reader.take_number()
         if reader.next == "message":
             number, message = None, number
         steps = _step(reader)
-        address = reader.take_address() if steps == _STEPS["rcpt",] else None
+        address = reader.take_address() if steps == _RCPT else None
     if reader.takes("of", "the"):
         message = reader.take_number()
         if message is None or not reader.takes("message"):
             raise reader.error()
     times = reader.take_times() or times
     reader.end()
-    if isinstance(action, Die) and steps != _STEPS["message",]:
+    if action == Die() and steps != _FINAL_DOT:
         raise _error(reader.text, "a worker dies on the final dot only")
+    if number and steps == _COMMANDS:
+        raise _error(reader.text, "commands are not counted; name one of them")
     return Phase(action, steps, number, message, address, times)
 
 
 def _action(reader: _Reader) -> tuple[Action, frozenset[Step]]:
     """An action, and the steps for which it is unless others are named."""
-    steps = _COMMANDS if reader.next == "slow" else _STEPS["message",]
+    steps = _COMMANDS if reader.next == "slow" else _FINAL_DOT
     for words, action in _ACTIONS.items():
         if reader.takes(*words):
-            return action, frozenset() if action == Refuse() else steps
+            return action, steps
     if reader.takes_one_of("stall", "slow"):
         return Stall(reader.take_seconds()), steps
     code = reader.take_matching(r"[245]\d\d")

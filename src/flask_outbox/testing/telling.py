@@ -70,10 +70,10 @@ def why_not_nothing(
     wanted: Sequence[Criterion],
 ) -> str:
     """Which messages should not be there."""
-    numbers = [str(messages.index(one) + 1) for one in fitting]
-    which = f"Message {numbers[0]} was" if len(numbers) == 1 else "Messages "
-    if len(numbers) > 1:
-        which += f"{', '.join(numbers[:-1])} and {numbers[-1]} were"
+    *most, last = [str(messages.index(one) + 1) for one in fitting]
+    which = f"Message {last} was"
+    if most:
+        which = f"Messages {', '.join(most)} and {last} were"
     such = " and ".join(f"{one.name} {_shown(one)}" for one in wanted)
     return f"{which} sent, and none {f'with {such} ' if such else ''}was wanted."
 
