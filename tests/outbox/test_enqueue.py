@@ -9,13 +9,23 @@ import pytest
 
 from flask_outbox.delivery import Envelope, State
 from flask_outbox.errors import OutboxUnavailable
-from flask_outbox.outbox.records import Receipt
+from flask_outbox.outbox.records import Change, Receipt, Stop
 from flask_outbox.outbox.store import Outbox
 
 from . import elsewhere
 from .conftest import Opener
 from .elsewhere import Process
-from .making import ADA, BOB, COURIER, SENDER, claim_one, kinds, new_message, put
+from .making import (
+    ADA,
+    BOB,
+    COURIER,
+    SENDER,
+    claim_one,
+    kinds,
+    new_message,
+    put,
+    states,
+)
 
 THREADS = 100
 
@@ -66,6 +76,26 @@ def test_everything_comes_back_as_it_was(outbox: Outbox) -> None:
     assert held.envelope == new.envelope
     assert held.content == new.content
     assert held.give_up_at == new.give_up_at
+
+
+def test_a_stopped_message_is_kept_and_not_to_be_delivered(outbox: Outbox) -> None:
+    outbox.suppress(BOB)
+    new = new_message(
+        outbox.clock(),
+        ADA,
+        BOB,
+        changes=(Change("shop.mark", ("subject",)),),
+        stop=Stop("shop.rest", "nothing on Sundays"),
+    )
+
+    (receipt,) = outbox.enqueue([new], COURIER)
+
+    assert (receipt.stopped, [*receipt.suppressed]) == ("nothing on Sundays", [BOB])
+    assert outbox.get(new.id).state is State.CANCELLED
+    assert states(outbox, new.id) == {ADA: State.CANCELLED, BOB: State.SUPPRESSED}
+    assert kinds(outbox, new.id) == ["enqueued", "changed", "suppressed", "stopped"]
+    assert outbox.claim(COURIER, "default", 1) == []
+    assert not outbox.anything_due()
 
 
 def test_the_recipients_keep_their_order(outbox: Outbox) -> None:

@@ -87,6 +87,29 @@ def test_it_ends_list_by_list(outbox: Outbox) -> None:
     assert [one.list for one in outbox.suppressions()] == [""]
 
 
+def test_only_who_began_it_ends_it(outbox: Outbox) -> None:
+    outbox.suppress(ADA, list="news", source="unsubscribe")
+    outbox.suppress(BOB, list="news", source="person")
+
+    for address, done in ((ADA, True), (BOB, False)):
+        assert outbox.unsuppress(address, list="news", source="unsubscribe") is done
+
+    assert [one.address for one in outbox.suppressions()] == [BOB]
+
+
+def test_what_keeps_mail_from_an_address(outbox: Outbox) -> None:
+    """What holds for all mail is named before what holds for a list's."""
+    found = [outbox.suppressed_by("Ada@example.org", "news")]
+    outbox.suppress(ADA, list="other")
+    found.append(outbox.suppressed_by("Ada@example.org", "news"))
+    news = outbox.suppress(ADA, list="news")
+    found.append(outbox.suppressed_by("Ada@example.org", "news"))
+    everything = outbox.suppress(ADA)
+    found.append(outbox.suppressed_by("Ada@example.org", "news"))
+
+    assert found == [None, None, news, everything]
+
+
 def test_a_long_list_is_read_in_order(outbox: Outbox, clock: Clock) -> None:
     entries = [
         entry(f"reader-{number:04}@example.org", name, "", "import", clock.now)
