@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_outbox import Message
+from flask_outbox import Message, State
 from tests.browser import chromium, opened
 from tests.dashboard.serving import served
 from tests.mail.conftest import MakeSite
@@ -77,8 +78,8 @@ def test_it_says_the_same_to_everyone(
     text = said(content, "plain")
     link = "[your order](https://shop.example.com/orders/7)"
     assert text.replace(link, "your order").replace("*", "").split() == expected
-    html = said(content, "html")
-    assert "<li>1 kettle &lt;brass&gt;</li><li>2 cups &amp; saucers</li>" in html
+    source = said(content, "html")
+    assert "<li>1 kettle &lt;brass&gt;</li><li>2 cups &amp; saucers</li>" in source
 
 
 def test_before_it_is_rendered_the_dashboard_shows_what_will_be(
@@ -94,6 +95,18 @@ def test_before_it_is_rendered_the_dashboard_shows_what_will_be(
     assert "<code>order</code>" in page
     assert "1 kettle &lt;brass&gt;" in page
     assert client.get(f"/outbox/messages/{receipt.id}/source").status_code == 404
+
+
+def test_a_mistake_is_on_the_page_of_its_mail(desk: Stationery) -> None:
+    receipt = desk.site.mail.send(desk.compose("order", render="later", name="Ada"))
+    assert desk.site.settled(receipt).state is State.FAILED
+    client = desk.site.app.test_client()
+    page = html.unescape(
+        client.get(f"/outbox/messages/{receipt.id}").get_data(as_text=True)
+    )
+    assert "it could not be rendered" in page
+    assert "mail/order.html, line 8: 'items' is undefined" in page
+    assert '"name": "Ada"' in page
 
 
 def test_a_preview_of_what_is_rendered_later(desk: Stationery) -> None:

@@ -31,6 +31,17 @@ def test_styles_go_into_their_elements(stationery: Stationery) -> None:
     assert 'href="https://fonts.example/font.css"' in html
 
 
+def test_styles_of_an_app_that_only_its_requests_know(stationery: Stationery) -> None:
+    app = stationery.site.app
+    app.config["SERVER_NAME"] = None
+    stationery.keep("mail.css", b"p { margin: 0 }")
+    stationery.write("bill.html", STYLED)
+    with app.test_request_context("/", base_url="http://localhost:5000/shop"):
+        html = stationery.compose(subject="x").html
+    assert html is not None
+    assert '<p style="margin: 0;">Hello</p>' in html
+
+
 def test_a_stylesheet_that_is_not_there(stationery: Stationery) -> None:
     stationery.write("bill.html", STYLED)
     with pytest.raises(TemplateError, match=r"no stylesheet 'mail\.css' in the app's"):

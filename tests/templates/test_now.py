@@ -6,7 +6,7 @@ import pytest
 from flask import Blueprint, request
 from flask_babel import Babel
 
-from flask_outbox import Message, TemplateError
+from flask_outbox import Message, TemplateError, flask_mail
 from tests.mail.site import ADA
 from tests.servers import JournalSmtp
 from tests.templates.stationery import Stationery, said
@@ -190,3 +190,11 @@ def test_a_context_processor_that_wants_a_request(stationery: Stationery) -> Non
         stationery.compose(subject="x")
     with stationery.site.app.test_request_context("/orders"):
         assert stationery.compose(subject="x").body == "/orders"
+
+
+def test_the_drop_ins_message_too(stationery: Stationery) -> None:
+    stationery.write("bill.txt", "{% block subject %}Bill{% endblock %}Hello")
+    with stationery.site.app.app_context():
+        message = flask_mail.Message.from_template("bill", [ADA])
+    assert isinstance(message, flask_mail.Message)
+    assert (message.subject, message.body) == ("Bill", "Hello")

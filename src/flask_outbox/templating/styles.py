@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from flask import current_app
+from flask import current_app, has_request_context, request
 from werkzeug.security import safe_join
 
 from ..errors import TemplateError
@@ -65,15 +65,24 @@ def _attributes(tag: str) -> dict[str, str]:
 def _static_path(href: str) -> str | None:
     """What the app's static folder has at an address, if that leads there at all."""
     address = urlsplit(href)
-    server = current_app.config["SERVER_NAME"]
-    if address.netloc and address.netloc != server:
+    hosts, roots = _here()
+    if address.netloc and address.netloc not in hosts:
         return None
-    root = current_app.config["APPLICATION_ROOT"].rstrip("/")
-    static = f"{current_app.static_url_path}/"
-    for beginning in (f"{root}{static}", static):
+    for root in roots:
+        beginning = f"{root}{current_app.static_url_path}/"
         if address.path.startswith(beginning):
             return unquote(address.path.removeprefix(beginning))
     return None
+
+
+def _here() -> tuple[set[str], set[str]]:
+    """The hosts that are this app, and the paths below which it is there."""
+    hosts = {current_app.config["SERVER_NAME"]}
+    roots = {"", current_app.config["APPLICATION_ROOT"].rstrip("/")}
+    if has_request_context():
+        hosts.add(request.host)
+        roots.add(request.script_root)
+    return hosts, roots
 
 
 def _read(path: str) -> str:
