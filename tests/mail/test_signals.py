@@ -207,14 +207,15 @@ def _sent_again(make_site: MakeSite, server: JournalSmtp) -> Site:
 
 
 def _pruned(make_site: MakeSite, server: JournalSmtp) -> Site:
-    """By the courier that begins after the message is done with."""
+    """By the courier that begins after the message is done with, if not before."""
     site = make_site(OUTBOX_KEEP_BODIES=0.001, OUTBOX_KEEP_ROWS=HOUR)
     site.settled(site.send())
     site.mail.stop()
     site.mail.start()
     payload = _one(site, events.outbox_pruned)
+    couriers = [one["courier"] for one in site.told(events.courier_started)]
     assert (payload["bodies"], payload["rows"]) == (1, 0)
-    assert payload["courier"] == site.told(events.courier_started)[1]["courier"]
+    assert payload["courier"] in couriers
     return site
 
 
