@@ -173,6 +173,8 @@ def test_what_is_rendered_later_can_be_read_now(tmp_path: Path, outbox: Recorded
     assert outbox.last.recipients == (ADA,)
     with pytest.raises(TemplateError, match=r"mail/bill\.txt, line 1"):
         outbox.assert_sent(contains="coins")
+    with pytest.raises(AssertionError, match=r"  2  \(.*mail/bill\.txt, line 1.*\) to"):
+        outbox.assert_sent(to=BOB)
 
 
 def test_a_server_that_is_down_ends_the_wait(tmp_path: Path, outbox: RecordedOutbox):

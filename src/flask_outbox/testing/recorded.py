@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any, Self
 
@@ -59,10 +59,10 @@ class RecordedOutbox:
     def last(self) -> SentMessage:
         """The latest message. Raises `AssertionError` where there is none."""
         __tracebackhide__ = True
-        messages = self.messages
-        if not messages:
-            raise AssertionError(f"No message was sent.\n\n{self.summary()}")
-        return messages[-1]
+        for _app, look in reversed(self._handed_over):
+            with suppress(MessageNotFound):
+                return look()
+        raise AssertionError(f"No message was sent.\n\n{self.summary()}")
 
     def __len__(self) -> int:
         return len(self.messages)

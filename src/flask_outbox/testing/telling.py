@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from ..errors import TemplateError
 from ..words import counted
 from .sent import SentMessage
 from .wanted import Criterion, nearest
@@ -111,13 +112,21 @@ def _shown(one: Criterion) -> str:
 
 
 def _line(message: SentMessage) -> str:
-    parts = [f"{message.subject!r} to {_names(message.recipients)}", message.state]
+    parts = [f"{_subject(message)} to {_names(message.recipients)}", message.state]
     if message.tag:
         parts.append(f"tag {message.tag}")
     if message.record is None:
         parts.append("by send_now")
     parts += [f"not to {who}: {why}" for who, why in message.kept_from.items()]
     return ", ".join(parts)
+
+
+def _subject(message: SentMessage) -> str:
+    """Its subject, or why that cannot be rendered."""
+    try:
+        return repr(message.subject)
+    except TemplateError as error:
+        return f"({error})"
 
 
 def _names(recipients: Iterable[str]) -> str:
