@@ -301,3 +301,22 @@ def test_every_page_fits_and_can_be_used_by_everyone(
         assert serious_findings(page) == [], path
         width = page.viewport_size["width"]  # type: ignore[index]
         assert page.evaluate("document.documentElement.scrollWidth") == width, path
+
+
+def test_a_batch_is_followed_and_stopped(visit: Visit, shop: Shop) -> None:
+    with shop.app.app_context():
+        messages = (
+            Message("News", [f"user{row}@example.org"], "Hello") for row in range(5)
+        )
+        batch = shop.mail.send_many(messages, name="November", delay=3_600).id
+    page = visit(f"/batches/{batch}", viewport=NARROW)
+    assert serious_findings(page) == []
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Yes: pause").click()
+    page.locator("h2 .state", has_text="paused").wait_for()
+    page.get_by_text("5 paused").wait_for()
+    page.get_by_text("This page follows").wait_for()
+    with shop.app.app_context():
+        shop.mail.cancel_batch(batch)
+    page.locator("h2 .state", has_text="cancelled").wait_for()
+    page.get_by_text("5 of 5 finished").wait_for()

@@ -135,7 +135,7 @@ class Ledger:
             while True:
                 with self._outbox.database.reading() as connection:
                     some = batches.failures(connection, id, state, after, STEP)
-                yield from (failure for _, failure in some)
+                yield from sorted((one for _, one in some), key=lambda one: one.row)
                 if not some:
                     break
                 after = some[-1][0]
