@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import re
 import signal
@@ -109,6 +110,7 @@ def test_an_issue_to_all_who_have_not_left(
 def test_a_hundred_thousand_though_the_hand_over_is_killed(
     make_example: MakeExample, server: JournalSmtp
 ) -> None:
+    faulthandler.cancel_dump_traceback_later()  # each wait below has a bound
     example = make_example(ALL)
     sending = example.begin(SEND)
     server.wait_for(100, 60)

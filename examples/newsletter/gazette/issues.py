@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from sqlalchemy import func, select
 
-from flask_outbox import BatchReceipt, Mail, Message
+from flask_outbox import BatchReceipt, Mail
 
 from .models import Reader, db
 
@@ -28,20 +28,18 @@ def readers() -> Iterator[Reader]:
     )
 
 
-def letters(title: str, to: Iterable[Reader]) -> Iterator[Message]:
-    """The letters, each made when it is asked for."""
-    for reader in to:
-        yield Message.from_template(
-            "issue",
-            subject=title,
-            recipients=[(reader.name, reader.email)],
-            render="later",
-            context={"title": title, "name": reader.name},
-        )
-
-
 def send_to(title: str, to: Iterable[Reader]) -> BatchReceipt:
     """Hand an issue over; once more, where that broke off, it goes on from there."""
+    rows = (
+        ((reader.name, reader.email), {"title": title, "name": reader.name})
+        for reader in to
+    )
     return mail.send_many(
-        letters(title, to), name=title, key=title, tag=TAG, unsubscribe=True
+        "issue",
+        rows,
+        subject=title,
+        name=title,
+        key=title,
+        tag=TAG,
+        unsubscribe=True,
     )
