@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.cli.shop import Shop
 from tests.servers import JournalSmtp
 from tests.waiting import eventually
 
+LONG = 1_500
 FILE = "to,name,issue\nada@example.org,Ada,7\nBob <bob@example.org>,Bob,8\n"
 
 
@@ -36,6 +38,14 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "readers.csv"
     path.write_text(FILE)
     return path
+
+
+@pytest.fixture
+def long_file(file: Path) -> Path:
+    """One that takes long enough to be interrupted in the middle."""
+    rows = (f"user{row}@example.org,N{row},7\n" for row in range(LONG))
+    file.write_text("to,name,issue\n" + "".join(rows))
+    return file
 
 
 def complaint(shop: Shop, file: Path, text: str | bytes, *options: str) -> str:
@@ -187,7 +197,7 @@ def test_it_goes_on_where_it_broke_off(
     (batch,) = shop.runtime.batches.ledger.newest()
     assert said.startswith("Error: Row 2: The outbox at ")
     assert said.endswith(
-        f"The first 1 rows are kept in batch {batch.id}. Run it again with --resume "
+        f"The first row is kept in batch {batch.id}. Run it again with --resume "
         f"{batch.id}.\n"
     )
     execute(shop, "DROP TRIGGER no_bob")
@@ -203,23 +213,35 @@ def execute(shop: Shop, statement: str) -> None:
         connection.execute(statement)
 
 
-def test_killed_in_the_middle_it_loses_and_doubles_nothing(
-    shop: Shop, file: Path
-) -> None:
-    rows = 3_000
-    file.write_text(
-        "to,name,issue\n"
-        + "".join(f"user{row}@example.org,N{row},7\n" for row in range(rows))
-    )
+def test_ctrl_c_says_how_to_go_on(shop: Shop, long_file: Path) -> None:
     ledger = shop.runtime.batches.ledger
     shop.outbox.database.open()
-    with shop.process("send-many", "news", str(file), "--key", "news-7"):
+    with shop.process("send-many", "news", str(long_file)) as process:
+        eventually(lambda: any(one.kept for one in ledger.newest()), 30)
+        process.signal(signal.SIGINT)
+        process.ended(1)
+    (batch,) = ledger.newest()
+    assert batch.state == "interrupted"
+    assert (
+        f"Error: The first {batch.kept:,} rows are kept in batch {batch.id}. To go on, "
+        f"resume batch {batch.id}.\n"
+    ) in process.said
+    shop.run("send-many", "news", str(long_file), "--resume", batch.id)
+    assert ledger.get(batch.id).kept == LONG
+
+
+def test_killed_in_the_middle_it_loses_and_doubles_nothing(
+    shop: Shop, long_file: Path
+) -> None:
+    ledger = shop.runtime.batches.ledger
+    shop.outbox.database.open()
+    with shop.process("send-many", "news", str(long_file), "--key", "news-7"):
         eventually(lambda: any(one.kept for one in ledger.newest()), 30)
     (batch,) = ledger.newest()
-    assert 0 < batch.kept < rows
+    assert 0 < batch.kept < LONG
     assert batch.kept == sum(batch.counts.values())
     assert batch.state == "interrupted"
-    shop.run("send-many", "news", str(file), "--key", "news-7")
-    assert ledger.get(batch.id).kept == rows
-    kept = [one.recipients for one in shop.outbox.list(limit=2 * rows)]
-    assert len(kept) == len(set(kept)) == rows
+    shop.run("send-many", "news", str(long_file), "--key", "news-7")
+    assert ledger.get(batch.id).kept == LONG
+    kept = [one.recipients for one in shop.outbox.list(limit=2 * LONG)]
+    assert len(kept) == len(set(kept)) == LONG

@@ -138,7 +138,9 @@ def _hand_over(
             how = f"Run it again with --resume {error.batch}."
             raise kind(f"{error.problem} {how}") from error
         except KeyboardInterrupt as error:
-            raise click.ClickException(" ".join(error.__notes__)) from error
+            if notes := getattr(error, "__notes__", None):
+                raise click.ClickException(" ".join(notes)) from error
+            raise
 
 
 def _is_out_of_reach(error: BatchInterrupted) -> bool:

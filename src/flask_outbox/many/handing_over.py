@@ -195,8 +195,10 @@ class HandOver:
         )
 
     def _kept_so_far(self) -> str:
-        standing = self._standing
-        return f"The first {standing.kept:,} rows are kept in batch {standing.id}."
+        kept = self._standing.kept
+        rows = {0: "No row is", 1: "The first row is"}
+        first = rows.get(kept, f"The first {kept:,} rows are")
+        return f"{first} kept in batch {self._standing.id}."
 
     def _write_down(self, problem: str) -> None:
         """As far as the database can be reached: without it the rest holds as well."""
