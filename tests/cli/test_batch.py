@@ -44,6 +44,8 @@ def test_how_it_stands(shop: Shop, server: JournalSmtp) -> None:
     assert document["counts"] == {"sent": 2, "failed": 1}
     assert (document["kept"], document["progress"]) == (3, 1.0)
     assert [one["id"] for one in shop.document("batch", "list")["batches"]] == [id]
+    (failure,) = shop.runtime.batches.ledger.failures(id)
+    assert f"{id}, row 2\n" in shop.run("show", failure.message_id).stdout
 
 
 def test_the_report_names_who_did_not_get_it(shop: Shop) -> None:
