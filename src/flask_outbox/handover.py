@@ -11,7 +11,7 @@ from typing import Any
 
 from .config import Settings
 from .delivery import State
-from .errors import MessageError
+from .errors import MessageError, TemplateError
 from .message import AddressLike, Message, check_label
 from .message.stored import Stored, store
 from .mime import compose
@@ -93,9 +93,15 @@ def _stored(
     message: Message | StandardMessage, message_id: str, settings: Settings, now: float
 ) -> Stored | None:
     """What is kept of a message that is still to be rendered; None for any other."""
-    if isinstance(message, Message) and message.template is not None:
-        return store(message, settings.default_sender, message_id, now)
-    return None
+    if not isinstance(message, Message) or message.template is None:
+        return None
+    if message.body is not None or message.html is not None:
+        raise TemplateError(
+            "it writes body and html when it is rendered, so that nothing else can: "
+            "leave them alone, or render='now'.",
+            message.template.name,
+        )
+    return store(message, settings.default_sender, message_id, now)
 
 
 def _stand_in(message: Message | StandardMessage) -> str:

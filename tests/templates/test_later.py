@@ -214,6 +214,16 @@ def test_what_can_be_known_is_refused_at_once(desk: Stationery) -> None:
     assert desk.site.counts() == {}
 
 
+def test_what_the_template_would_write_over_is_refused(desk: Stationery) -> None:
+    for change in ({"body": "Hello"}, {"html": "<p>Hello</p>"}):
+        message = later(desk)
+        for name, text in change.items():
+            setattr(message, name, text)
+        with pytest.raises(TemplateError, match="bill: it writes body and html"):
+            desk.site.mail.send(message)
+    assert desk.site.counts() == {}
+
+
 def test_it_is_a_snapshot(desk: Stationery, server: JournalSmtp) -> None:
     rows = ["Ada"]
     message = desk.compose("bill", render="later", name=rows, sum=7)

@@ -168,6 +168,7 @@ class Message:
             )
         self.body = rendered.body
         if rendered.html is not None:
+            self.html = None
             self.alts = {"html": rendered.html, **self.alts}
         self.attachments += rendered.images
 
