@@ -152,7 +152,21 @@ TELLINGS: Mapping[str, tuple[str, Mapping[str, Any], str, str, str]] = {
         "waiting",
         "",
     ),
+    "rendered": (
+        "rendered",
+        {"template": "news", "seconds": 0.0123, "version": "0a1b2c"},
+        "The courier rendered its template news, in 12.3 ms",
+        "waiting",
+        "version 0a1b2c",
+    ),
     "cancelled": ("cancelled", {}, "A person cancelled it", "finished", ""),
+    "cancelled with its batch": (
+        "cancelled",
+        {"batch": "01BATCH"},
+        "A person cancelled its batch, 01BATCH",
+        "finished",
+        "",
+    ),
     "cancelled, in favour of another": (
         "cancelled",
         {"in_favour_of": "01OTHER"},
@@ -246,6 +260,14 @@ def test_a_script_hands_it_over() -> None:
 
     assert row.what == "A script handed the message over"
     assert row.request == "none: handed over by a script"
+
+
+def test_it_is_one_of_many() -> None:
+    (row,) = told(enqueued(batch="01BATCH", row=57_312), origin=None)
+
+    assert row.what == (
+        "A script handed the message over, in row 57,312 of batch 01BATCH"
+    )
 
 
 def test_a_courier_has_it_at_once() -> None:
