@@ -21,6 +21,10 @@ ENGINES = ("thread", "external", "celery", "external", "thread")
 MAILS = 20
 """What each engine is given twice: while the one before still works, and alone."""
 
+SLOW = Behaviour(delay_seconds=1.0)
+"""So that mail is handed over faster than it leaves, on a busy machine too."""
+BRISK = Behaviour(delay_seconds=0.1)
+
 DRAIN_SECONDS = 60.0
 """How long an engine may take with all that: far longer than it needs."""
 
@@ -34,7 +38,6 @@ def config(config: Config, tmp_path: Path) -> Config:
 def test_each_mail_goes_once_whoever_delivers(
     config: Config, server: JournalSmtp, start_worker: StartWorker
 ) -> None:
-    server.behaviour = Behaviour(delay_seconds=0.1)
     handed_over: list[str] = []
     with ExitStack() as processes:
         old = ExitStack()
@@ -46,7 +49,9 @@ def test_each_mail_goes_once_whoever_delivers(
                 new.enter_context(_external_worker(now))
             elif engine == "celery":
                 new.callback(start_worker().stop)
+            server.behaviour = SLOW
             handed_over += [site.send().message_id for _ in range(MAILS)]
+            server.behaviour = BRISK
             assert site.counts()[State.PENDING] > 0, "nothing is in flight"
             old.close()
             arrived = len(server.mails)
