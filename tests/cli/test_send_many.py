@@ -88,6 +88,8 @@ def test_each_reader_can_leave(
     command = ("send-many", "leave", str(file), "--unsubscribe")
 
     nameless = make_shop(**settings)
+    without = nameless.run(*command[:-1], code=1).stderr
+    assert "'unsubscribe_url' is made by --unsubscribe" in without
     assert "it needs tag=" in nameless.run(*command, code=1).stderr
     said = nameless.run(*command, "--tag", "news", "--dry-run", code=1).stderr
     assert "set SERVER_NAME" in said

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import AddressError
 from ..message import Address
+from ..readying import IN_TEMPLATES
 from .csv_file import Fault, Unreadable, opened
 
 Cells = Mapping[str | None, str | list[str] | None]
@@ -69,9 +70,11 @@ class CsvRows:
         if twice:
             raise Unreadable(f"{present}, of which {_listed(twice)} is there twice.")
         if missing:
+            link = f" {IN_TEMPLATES!r} is made by --unsubscribe."
             raise Unreadable(
                 f"{present}, and the template asks for {_listed(missing)} too: add "
                 "that as a column, or for all rows with --value NAME=VALUE."
+                f"{link if IN_TEMPLATES in missing else ''}"
             )
 
     def _problem(self, row: Cells) -> str:
