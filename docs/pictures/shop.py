@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,6 +22,8 @@ SETTINGS = {
     "MAIL_DEFAULT_SENDER": ("The shop", "shop@example.com"),
     "MAIL_RATE": "20/s, 5000/h",
     "OUTBOX_DASHBOARD": "local",
+    "OUTBOX_UNSUBSCRIBE_PATH": "/unsubscribe",
+    "SECRET_KEY": "for pictures only",
     "OUTBOX_BACKOFF_BASE_SECONDS": 0.5,
     "OUTBOX_GRACE_SECONDS": 1.0,
 }
@@ -28,9 +31,22 @@ SETTINGS = {
 mail = Mail()
 
 
+@dataclass(frozen=True)
+class Shop:
+    """Where the shop can be looked at."""
+
+    dashboard: str
+    order: str
+    """The id of the mail whose story is worth a look."""
+    batch: str
+    """The id of a newsletter that is half sent."""
+    unsubscribe: str
+    """The address of a reader's link."""
+
+
 @contextmanager
-def open_shop() -> Iterator[tuple[str, str]]:
-    """The dashboard's address, and the id of the mail whose story is worth a look."""
+def open_shop() -> Iterator[Shop]:
+    """The shop, for the ``with`` block."""
     with TemporaryDirectory() as folder:
         smtp = LocalSmtp(Path(folder) / "arrived")
         smtp.start()
@@ -38,8 +54,11 @@ def open_shop() -> Iterator[tuple[str, str]]:
         web = WebServer(app, listen(0))
         web.start()
         with app.app_context():
+            batch = send_newsletter()
             order = fill(app, smtp)
-        yield f"{web.address}outbox", order
+        with app.test_request_context(base_url=web.address):
+            link = mail.unsubscribe_url("grace@example.org", list="news")
+        yield Shop(f"{web.address}outbox", order, batch, link)
         web.stop()
         with app.app_context():
             mail.stop()
@@ -71,8 +90,6 @@ def make_app(folder: Path, smtp: LocalSmtp) -> Flask:
 def fill(app: Flask, smtp: LocalSmtp) -> str:
     """Send mail of several kinds with several ends; the id of the order's."""
     outbox: Outbox = app.extensions["outbox"].runtime.outbox
-    for number in range(14):
-        mail.send(news(number), tag="news", transport="news")
     mail.drain(30)
     smtp.behave(Behaviour.REFUSING)
     refused = mail.send(hello("Welcome, Grace", "grace@example.org"), tag="welcome")
@@ -88,6 +105,17 @@ def fill(app: Flask, smtp: LocalSmtp) -> str:
         mail.send(reminder, tag="reminders", delay=3_600 * hours)
     beat(outbox, refused.id)
     return order
+
+
+def send_newsletter() -> str:
+    """Send a newsletter, and pause it when a part has left; the id of the batch."""
+    everyone = [news(number) for number in range(48)]
+    name = "What is new in November"
+    id = mail.send_many(everyone, name=name, tag="news", transport="news").id
+    while mail.batch(id).finished < len(everyone) / 3:
+        pass
+    mail.pause_batch(id)
+    return id
 
 
 def news(number: int) -> Message:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from inbox import take_inbox
-from playwright.sync_api import Browser, Page, sync_playwright
-from shop import open_shop
+from playwright.sync_api import Browser, FloatRect, Page, sync_playwright
+from shop import Shop, open_shop
 
 from flask_outbox.demo.running import running
 
@@ -18,6 +18,7 @@ HERE = Path(__file__).parent
 WAIT_MS = 60_000
 SIZE = {"width": 1120, "height": 1000}
 PHONE = {"width": 390, "height": 844}
+CORNER = FloatRect(x=0, y=0, width=390, height=420)
 
 
 def main() -> None:
@@ -25,9 +26,10 @@ def main() -> None:
     with chromium() as browser:
         with running(0, None) as demo:
             take_tour(new_page(browser), f"{demo.address}tour")
-        with open_shop() as (address, order):
-            take_dashboard(new_page(browser), address, order)
-            take_dark(new_page(browser, viewport=PHONE, color_scheme="dark"), address)
+        with open_shop() as shop:
+            take_dashboard(new_page(browser), shop)
+            take_unsubscribing(new_page(browser, viewport=PHONE), shop)
+            take_dark(new_page(browser, viewport=PHONE, color_scheme="dark"), shop)
         take_inbox(browser)
 
 
@@ -66,19 +68,26 @@ def take_tour(page: Page, address: str) -> None:
     page.locator("#losses").screenshot(path=HERE / "tour-crash.png")
 
 
-def take_dashboard(page: Page, address: str, order: str) -> None:
-    """The overview, and one mail with its story."""
+def take_dashboard(page: Page, shop: Shop) -> None:
+    """The overview, one mail with its story, and a batch."""
     for name, path in {
         "overview": "/",
-        "mail": f"/messages/{order}",
+        "mail": f"/messages/{shop.order}",
+        "batch": f"/batches/{shop.batch}",
     }.items():
-        page.goto(f"{address}{path}")
+        page.goto(f"{shop.dashboard}{path}")
         page.screenshot(path=HERE / f"dashboard-{name}.png")
 
 
-def take_dark(page: Page, address: str) -> None:
+def take_unsubscribing(page: Page, shop: Shop) -> None:
+    """What a reader sees who follows the link."""
+    page.goto(shop.unsubscribe.replace("https:", "http:"))
+    page.screenshot(path=HERE / "unsubscribe.png", clip=CORNER)
+
+
+def take_dark(page: Page, shop: Shop) -> None:
     """The list on a phone, in the dark."""
-    page.goto(f"{address}/messages")
+    page.goto(f"{shop.dashboard}/messages")
     page.screenshot(path=HERE / "dashboard-phone.png")
 
 
