@@ -32,7 +32,7 @@ KEEPS = {"MAIL_URL": "inbox://", "OUTBOX_ENGINE": "external"}
 """Nothing leaves here: it is all about what is kept."""
 
 KILLS = [
-    pytest.param(25, id="short"),
+    pytest.param(15, id="short"),
     pytest.param(500, id="long", marks=pytest.mark.long),
 ]
 

@@ -18,7 +18,7 @@ from typing import Self
 from tests.mail.site import url_of
 from tests.processes.running import ROOT
 from tests.servers import JournalSmtp
-from tests.servers.brokers import free_port
+from tests.servers.ports import free_port
 from tests.waiting import eventually
 
 EXAMPLES = ROOT / "examples"

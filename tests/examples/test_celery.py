@@ -29,7 +29,7 @@ from tests.engines.conftest import (  # noqa: F401
 from tests.mail.site import url_of
 from tests.processes.running import ROOT
 from tests.servers import JournalSmtp
-from tests.servers.brokers import free_port
+from tests.servers.ports import free_port
 from tests.waiting import eventually
 
 EXAMPLE = ROOT / "examples" / "celery"

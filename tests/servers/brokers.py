@@ -31,6 +31,8 @@ import pytest
 from tests.outbox.databases import is_required
 from tests.waiting import eventually
 
+from .ports import free_port
+
 START_SECONDS = 60.0
 """How long a broker may take to start: RabbitMQ takes eight seconds when alone."""
 
@@ -162,14 +164,6 @@ def rabbitmq_vhost(name: str) -> Iterator[str]:
 def _rabbitmqctl(*words: str) -> None:
     command = ["rabbitmqctl", "--quiet", *words]
     subprocess.run(command, check=True, capture_output=True, timeout=START_SECONDS)
-
-
-def free_port() -> int:
-    """A port that is free at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _need(name: str, found: object) -> None:

@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from .ports import free_port
 from .tls import Authority
 
 WAIT_SECONDS = 30.0
@@ -133,7 +134,7 @@ class Postfix:
 
     def __init__(self, authority: Authority, *, relay_to: int) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="postfix-", dir="/tmp"))
-        self._ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+        self._ports = {kind: free_port() for kind in PORTS}
         self._process: subprocess.Popen[bytes] | None = None
         self._configure(authority, relay_to)
 
@@ -240,12 +241,3 @@ class Postfix:
         pid = self.folder / "spool" / "pid" / "master.pid"
         with contextlib.suppress(ProcessLookupError, FileNotFoundError):
             os.killpg(int(pid.read_text()), what)
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as taken:
-        sockets = [
-            taken.enter_context(socket.create_server(("127.0.0.1", 0)))
-            for _ in range(count)
-        ]
-        return [int(one.getsockname()[1]) for one in sockets]

@@ -16,6 +16,7 @@ from flask_outbox.delivery import Outcome
 from flask_outbox.transports import smtp_connect
 from flask_outbox.transports.smtp import SmtpTransport
 from tests.servers import CLOSE, STALL, Drip, ScriptedSmtp, Step
+from tests.servers.ports import free_port
 
 from .talk import (
     GREETING,
@@ -35,11 +36,6 @@ SECRET = "correct horse"
 @pytest.fixture
 def journal(tmp_path: Path) -> Path:
     return tmp_path / "journal"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 # ---------------------------------------------------------------------------- reaching

@@ -1,0 +1,21 @@
+"""Ports that are free, and stay so until whoever asked for them listens there."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+
+NOBODYS = range(10_240, 32_768)
+"""Below those that the system gives to whoever asks for any: on a busy machine that is
+the next connection of somebody else."""
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    while True:
+        port = secrets.choice(NOBODYS)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port
