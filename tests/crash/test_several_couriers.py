@@ -18,7 +18,7 @@ from tests.crash.mail_server import MailServer
 from tests.waiting import eventually
 
 COURIERS = 4
-MAILS_A_SECOND = 20
+MAILS_A_SECOND = 10
 """Far fewer than what any machine delivers: a bound, not a measure."""
 
 

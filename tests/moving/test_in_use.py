@@ -27,7 +27,7 @@ from tests.waiting import eventually
 PASSES = 6
 """How often a move passes its step, at most, until it is killed there."""
 
-DRAIN_SECONDS = 60.0
+DRAIN_SECONDS = 180.0
 """How long couriers may take with the rest: far longer than they need."""
 
 
