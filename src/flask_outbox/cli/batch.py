@@ -15,7 +15,7 @@ from .. import many
 from ..many import Batches
 from ..outbox.batch_records import BatchRecord, BatchState, Failure
 from ..words import clock, counted, duration
-from .group import app_runtime, json_option
+from .group import app_runtime, json_option, limit_option
 from .ids import full_batch_id
 from .output import print_document, say
 from .progress import progress
@@ -41,13 +41,7 @@ id_argument = click.argument("id")
 
 
 @batch.command("list")
-@click.option(
-    "--limit",
-    default=20,
-    show_default=True,
-    type=click.IntRange(1, 1_000),
-    help="At most so many.",
-)
+@limit_option
 @json_option
 def list_batches(limit: int, as_json: bool) -> None:
     """Show the newest batches first."""

@@ -1,4 +1,4 @@
-"""The group of commands, and what they share: the runtime, errors, ``--json``."""
+"""The group of commands, and what they share: the runtime, errors, options."""
 
 from __future__ import annotations
 
@@ -48,4 +48,12 @@ def app_runtime() -> Runtime:
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document, for machines."
+)
+
+limit_option = click.option(
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1, 1_000),
+    help="Show at most so many.",
 )

@@ -9,7 +9,7 @@ import click
 from ..delivery import State
 from ..outbox.records import Summary
 from ..words import duration
-from .group import app_runtime, json_option
+from .group import app_runtime, json_option, limit_option
 from .output import print_document, say
 from .table import table
 
@@ -22,13 +22,7 @@ HEADINGS = ("Id", "State", "Age", "Attempts", "To", "Subject")
     type=click.Choice([one.value for one in State]),
     help="Only in this state.",
 )
-@click.option(
-    "--limit",
-    default=20,
-    show_default=True,
-    type=click.IntRange(1, 1_000),
-    help="At most so many.",
-)
+@limit_option
 @click.option("--before", metavar="ID", help="Only those handed over before this one.")
 @json_option
 def list_messages(

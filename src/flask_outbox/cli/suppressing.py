@@ -13,7 +13,7 @@ from ..errors import AddressError
 from ..outbox.records import Suppression
 from ..words import clock
 from . import suppression_csv
-from .group import app_runtime, json_option
+from .group import app_runtime, json_option, limit_option
 from .importing import import_file
 from .output import print_document, say
 from .table import table
@@ -124,13 +124,7 @@ def _tell_one(one: Result) -> None:
 @click.option(
     "--list", "list_", metavar="TAG", help="Only those for mail with this tag."
 )
-@click.option(
-    "--limit",
-    default=20,
-    show_default=True,
-    type=click.IntRange(1, 1_000),
-    help="Show at most so many.",
-)
+@limit_option
 @click.option(
     "--export",
     type=click.Choice(["csv"]),

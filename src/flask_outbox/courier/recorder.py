@@ -61,29 +61,25 @@ class Recorder:
     def add(self, record: Record) -> None:
         """Take an attempt's end, to be written at once."""
         self._records.append(record)
-        self._idle.clear()
         self._pressing.set()
-        self._news.set()
+        self._have_news()
 
     def note(self, row: Row) -> None:
         """Take an event that changes no state, to be written soon."""
         self._notes.append(row)
-        self._idle.clear()
-        self._news.set()
+        self._have_news()
 
     def begin(self, row: Row) -> None:
         """Take the event that an attempt began, to be written soon."""
         self._begun.append(row)
-        self._idle.clear()
-        self._news.set()
+        self._have_news()
 
     async def keep(self, rendition: Rendition) -> bool:
         """Return once a rendition is written; False where its lease was lost."""
         kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._renditions.append((rendition, kept))
-        self._idle.clear()
         self._pressing.set()
-        self._news.set()
+        self._have_news()
         return await kept
 
     async def flush(self) -> None:
@@ -97,6 +93,10 @@ class Recorder:
             await self._news.wait()
             await self._wait_for_company()
             await self._write()
+
+    def _have_news(self) -> None:
+        self._idle.clear()
+        self._news.set()
 
     async def _wait_for_company(self) -> None:
         try:
