@@ -59,6 +59,14 @@ class Sight:
         return not state.final or (state is State.UNKNOWN and not self.held)
 
     @property
+    def answered(self) -> bool:
+        """Whether the request that handed it over has its response, as the story says.
+
+        The courier may be quicker: a mail can be sent before that.
+        """
+        return any(one.kind == "responded" for one in self.record.events)
+
+    @property
     def held(self) -> bool:
         """Whether it is on hold as unknown, until a person decides."""
         ends = [one for one in self.record.events if one.kind in _UNKNOWN_BY]

@@ -8,16 +8,23 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
+from flask import Flask
+from werkzeug.wsgi import ClosingIterator
 
+from flask_outbox import State
+from flask_outbox.demo.app import create_app
 from flask_outbox.demo.check import check
 from flask_outbox.demo.errors import CannotRun
 from flask_outbox.demo.running import running
-from flask_outbox.demo.smtp import Behaviour
+from flask_outbox.demo.sending import mail
+from flask_outbox.demo.smtp import Behaviour, LocalSmtp
+from flask_outbox.demo.watching import watched
 from tests.demo.running import COMMAND, END_SECONDS, RunningDemo, ask
 from tests.waiting import eventually
 
@@ -166,6 +173,7 @@ def test_check_sends_waits_and_tells(tmp_path: Path) -> None:
         "Output",
     ):
         assert heading in done.stdout
+    assert "The response" in done.stdout
     assert "Email sent! 250" in " ".join(done.stdout.split())
     (mail,) = arrived_in(tmp_path)
     arrived = re.search(r"Mail (<\S+>) arrived at the SMTP server", done.stdout)
@@ -203,12 +211,52 @@ def test_check_says_why_a_mail_cannot_be_sent(tmp_path: Path) -> None:
 def test_check_says_why_a_mail_does_not_arrive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("flask_outbox.demo.check.PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr("flask_outbox.demo.check.MAIL_PATIENCE_SECONDS", 0.2)
     with running(0, tmp_path) as demo:
         demo.smtp.behave(Behaviour.DOWN)
-        with pytest.raises(CannotRun, match=r"did not go out .* it is pending, waits"):
+        standing = r"it is (pending, waits|leased, the courier is at it)"
+        with pytest.raises(CannotRun, match=rf"did not go out .* {standing}"):
             check(demo)
     assert "The response" in capsys.readouterr().out  # its figures decide the wrapping
+
+
+class LateEnd:
+    """What an app answers, whose end waits until the mail has been sent."""
+
+    def __init__(self, answer: Iterable[bytes], app: Flask) -> None:
+        self._answer = answer
+        self._app = app
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._answer)
+
+    def close(self) -> None:
+        with self._app.app_context():
+            (id,) = watched().watch.ids
+            eventually(lambda: mail.get(id).state is State.SENT)
+        if isinstance(self._answer, ClosingIterator):
+            self._answer.close()
+
+
+def test_check_waits_for_the_response_where_the_courier_is_quicker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def with_late_end(folder: Path, smtp: LocalSmtp) -> Flask:
+        app = create_app(folder, smtp)
+        answer = app.wsgi_app
+
+        def late(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+            response = answer(environ, start)
+            sends = environ["REQUEST_METHOD"] == "POST"
+            return LateEnd(response, app) if sends else response
+
+        monkeypatch.setattr(app, "wsgi_app", late)
+        return app
+
+    monkeypatch.setattr("flask_outbox.demo.running.create_app", with_late_end)
+    with running(0, tmp_path) as demo:
+        check(demo)
+    assert "The response" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "web"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,8 +14,11 @@ from flask_outbox.cli.table import table
 from .errors import CannotRun
 from .running import Demo
 
-PATIENCE_SECONDS = 30.0
-"""How long all of it may take."""
+ANSWER_PATIENCE_SECONDS = 30.0
+"""How long the app may take to answer, and to tell of it."""
+
+MAIL_PATIENCE_SECONDS = 30.0
+"""How long the mail may take after that."""
 
 POLL_SECONDS = 0.05
 
@@ -27,10 +31,14 @@ def check(demo: Demo) -> None:
 
     Raises `CannotRun` when any of it does not come true in time.
     """
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    http = HTTPConnection(urlsplit(demo.address).netloc, timeout=PATIENCE_SECONDS)
+    http = HTTPConnection(
+        urlsplit(demo.address).netloc, timeout=ANSWER_PATIENCE_SECONDS
+    )
     try:
-        story = _story(http, _send(http), deadline)
+        path = _send(http)
+        _story_when(http, path, _is_answered, ANSWER_PATIENCE_SECONDS)
+        deadline = time.monotonic() + MAIL_PATIENCE_SECONDS
+        story = _story_when(http, path, _has_ended, MAIL_PATIENCE_SECONDS)
     except (OSError, HTTPException) as error:
         raise CannotRun(f"{demo.address} does not answer: {error!r}.") from error
     finally:
@@ -40,7 +48,7 @@ def check(demo: Demo) -> None:
     arrival = demo.smtp.wait_for(story["message_id"], deadline - time.monotonic())
     if arrival is None or story["state"] != "sent":
         raise CannotRun(
-            f"the mail did not go out within {PATIENCE_SECONDS:.0f} s: it is "
+            f"the mail did not go out within {MAIL_PATIENCE_SECONDS:.0f} s: it is "
             f"{story['state']}, {story['standing']}."
         )
     print(f"Mail {arrival.message_id} arrived at the SMTP server.")
@@ -57,14 +65,30 @@ def _send(http: HTTPConnection) -> str:
     return response.headers["Location"]
 
 
-def _story(http: HTTPConnection, path: str, deadline: float) -> Any:
-    """The story of the message once it has ended, or as far as it came."""
+def _is_answered(story: Any) -> bool:
+    """Whether it tells that the response went out."""
+    return bool(story["answered"])
+
+
+def _has_ended(story: Any) -> bool:
+    """Whether the mail has come to its end too."""
+    return not story["unfinished"]
+
+
+def _story_when(
+    http: HTTPConnection,
+    path: str,
+    wanted: Callable[[Any], bool],
+    patience_seconds: float,
+) -> Any:
+    """The story once it says what is wanted, or as far as it came."""
+    deadline = time.monotonic() + patience_seconds
     while True:
         response, text = _ask(http, "GET", path)
         if response.status != 200:
             raise CannotRun(f"{path} answered {response.status}: {text}")
         story = json.loads(text)
-        if not story["unfinished"] or time.monotonic() > deadline:
+        if wanted(story) or time.monotonic() > deadline:
             return story
         time.sleep(POLL_SECONDS)
 

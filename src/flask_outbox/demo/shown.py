@@ -24,6 +24,7 @@ def story(sight: Sight) -> Json:
     return {
         **summary(sight),
         "message_id": record.message_id,
+        "answered": sight.answered,
         "stages": [asdict(stage) for stage in sight.stages],
         "rows": [_row(event, record.events[0].at) for event in record.events],
     }
