@@ -44,6 +44,7 @@ def take_inbox(browser: Browser) -> None:
     with TemporaryDirectory() as folder:
         app = Flask("shop", instance_path=folder)
         app.config.update(
+            DEBUG=True,
             MAIL_URL="inbox://",
             MAIL_DEFAULT_SENDER="shop@example.com",
             OUTBOX_DASHBOARD="local",

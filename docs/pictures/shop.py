@@ -19,6 +19,7 @@ from flask_outbox.outbox.store import Outbox
 from flask_outbox.tally import Tally
 
 SETTINGS = {
+    "DEBUG": True,
     "MAIL_DEFAULT_SENDER": ("The shop", "shop@example.com"),
     "MAIL_RATE": "20/s, 5000/h",
     "OUTBOX_DASHBOARD": "local",

@@ -77,6 +77,19 @@ def say_where_mail_stays(url: str, dashboard: str | None, *, testing: bool) -> N
     )
 
 
+def say_how_the_dashboard_opens(address: str | None, trouble: str) -> None:
+    """Tell the address with the token, or why there is none."""
+    if address is None:
+        log.warning(
+            "The dashboard opens to nobody: its token cannot be kept in the app's "
+            'instance folder. %s. Outside debug mode OUTBOX_DASHBOARD = "local" '
+            "needs one.",
+            trouble,
+        )
+    else:
+        log.warning("The dashboard opens to a browser on this machine at %s", address)
+
+
 def say_that_the_guard_is_on(guard: str, *, testing: bool) -> None:
     """Say whom this app does not mail, so that nobody waits for mail."""
     level = logging.INFO if testing else logging.WARNING

@@ -78,7 +78,11 @@ def methods_of(rule: Rule) -> set[str]:
 
 
 def make_shop(folder: Path, **config: Any) -> Shop:
-    """A shop that sends nothing by itself."""
-    usual = {"OUTBOX_ENGINE": "external", "OUTBOX_DASHBOARD": "local"}
+    """A shop under development that sends nothing by itself."""
+    usual = {
+        "DEBUG": True,
+        "OUTBOX_ENGINE": "external",
+        "OUTBOX_DASHBOARD": "local",
+    }
     app = make_app(folder, **{**usual, **config})
     return Shop(app, Mail(app))

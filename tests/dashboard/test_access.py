@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask, Response, abort, redirect
 
-from flask_outbox import ConfigError, Mail
+from flask_outbox import ConfigError, Mail, Message
+from flask_outbox.dashboard.tokens import token_of
 from tests.dashboard.conftest import OpenShop
-from tests.dashboard.shop import LOCAL, Shop, methods_of, path_of
+from tests.dashboard.shop import LOCAL, Shop, make_shop, methods_of, path_of
 from tests.mail.site import make_app
 
 FROM_ELSEWHERE = {**LOCAL, "environ_overrides": {"REMOTE_ADDR": "192.0.2.7"}}
@@ -76,6 +79,103 @@ def test_local_answers_whoever_is_here(shop: Shop, peer: str, host: str) -> None
         "/", environ_overrides={"REMOTE_ADDR": peer}, headers={"Host": host}
     )
     assert answer.status_code == 200
+
+
+# ------------------------------------------------------------------------ the token
+
+
+def address_told(log: pytest.LogCaptureFixture) -> str:
+    """The path and query that the log tells people to open."""
+    found = re.findall(
+        r"The dashboard opens .* at http://localhost(?::\d+)?(/\S+)", log.text
+    )
+    assert len(found) == 1, log.text
+    return str(found[0]).removeprefix("/outbox")
+
+
+@pytest.fixture
+def deployed(open_shop: OpenShop) -> Shop:
+    """A shop as it is served to others: a plain proxy on this machine, which does not
+    say that it is one, asks just as a person here would.
+    """
+    return open_shop(DEBUG=False)
+
+
+def test_outside_debug_mode_local_opens_by_the_token_alone(
+    deployed: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert every_answer(deployed) == {403}
+    address = address_told(caplog)
+    for wrong in ("", "x", "é", f"{address.partition('=')[2]}x"):
+        assert deployed.ask("/", query_string={"token": wrong}).status_code == 403
+    opened = deployed.ask(f"{address}&hours=24&hours=7&endpoint=x")
+    assert opened.status_code == 303
+    assert opened.location == "/outbox/?hours=24&hours=7&endpoint=x"
+    (cookie,) = opened.headers.getlist("Set-Cookie")
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    assert "Path=/outbox/" in cookie
+    assert deployed.ask("/").status_code == 200
+    assert deployed.post("/lanes/default/pause", reason="").status_code == 303
+
+
+def test_the_token_opens_to_nobody_from_elsewhere(
+    deployed: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    deployed.ask("/")
+    address = address_told(caplog)
+    for how in WRONG.values():
+        assert deployed.ask(address, **how).status_code == 403
+
+
+def test_all_processes_agree_on_the_token_until_its_file_is_removed(
+    deployed: Shop, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = Path(deployed.app.instance_path) / "outbox-dashboard-token"
+    deployed.ask("/")
+    assert file.stat().st_mode & 0o777 == 0o600
+    deployed.ask(address_told(caplog))
+    caplog.clear()
+    other = make_shop(
+        Path(deployed.app.instance_path), DEBUG=False, MAIL_URL="inbox://"
+    )
+    other.ask(address_told_before := f"/?token={file.read_text()}")
+    assert other.ask("/").status_code == 200
+    assert address_told(caplog) == address_told_before
+    file.unlink()
+    assert other.ask("/").status_code == 403
+    assert deployed.ask("/").status_code == 403
+    other.close()
+
+
+def test_many_who_make_the_token_at_once_get_the_same(deployed: Shop) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(token_of, [deployed.app] * 16))
+    assert len(found) == 1
+    assert [one.name for one in Path(deployed.app.instance_path).glob("*tmp*")] == []
+
+
+def test_a_token_that_cannot_be_kept_opens_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "shop"
+    shop = make_shop(folder, DEBUG=False, MAIL_URL="inbox://")
+    (folder / "outbox-dashboard-token").mkdir(parents=True)
+    assert shop.ask("/?token=").status_code == 403
+    assert "The dashboard opens to nobody" in caplog.text
+    (folder / "outbox-dashboard-token").rmdir()
+    (folder / "outbox-dashboard-token").write_text("\n")
+    assert shop.ask("/?token=").status_code == 403
+    shop.close()
+
+
+def test_a_function_needs_no_token(
+    open_shop: OpenShop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = open_shop(DEBUG=False, OUTBOX_DASHBOARD=lambda: True)
+    assert shop.ask("/").status_code == 200
+    assert "The dashboard opens" not in caplog.text
+    assert not (Path(shop.app.instance_path) / "outbox-dashboard-token").exists()
 
 
 def test_a_function_says_who_may_look(open_shop: OpenShop) -> None:
@@ -145,6 +245,61 @@ def test_a_change_that_another_site_asks_for_is_refused(
         assert answer.status_code == 403
 
 
+FOREIGN = ("cross-site", "same-site")
+
+
+@pytest.mark.parametrize("site", FOREIGN)
+def test_another_sites_page_has_nothing_built_loaded_or_held(
+    open_shop: OpenShop, site: str
+) -> None:
+    shop = open_shop()
+    built = []
+
+    @shop.mail.preview
+    def welcome() -> Message:
+        built.append(1)
+        return Message("Hi", ["ada@example.org"], html="<p>Hi</p>")
+
+    id = shop.keep(Message("Hi", ["ada@example.org"], html="<p>Hi</p>"))
+    leading = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    costly = [
+        "/live",
+        *(f"/previews/welcome{one}" for one in ("", "/digest", "/html", "/source")),
+        "/previews/welcome/message.eml",
+        "/previews/welcome/parts/0",
+        f"/messages/{id}?images=1",
+        f"/messages/{id}/html?images=1",
+        f"/inbox/{id}?images=1",
+    ]
+    for path in costly:
+        how = asked(**{"Sec-Fetch-Site": site, **leading})
+        assert shop.ask(path, **how).status_code == 403, path
+    assert not built
+    assert shop.ask("/previews/welcome", **asked()).status_code == 200
+    assert (
+        shop.ask("/previews/welcome", **asked(**{"Sec-Fetch-Site": "none"})).status_code
+        == 200
+    )
+    assert len(built) == 2
+
+
+@pytest.mark.parametrize("site", FOREIGN)
+def test_another_sites_page_can_lead_here_and_embed_nothing(
+    shop: Shop, site: str
+) -> None:
+    for destination, status in (
+        ("document", 200),
+        ("image", 403),
+        ("script", 403),
+        ("iframe", 403),
+        ("empty", 403),
+    ):
+        how = asked(**{"Sec-Fetch-Site": site, "Sec-Fetch-Dest": destination})
+        assert shop.ask("/", **how).status_code == status, destination
+        assert shop.ask("/messages", **how).status_code == status, destination
+        assert shop.ask("/static/dashboard.css", **how).status_code == status
+
+
 def test_a_token_holds_in_every_process_and_needs_no_secret_of_the_app(
     open_shop: OpenShop,
 ) -> None:
@@ -205,6 +360,7 @@ def test_a_path_that_the_app_uses_later_is_refused_at_each_request(
 def test_it_can_be_elsewhere_and_leaves_the_app_its_own(tmp_path: Path) -> None:
     app = make_app(
         tmp_path,
+        DEBUG=True,
         OUTBOX_DASHBOARD="local",
         OUTBOX_DASHBOARD_PATH="/staff/mail",
         MAIL_URL="inbox://",

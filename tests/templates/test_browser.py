@@ -43,7 +43,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def desk(make_site: MakeSite, tmp_path: Path) -> Stationery:
     """An app whose mail stays in its inbox, and the templates of an order."""
-    site = make_site(MAIL_URL="inbox://", OUTBOX_DASHBOARD="local")
+    site = make_site(MAIL_URL="inbox://", OUTBOX_DASHBOARD="local", DEBUG=True)
     desk = Stationery(site, tmp_path)
     desk.write("order.html", HTML)
     (desk.write("unused", "").parent / "logo.png").write_bytes(PNG)

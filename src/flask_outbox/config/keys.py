@@ -185,9 +185,9 @@ KEYS: tuple[Key, ...] = (
         "'local' or callable",
         None,
         'Who may see the dashboard, and change what it shows: ``"local"`` for whoever '
-        "asks from this machine directly, or a function without arguments that is "
-        "called in each request and answers True for whom it may be. See "
-        ":doc:`dashboard`.",
+        "asks from this machine (outside debug mode with the token in the log), or "
+        "a function without arguments that is called in each request and answers True "
+        "for whom it may be. See :doc:`dashboard`.",
         as_onlookers,
         "nobody: there is no dashboard",
     ),

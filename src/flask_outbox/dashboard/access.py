@@ -1,4 +1,9 @@
-"""Access: who may look, decided before any page is made."""
+"""Access: who may look, decided before any page is made.
+
+``"local"`` asks for what a proxy cannot pass on by accident: in debug or testing mode a
+request from this machine is enough, elsewhere it must bring the app's token too. A
+proxy on this machine need not say that it is one.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,11 @@ from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
-from flask import abort, request
+from flask import abort, current_app, request
+from werkzeug.wrappers import Response
 
 from ..config import LOCAL
+from . import tokens
 
 LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 
@@ -26,16 +33,42 @@ FORWARDING = {
 
 CLOSED = "The dashboard is not open to you"
 
+NO_TOKEN = (
+    'OUTBOX_DASHBOARD is "local", and outside debug mode the browser must bring the '
+    "app's token once. The app's log has the address with it, written at the first "
+    f"request of each process; the file {tokens.FILE} in the app's instance folder "
+    "holds it too. For a server that others can reach, set OUTBOX_DASHBOARD to a "
+    "function that says who may look."
+)
 
-def refuse_strangers(onlookers: str | Callable[[], bool] | None) -> None:
+
+def refuse_strangers(
+    onlookers: str | Callable[[], bool] | None,
+) -> Response | None:
     """Return if whoever sent this request may look, else end it with 403.
 
-    ``onlookers`` is the setting ``OUTBOX_DASHBOARD``.
+    ``onlookers`` is the setting ``OUTBOX_DASHBOARD``. What it returns is the answer, if
+    anything: the browser that brought the token keeps it, and asks again without it.
     """
     if onlookers == LOCAL:
         _refuse_remote()
-    elif not callable(onlookers) or onlookers() is not True:
+        return None if wants_no_token() else _ask_for_token()
+    if not callable(onlookers) or onlookers() is not True:
         abort(403, f"{CLOSED}: OUTBOX_DASHBOARD did not answer True.")
+    return None
+
+
+def wants_no_token() -> bool:
+    """Whether this app is one that nobody serves to others."""
+    return current_app.debug or current_app.testing
+
+
+def _ask_for_token() -> Response | None:
+    if tokens.kept_by_browser():
+        return None
+    if not tokens.brought_by_request():
+        abort(403, f"{CLOSED}: {NO_TOKEN}")
+    return tokens.let_browser_keep()
 
 
 def _refuse_remote() -> None:

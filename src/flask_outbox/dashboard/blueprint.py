@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from flask import Blueprint, abort, current_app, request
+from werkzeug.wrappers import Response
 
 from ..outbox.ids import is_id
 from ..outbox.records import Receipt
@@ -32,13 +34,32 @@ def send_again(
     return receipt
 
 
+View = TypeVar("View", bound=Callable[..., object])
+
+_costly: set[str] = set()
+
+
+def costs(view: View) -> View:
+    """Have only the dashboard's own pages lead to ``view``: looking at it runs the
+    app's code, or takes what there is little of.
+    """
+    _costly.add(f"{NAME}.{view.__name__}")
+    return view
+
+
 @dashboard.before_request
-def _guard() -> None:
-    access.refuse_strangers(runtime().settings.dashboard)
+def _guard() -> Response | None:
+    answer = access.refuse_strangers(runtime().settings.dashboard)
+    if answer is not None:
+        return answer
     forms.refuse_forged_changes()
+    forms.refuse_foreign_reads(
+        costly=request.endpoint in _costly or "images" in request.args
+    )
     id = (request.view_args or {}).get("id")
     if id is not None and not is_id(id):
         abort(404, f"{id!r} is not the id of a message.")
+    return None
 
 
 dashboard.after_request(forms.keep_secret)

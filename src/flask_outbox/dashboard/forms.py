@@ -18,6 +18,9 @@ FIELD = "csrf_token"
 
 READING = {"GET", "HEAD", "OPTIONS"}
 
+OUR_OWN = {"same-origin", "none"}
+"""``Sec-Fetch-Site`` where a page of ours asks, or a person without any page."""
+
 _SECRET = re.compile(r"[\w-]{43}")
 
 
@@ -37,6 +40,21 @@ def refuse_forged_changes() -> None:
         abort(403, "Another site's page asked for this change: it was not made.")
     if not _brings_token():
         abort(403, "The page was out of date: open it again, and try once more.")
+
+
+def refuse_foreign_reads(*, costly: bool) -> None:
+    """Return unless a page elsewhere asks for what is none of its business.
+
+    It may lead a person here, though not to what is ``costly``. What does not come from
+    a browser, or from one that does not say who asks, may read.
+    """
+    if request.headers.get("Sec-Fetch-Site", "none") in OUR_OWN:
+        return
+    if costly or request.headers.get("Sec-Fetch-Dest") != "document":
+        abort(
+            403,
+            "Another site's page asked for this: open it from the dashboard's pages.",
+        )
 
 
 def keep_secret(response: Response) -> Response:

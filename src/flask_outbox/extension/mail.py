@@ -250,7 +250,7 @@ def _mount_dashboard(app: Flask, path: str) -> None:
     """Load the dashboard only for an app that wants it."""
     from ..dashboard import mount
 
-    mount(app, path)
+    mount(app, path, logs.say_how_the_dashboard_opens)
 
 
 def _begin_request() -> None:

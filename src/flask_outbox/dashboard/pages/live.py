@@ -5,11 +5,12 @@ from __future__ import annotations
 from flask import Response, abort, request
 
 from ...outbox.ids import is_id
-from ..blueprint import dashboard, runtime
+from ..blueprint import costs, dashboard, runtime
 from ..streams import give_back, stream, take_place
 
 
 @dashboard.get("/live")
+@costs
 def live() -> Response:
     """Tell when something happened to ``message``, or to any, after what was ``seen``.
 

@@ -6,7 +6,7 @@ from flask import Response, abort, current_app, jsonify, make_response, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from ...previews import Preview, Previews
-from ..blueprint import dashboard, runtime
+from ..blueprint import costs, dashboard, runtime
 from ..files import download, framed_html, part_of, source_of
 from ..headers import let_frame
 from ..rendering import page
@@ -25,6 +25,7 @@ def previews() -> str:
 
 
 @dashboard.get("/previews/<name>")
+@costs
 def preview(name: str) -> Response:
     """A preview, built now, or what came in its way."""
     found, stage, chosen = _named(name), _stage(), _chosen()
@@ -44,30 +45,35 @@ def preview(name: str) -> Response:
 
 
 @dashboard.get("/previews/<name>/digest")
+@costs
 def preview_digest(name: str) -> Response:
     """What changes when the preview does."""
     return jsonify(digest=_stage().digest(_named(name), _chosen()))
 
 
 @dashboard.get("/previews/<name>/html")
+@costs
 def preview_html(name: str) -> AnyResponse:
     """A preview's HTML."""
     return framed_html(_content(name), _places(name).page())
 
 
 @dashboard.get("/previews/<name>/source")
+@costs
 def preview_source(name: str) -> Response:
     """A preview as it would go over the wire, to be read."""
     return source_of(_content(name))
 
 
 @dashboard.get("/previews/<name>/message.eml")
+@costs
 def preview_file(name: str) -> Response:
     """A preview as it would go over the wire, as a file."""
     return download(_content(name), f"{name}.eml")
 
 
 @dashboard.get("/previews/<name>/parts/<int:number>")
+@costs
 def preview_part(name: str, number: int) -> Response:
     """One part of a preview, as a file."""
     return part_of(_content(name), number)
