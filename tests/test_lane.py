@@ -10,6 +10,7 @@ import pytest
 
 from flask_outbox import TransportDown
 from flask_outbox.config import SmtpSettings
+from flask_outbox.errors import LoginDemanded
 from flask_outbox.lane import FIRST_PAUSE_SECONDS, Lane, Lanes
 from flask_outbox.transports.smtp import SmtpTransport
 from tests.servers import JournalSmtp
@@ -212,6 +213,35 @@ def test_several_that_meet_one_pause_count_once_each(server: JournalSmtp):
             assert await lane.probe() is True
         assert lane.is_its_doing("A")
         assert lane.is_its_doing("B")
+
+    _with_lane(server, work)
+
+
+def test_a_login_demanded_is_nobodys_doing(server: JournalSmtp):
+    async def work(lane: Lane) -> None:
+        for _ in range(2):
+            lane.pause(TransportDown("421"), "A")
+            assert await lane.probe() is True
+        assert not lane.is_its_doing("A", LoginDemanded("530"))
+        for _ in range(4):
+            lane.pause(LoginDemanded("530"), "A")
+            assert await lane.probe() is True
+        assert not lane.is_its_doing("A", TransportDown("421"))
+
+    _with_lane(server, work)
+
+
+def test_a_login_that_no_probe_misses_makes_the_waits_longer_all_the_same(
+    server: JournalSmtp,
+):
+    async def work(lane: Lane) -> None:
+        for longest in (1.0, 2.0, 4.0):
+            lane.pause(LoginDemanded("530 to RCPT"), "A")
+            _assert_waits(lane, longest * FIRST_PAUSE_SECONDS)
+            assert await lane.probe() is True
+        lane.served()
+        lane.pause(LoginDemanded("530 to RCPT"), "A")
+        _assert_waits(lane, FIRST_PAUSE_SECONDS)
 
     _with_lane(server, work)
 

@@ -23,6 +23,7 @@
     ├── BatchInterrupted         send_many(): it broke off at a row, and can go on
     ├── TransportError           mail could not leave
     │   ├── TransportDown        the transport itself is in trouble: pauses its lane
+    │   │   └── LoginDemanded    the server takes no mail without a login or TLS
     │   └── SigningError         a message could not be signed (DKIM)
     ├── DeliveryError            send_now(): not every recipient was accepted
     └── ScriptError              a script for a test's mail server cannot be read
@@ -177,6 +178,14 @@ class TransportDown(TransportError):
 
     Refused connections, DNS, TLS, rejected credentials and reply 421 are such: they
     pause the lane, and no message spends an attempt on them.
+    """
+
+
+class LoginDemanded(TransportDown):
+    """The server takes no mail before a login or TLS (reply 530).
+
+    It is never one message's doing, though a server may say so after RCPT or after the
+    content only, where no probe finds it.
     """
 
 

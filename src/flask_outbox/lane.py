@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 
 from .backoff import backoff
-from .errors import TransportDown
+from .errors import LoginDemanded, TransportDown
 from .rate import Limit
 from .transports.base import Transport
 
@@ -57,22 +57,35 @@ class Lane:
         return f"lane {self.name} is paused: {self.held or self.reason}"
 
     def pause(self, error: TransportDown, message_id: str = "") -> None:
-        """Close the lane: its transport is in trouble, met by ``message_id``."""
+        """Close the lane: its transport is in trouble, met by ``message_id``.
+
+        A login that is demanded again, before any mail got through, is the failure of
+        the probe between.
+        """
+        nobodys_doing = isinstance(error, LoginDemanded)
         if self.reason is None:
-            self._failures = 1
+            self._failures = self._failures + 1 if nobodys_doing else 1
             self._in_the_way_before = self._in_the_way
             self._in_the_way = {}
             self.went_down.set()
-        times = self._in_the_way_before.get(message_id, 0)
-        self._in_the_way[message_id] = times + 1
+        if not nobodys_doing:
+            times = self._in_the_way_before.get(message_id, 0)
+            self._in_the_way[message_id] = times + 1
         self.reason = str(error)
 
-    def is_its_doing(self, message_id: str) -> bool:
+    def served(self) -> None:
+        """Take note that a message was tried, whatever became of it."""
+        if self.reason is None:
+            self._failures = 0
+
+    def is_its_doing(self, message_id: str, error: TransportDown | None = None) -> bool:
         """Whether trouble that this message meets now must be its own doing.
 
         It is when the message was in the way at each of the last pauses, and a probe
-        found nothing wrong after each.
+        found nothing wrong after each. A demand for a login never is.
         """
+        if isinstance(error, LoginDemanded):
+            return False
         pauses = self._in_the_way.get(message_id, 0)
         return self.reason is None and pauses >= PAUSES_BY_ONE - 1
 

@@ -97,6 +97,22 @@ def test_a_server_that_says_421_pauses_the_lane(
     assert record.attempts[-1].number == 1
 
 
+@pytest.mark.parametrize("at", ["at_mail", "at_rcpt", "at_data"])
+def test_a_login_demanded_pauses_the_lane_wherever_it_is(
+    site: Site, server: JournalSmtp, at: str
+):
+    server.behaviour = Behaviour(**{at: "530 5.7.0 log in first"})  # type: ignore[arg-type]
+    receipts = [site.send() for _ in range(5)]
+    pauses = site.wait_for(events.lane_paused, times=4)
+    assert "login or TLS (530 5.7.0 log in first)" in pauses[-1]["reason"]
+    assert set(site.counts()) <= {State.PENDING, State.LEASED}
+    server.behaviour = Behaviour()
+    records = [site.settled(one) for one in receipts]
+    assert {one.state for one in records} == {State.SENT}
+    assert {one.attempts[-1].number for one in records} == {1}
+    assert site.told(events.message_deferred) == []
+
+
 def test_a_rejected_login_pauses_the_lane(make_site: MakeSite, tmp_path):
     users = {"shop": "right"}
     with JournalSmtp(tmp_path / "users", users=users) as server:

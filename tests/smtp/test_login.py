@@ -15,14 +15,28 @@ import aiosmtplib
 import pytest
 
 from flask_outbox.delivery import Outcome
-from tests.servers import CLOSE, Authority, JournalSmtp, ScriptedSmtp, StartTls, Step
+from flask_outbox.errors import LoginDemanded
+from tests.servers import (
+    CLOSE,
+    Authority,
+    Behaviour,
+    JournalSmtp,
+    ScriptedSmtp,
+    StartTls,
+    Step,
+)
 
 from .talk import (
     GREETING,
     HASTY_SECONDS,
     HELLO,
+    MAIL,
+    ONE,
     ONE_MAIL,
     QUIT,
+    RCPT,
+    RSET,
+    TWO,
     Attempt,
     deliver_once,
     ehlo,
@@ -83,6 +97,31 @@ def test_no_login_where_one_is_demanded(journal: Path) -> None:
         made = deliver_once(settings_for(server))
     assert "takes no mail before a login or TLS (530 5.7.0" in made.reason
     assert "MAIL_USERNAME" in made.reason
+
+
+@pytest.mark.parametrize("at", ["at_mail", "at_rcpt", "at_data"])
+def test_a_login_may_be_demanded_late(at: str, journal: Path) -> None:
+    with JournalSmtp(journal) as server:
+        server.behaviour = Behaviour(**{at: "530 5.7.1 log in"})  # type: ignore[arg-type]
+        made = deliver_once(settings_for(server), ONE, TWO)
+    assert isinstance(made.down, LoginDemanded)
+    assert "takes no mail before a login or TLS (530 5.7.1 log in)" in made.reason
+
+
+@pytest.mark.parametrize("extensions", [(), ("PIPELINING",)], ids=["bare", "flight"])
+def test_a_login_may_be_demanded_for_data(extensions: tuple[str, ...]) -> None:
+    data = Step("DATA", b"530 5.7.1 log in\r\n")
+    script = [GREETING, ehlo(*extensions), MAIL, RCPT, data, RSET, QUIT]
+    with ScriptedSmtp(script) as server:
+        made = deliver_once(settings_for(server))
+    assert isinstance(made.down, LoginDemanded)
+
+
+def test_a_login_demanded_for_some_holds_up_nobody_else(journal: Path) -> None:
+    with JournalSmtp(journal) as server:
+        server.behaviour = Behaviour(recipients={TWO: "530 5.7.1 log in"})
+        made = deliver_once(settings_for(server), ONE, TWO)
+    assert made.outcomes == [Outcome.ACCEPTED, Outcome.DEFERRED]
 
 
 def test_a_login_where_none_is_offered(journal: Path) -> None:

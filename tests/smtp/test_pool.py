@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,7 +28,7 @@ from tests.servers import (
     ScriptedSmtp,
     Step,
 )
-from tests.servers.scripted_smtp import CONTENT
+from tests.servers.scripted_smtp import CONTENT, Action
 
 from .talk import (
     CONTENT_BYTES,
@@ -36,6 +37,7 @@ from .talk import (
     ONE_MAIL,
     PATIENT_SECONDS,
     QUIT,
+    RSET,
     attempt,
     ehlo,
     settings_for,
@@ -44,6 +46,7 @@ from .talk import (
 ACCEPTED = [Outcome.ACCEPTED]
 REFUSED = [MAIL, Step("RCPT", b"550 no\r\n")]
 SOON_SECONDS = 0.05
+PROBE = [MAIL, RSET]
 
 
 @pytest.fixture
@@ -361,24 +364,45 @@ def test_a_probe_connects_and_its_connection_is_used(journal: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "connections"),
     [
-        (Step("NOOP", b"250 still here\r\n"), 1),
-        (Step("NOOP", b"500 what\r\n"), 2),
-        (Step("NOOP", b"421 bye\r\n", CLOSE), 2),
-        (Step("NOOP", CLOSE), 2),
-        (Step("NOOP", STALL), 2),
+        ([MAIL, RSET], 1),
+        ([Step("MAIL", b"550 no bounces here\r\n"), RSET], 1),
+        ([Step("MAIL", b"530 log in\r\n")], 2),
+        ([Step("MAIL", b"421 bye\r\n", CLOSE)], 2),
+        ([Step("MAIL", CLOSE)], 2),
+        ([Step("MAIL", STALL)], 2),
     ],
-    ids=["250", "500", "421", "closed", "stalled"],
+    ids=["250", "550", "530", "421", "closed", "stalled"],
 )
-def test_a_probe_of_a_kept_connection(answer: Step, connections: int) -> None:
+def test_a_probe_of_a_kept_connection(answer: list[Step], connections: int) -> None:
     async def run(server: ScriptedSmtp) -> None:
         settings = settings_for(server, command_timeout_seconds=0.5)
         async with transport_to(settings) as transport:
             await transport.probe()
             await transport.probe()
 
-    with ScriptedSmtp([*HELLO, answer, QUIT], [*HELLO, QUIT]) as server:
+    first, second = [*HELLO, *PROBE, *answer, QUIT], [*HELLO, *PROBE, QUIT]
+    with ScriptedSmtp(first, second) as server:
         asyncio.run(run(server))
     assert server.connections_made == connections
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"530 5.7.0 log in\r\n", "before a login or TLS (530 5.7.0 log in)"),
+        (b"421 4.3.2 not now\r\n", "no mail at the moment (421 4.3.2 not now)"),
+        (CLOSE, "before the first mail: connection lost"),
+    ],
+    ids=["530", "421", "closed"],
+)
+def test_a_probe_asks_for_more_than_a_greeting(answer: Action, why: str) -> None:
+    async def run(server: ScriptedSmtp) -> None:
+        async with transport_to(settings_for(server)) as transport:
+            with pytest.raises(TransportDown, match=re.escape(why)):
+                await transport.probe()
+
+    with ScriptedSmtp([*HELLO, Step("MAIL", answer)]) as server:
+        asyncio.run(run(server))
 
 
 def test_a_probe_of_a_server_that_is_down(journal: Path) -> None:
@@ -507,13 +531,13 @@ def test_a_cancelled_probe_closes_its_connection() -> None:
         async with transport_to(settings_for(server)) as transport:
             await transport.probe()
             probe = asyncio.create_task(transport.probe())
-            await asyncio.to_thread(server.wait_for_step, 2)
+            await asyncio.to_thread(server.wait_for_step, 4)
             probe.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await probe
             assert (await attempt(transport)).outcomes == ACCEPTED
 
-    script = [*HELLO, Step("NOOP", STALL)]
+    script = [*HELLO, *PROBE, Step("MAIL", STALL)]
     with ScriptedSmtp(script, [*HELLO, *ONE_MAIL, QUIT]) as server:
         asyncio.run(run(server))
     assert server.connections_made == 2

@@ -286,12 +286,14 @@ class Courier:
         if isinstance(ready, Record):
             return ready
         try:
-            return await attempt(ready, lane.transport, policy, clock)
+            record = await attempt(ready, lane.transport, policy, clock)
         except TransportDown as down:
-            if lane.is_its_doing(held.id):
+            if lane.is_its_doing(held.id, down):
                 return blamed(held, down, policy, clock())
             lane.pause(down, held.id)
             return untried(held, str(down), clock())
+        lane.served()
+        return record
 
     async def _begin(self, held: Claim) -> bool:
         """Write the beginning down where a crash must be explained, and only there."""

@@ -39,9 +39,9 @@ class SmtpTransport(Transport):
 
     async def probe(self) -> None:
         """Return if the server would take mail now, else raise `TransportDown`."""
-        while True:  # ends: a fresh connection has just shown that it answers
+        while True:  # ends: a fresh connection answers for the server
             async with self._pool.lend(Progress()) as session:
-                if not session.kept_open or await session.answers():
+                if await session.takes_mail():
                     return
 
     async def close(self) -> None:

@@ -8,10 +8,12 @@ from math import inf
 from typing import Protocol
 
 from ..config import SmtpSettings
+from ..errors import LoginDemanded, TransportDown
 from .smtp_delivery import Delivery
 from .smtp_link import LinkError, LinkLost, ServerClosing, SmtpLink
 from .smtp_offer import Offer
 from .smtp_transaction import Transaction
+from .smtp_trouble import LOGIN_DEMANDED, closing, login_demanded, no_answer
 
 QUIT_SECONDS = 1.0
 """How long a server may take to say goodbye: nothing depends on it."""
@@ -236,17 +238,35 @@ class SmtpSession:
 
     # ------------------------------------------------------------------------- the rest
 
-    async def answers(self) -> bool:
-        """Whether the server still takes commands here; if not, it is closed."""
+    async def takes_mail(self) -> bool:
+        """Whether the server takes mail here; if not, this connection is over.
+
+        It is asked with a MAIL that RSET takes back: some say only then that they
+        demand a login. On a connection that has not served before, the answer stands
+        for the server: then, in place of False, it raises `TransportDown`.
+        """
+        seconds = self._settings.command_timeout_seconds
         try:
-            reply = await self._link.command(
-                b"NOOP", self._settings.command_timeout_seconds
-            )
-        except LinkError:
-            return False
-        if reply.code != 250:
+            reply = await self._link.command(b"MAIL FROM:<>", seconds)
+            if reply.code == 421:
+                raise ServerClosing(reply)
+            if reply.code == LOGIN_DEMANDED:
+                raise login_demanded(reply, self._settings)
+            await self._link.command(b"RSET", seconds)
+            self._link.check_open()
+        except (LinkError, LoginDemanded) as error:
             self.abort()
-        return self.usable
+            if self.kept_open:
+                return False
+            raise self._why_down(error) from error
+        return True
+
+    def _why_down(self, error: LinkError | LoginDemanded) -> TransportDown:
+        if isinstance(error, LoginDemanded):
+            return error
+        if isinstance(error, ServerClosing):
+            return closing(error.reply, self._settings)
+        return no_answer(error, self._settings)
 
     async def quit(self) -> None:
         """End the connection, politely if the server is quick. Never raises."""

@@ -15,7 +15,7 @@ from .smtp_delivery import Delivery
 from .smtp_link import LinkError, OutOfStep, ServerClosing, SmtpLink
 from .smtp_offer import Offer, mail_command, rcpt_command, refusals
 from .smtp_replies import COMMON_REPLIES
-from .smtp_trouble import closing, login_demanded
+from .smtp_trouble import LOGIN_DEMANDED, closing, login_demanded
 
 CHUNK_BYTES = 64 * 1024
 """Content is written in pieces of this size, each bounded by the command timeout."""
@@ -166,14 +166,12 @@ class Transaction:
     def _mail_replied(self, reply: Reply) -> None:
         if not self._understood(reply, (2, 4, 5)):
             return
-        if reply.code == 530:
-            self._down(login_demanded(reply, self._settings))
         self.begun = True
         if _class(reply) == 2:
             self._go_on()
             return
         self._mail_refused = True
-        self._decisions.decide_rest(_OUTCOMES[_class(reply)], reply)
+        self._decisions.decide_rest(_outcome(reply), reply)
         self._unsaid.clear()
         if not self.awaiting:
             self._answer()
@@ -185,7 +183,7 @@ class Transaction:
         if kind == 2:
             self._someone_taken = True
         else:
-            self._decisions.decide(recipient, _OUTCOMES[kind], reply)
+            self._decisions.decide(recipient, _outcome(reply), reply)
         if self._asked or self._decisions.left:
             self._go_on()
         elif self._unsaid:
@@ -199,7 +197,7 @@ class Transaction:
         if kind == 3:
             self._link.afterwards(self._answer_go_ahead)
             return
-        self._decisions.decide_rest(_OUTCOMES[kind], reply)
+        self._decisions.decide_rest(_outcome(reply), reply)
         if self._mail_refused and not self._someone_taken:
             self._answer()
         else:
@@ -311,7 +309,7 @@ class Transaction:
         if not self._understood(reply, classes):
             return
         self.clean = not self.streamed or _class(reply) == 2
-        self._decisions.decide_rest(_OUTCOMES[_class(reply)], reply)
+        self._decisions.decide_rest(_outcome(reply), reply)
         early = not self.written_out
         self._answer()
         if early:
@@ -320,11 +318,18 @@ class Transaction:
     # -------------------------------------------------------------------- the outcome
 
     def _answer(self) -> None:
-        """Nobody is left to be decided: say so."""
+        """Nobody is left to be decided: say so.
+
+        Where a login was demanded for each of them, the transport is in trouble.
+        """
         if not self.answered:
+            report = self._decisions.report()
+            replies = [one.reply for one in report.recipients.values()]
+            if all(reply.code == LOGIN_DEMANDED for reply in replies):
+                self._down(login_demanded(replies[0], self._settings))
+            elif not self.abandoned:
+                self.delivery.answer(report)
             self.answered = True
-            if not self.abandoned:
-                self.delivery.answer(self._decisions.report())
         self._moved()
 
     def _down(self, error: TransportDown, cause: LinkError | None = None) -> None:
@@ -392,6 +397,13 @@ class Transaction:
 
 
 _said = lru_cache(maxsize=COMMON_REPLIES)(str)
+
+
+def _outcome(reply: Reply) -> Outcome:
+    """What the reply decides: that a login is demanded is no verdict on a message."""
+    if reply.code == LOGIN_DEMANDED:
+        return Outcome.DEFERRED
+    return _OUTCOMES[_class(reply)]
 
 
 def _class(reply: Reply) -> int:

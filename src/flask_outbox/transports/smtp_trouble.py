@@ -17,7 +17,7 @@ import aiosmtplib
 
 from ..config import SmtpSettings
 from ..delivery import Reply
-from ..errors import TransportDown
+from ..errors import LoginDemanded, TransportDown
 from .smtp_replies import compose, presentable
 
 
@@ -32,6 +32,9 @@ class Step(StrEnum):
     AUTH = "while logging in"
     READY = "before the first mail"
 
+
+LOGIN_DEMANDED = 530
+"""RFC 4954 section 6, and RFC 3207 section 4: "Must issue a STARTTLS command first"."""
 
 EXPECTED = (aiosmtplib.SMTPException, OSError, ValueError)
 """The bases of everything that a connection in the making can raise."""
@@ -127,11 +130,18 @@ def no_token(what: str, settings: SmtpSettings) -> TransportDown:
     )
 
 
-def login_demanded(reply: object, settings: SmtpSettings) -> TransportDown:
+def login_demanded(reply: object, settings: SmtpSettings) -> LoginDemanded:
     """The server takes no mail from strangers, or not in the clear (reply 530)."""
-    return TransportDown(
+    return LoginDemanded(
         f"{settings.place} takes no mail before a login or TLS ({reply}). Check "
         "MAIL_USERNAME and MAIL_PASSWORD, and MAIL_USE_TLS, or the same in MAIL_URL."
+    )
+
+
+def no_answer(error: Exception, settings: SmtpSettings) -> TransportDown:
+    """A new connection came to nothing when it was asked whether it takes mail."""
+    return TransportDown(
+        f"{settings.place} did not go on {Step.READY}: {error}. Look at its log."
     )
 
 
