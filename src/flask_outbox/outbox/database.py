@@ -16,12 +16,12 @@ from ..offhub import off_hub
 from .dialects import (
     BUSY_SECONDS,
     SERVER_NOW,
-    advice,
     impatient,
     open_engine,
     parse_url,
     shown_url,
 )
+from .faults import Fault, advice, fault_of
 from .gate import Gate
 from .group_commit import GroupCommit
 from .schema import REVISION
@@ -40,10 +40,6 @@ database file in the child closes it under the parent."""
 
 class Conflict(OutboxUnavailable):
     """Somebody else wrote the same rows at the same moment: another try may do."""
-
-
-_CONFLICTS = ("deadlock", "could not serialize", "duplicate", "unique")
-"""Words by which databases say so."""
 
 
 class Database:
@@ -274,7 +270,7 @@ class Database:
             writer, self._writer = self._writer, None
             writer.invalidate()
             writer.close()
-            if "readonly" in str(error):
+            if fault_of(error) is Fault.FILE_READ_ONLY:
                 self.engine.dispose()  # idle ones would keep the file as it was
             raise
 
@@ -312,11 +308,10 @@ class Database:
     def _explain(self, error: Exception, epilogue: str) -> NoReturn:
         cause = getattr(error, "orig", None) or error
         reason = " ".join(str(cause).split())
-        conflict = any(word in reason.lower() for word in _CONFLICTS)
-        kind = Conflict if conflict else OutboxUnavailable
+        kind = Conflict if fault_of(error) is Fault.CONFLICT else OutboxUnavailable
         raise kind(
             f"The outbox at {self.shown} cannot be used: {reason}. "
-            f"{advice(reason, epilogue)}"
+            f"{advice(error, epilogue)}"
         ) from error
 
 

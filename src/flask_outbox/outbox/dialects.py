@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, exc
 from sqlalchemy.engine import URL, make_url
 
-from ..errors import ConfigError, OutboxUnavailable
+from ..errors import ConfigError, OutboxUnavailable, SchemaError
+from .faults import Fault, fault_of
 
 BUSY_SECONDS = 10.0
 """How long a writer waits for SQLite's one write lock, or for a row of a server's: far
@@ -67,6 +68,8 @@ def parse_url(url: str, given_as: str = "OUTBOX_URL") -> URL:
 def check_url(url: str, given_as: str = "OUTBOX_URL") -> None:
     """Raise `ConfigError` unless ``url`` names a database that could be opened."""
     parsed = parse_url(url, given_as)
+    if "prepare_threshold" in parsed.query:
+        prepare_threshold(parsed, given_as)
     try:
         parsed.get_dialect().import_dbapi()
     except (exc.NoSuchModuleError, ModuleNotFoundError) as error:
@@ -138,7 +141,7 @@ def _take_turn(driver: sqlite3.Connection) -> None:
         try:
             driver.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
+            if fault_of(error) is not Fault.BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(random.uniform(*TURN_SECONDS))  # noqa: S311
         else:
@@ -155,7 +158,7 @@ def _into_wal(connection: sqlite3.Connection) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
+            if fault_of(error) is not Fault.BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(WAL_RETRY_SECONDS)
         else:
@@ -174,31 +177,70 @@ def _make_folder(folder: Path) -> None:
 
 def _open_postgresql(url: URL, durability: str) -> Engine:
     milliseconds = 1_000
-    options = {
+    session = {
         "lock_timeout": int(BUSY_SECONDS * milliseconds),
         "statement_timeout": ANSWER_SECONDS * milliseconds,
         "idle_in_transaction_session_timeout": ANSWER_SECONDS * milliseconds,
         "synchronous_commit": "on" if durability == "full" else "off",
     }
-    arguments = {
+    if "options" in url.query:
+        session = {}
+    arguments: dict[str, Any] = {
         "connect_timeout": CONNECT_SECONDS,
         "tcp_user_timeout": ANSWER_SECONDS * milliseconds,
         "keepalives_idle": CONNECT_SECONDS,
         "keepalives_interval": CONNECT_SECONDS,
-        "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
     }
-    from .impatient_psycopg import impatient
+    if "prepare_threshold" in url.query:
+        arguments["prepare_threshold"] = prepare_threshold(url)
+    from .impatient_psycopg import SetUp, impatient
 
-    engine = _open_server(url, arguments)
+    bare = url.difference_update_query(["prepare_threshold", "client_encoding"])
+    engine = _open_server(bare, {**arguments, "client_encoding": "utf8"})
     connect = impatient(ANSWER_SECONDS)
+    set_up = SetUp(session, prepares="prepare_threshold" in arguments)
 
     @event.listens_for(engine, "do_connect")
     def connect_impatiently(
         _dialect: object, _record: object, args: list[Any], options: dict[str, Any]
     ) -> object:
-        return connect(*args, **options)
+        driver = connect(*args, **options)
+        encoding = driver.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            driver.close()
+            raise _not_utf8(url, encoding)
+        set_up.connection(driver)
+        return driver
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        set_up.transaction(connection.connection.dbapi_connection)
 
     return engine
+
+
+def _not_utf8(url: URL, encoding: str | None) -> SchemaError:
+    return SchemaError(
+        f"The outbox at {shown_url(url)} is in a database whose encoding is "
+        f"{encoding}, which cannot hold every mail: make one with CREATE DATABASE … "
+        "ENCODING 'UTF8' TEMPLATE template0, and set OUTBOX_URL to it."
+    )
+
+
+def prepare_threshold(url: URL, given_as: str = "OUTBOX_URL") -> int | None:
+    """What the URL says about psycopg's prepared statements; None has none.
+
+    Raises `ConfigError`.
+    """
+    said = str(url.query["prepare_threshold"])
+    if said.lower() in ("", "none"):
+        return None
+    if not said.isdecimal():
+        raise ConfigError(
+            f"{given_as} says prepare_threshold={said}: it is a whole number, or "
+            "'none' to prepare no statements."
+        )
+    return int(said)
 
 
 def _open_mysql(url: URL, durability: str) -> Engine:
@@ -238,43 +280,3 @@ SERVER_NOW = {
     "mariadb": "SELECT unix_timestamp(sysdate(6))",
 }
 """Backend → the question what time its server has, in epoch seconds."""
-
-_ADVICE = {
-    "transaction is aborted": "An earlier statement of it failed: roll it back.",
-    "read-only transaction": "Its transaction may only read: send in one that may "
-    "write.",
-    "read only transaction": "Its transaction may only read: send in one that may "
-    "write.",
-    "locked": "Another process has held the write lock for too long.",
-    "lock": "Another process has held a lock for too long.",
-    "readonly": "Its file or folder cannot be written by this user.",
-    "disk is full": "Make room on the disk.",
-    "no space": "Make room on the disk.",
-    "malformed": "The file is damaged: restore it, or move it away to begin anew.",
-    "not a database": "The file is not an SQLite database: look at OUTBOX_URL.",
-    "unable to open": "Its folder must exist and be writable.",
-    "refused": "Is the database server running?",
-    "authentication": "Look at the user and password in its URL.",
-    "access denied": "Look at the user and password in its URL.",
-    "gone away": "The server ended the connection: it was restarted, or a message is "
-    "larger than its max_allowed_packet.",
-    "max_allowed_packet": "A message is larger than the server's max_allowed_packet: "
-    "raise that.",
-}
-
-_LOST = ("closed the connection", "lost connection", "connection is lost")
-
-
-def advice(reason: str, unless_lost: str = "") -> str:
-    """What to do about a database's error, by its words; "" where nobody knows.
-
-    ``unless_lost`` is added where the connection outlived the error.
-    """
-    reason = reason.lower()
-    if any(word in reason for word in _LOST):
-        return (
-            "The connection was lost, so what was being written may or may not be "
-            "there: sending again with the same key= is safe."
-        )
-    known = next((text for word, text in _ADVICE.items() if word in reason), "")
-    return f"{known} {unless_lost}".strip()

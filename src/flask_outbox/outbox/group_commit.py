@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
 
+from .faults import concerns_all
+
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 Batch = list["_Turn[Any]"]
@@ -116,7 +118,7 @@ class GroupCommit:
         try:
             self._transaction(lambda connection: _run_all(batch, connection))
         except Exception as error:
-            if len(batch) == 1 or _concerns_all(error):
+            if len(batch) == 1 or concerns_all(error):
                 _finish_all(batch, error)
             else:
                 self._isolate(batch)
@@ -124,24 +126,12 @@ class GroupCommit:
             _finish_all(batch)
 
     def _isolate(self, batch: Batch) -> None:
-        """Let each work of a failed batch stand or fall alone."""
-        for turn in batch:
+        """Let each work of a failed batch stand or fall alone, while any can stand."""
+        for number, turn in enumerate(batch):
             self._commit([turn])
-
-
-_DATABASE_ERRORS = {
-    "OperationalError",
-    "InterfaceError",
-    "OutboxUnavailable",
-    "SchemaError",
-}
-"""What drivers (PEP 249) and we raise when the database itself fails."""
-
-
-def _concerns_all(error: Exception) -> bool:
-    """Whether the database failed, not a work: then nobody need wait for it again."""
-    cause = getattr(error, "orig", None) or error
-    return any(kind.__name__ in _DATABASE_ERRORS for kind in type(cause).__mro__)
+            if turn.error is not None and concerns_all(turn.error):
+                _finish_all(batch[number + 1 :], turn.error)
+                return
 
 
 def _finish_all(batch: Batch, error: Exception | None = None) -> None:

@@ -96,7 +96,10 @@ class Joined:
         with self._database.errors("Nothing was stored."):
             try:
                 yield
-            except self._connection.dialect.loaded_dbapi.Error as error:
+            except (
+                self._connection.dialect.loaded_dbapi.Error,
+                UnicodeEncodeError,
+            ) as error:
                 raise exc.DBAPIError(None, None, error) from error
 
     def _begin(self) -> None:

@@ -1,0 +1,257 @@
+"""What a database's error is: told by its code, in whatever language it speaks."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, NullPool, create_engine, make_url
+
+from flask_outbox.errors import OutboxUnavailable, SchemaError
+from flask_outbox.outbox import conflicts
+from flask_outbox.outbox.database import Conflict
+from flask_outbox.outbox.joining import Joined
+from flask_outbox.outbox.store import Outbox
+from tests.waiting import WAIT_SECONDS
+
+from .conftest import Opener
+from .databases import SERVERS
+from .making import new_message, put
+
+GERMAN = "SET lc_messages = 'de_DE'"
+
+on_servers = pytest.mark.parametrize("home", [*SERVERS], indirect=True)
+on_mariadb = pytest.mark.parametrize("home", ["mariadb"], indirect=True)
+on_postgresql = pytest.mark.parametrize("home", ["postgresql"], indirect=True)
+
+
+def in_german(url: str) -> str:
+    """The same outbox, whose errors come in German where the server can do that."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "mysql":
+        parsed = parsed.update_query_dict({"init_command": GERMAN})
+    return parsed.render_as_string(hide_password=False)
+
+
+# -------------------------------------------------------------------------- conflicts
+
+
+@on_mariadb
+def test_the_server_does_speak_german(url: str, opener: Opener) -> None:
+    outbox = opener(in_german(url))
+    with pytest.raises(OutboxUnavailable, match="Tabelle"):
+        outbox.database.write(lambda conn: conn.exec_driver_sql("SELECT * FROM none"))
+
+
+@on_servers
+def test_one_key_at_the_same_time(url: str, opener: Opener) -> None:
+    outboxes = [opener(in_german(url)) for _ in range(3)]
+
+    def send(number: int) -> str:
+        outbox = outboxes[number % 3]
+        (receipt,) = outbox.enqueue([new_message(outbox.clock(), key="order-7")])
+        return receipt.id
+
+    with ThreadPoolExecutor(12) as threads:
+        ids = set(threads.map(send, range(60)))
+
+    assert [one.id for one in outboxes[0].list()] == [*ids]
+
+
+@on_servers
+def test_a_deadlock_is_tried_again(url: str, opener: Opener) -> None:
+    """Two transactions that wait for each other: one makes way, both come through."""
+    one, other = opener(in_german(url)), opener(in_german(url))
+    first, second = put(one), put(one)
+    both_hold = threading.Barrier(2)
+    runs: list[str] = []
+
+    def crossing(mine: str, theirs: str) -> Callable[[Connection], None]:
+        def work(connection: Connection) -> None:
+            runs.append(mine)
+            raise_priority(connection, mine)
+            if runs.count(mine) == 1:
+                both_hold.wait(WAIT_SECONDS)
+            raise_priority(connection, theirs)
+
+        return work
+
+    with ThreadPoolExecutor(2) as threads:
+        ways = [
+            threads.submit(conflicts.write, one.database, crossing(first, second)),
+            threads.submit(conflicts.write, other.database, crossing(second, first)),
+        ]
+        for way in ways:
+            way.result(WAIT_SECONDS)
+
+    assert len(runs) > 2
+    assert [one.get(message_id).priority for message_id in (first, second)] == [2, 2]
+
+
+def raise_priority(connection: Connection, message_id: str) -> None:
+    connection.exec_driver_sql(
+        f"UPDATE outbox_message SET priority = priority + 1 WHERE id = '{message_id}'"
+    )
+
+
+@on_servers
+def test_words_in_a_name_are_no_conflict(url: str, opener: Opener) -> None:
+    there = make_url(url).set(database="unique_duplicate_deadlock")
+    outbox = opener(there.render_as_string(hide_password=False))
+
+    with pytest.raises(OutboxUnavailable) as caught:
+        put(outbox)
+
+    assert type(caught.value) is not Conflict
+
+
+def test_words_in_an_apps_table_are_no_conflict(outbox: Outbox) -> None:
+    with pytest.raises(OutboxUnavailable) as caught:
+        outbox.database.write(
+            lambda conn: conn.exec_driver_sql("SELECT * FROM unique_deadlock_lock")
+        )
+
+    assert type(caught.value) is not Conflict
+    assert "lock for too long" not in str(caught.value)
+
+
+@on_mariadb
+def test_advice_is_given_in_any_language(url: str, opener: Opener) -> None:
+    german = make_url(in_german(url))
+    held, waits = (
+        opener(
+            german.update_query_dict(
+                {"init_command": f"{GERMAN}, innodb_lock_wait_timeout = 1"}
+            ).render_as_string(hide_password=False)
+        )
+        for _ in range(2)
+    )
+    message_id = put(held)
+
+    def hold(connection: Connection) -> None:
+        raise_priority(connection, message_id)
+        with pytest.raises(OutboxUnavailable, match="held a lock for too long"):
+            waits.cancel(message_id)
+
+    held.database.write(hold)
+
+
+def test_a_server_that_ends_the_connection_of_one_harms_no_other(
+    outbox: Outbox, opener: Opener
+) -> None:
+    """As one does over which too much came."""
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold(_connection: Connection) -> None:
+        held.set()
+        assert let_go.wait(WAIT_SECONDS)
+
+    def lose(connection: Connection) -> None:
+        driver: Any = connection.connection.dbapi_connection
+        if outbox.database.embedded:
+            raise_an_error_of_its_own(driver)
+        end_it(driver)
+
+    with ThreadPoolExecutor(4) as threads:
+        threads.submit(outbox.database.write, hold)
+        assert held.wait(WAIT_SECONDS)
+        good = [threads.submit(put, outbox) for _ in range(2)]
+        bad = threads.submit(outbox.database.write, lose)
+        let_go.set()
+        ids = {one.result(WAIT_SECONDS) for one in good}
+        with pytest.raises(OutboxUnavailable):
+            bad.result(WAIT_SECONDS)
+
+    assert {one.id for one in outbox.list()} == ids
+
+
+def raise_an_error_of_its_own(driver: Any) -> None:
+    driver.execute("INSERT INTO outbox_schema SELECT * FROM outbox_schema")
+    driver.execute("SELECT * FROM no_such_table")
+
+
+def end_it(driver: Any) -> None:
+    """Have the server end the connection, and notice."""
+    with driver.cursor() as cursor:
+        if hasattr(driver, "pgconn"):
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        else:
+            cursor.execute("KILL CONNECTION_ID()")
+        cursor.execute("SELECT 1")
+
+
+# --------------------------------------------------------------------------- encodings
+
+
+@pytest.fixture(params=["LATIN1", "SQL_ASCII"])
+def other_encoding(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a PostgreSQL database that is not in UTF-8."""
+    name = f"outbox_{request.param.lower()}_{os.getpid()}"
+    server = create_engine(
+        SERVERS["postgresql"], poolclass=NullPool, isolation_level="AUTOCOMMIT"
+    )
+    with server.connect() as connection:
+        connection.exec_driver_sql(
+            f"CREATE DATABASE {name} ENCODING '{request.param}' LC_COLLATE 'C' "
+            "LC_CTYPE 'C' TEMPLATE template0"
+        )
+        yield server.url.set(database=name).render_as_string(hide_password=False)
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@on_postgresql
+def test_a_database_that_cannot_hold_every_mail(
+    home: object, other_encoding: str, opener: Opener
+) -> None:
+    outbox = opener(other_encoding)
+
+    for use in (outbox.database.upgrade, outbox.database.open, outbox.status):
+        with pytest.raises(SchemaError, match=r"encoding is \w+, .*ENCODING 'UTF8'"):
+            use()
+
+
+@on_postgresql
+def test_an_encoding_in_the_environment_changes_nothing(
+    url: str, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    outbox = opener(url)
+    assert outbox.get(put(outbox, subject="日本")).subject == "日本"
+
+
+@on_postgresql
+def test_an_encoding_in_the_url_changes_nothing(url: str, opener: Opener) -> None:
+    outbox = opener(f"{url}?client_encoding=latin1")
+    assert outbox.get(put(outbox, subject="日本")).subject == "日本"
+
+
+@on_servers
+def test_an_app_whose_connection_has_no_place_for_it(outbox: Outbox, url: str) -> None:
+    names = {"postgresql": "client_encoding", "mysql": "charset"}
+    key = names[make_url(url).get_backend_name()]
+    app = create_engine(make_url(url).update_query_dict({key: "latin1"}))
+    try:
+        with app.connect() as connection:
+            joined = Joined(outbox.database, connection, outbox.guard)
+            with pytest.raises(OutboxUnavailable, match="use UTF-8"):
+                joined.enqueue(new_message(outbox.clock(), subject="日本"))
+    finally:
+        app.dispose()
+    assert outbox.list() == []
+
+
+# ------------------------------------------------------------------------ psycopg's own
+
+
+@on_postgresql
+@pytest.mark.parametrize("said", ["none", "0", "3"])
+def test_prepared_statements_as_the_url_says(
+    url: str, opener: Opener, said: str
+) -> None:
+    outbox = opener(f"{url}?prepare_threshold={said}")
+    ids = [put(outbox) for _ in range(8)]
+    assert {one.id for one in outbox.list()} == {*ids}
