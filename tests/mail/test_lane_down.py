@@ -113,6 +113,14 @@ def test_a_login_demanded_pauses_the_lane_wherever_it_is(
     assert site.told(events.message_deferred) == []
 
 
+def test_a_limit_of_connections_is_no_trouble(site: Site, server: JournalSmtp):
+    server.behaviour = Behaviour(most_connections=2)
+    records = [site.settled(one) for one in [site.send() for _ in range(30)]]
+    assert {one.state for one in records} == {State.SENT}
+    assert site.told(events.lane_paused) == []
+    assert site.told(events.message_deferred) == []
+
+
 def test_a_rejected_login_pauses_the_lane(make_site: MakeSite, tmp_path):
     users = {"shop": "right"}
     with JournalSmtp(tmp_path / "users", users=users) as server:

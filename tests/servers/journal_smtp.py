@@ -58,6 +58,10 @@ class Behaviour:
 
     delay_seconds: float = 0.0
     """Wait this long after the final dot, before the journal and the reply."""
+    most_connections: int | None = None
+    """Let no more than so many in at a time, and say `beyond` to the others."""
+    beyond: str = "421 4.7.0 too many connections"
+    """The greeting of those; "" closes without a word."""
     at_mail: str | None = None
     """Answer every MAIL with this reply, for example ``"451 4.3.0 later"``."""
     at_rcpt: str | None = None
@@ -114,7 +118,8 @@ class JournalSmtp(LoopbackServer):
     context, or speaks TLS from the first byte with ``implicit_tls``. ``options`` go to
     `aiosmtpd.smtp.SMTP` (``data_size_limit``, ``require_starttls``, …). The attributes
     `behaviour`, `mails` and the counters (`connections_made`, `most_connections` at a
-    time, mails `held` while it hangs) may be used from any thread.
+    time, mails `held` while it hangs, connections `turned_away`) may be used from any
+    thread.
     """
 
     def __init__(
@@ -132,6 +137,7 @@ class JournalSmtp(LoopbackServer):
         self.behaviour = Behaviour()
         self.mails: list[Mail] = []
         self.held = 0
+        self.turned_away = 0
         self._users = users
         self._options = {"hostname": "journal.test", "enable_SMTPUTF8": True, **options}
         if tls is not None and not implicit_tls:
@@ -159,6 +165,18 @@ class JournalSmtp(LoopbackServer):
         return True
 
     # ---------------------------------------------------------------- in its own loop
+
+    def lets_in(self) -> bool:
+        """Whether one more connection is within the behaviour's limit."""
+        most = self.behaviour.most_connections
+        if most is None or self.connections < most:
+            return True
+
+        def count() -> None:
+            self.turned_away += 1
+
+        self.tell(count)
+        return False
 
     def _converse(self) -> _Conversation:
         return _Conversation(self, self._options, self._loop)
@@ -253,14 +271,26 @@ class _Conversation(SMTP):
             super().__init__(owner, loop=loop, **options)
         self._owner = owner
         self._begun = False
+        self._turned_away = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if not self._begun:  # it is called again after STARTTLS
             self._begun = True
+            if not self._owner.lets_in():
+                self._turned_away = True
+                self._turn_away(cast(asyncio.Transport, transport))
+                return
             self._owner.joined(self)
         super().connection_made(transport)
 
+    def _turn_away(self, transport: asyncio.Transport) -> None:
+        beyond = self._owner.behaviour.beyond
+        transport.write(f"{beyond}\r\n".encode() if beyond else b"")
+        transport.close()
+
     def connection_lost(self, error: Exception | None) -> None:
+        if self._turned_away:
+            return
         super().connection_lost(error)
         self._owner.left(self)
 

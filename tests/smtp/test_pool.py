@@ -15,7 +15,7 @@ import pytest
 from flask_outbox.config import SmtpSettings
 from flask_outbox.delivery import Envelope, Outcome, Progress
 from flask_outbox.errors import TransportDown
-from flask_outbox.transports import smtp_session
+from flask_outbox.transports import smtp_pool, smtp_session
 from flask_outbox.transports.smtp import SmtpTransport
 from flask_outbox.transports.smtp_connect import SmtpConnector
 from flask_outbox.transports.smtp_pool import SmtpPool
@@ -38,6 +38,7 @@ from .talk import (
     PATIENT_SECONDS,
     QUIT,
     RSET,
+    Attempt,
     attempt,
     ehlo,
     settings_for,
@@ -345,6 +346,77 @@ def test_once_mail_was_answered_a_kept_connection_is_like_any_other() -> None:
     with ScriptedSmtp([*HELLO, *ONE_MAIL, MAIL, Step("RCPT", CLOSE)]) as server:
         asyncio.run(run(server))
     assert server.connections_made == 1
+
+
+# ------------------------------------------------- a server that lets only so many in
+
+
+async def many(transport: SmtpTransport, count: int) -> list[Attempt]:
+    return await asyncio.gather(*(attempt(transport) for _ in range(count)))
+
+
+def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [one.getMessage() for one in caplog.records if one.name == "flask_outbox"]
+
+
+@pytest.mark.parametrize("beyond", ["421 4.7.0 too many connections", ""])
+def test_the_connections_that_a_server_lets_in_make_do(
+    beyond: str, journal: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run(server: JournalSmtp) -> None:
+        settings = settings_for(server, max_connections=6)
+        async with transport_to(settings) as transport:
+            for _ in range(3):
+                made = await many(transport, 10)
+                assert [one.outcomes for one in made] == [ACCEPTED] * 10
+
+    with JournalSmtp(journal) as server:
+        server.behaviour = Behaviour(most_connections=2, beyond=beyond)
+        asyncio.run(run(server))
+    assert (len(server.mails), server.turned_away) == (30, 4)
+    (said,) = warned(caplog)
+    assert said.endswith("set MAIL_MAX_CONNECTIONS = 2.")
+
+
+def test_a_server_that_lets_nobody_in_is_in_trouble(
+    journal: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run(server: JournalSmtp) -> None:
+        settings = settings_for(server, max_connections=3)
+        async with transport_to(settings) as transport:
+            for made in await many(transport, 10):
+                assert "turned us away with its greeting (421 4.7.0" in made.reason
+            server.behaviour = Behaviour(hang=True)
+            async with asyncio.TaskGroup() as group:  # as many as ever
+                group.create_task(many(transport, 3))
+                await asyncio.to_thread(server.wait_until, lambda: server.held == 3)
+                server.behaviour = Behaviour()
+
+    with JournalSmtp(journal) as server:
+        server.behaviour = Behaviour(most_connections=0)
+        asyncio.run(run(server))
+    assert server.turned_away == 3
+    assert warned(caplog) == []
+
+
+def test_a_server_that_let_few_in_is_asked_for_more_after_a_while(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(server: JournalSmtp) -> None:
+        settings = settings_for(server, max_connections=3)
+        async with transport_to(settings) as transport:
+            await many(transport, 3)
+            server.behaviour = Behaviour(hang=True)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(many(transport, 3))
+                await asyncio.to_thread(server.wait_until, lambda: server.held == 3)
+                server.behaviour = Behaviour()
+
+    monkeypatch.setattr(smtp_pool, "FEWER_SECONDS", 0.0)
+    with JournalSmtp(journal) as server:
+        server.behaviour = Behaviour(most_connections=1)
+        asyncio.run(run(server))
+    assert server.most_connections == 3
 
 
 # -------------------------------------------------------------------------------- probe

@@ -147,7 +147,7 @@ def test_all_of_aiosmtplibs_errors_are_known(name: str, step: Step) -> None:
     else:
         error = kind("trouble")
     down = explain(error, step, SETTINGS)
-    assert type(down) is TransportDown
+    assert isinstance(down, TransportDown)
     assert "mail.test:587" in str(down)
 
 

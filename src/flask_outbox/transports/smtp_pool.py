@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -11,6 +12,12 @@ from ..delivery import Progress, Report
 from ..errors import TransportDown
 from .smtp_delivery import Delivery
 from .smtp_session import SmtpSession
+from .smtp_trouble import TurnedAway
+
+FEWER_SECONDS = 15.0
+"""How long a server that let no further connection in is not asked for one more."""
+
+_log = logging.getLogger("flask_outbox")
 
 
 class SmtpPool:
@@ -18,7 +25,8 @@ class SmtpPool:
 
     Guarantees: at most ``max_connections`` are open at any moment, those being closed
     included; one that broke, or has carried ``max_messages`` messages, gets no more;
-    a message waits only where no connection has room for it, and then in line; after
+    a message waits only where no connection has room for it, and then in line; where
+    the server lets no further connection in while others serve, those make do; after
     `close` nothing is left open and no task runs.
     """
 
@@ -36,6 +44,14 @@ class SmtpPool:
         self._idle_seconds = idle_seconds
         self._connections = 0
         """Those being opened or closed too."""
+        self._opening = 0
+        self._allowed = max_connections
+        """How many the server was seen to let in."""
+        self._more_at = 0.0
+        """When it may be asked for one more than those."""
+        self._turned_away: TurnedAway | None = None
+        self._said = max_connections
+        """The number that was last said to be allowed."""
         self._idle: dict[SmtpSession, float] = {}
         """Since when, the last one used last."""
         self._with_room: dict[SmtpSession, None] = {}
@@ -188,22 +204,70 @@ class SmtpPool:
 
     @property
     def _may_open(self) -> bool:
-        return self._closed or self._connections < self._max_connections
+        if self._closed or self._connections < self._allowed:
+            return True
+        return self._connections < self._max_connections and _now() >= self._more_at
 
-    async def _open(self, progress: Progress) -> SmtpSession:
+    async def _open(self, progress: Progress) -> SmtpSession | None:
+        """Open a connection; None if those that there are have to do."""
         if self._closed:
             raise TransportDown("This SMTP transport was closed.")
         self._connections += 1
+        self._opening += 1
+        if self._connections > self._allowed:
+            self._more_at = _now() + FEWER_SECONDS
         try:
             session = await self._connect(progress)
-        except BaseException:
+        except BaseException as error:
+            self._opening -= 1
             self._connections -= 1
+            if isinstance(error, TurnedAway) and self._makes_do(error):
+                progress.note("us", f"no further connection: {error}")
+                return None
             self._slot_is_free()
             raise
+        self._opening -= 1
+        self._let_in(session)
+        return session
+
+    def _let_in(self, session: SmtpSession) -> None:
+        if self._connections > self._allowed:
+            self._allowed, self._more_at = self._connections, _now()
+        self._say_how_many()
         session.belong_to(self)
         if not session.usable:
             self.ended(session)
-        return session
+
+    def _makes_do(self, error: TurnedAway) -> bool:
+        """Whether the server has let others in, which have to do for a while.
+
+        If it has not, all that waits for those has the same trouble.
+        """
+        if self._connections and not self._closed:
+            self._allowed = min(self._allowed, self._connections)
+            self._more_at = _now() + FEWER_SECONDS
+            self._turned_away = error
+            self._say_how_many()
+            return True
+        self._allowed, self._turned_away = self._max_connections, None
+        while self._backlog:
+            self._backlog.popleft().fail(error)
+        return False
+
+    def _say_how_many(self) -> None:
+        """Say it once, when it is clear how many the server lets in."""
+        if self._turned_away is None or self._opening:
+            return
+        if self._allowed < self._said:
+            self._said = self._allowed
+            _log.warning(
+                "%s Mail goes on over the connections that are open (%d). If the "
+                "server allows no more, set MAIL_MAX_CONNECTIONS = %d.",
+                self._turned_away,
+                self._allowed,
+                self._allowed,
+            )
+        self._turned_away = None
 
     def _take_idle(self) -> SmtpSession | None:
         while self._idle:

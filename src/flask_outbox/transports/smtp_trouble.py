@@ -36,6 +36,14 @@ class Step(StrEnum):
 LOGIN_DEMANDED = 530
 """RFC 4954 section 6, and RFC 3207 section 4: "Must issue a STARTTLS command first"."""
 
+
+class TurnedAway(TransportDown):
+    """The server let a new connection not in, which it may do beyond a number of them.
+
+    Where others serve, that is no trouble of the server's.
+    """
+
+
 EXPECTED = (aiosmtplib.SMTPException, OSError, ValueError)
 """The bases of everything that a connection in the making can raise."""
 
@@ -48,8 +56,25 @@ def explain(error: BaseException, step: Step, settings: SmtpSettings) -> Transpo
     for cause in reversed(list(_causes(error))):
         for kind, sentence in _SENTENCES:
             if isinstance(cause, kind):
-                return TransportDown(sentence(cause, step, settings))
+                fault = TurnedAway if _turns_away(cause, step) else TransportDown
+                return fault(sentence(cause, step, settings))
     return TransportDown(f"{settings.place} cannot be used {step}: {error!r}.")
+
+
+def _turns_away(error: BaseException, step: Step) -> bool:
+    """Whether this may come of one connection more than the server allows.
+
+    Servers say so in their greeting, in answer to EHLO (421) or to a login (421, 432,
+    454), or close without a word; firewalls, and servers whose processes are all busy,
+    refuse or do not answer.
+    """
+    if isinstance(error, aiosmtplib.SMTPConnectResponseError):
+        return True
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return 400 <= error.code < 500
+    if isinstance(error, TimeoutError):
+        return step in (Step.REACH, Step.GREETING)
+    return isinstance(error, ConnectionError) and step is not Step.AUTH
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
