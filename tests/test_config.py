@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,14 @@ from typing import Any
 import pytest
 
 from flask_outbox import ConfigError
-from flask_outbox.config import KEYS, DkimKey, Key, Settings, SmtpSettings
+from flask_outbox.config import (
+    KEYS,
+    DkimKey,
+    Key,
+    Settings,
+    SmtpSettings,
+    TransportSettings,
+)
 from flask_outbox.patience import Patience
 from flask_outbox.rate import Limit
 
@@ -19,10 +27,10 @@ HERE = Path(__file__)
 DAY = 86_400.0
 
 TEXT: list[tuple[Any, Any]] = [("text", "text"), ("ö", "ö")]
-NO_TEXT: list[Any] = ["", 5, b"bytes", ["text"]]
+NO_TEXT: list[Any] = [5, b"bytes", ["text"]]
 FLAG: list[tuple[Any, Any]] = [
     *((word, True) for word in (True, 1, "1", "true", "True", "YES", " on ")),
-    *((word, False) for word in (False, 0, "0", "false", "No", "OFF", "")),
+    *((word, False) for word in (False, 0, "0", "false", "No", "OFF")),
 ]
 NO_FLAG: list[Any] = ["maybe", "2", [], object()]
 SECONDS: list[tuple[Any, Any]] = [
@@ -37,7 +45,6 @@ NO_SECONDS: list[Any] = [
     -1,
     "0",
     "soon",
-    "",
     float("nan"),
     float("inf"),
     "inf",
@@ -48,16 +55,16 @@ NO_SECONDS: list[Any] = [
 
 def _whole(least: int, most: int) -> tuple[list[tuple[Any, Any]], list[Any]]:
     good = [(least, least), (most, most), (str(least), least), (f" {most} ", most)]
-    return good, [least - 1, most + 1, 1.5, float(least), "many", "", "1.5", []]
+    return good, [least - 1, most + 1, 1.5, float(least), "many", "1.5", []]
 
 
 def _words(*words: str) -> tuple[list[tuple[Any, Any]], list[Any]]:
-    return [(word, word) for word in words], [words[0].upper(), "", 1, True, [words[0]]]
+    return [(word, word) for word in words], [words[0].upper(), 1, True, [words[0]]]
 
 
 PATH: tuple[list[tuple[Any, Any]], list[Any]] = (
     [("/outbox", "/outbox"), ("/staff/mail.v2", "/staff/mail.v2")],
-    ["outbox", "/", "/outbox/", "//outbox", "/a b", "/<x>", "/ä", "", 5],
+    ["outbox", "/", "/outbox/", "//outbox", "/a b", "/<x>", "/ä", 5],
 )
 
 DKIM = {"domain": "Example.com", "selector": "s1", "key": "PEM"}
@@ -67,13 +74,30 @@ DKIM_KEY = DkimKey(
 
 CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "MAIL_URL": (TEXT, NO_TEXT),
-    "MAIL_SERVER": (TEXT, NO_TEXT),
+    "MAIL_SERVER": (
+        [
+            ("mail.example.com", "mail.example.com"),
+            (" localhost ", "localhost"),
+            ("mail_relay", "mail_relay"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("::1", "::1"),
+            ("[::1]", "::1"),
+        ],
+        [
+            *NO_TEXT,
+            "mail.example.com:587",
+            "smtp://mail.example.com",
+            "user@mail.example.com",
+            "mail.example.com/inbox",
+            "mail example",
+        ],
+    ),
     "MAIL_PORT": _whole(1, 65_535),
     "MAIL_USE_TLS": (FLAG, NO_FLAG),
     "MAIL_USE_SSL": (FLAG, NO_FLAG),
     "MAIL_USERNAME": (TEXT, NO_TEXT),
     "MAIL_PASSWORD": (TEXT, NO_TEXT),
-    "MAIL_OAUTH_TOKEN": ([(str, str), (repr, repr)], ["token", 5, "", b"token"]),
+    "MAIL_OAUTH_TOKEN": ([(str, str), (repr, repr)], ["token", 5, b"token"]),
     "MAIL_AUTH_UNENCRYPTED": (FLAG, NO_FLAG),
     "MAIL_DEFAULT_SENDER": (
         [
@@ -81,9 +105,12 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
             (("Ada", "ada@example.org"), ("Ada", "ada@example.org")),
             (["Ada", "ada@example.org"], ("Ada", "ada@example.org")),
         ],
-        ["", 5, ("Ada",), ("Ada", "ada@example.org", "x"), {"Ada": "x"}],
+        [5, ("Ada",), ("Ada", "ada@example.org", "x"), {"Ada": "x"}],
     ),
-    "MAIL_MAX_EMAILS": _whole(1, 1_000_000),
+    "MAIL_MAX_EMAILS": (
+        [(1, 1), ("50", 50), (1_000_000, 1_000_000), (0, sys.maxsize)],
+        [-1, 1_000_001, 1.5, "many", []],
+    ),
     "MAIL_MAX_CONNECTIONS": _whole(1, 1_000),
     "MAIL_IDLE_SECONDS": (SECONDS, NO_SECONDS),
     "MAIL_RATE": (
@@ -92,7 +119,7 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
             ("10/second, 500 / H", (Limit(10, 1), Limit(500, 3_600))),
             ("3/min,7/day", (Limit(3, 60), Limit(7, 86_400))),
         ],
-        ["", 5, "10", "0/s", "-1/s", "1.5/s", "10/month", "10/s 5/h", "1/s, 2/s", []],
+        [5, "10", "0/s", "-1/s", "1.5/s", "10/month", "10/s 5/h", "1/s, 2/s", []],
     ),
     "MAIL_TRANSPORTS": (
         [
@@ -120,14 +147,14 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "MAIL_LOCAL_HOSTNAME": (TEXT, NO_TEXT),
     "MAIL_TLS_CA_FILE": (
         [(str(HERE), str(HERE)), (HERE, str(HERE))],
-        ["/no/such/ca.pem", str(HERE.parent), "", 5],
+        ["/no/such/ca.pem", str(HERE.parent), 5],
     ),
     "MAIL_TLS_VERIFY": (FLAG, NO_FLAG),
-    "MAIL_TLS_CLIENT_CERT_FILE": ([(HERE, str(HERE))], ["/no/such.pem", "", 5]),
-    "MAIL_TLS_CLIENT_KEY_FILE": ([(HERE, str(HERE))], ["/no/such.pem", "", 5]),
+    "MAIL_TLS_CLIENT_CERT_FILE": ([(HERE, str(HERE))], ["/no/such.pem", 5]),
+    "MAIL_TLS_CLIENT_KEY_FILE": ([(HERE, str(HERE))], ["/no/such.pem", 5]),
     "MAIL_DKIM_KEYS": (
         [([], ()), ([DKIM], (DKIM_KEY,)), ((DKIM,), (DKIM_KEY,))],
-        ["s1", "", 5, DKIM, ["s1"], [{}], [{**DKIM, "key": None}], [DKIM, DKIM]],
+        ["s1", 5, DKIM, ["s1"], [{}], [{**DKIM, "key": None}], [DKIM, DKIM]],
     ),
     "OUTBOX_URL": (TEXT, NO_TEXT),
     "OUTBOX_ENGINE": _words("thread", "external", "celery"),
@@ -135,7 +162,7 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "OUTBOX_CONCURRENCY": _whole(1, 1_000),
     "OUTBOX_TAG_CONCURRENCY": (
         [({}, {}), ({"news": 2, "orders": "10"}, {"news": 2, "orders": 10})],
-        ["news", 5, "", ["news"], {"": 5}],
+        ["news", 5, ["news"], {"": 5}],
     ),
     "OUTBOX_LEASE_SECONDS": (SECONDS, NO_SECONDS),
     "OUTBOX_POLL_SECONDS": (SECONDS, NO_SECONDS),
@@ -164,13 +191,13 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
             (["a@b.example", " @c.example "], ("a@b.example", "@c.example")),
             ("a@b.example, @c.example", ("a@b.example", "@c.example")),
         ],
-        ["", [], "a@b.example,", [""], [5], 5, {"a@b.example": 1}],
+        [[], "a@b.example,", [""], [5], 5, {"a@b.example": 1}],
     ),
     "OUTBOX_REDIRECT_TO": (TEXT, NO_TEXT),
     "OUTBOX_UNSUBSCRIBE_PATH": PATH,
     "OUTBOX_DASHBOARD": (
         [("local", "local"), (bool, bool)],
-        [True, False, 1, "", "Local", "everyone", ["local"]],
+        [True, False, 1, "Local", "everyone", ["local"]],
     ),
     "OUTBOX_DASHBOARD_PATH": PATH,
 }
@@ -270,6 +297,7 @@ def test_a_refusal_shows_no_secret(name: str):
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
 def test_a_key_that_is_not_set_has_its_default(key: Key):
     assert key.read({}) == key.read({key.name: None}) == key.default
+    assert key.read({key.name: ""}) == key.read({key.name: "  "}) == key.default
     assert key.default_text
     assert key.doc.endswith(".")
 
@@ -481,7 +509,7 @@ def test_certificates_are_verified_unless_it_says_otherwise():
         ("smtp://m.example.com/inbox", "something after the host and port"),
         ("smtp://m.example.com?tls=yes", "something after the host and port"),
         ("smtp://m.example.com#tls", "something after the host and port"),
-        ("smtp://user@m.example.com", "has no password"),
+        ("smtp://user@m.example.com", "has no password in its"),
         ("smtp://:hunter2@m.example.com", "has no user name"),
         ("smtp://[::1", "MAIL_URL"),
     ],
@@ -519,8 +547,7 @@ def test_keys_that_contradict_each_other(debug: bool):
             {"MAIL_SERVER": "a", "MAIL_USE_TLS": True, "MAIL_USE_SSL": True},
             "Keep one",
         ),
-        ({"MAIL_SERVER": "a", "MAIL_USERNAME": "b"}, "has no password"),
-        ({"MAIL_SERVER": "a", "MAIL_PASSWORD": "b"}, "has no user name"),
+        ({"MAIL_SERVER": "a:587"}, "must be 'a', and the port in MAIL_PORT = '587'"),
         ({"MAIL_URL": "smtp://b:c@a"}, "MAIL_AUTH_UNENCRYPTED"),
         (
             {"MAIL_SERVER": "a", "MAIL_USERNAME": "b", "MAIL_PASSWORD": "c"},
@@ -543,6 +570,100 @@ def test_keys_that_contradict_each_other(debug: bool):
     ):
         with pytest.raises(ConfigError, match=words):
             Settings.read(config, default_url=URL, debug=debug)
+
+
+LOGINS: list[dict[str, Any]] = [
+    {"MAIL_USERNAME": "b"},
+    {"MAIL_PASSWORD": "b"},
+    {"MAIL_USERNAME": "b", "MAIL_PASSWORD": "c"},
+    {"MAIL_USERNAME": "b", "MAIL_PASSWORD": "c", "MAIL_OAUTH_TOKEN": str},
+    {"MAIL_TLS_CLIENT_KEY_FILE": HERE},
+]
+
+
+@pytest.mark.parametrize("login", LOGINS, ids=str)
+@pytest.mark.parametrize("suppressed", ["testing", "MAIL_SUPPRESS_SEND"])
+def test_a_login_is_not_looked_at_where_nothing_leaves(
+    login: dict[str, Any], suppressed: str
+):
+    config = {"MAIL_SERVER": "a", **login, "MAIL_TRANSPORTS": {"bulk": login}}
+    if suppressed == "testing":
+        settings = Settings.read(config, default_url=URL, testing=True)
+    else:
+        settings = _read(**config, MAIL_SUPPRESS_SEND=True)
+    assert settings.smtp is None
+
+
+@pytest.mark.parametrize(
+    ("half", "missing"), [("MAIL_USERNAME", "password"), ("MAIL_PASSWORD", "user name")]
+)
+def test_half_a_login_is_none(half: str, missing: str):
+    """As in Flask-Mail: what an environment has for the other half is empty."""
+    keys = {"MAIL_SERVER": "a", "MAIL_USERNAME": "", "MAIL_PASSWORD": "", half: "b"}
+    assert _smtp(**keys) == SmtpSettings("a", 25, half_login=missing)
+
+
+def test_no_limit_of_mails_by_one_connection():
+    smtp = _smtp(MAIL_SERVER="a", MAIL_MAX_EMAILS=0)
+    assert smtp.max_messages_per_connection == sys.maxsize
+
+
+def test_an_environment_without_any_value():
+    """As Compose hands over what is not set: each variable is there, and empty."""
+    empty: dict[str, Any] = {key.name: "" for key in KEYS}
+    with pytest.raises(ConfigError, match="set MAIL_URL"):
+        _read(**empty)
+    empty["MAIL_SERVER"] = "mail.example.com"
+    assert _read(**empty) == _read(MAIL_SERVER="mail.example.com")
+    bulk = {**_read(**empty).transports, "bulk": TransportSettings(_smtp(**empty))}
+    empty["MAIL_TRANSPORTS"] = {"bulk": {"MAIL_URL": "", "MAIL_USERNAME": ""}}
+    assert _read(**empty).transports == bulk
+
+
+SLIPS = {
+    "MAIL_USE_TSL": "MAIL_USE_TLS",
+    "MAIL_USETLS": "MAIL_USE_TLS",
+    "MAIL_TLS_USE": "MAIL_USE_TLS",
+    "MAIL_USE_STARTTLS": "MAIL_USE_TLS",
+    "MAIL_STARTTLS": "MAIL_USE_TLS",
+    "MAIL_USE_SLL": "MAIL_USE_SSL",
+    "MAIL_SEVER": "MAIL_SERVER",
+    "MAIL_SERVEUR": "MAIL_SERVER",
+    "MAIL_SERVRE": "MAIL_SERVER",
+    "MAIL_USER_NAME": "MAIL_USERNAME",
+    "MAIL_PASWORD": "MAIL_PASSWORD",
+    "MAIL_PASSWORT": "MAIL_PASSWORD",
+    "MAIL_PROT": "MAIL_PORT",
+    "MAIL_URI": "MAIL_URL",
+    "MAIL_DEFAULT_SENDR": "MAIL_DEFAULT_SENDER",
+    "MAIL_SUPRESS_SEND": "MAIL_SUPPRESS_SEND",
+    "MAIL_TLS_VERFIY": "MAIL_TLS_VERIFY",
+    "MAIL_MAX_EMAIL": "MAIL_MAX_EMAILS",
+}
+
+
+@pytest.mark.parametrize(("name", "meant"), SLIPS.items())
+def test_a_slip_in_a_mail_key_is_an_error(name: str, meant: str):
+    with pytest.raises(ConfigError, match=f"^{name} is not .* Did you mean {meant}?"):
+        _read(MAIL_SUPPRESS_SEND=True, **{name: "x"})
+
+
+OF_OTHERS = """
+    ADMIN ADMINS BACKEND CATCH_ALL DATE DEFAULT_CHARSET DEFAULT_RECIPIENT
+    DEFAULT_REPLY_TO DOMAIN ENABLED FAIL_SILENTLY FILE_PATH FOOTER FROM FROM_ADDRESS
+    FROM_NAME HOST LOGO NOTIFICATIONS PATH POST RECIPIENTS REPLY_TO SENDER SENDER_NAME
+    SENDFILE_MAX_SIZE SSL_CERTFILE SSL_KEYFILE SUBJECT_PREFIX TEMPLATES THROTTLE TIMEOUT
+    TO TRANSPORT_CLASS USE_LOCALTIME USER WEBHOOK_URL
+"""
+"""What Flask-Mailman, Flask-User, Flask-Security, invenio, pgAdmin and apps of many
+people call their own settings."""
+
+
+def test_mail_keys_of_others_pass():
+    others = {f"MAIL_{name}": "x" for name in OF_OTHERS.split()}
+    assert _read(MAIL_SUPPRESS_SEND=True, **others).smtp is None
+    both = {"MAIL_USE_TLS": True, "MAIL_STARTTLS": True, "MAIL_TLS": True}
+    assert _smtp(MAIL_SERVER="a", **both).security == "starttls"
 
 
 def test_production_says_how_mail_leaves_or_does_not_start():

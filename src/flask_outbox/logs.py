@@ -90,6 +90,17 @@ def say_how_the_dashboard_opens(address: str | None, trouble: str) -> None:
         log.warning("The dashboard opens to a browser on this machine at %s", address)
 
 
+def say_that_no_login_is_made(lane: str, place: str, missing: str) -> None:
+    """Say that mail leaves without a login, though half of one is set."""
+    log.warning(
+        "Lane %s does not log in at %s: it has no %s. Set both MAIL_USERNAME and "
+        "MAIL_PASSWORD, or neither.",
+        lane,
+        place,
+        missing,
+    )
+
+
 def say_that_the_guard_is_on(guard: str, *, testing: bool) -> None:
     """Say whom this app does not mail, so that nobody waits for mail."""
     level = logging.INFO if testing else logging.WARNING

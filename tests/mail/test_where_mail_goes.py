@@ -101,3 +101,27 @@ def test_what_a_url_says_twice_is_refused(tmp_path: Path, server: JournalSmtp):
     app = make_app(tmp_path / "app", MAIL_URL=url_of(server), MAIL_SERVER="localhost")
     with pytest.raises(ConfigError, match="MAIL_URL and MAIL_SERVER are both set"):
         Mail(app)
+
+
+def test_half_a_login_is_said_once(
+    make_site: MakeSite, server: JournalSmtp, caplog: pytest.LogCaptureFixture
+):
+    """As Flask-Mail, it then logs in nowhere."""
+    keys = {"MAIL_SERVER": server.host, "MAIL_PORT": server.port, "MAIL_URL": None}
+    site = make_site(MAIL_USERNAME="shop", MAIL_PASSWORD="", **keys)
+    for _ in range(3):
+        site.send()
+    server.wait_for(3)
+    (said,) = [text for text in caplog.messages if "does not log in" in text]
+    assert f"at {server.host}:{server.port}: it has no password." in said
+
+
+@pytest.mark.parametrize(
+    "sender", ["Shop", "shop@", ("Shop", "example.com"), ("shop@example.com", "Shop")]
+)
+def test_a_default_sender_without_an_address(tmp_path: Path, sender: object):
+    app = make_app(
+        tmp_path / "app", MAIL_URL="inbox://", TESTING=True, MAIL_DEFAULT_SENDER=sender
+    )
+    with pytest.raises(ConfigError, match=r"^MAIL_DEFAULT_SENDER: .* Write it as in"):
+        Mail(app)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +16,13 @@ from ..patience import ANY_OTHER, Patience
 from ..rate import Limit, parse_limits
 
 Convert = Callable[[str, Any], Any]
+
+
+def is_unset(value: Any) -> bool:
+    """Whether a setting says nothing: None, or the empty string that an environment
+    has for a variable without a value.
+    """
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def wrong(name: str, value: Any, wanted: str) -> ConfigError:
@@ -36,6 +45,29 @@ def as_secret(name: str, value: Any) -> str:
     return value
 
 
+def as_host(name: str, value: Any) -> str:
+    """A host's name or address, and nothing else that says where a server is."""
+    host = as_text(name, value).strip()
+    if _is_address(host.removeprefix("[").removesuffix("]")):
+        return host.removeprefix("[").removesuffix("]")
+    if "://" in host or "@" in host or "/" in host:
+        raise wrong(name, value, "a host's name; a URL goes into MAIL_URL")
+    if ":" in host:
+        only, _, port = host.partition(":")
+        raise wrong(name, value, f"{only!r}, and the port in MAIL_PORT = {port!r}")
+    if any(one.isspace() for one in host):
+        raise wrong(name, value, "one host's name, without spaces")
+    return host
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def as_path(name: str, value: Any) -> str:
     """The path of a file that exists."""
     if not isinstance(value, str | os.PathLike):
@@ -46,7 +78,7 @@ def as_path(name: str, value: Any) -> str:
     return str(path)
 
 
-_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off", ""}
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
 def as_flag(name: str, value: Any) -> bool:
@@ -75,6 +107,15 @@ def as_whole(least: int, most: int) -> Convert:
         return number
 
     return convert
+
+
+NO_LIMIT = sys.maxsize
+"""As good as none."""
+
+
+def as_count_or_no_limit(name: str, value: Any) -> int:
+    """A whole number; 0 is none, as in Flask-Mail."""
+    return cast(int, as_whole(0, 1_000_000)(name, value)) or NO_LIMIT
 
 
 def as_seconds(name: str, value: Any) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .convert import Convert
+from .convert import Convert, is_unset
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,8 @@ class Key:
     def read(self, config: Mapping[str, Any]) -> Any:
         """The value in ``config``, checked and converted, or the default.
 
-        Raises `ConfigError` that names the key and shows the value.
+        What is empty is not set (`is_unset`). Raises `ConfigError` that names the key
+        and shows the value.
         """
         value = config.get(self.name)
-        return self.default if value is None else self.convert(self.name, value)
+        return self.default if is_unset(value) else self.convert(self.name, value)

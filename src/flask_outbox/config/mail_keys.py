@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from .convert import (
     as_callable,
+    as_count_or_no_limit,
     as_failover,
     as_flag,
+    as_host,
     as_path,
     as_rate,
     as_route,
@@ -31,7 +33,7 @@ MAIL_KEYS: tuple[Key, ...] = (
         as_secret,
         "none",
     ),
-    Key("MAIL_SERVER", "str", "127.0.0.1", "The SMTP server's host name.", as_text),
+    Key("MAIL_SERVER", "str", "127.0.0.1", "The SMTP server's host name.", as_host),
     Key(
         "MAIL_PORT",
         "int",
@@ -86,8 +88,9 @@ MAIL_KEYS: tuple[Key, ...] = (
         "MAIL_MAX_EMAILS",
         "int",
         1_000,
-        "Messages sent over one connection before it is closed and a new one opened.",
-        as_whole(1, 1_000_000),
+        "Messages sent over one connection before it is closed and a new one opened; 0 "
+        "is without limit.",
+        as_count_or_no_limit,
     ),
     Key(
         "MAIL_MAX_CONNECTIONS",

@@ -12,6 +12,7 @@ from ..errors import ConfigError
 from ..patience import Patience
 from .dkim import DkimKey
 from .keys import KEYS
+from .misspelt import nearly
 from .smtp import SmtpSettings
 from .transports import (
     DEFAULT,
@@ -85,7 +86,12 @@ class Settings:
         values = {key.name: key.read(config) for key in KEYS}
         suppress = values["MAIL_SUPPRESS_SEND"]
         suppress = testing if suppress is None else suppress
-        transports = transport_settings(config, values, debug or testing or suppress)
+        transports = transport_settings(
+            config,
+            values,
+            developing=debug or testing or suppress,
+            leaves=not suppress,
+        )
         failover = values["MAIL_FAILOVER"] or {}
         check_failover(failover, transports)
         _check_route(values["MAIL_ROUTE"], transports)
@@ -133,8 +139,16 @@ def _check_route(route: Any, transports: Mapping[str, TransportSettings]) -> Non
 
 
 def _refuse_unknown(config: Mapping[str, Any]) -> None:
+    """Refuse ``OUTBOX_*`` that is no key, and ``MAIL_*`` that nearly is one."""
     for name in config:
-        if name.startswith("OUTBOX_") and name not in _NAMES:
+        if name in _NAMES:
+            continue
+        if name.startswith("OUTBOX_"):
             near = difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.6)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise ConfigError(f"{name} is not a setting of Flask-Outbox.{hint}")
+        if name.startswith("MAIL_") and (meant := nearly(name, config)):
+            raise ConfigError(
+                f"{name} is not a setting of Flask-Outbox. Did you mean {meant}? If it "
+                "is a setting of your own, give it another name."
+            )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from ..errors import ConfigError
+from .convert import is_unset
 
 PLACE_KEYS = ("MAIL_SERVER", "MAIL_PORT", "MAIL_USE_TLS", "MAIL_USE_SSL",
                "MAIL_USERNAME", "MAIL_PASSWORD")  # fmt: skip
@@ -26,6 +27,8 @@ class SmtpSettings:
     password: str | None = field(default=None, repr=False)
     oauth_token: Callable[[], Any] | None = None
     """Gives the access token with which `username` logs in, in place of a password."""
+    half_login: str | None = None
+    """What is missing of a login, "password" or "user name", which is then not made."""
     auth_unencrypted: bool = False
     ca_file: str | None = None
     verify: bool = True
@@ -50,10 +53,17 @@ class SmtpSettings:
 
 
 def smtp_settings(
-    config: Mapping[str, Any], values: dict[str, Any], developing: bool
+    config: Mapping[str, Any],
+    values: dict[str, Any],
+    *,
+    developing: bool,
+    leaves: bool,
 ) -> SmtpSettings | None:
-    """Where mail leaves by ``MAIL_URL`` or Flask-Mail's keys, or None for the inbox."""
-    given = [name for name in PLACE_KEYS if config.get(name) is not None]
+    """Where mail leaves by ``MAIL_URL`` or Flask-Mail's keys, or None for the inbox.
+
+    Only where mail ``leaves`` at all is it looked at whether a server could take it.
+    """
+    given = [name for name in PLACE_KEYS if not is_unset(config.get(name))]
     if values["MAIL_URL"]:
         if given:
             raise ConfigError(
@@ -74,9 +84,22 @@ def smtp_settings(
     if place is None:
         return None
     settings = _with_the_rest(place, values)
+    if not leaves:
+        return settings
+    if not values["MAIL_URL"]:
+        settings = _without_half_a_login(settings)
     _check_login(settings)
     _check_client_certificate(settings)
     return settings
+
+
+def _without_half_a_login(settings: SmtpSettings) -> SmtpSettings:
+    """As Flask-Mail, which logs in only where it has a user name and a password."""
+    username, password = settings.username, settings.password
+    if settings.oauth_token is not None or bool(username) == bool(password):
+        return settings
+    missing = "password" if username else "user name"
+    return replace(settings, username=None, password=None, half_login=missing)
 
 
 def _with_the_rest(place: dict[str, Any], values: Mapping[str, Any]) -> SmtpSettings:
@@ -177,8 +200,8 @@ def _check_login(settings: SmtpSettings) -> None:
     elif bool(username) != bool(password):
         absent = "password" if username else "user name"
         raise ConfigError(
-            f"The mail server's login has no {absent}: set both the user name and the "
-            "password, or neither."
+            f"MAIL_URL has no {absent} in its login: put both the user name and the "
+            "password into it, or neither."
         )
     if username and settings.security == "plain" and not settings.auth_unencrypted:
         raise ConfigError(

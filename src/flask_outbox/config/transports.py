@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..errors import ConfigError
 from ..rate import Limit
+from .convert import is_unset
 from .keys import KEYS
 from .smtp import PLACE_KEYS, SmtpSettings, smtp_settings
 
@@ -61,15 +63,23 @@ class TransportSettings:
 
 
 def transport_settings(
-    config: Mapping[str, Any], values: Mapping[str, Any], developing: bool
+    config: Mapping[str, Any],
+    values: Mapping[str, Any],
+    *,
+    developing: bool,
+    leaves: bool,
 ) -> dict[str, TransportSettings]:
     """Every transport of the app by its name, `DEFAULT` first."""
+    smtp = partial(smtp_settings, developing=developing, leaves=leaves)
     named = {
-        name: _named(name, given, config, values, developing)
+        name: _named(name, given, config, values, smtp)
         for name, given in (values["MAIL_TRANSPORTS"] or {}).items()
     }
     if DEFAULT not in named:
-        named[DEFAULT] = _unnamed(config, values, developing, among=named)
+        if named and not developing:
+            _check_that_other_mail_leaves(config, among=named)
+        by_default = smtp(config, dict(values))
+        named[DEFAULT] = TransportSettings(by_default, values["MAIL_RATE"] or ())
     return {DEFAULT: named.pop(DEFAULT), **named}
 
 
@@ -96,25 +106,19 @@ def listed(names: Mapping[str, object]) -> str:
     return ", ".join(repr(one) for one in sorted(names))
 
 
-def _unnamed(
-    config: Mapping[str, Any],
-    values: Mapping[str, Any],
-    developing: bool,
-    among: Mapping[str, TransportSettings],
-) -> TransportSettings:
-    """The transport that the keys outside MAIL_TRANSPORTS describe."""
-    if among and not developing and not says_where(config):
+def _check_that_other_mail_leaves(
+    config: Mapping[str, Any], among: Mapping[str, object]
+) -> None:
+    if not says_where(config):
         raise ConfigError(
             f"MAIL_TRANSPORTS names {listed(among)}, and nothing says how other mail "
             f"leaves: name one {DEFAULT!r} there, or set MAIL_URL or MAIL_SERVER."
         )
-    smtp = smtp_settings(config, dict(values), developing)
-    return TransportSettings(smtp, values["MAIL_RATE"] or ())
 
 
 def says_where(config: Mapping[str, Any]) -> bool:
     """Whether a key says to which server mail goes, or anything about that server."""
-    return any(config.get(name) is not None for name in ("MAIL_URL", *PLACE_KEYS))
+    return any(not is_unset(config.get(name)) for name in ("MAIL_URL", *PLACE_KEYS))
 
 
 def _named(
@@ -122,17 +126,17 @@ def _named(
     given: str | Mapping[str, Any],
     config: Mapping[str, Any],
     values: Mapping[str, Any],
-    developing: bool,
+    smtp: Callable[[Mapping[str, Any], dict[str, Any]], SmtpSettings | None],
 ) -> TransportSettings:
     own = {"MAIL_URL": given} if isinstance(given, str) else dict(given)
     try:
         _refuse_unknown(own)
         whole = {**_inherited(config, own), **own}
         read = {one: key.read(whole) for one, key in _OWN.items()}
-        smtp = smtp_settings(whole, {**values, **read}, developing)
+        leaves_by = smtp(whole, {**values, **read})
     except ConfigError as error:
         raise ConfigError(f"MAIL_TRANSPORTS[{name!r}]: {error}") from error
-    return TransportSettings(smtp, read["MAIL_RATE"] or ())
+    return TransportSettings(leaves_by, read["MAIL_RATE"] or ())
 
 
 def _inherited(config: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,7 +144,7 @@ def _inherited(config: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, A
 
     One that names its own server takes over nothing that was said of another.
     """
-    elsewhere = own.get("MAIL_URL") is not None or own.get("MAIL_SERVER") is not None
+    elsewhere = not all(is_unset(own.get(name)) for name in ("MAIL_URL", "MAIL_SERVER"))
     return {
         name: value
         for name, value in config.items()

@@ -17,9 +17,9 @@ from flask import Flask, current_app, has_app_context, has_request_context
 from .. import logs
 from ..config import Settings
 from ..dkim import Signer
-from ..errors import ConfigError, TemplateError
+from ..errors import AddressError, ConfigError, TemplateError
 from ..guard import Guard
-from ..message import Templates, find_templates_by
+from ..message import Address, AddressLike, Templates, find_templates_by
 from ..origin import origin, tell_of_the_response
 from ..outbox.dialects import check_url
 from ..outbox.records import Receipt
@@ -72,6 +72,7 @@ class Installed:
         self.settings = settings = self._settings(app.instance_path)
         """As they are at `init_app`; those of the runtime are read when it is made."""
         check_url(settings.url)
+        _check_sender(settings.default_sender)
         Guard.read(settings.only_to, settings.redirect_to)
         Signer(settings.dkim_keys)
         if settings.engine == "thread":
@@ -107,6 +108,9 @@ class Installed:
                 settings.dashboard_path if shown else None,
                 testing=self._app.testing,
             )
+        for name, one in settings.transports.items():
+            if one.smtp is not None and one.smtp.half_login is not None:
+                logs.say_that_no_login_is_made(name, one.place, one.smtp.half_login)
         if settings.debug:
             logs.show_dialogues()
         runtime = Runtime(
@@ -143,6 +147,19 @@ class Installed:
         folder = tempfile.mkdtemp(prefix="flask-outbox-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return folder
+
+
+def _check_sender(sender: AddressLike | None) -> None:
+    """Raise `ConfigError` for a default sender by whom no mail could ever be."""
+    if sender is None:
+        return
+    try:
+        Address.parse(sender, "MAIL_DEFAULT_SENDER")
+    except AddressError as error:
+        raise ConfigError(
+            f"{error}. Write it as in MAIL_DEFAULT_SENDER = "
+            '("The Shop", "shop@example.com"), or "shop@example.com" alone.'
+        ) from error
 
 
 def _celery_engine() -> Any:
