@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from flask_outbox.courier.holding import Holding
+from flask_outbox.courier.holding import OFFER_SECONDS, Holding
 from tests.waiting import WAIT_SECONDS
 
 
@@ -80,3 +80,28 @@ def test_waiting_ends_with_its_time():
     assert holding.offer("A", "default", None, 1)
     assert not holding.wait_until_gone(["A"], 0.01)
     assert holding.wait_until_gone(["B"], 0.01)
+
+
+def test_only_what_nobody_works_on_is_idle():
+    now = [0.0]
+    holding = Holding({"news": 1}, lambda: now[0])
+    assert holding.offer("offered", "default", None, 5)
+    assert holding.offer("accepted", "default", "news", 5)
+    holding.accept("accepted")
+    for _ in range(2):
+        reserved = holding.reserve("default", 5)
+        holding.fill(reserved, [("claimed", None), ("worked on", None)])
+    assert set(holding.let_go_of_idle({"worked on"})) == {"accepted", "claimed"}
+    assert holding.full_tags("default") == set()
+    assert holding.reserve("default", 5).places == 2
+    assert holding.let_go_of_idle({"worked on"}) == []
+
+
+def test_what_was_offered_and_never_came_is_idle_in_the_end():
+    now = [0.0]
+    holding = Holding({}, lambda: now[0])
+    assert holding.offer("A", "default", None, 5)
+    now[0] = OFFER_SECONDS - 1
+    assert holding.let_go_of_idle(()) == []
+    now[0] = OFFER_SECONDS
+    assert holding.let_go_of_idle(()) == ["A"]

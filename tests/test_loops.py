@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 
 import pytest
 
@@ -26,7 +25,7 @@ def test_asyncios_own_where_uvloop_is_absent_or_would_harm(
     if why == "gevent":
         monkeypatch.setattr(loops, "greenlets", lambda: True)
     else:
-        monkeypatch.setitem(sys.modules, "uvloop", None)
+        monkeypatch.setattr(loops, "uvloop", None)
     loop = loops.new_loop()
     try:
         assert isinstance(loop, asyncio.BaseEventLoop)

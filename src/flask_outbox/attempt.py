@@ -11,7 +11,7 @@ from typing import Any
 from .backoff import backoff
 from .delivery import Outcome, Progress, Reply, Report, State, Verdict, state_of
 from .dkim import Signer
-from .errors import MessageError, SigningError, TransportDown
+from .errors import MessageError, SigningError, StoreError, TransportDown
 from .outbox.leases import Record
 from .outbox.records import Claim
 from .transports.base import Transport
@@ -19,6 +19,9 @@ from .transports.base import Transport
 LARGE_BYTES = 256 * 1024
 """From here on signing takes long enough to be kept out of the event loop. Below, an
 RSA signature of less than half a millisecond is most of it."""
+
+BROKEN_OFF_SECONDS = 1.0
+"""How long a message rests whose delivery the outbox's own trouble broke off."""
 
 _log = logging.getLogger("flask_outbox")
 
@@ -77,9 +80,32 @@ async def signed(content: bytes, signer: Signer | None, progress: Progress) -> b
     return message.content
 
 
-def untried(held: Claim, reason: str, now: float) -> Record:
-    """What to record for a message that is given back before any attempt."""
-    return _record(held, _untried(reason), Progress(), now, now)
+def untried(
+    held: Claim, reason: str, now: float, due_at: float | None = None
+) -> Record:
+    """What to record for a message that is given back before any attempt.
+
+    It stays due, unless it is said when it is to be looked at again.
+    """
+    return _record(held, _untried(reason, due_at), Progress(), now, now)
+
+
+def broken_off(held: Claim, error: BaseException, policy: Policy, now: float) -> Record:
+    """What to record where ``error`` broke off its delivery outside the transport.
+
+    Trouble of the outbox, and a courier that stops, spend no attempt.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        return untried(held, "its courier stopped before its turn", now)
+    soon = now + BROKEN_OFF_SECONDS
+    if isinstance(error, StoreError):
+        return untried(held, str(error), now, soon)
+    reason = f"its courier met {error!r}"
+    try:
+        verdict = _deferred_for_all(held, reason, policy, now)
+    except Exception:  # what the outbox keeps of it is no message's
+        return untried(held, reason, now, soon)
+    return _record(held, verdict, Progress(), now, now)
 
 
 def blamed(held: Claim, down: TransportDown, policy: Policy, now: float) -> Record:
@@ -156,8 +182,8 @@ def _due_at(state: State, held: Claim, policy: Policy, now: float) -> float | No
     return None
 
 
-def _untried(reason: str) -> Verdict:
-    return Verdict(State.PENDING, {}, attempted=False, reason=reason)
+def _untried(reason: str, due_at: float | None = None) -> Verdict:
+    return Verdict(State.PENDING, {}, due_at, attempted=False, reason=reason)
 
 
 def _interrupted(

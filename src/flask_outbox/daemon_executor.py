@@ -32,12 +32,25 @@ class DaemonExecutor(ThreadPoolExecutor):
         return future
 
 
+def as_exception(error: BaseException) -> Exception:
+    """``error`` in a form that ends neither whoever awaits it nor their event loop.
+
+    A coroutine cannot be given StopIteration; SystemExit and its like would end the
+    loop, and CancelledError say that somebody stopped the coroutine.
+    """
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    broken = RuntimeError(f"{error!r} ended it")
+    broken.__cause__ = error
+    return broken
+
+
 def _settle(future: Future[T], call: Callable[[], T]) -> None:
     if not future.set_running_or_notify_cancel():
         return
     try:
         outcome = call()
     except BaseException as error:
-        future.set_exception(error)
+        future.set_exception(as_exception(error))
     else:
         future.set_result(outcome)

@@ -2,7 +2,8 @@
 
 Every signal's sender is the Flask app. Listeners run in the thread where it happened,
 which for all that couriers and the relay do is a thread of their own, outside any
-application context; one that raises is logged and never disturbs a delivery. Payloads
+application context; one that raises is logged and never disturbs a delivery, not even
+by ``sys.exit()`` in a courier. Payloads
 are keyword arguments; take ``**_`` beside those that you name.
 
 The signals that end an attempt (sent, deferred, failed, unknown, released) all carry
@@ -13,6 +14,7 @@ The signals that end an attempt (sent, deferred, failed, unknown, released) all 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from blinker import NamedSignal, Namespace
@@ -156,8 +158,22 @@ _log = logging.getLogger("flask_outbox")
 
 def emit(signal: NamedSignal, sender: object, **payload: Any) -> None:
     """Send ``signal`` to each listener; one that raises is logged and passed over."""
+    _emit(signal, sender, payload, Exception)
+
+
+def emit_from_courier(signal: NamedSignal, sender: object, **payload: Any) -> None:
+    """The same in a courier's own thread, which no listener's ``sys.exit()`` ends."""
+    _emit(signal, sender, payload, BaseException)
+
+
+def _emit(
+    signal: NamedSignal,
+    sender: object,
+    payload: Mapping[str, Any],
+    survived: type[BaseException],
+) -> None:
     for receiver in signal.receivers_for(sender):
         try:
             receiver(sender, **payload)
-        except Exception:
+        except survived:
             _log.exception("A listener of %s raised; the mail goes on.", signal.name)

@@ -13,7 +13,7 @@ from typing import Any
 from blinker import NamedSignal
 
 from .. import events
-from ..attempt import attempt, blamed, untried
+from ..attempt import attempt, blamed, broken_off, untried
 from ..daemon_executor import DaemonExecutor
 from ..delivery import State
 from ..errors import OutboxError, StoreError, TransportDown
@@ -56,6 +56,8 @@ _log = logging.getLogger("flask_outbox")
 class Courier:
     """Claims due messages and delivers them, until it is stopped.
 
+    Each message that it has in hand has a task of its own, whose end is recorded
+    whatever went wrong in it; so nothing that befalls one message holds up another.
     `offer`, `take`, `withdraw`, `deliver`, `note`, `wake` and `stop` may be called from
     any thread; the rest happens in the event loop of `run`.
     """
@@ -66,7 +68,7 @@ class Courier:
         self._outbox = crew.outbox
         self._holding = Holding(crew.tag_concurrency)
         self._store: DaemonPool | None = None
-        self._attempts: set[asyncio.Task[None]] = set()
+        self._attempts: dict[asyncio.Task[None], str] = {}
         self._intake = Intake(self.id, crew, self._holding, self.in_thread, self._start)
         self._asked_to_stop = False
         self._drains = False
@@ -168,14 +170,18 @@ class Courier:
         recording = asyncio.create_task(self._recorder.run())
         working = asyncio.create_task(self._work(ready))
         stopping = asyncio.create_task(self._stopping.wait())
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            {working, stopping, recording}, return_when=asyncio.FIRST_COMPLETED
+        )
         await self._wind_down(working)
         recording.cancel()
         stopping.cancel()
         self._rendering.close()
         self._store.close()
-        if not working.cancelled():
-            working.result()
+        await asyncio.wait([recording])
+        for task in (working, recording):
+            if not task.cancelled():
+                task.result()
 
     async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call the outbox without holding up the loop."""
@@ -184,7 +190,21 @@ class Courier:
 
     def emit(self, signal: NamedSignal, **payload: Any) -> None:
         """Tell the app's listeners what happened."""
-        events.emit(signal, self._crew.sender, courier=self.id, **payload)
+        events.emit_from_courier(signal, self._crew.sender, courier=self.id, **payload)
+
+    def let_go_of_idle(self) -> None:
+        """See that somebody works on whatever is in hand, while nothing is claimed.
+
+        What is let go of here is a stray, and given back as such.
+        """
+        worked_on = {*self._attempts.values(), *self._recorder.ids}
+        for message_id in self._holding.let_go_of_idle(worked_on):
+            _log.error(
+                "Message %s was in the hands of courier %s and nobody worked on it: it "
+                "is given back. This is a fault of Flask-Outbox: please report it.",
+                message_id,
+                self.id,
+            )
 
     async def _work(self, ready: Callable[[], None]) -> None:
         await self._duties.enroll()
@@ -208,6 +228,8 @@ class Courier:
                 seconds = await self._intake.seconds_to_next()
             except StoreError as error:
                 self.emit(events.courier_stalled, error=error)
+            except Exception:
+                _log.exception("Courier %s looks again for what is due.", self.id)
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(seconds, REST_SECONDS)):
                     await self._news.wait()
@@ -229,10 +251,13 @@ class Courier:
                 self._wake()
         except StoreError as error:
             self.emit(events.courier_stalled, error=error)
+        except Exception:
+            _log.exception("Courier %s looks again for what is due.", self.id)
         finally:
             looked.set_result(None)
 
     def _start(self, held: Claim) -> None:
+        self._holding.accept(held.id)
         if held.suppressed:
             self.emit(
                 events.message_suppressed,
@@ -247,14 +272,26 @@ class Courier:
         if self._begins_nothing:
             return
         task = asyncio.create_task(self._deliver(held))
-        self._attempts.add(task)
-        task.add_done_callback(self._attempts.discard)
+        self._attempts[task] = held.id
+        task.add_done_callback(self._attempts.pop)
 
     async def _deliver(self, held: Claim) -> None:
-        if held.crashes:
-            await self._deliver_suspect(held)
-        else:
-            await self._attempt(held)
+        """Deliver it; whatever goes wrong, it is recorded and let go of."""
+        try:
+            if held.crashes:
+                await self._deliver_suspect(held)
+            else:
+                await self._attempt(held)
+        except BaseException as error:
+            self._break_off(held, error)
+
+    def _break_off(self, held: Claim, error: BaseException) -> None:
+        if isinstance(error, StoreError):
+            self.emit(events.courier_stalled, error=error)
+        elif not isinstance(error, asyncio.CancelledError):
+            _log.error("Message %s was broken off.", held.id, exc_info=error)
+        policy, clock = self._crew.policy, self._outbox.clock
+        self._recorder.add(broken_off(held, error, policy, clock()))
 
     async def _deliver_suspect(self, held: Claim) -> None:
         """One suspect at a time, so that the next crash has one explanation."""
@@ -262,8 +299,6 @@ class Courier:
         try:
             async with self._one_suspect:
                 await self._attempt(held)
-        except asyncio.CancelledError:
-            self._give_back(held, "its courier stopped before its turn")
         finally:
             self._intake.remove_suspect(held.waits_on)
 
@@ -317,8 +352,8 @@ class Courier:
 
     def _recorded(self, record: Record, lost: bool) -> None:
         """Let go of a message whose attempt is written down, or was another's."""
-        self._duties.count(record, lost=lost)
         self._holding.remove(record.claim.id)
+        self._duties.count(record, lost=lost)
         full = self._intake.is_full(record.claim.waits_on)
         if full or record.verdict.state is State.PENDING:
             self._wake()

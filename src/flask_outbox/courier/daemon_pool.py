@@ -9,12 +9,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from ..daemon_executor import as_exception
+
 T = TypeVar("T")
 
 
 class DaemonPool:
     """Runs blocking calls for one event loop.
 
+    Whatever a call raises is answered to whoever awaits it, and its thread goes on.
     Unlike the standard executors it never keeps the process from ending: a call into a
     database that has stopped answering is left behind.
     """
@@ -64,8 +67,9 @@ class DaemonPool:
     ) -> None:
         try:
             outcome = function(*args)
-        except Exception as error:
-            self._loop.call_soon_threadsafe(_unless_done, future.set_exception, error)
+        except BaseException as error:
+            broken = as_exception(error)
+            self._loop.call_soon_threadsafe(_unless_done, future.set_exception, broken)
         else:
             self._loop.call_soon_threadsafe(_unless_done, future.set_result, outcome)
 

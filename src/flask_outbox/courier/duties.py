@@ -45,6 +45,9 @@ class Colleague(Protocol):
     def wake(self) -> None:
         """Look for due messages now."""
 
+    def let_go_of_idle(self) -> None:
+        """See that somebody works on whatever is in hand, while nothing is claimed."""
+
 
 class Duties:
     """What a courier does so that nothing is lost when it, or another, dies.
@@ -124,9 +127,7 @@ class Duties:
             group.create_task(self._every(PRUNE_EVERY_SECONDS, self._prune))
             group.create_task(self._keep_obeying())
             if self._crew.listens:
-                group.create_task(
-                    listen(self._outbox.database, self._courier.in_thread, self._rung)
-                )
+                group.create_task(self._every(RETRY_WAIT_SECONDS, self._listen))
 
     async def keep_open(self, lane: Lane) -> None:
         """Probe ``lane`` whenever it is paused, until it is open again."""
@@ -135,8 +136,14 @@ class Duties:
             seconds = lane.wait_seconds()
             await self._attempt(partial(self._write_pause, lane, seconds))
             await asyncio.sleep(seconds)
-            if await lane.probe():
-                await self._resume(lane)
+            await self._attempt(partial(self._probe, lane))
+
+    async def _probe(self, lane: Lane) -> None:
+        if await lane.probe():
+            await self._resume(lane)
+
+    async def _listen(self) -> None:
+        await listen(self._outbox.database, self._courier.in_thread, self._rung)
 
     async def _resume(self, lane: Lane) -> None:
         """Go on at once, and see that the pause does not stay written down."""
@@ -216,6 +223,7 @@ class Duties:
 
     async def _give_back_strays(self) -> None:
         async with self._claiming:
+            self._courier.let_go_of_idle()
             leased: list[str] = await self._courier.in_thread(
                 self._outbox.leased_to, self._id
             )

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 Tag = str | None
+
+OFFER_SECONDS = 300.0
+"""How long whoever offered a message may take to keep it: far longer than any `send`
+waits for the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +35,20 @@ class Holding:
     none from the others; ``bounds`` says how many of them a tag may have.
     """
 
-    def __init__(self, bounds: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        bounds: Mapping[str, int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._bounds = bounds
+        self._clock = clock
         self._lock = threading.Lock()
         self._let_go = threading.Condition(self._lock)
         self._place_of: dict[str, tuple[str, Tag]] = {}
         self._times: Counter[str] = Counter()
         self._taken: Counter[str] = Counter()
         self._taken_by: Counter[tuple[str, Tag]] = Counter()
+        self._offered_at: dict[str, float] = {}
         self._closed = False
 
     def offer(self, message_id: str, lane: str, tag: Tag, places: int) -> bool:
@@ -49,7 +60,13 @@ class Holding:
             if self._closed or full or self._taken[lane] >= places:
                 return False
             self._hold(message_id, lane, tag)
+            self._offered_at[message_id] = self._clock()
             return True
+
+    def accept(self, message_id: str) -> None:
+        """Take note that somebody works on a message, if it had been offered."""
+        with self._lock:
+            self._offered_at.pop(message_id, None)
 
     def reserve(self, lane: str, places: int) -> Reserved:
         """Keep what is free of ``places`` for a claim; `fill` must follow."""
@@ -77,8 +94,28 @@ class Holding:
                     self._taken_by[lane, tag] -= 1
                 self._times[message_id] -= 1
                 if not self._times[message_id]:
+                    self._offered_at.pop(message_id, None)
                     del self._place_of[message_id], self._times[message_id]
                     self._let_go.notify_all()
+
+    def let_go_of_idle(self, worked_on: Collection[str]) -> list[str]:
+        """Let go of each message on which nobody works, and name them.
+
+        Ask while nothing is being claimed. What was offered and is still being handed
+        over is not idle.
+        """
+        offered_after = self._clock() - OFFER_SECONDS
+        with self._lock:
+            idle = [
+                one
+                for one in self._place_of
+                if one not in worked_on
+                and self._offered_at.get(one, offered_after) <= offered_after
+            ]
+        for one in idle:
+            while one in self:
+                self.remove(one)
+        return idle
 
     def wait_until_gone(self, ids: Collection[str], timeout_seconds: float) -> bool:
         """Whether none of these messages was held at a moment within the time."""

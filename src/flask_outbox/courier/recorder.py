@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from .. import events
@@ -20,6 +22,8 @@ end within it, so that their two events share a commit."""
 
 RETRY_WAIT_SECONDS = 1.0
 """How often an outbox that is out of reach is tried again."""
+
+_log = logging.getLogger("flask_outbox")
 
 _SIGNALS = {
     "sent": events.message_sent,
@@ -50,6 +54,7 @@ class Recorder:
         self._done = done
         self._emit = emit
         self._records: list[Record] = []
+        self._unsettled: Counter[str] = Counter()
         self._notes: list[Row] = []
         self._begun: list[Row] = []
         self._renditions: list[tuple[Rendition, asyncio.Future[bool]]] = []
@@ -58,8 +63,14 @@ class Recorder:
         self._idle = asyncio.Event()
         self._idle.set()
 
+    @property
+    def ids(self) -> Collection[str]:
+        """The messages whose ends are yet to be written."""
+        return self._unsettled
+
     def add(self, record: Record) -> None:
         """Take an attempt's end, to be written at once."""
+        self._unsettled[record.claim.id] += 1
         self._records.append(record)
         self._pressing.set()
         self._have_news()
@@ -118,11 +129,19 @@ class Recorder:
             if not kept.done():
                 kept.set_result(rendition.claim not in claims_lost)
         for record in records:
-            lost = record.claim in claims_lost
-            self._done(record, lost)
-            self._tell(record, lost)
+            self._settle(record, record.claim in claims_lost)
         if not self._news.is_set():
             self._idle.set()
+
+    def _settle(self, record: Record, lost: bool) -> None:
+        """Have done with a record; whatever that meets, the next one comes."""
+        try:
+            self._done(record, lost)
+            self._tell(record, lost)
+        except Exception:
+            _log.exception("Message %s was recorded, not told.", record.claim.id)
+        finally:
+            self._unsettled -= Counter([record.claim.id])
 
     async def _until_written(
         self,

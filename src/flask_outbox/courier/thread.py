@@ -73,7 +73,7 @@ class CourierThread:
             loop = new_loop()
             try:
                 loop.run_until_complete(self.courier.run(self._ready.set))
-            except Exception:
+            except BaseException:  # nobody but us is to end this thread
                 _log.exception("The courier broke; another takes its place.")
                 self._stopped.wait(RESTART_SECONDS)
                 self.courier = Courier(self._crew)

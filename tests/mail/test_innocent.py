@@ -1,0 +1,140 @@
+"""Whatever breaks in a courier: nothing is in hand on which nobody works."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import pytest
+from sqlalchemy import text
+
+from flask_outbox import State, events
+from tests.mail.conftest import MakeSite
+from tests.mail.site import Site
+from tests.outbox.making import new_message
+from tests.servers import Behaviour, JournalSmtp
+
+CONCURRENCY = 3
+
+ONLY_BEGUN = {
+    "sqlite": (
+        "CREATE TRIGGER faulty BEFORE UPDATE OF begun ON outbox_message "
+        "WHEN NEW.begun = 1 BEGIN SELECT RAISE(ABORT, 'no begun'); END",
+    ),
+    "postgresql": (
+        "CREATE FUNCTION faulty() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END'",
+        "CREATE TRIGGER faulty BEFORE UPDATE OF begun ON outbox_message FOR EACH ROW "
+        "WHEN (NEW.begun = 1) EXECUTE FUNCTION faulty()",
+    ),
+    "mysql": (
+        "CREATE TRIGGER faulty BEFORE UPDATE ON outbox_message FOR EACH ROW "
+        "IF NEW.begun = 1 THEN SIGNAL SQLSTATE '45000'; END IF",
+    ),
+}
+"""Has each attempt's beginning fail: by the end of its connection on PostgreSQL."""
+
+MENDED = {
+    "sqlite": ("DROP TRIGGER faulty",),
+    "postgresql": ("DROP FUNCTION faulty CASCADE",),
+    "mysql": ("DROP TRIGGER faulty",),
+}
+
+
+def _run(site: Site, statements: Mapping[str, tuple[str, ...]]) -> None:
+    database = site.outbox.database
+    with database.engine.begin() as connection:
+        for one in statements[database.url.get_backend_name()]:
+            connection.execute(text(one))
+
+
+def test_a_beginning_that_cannot_be_written_costs_its_message_a_moment(
+    make_site: MakeSite, url: str, server: JournalSmtp
+):
+    """Under ``"hold"`` each beginning is; as many break off as there are places."""
+    site = make_site(
+        OUTBOX_URL=url, OUTBOX_ON_UNKNOWN="hold", OUTBOX_CONCURRENCY=CONCURRENCY
+    )
+    outbox = site.outbox
+    receipts = outbox.enqueue(
+        [new_message(outbox.clock()) for _ in range(CONCURRENCY + 2)]
+    )
+    _run(site, ONLY_BEGUN)
+    try:
+        site.make_ready()
+        broken = site.wait_for(events.message_released, CONCURRENCY)
+    finally:
+        _run(site, MENDED)
+    assert "outbox" in broken[0]["reason"]
+    for one in receipts:
+        record = site.settled(one)
+        assert (record.state, len(record.attempts)) == (State.SENT, 1)
+    assert len(server.mails) == len(receipts)
+
+
+def test_a_listener_that_ends_its_thread_does_not_end_the_courier(
+    site: Site, server: JournalSmtp, caplog: pytest.LogCaptureFixture
+):
+    def leave(_app: object, **_: object) -> None:
+        sys.exit(3)
+
+    with events.message_began.connected_to(leave, site.app):
+        assert site.settled(site.send()).state is State.SENT
+    assert site.settled(site.send()).state is State.SENT
+    assert len(site.told(events.courier_started)) == 1
+    assert any("message-began" in one.getMessage() for one in caplog.records)
+    caplog.clear()
+
+
+def test_what_is_in_hand_without_anybody_working_on_it_is_noticed_and_given_back(
+    make_site: MakeSite, caplog: pytest.LogCaptureFixture
+):
+    site = make_site(OUTBOX_LEASE_SECONDS=1)
+    site.make_ready()
+    courier = site.runtime._courier()
+    assert courier is not None
+    lost = new_message(site.outbox.clock())
+    courier._holding.fill(courier._holding.reserve("default", 1), [(lost.id, None)])
+    (receipt,) = site.outbox.enqueue([lost], courier.id)
+    assert site.settled(receipt).state is State.SENT
+    (said,) = [one for one in caplog.records if "nobody worked on it" in one.message]
+    assert lost.id in said.message
+
+
+def test_what_a_server_holds_for_long_is_worked_on(
+    make_site: MakeSite, server: JournalSmtp, caplog: pytest.LogCaptureFixture
+):
+    site = make_site(OUTBOX_LEASE_SECONDS=1)
+    site.make_ready()
+    server.behaviour = Behaviour(hang=True)
+    receipt = site.send()
+    server.wait_until(lambda: server.held)
+    courier = site.runtime._courier()
+    assert courier is not None
+    courier.let_go_of_idle()
+    assert receipt.id in courier._holding
+    server.behaviour = Behaviour()
+    assert site.settled(receipt).state is State.SENT
+    assert not [one for one in caplog.records if "nobody worked" in one.message]
+
+
+def test_no_thread_but_the_apps_own_imports_the_loop():
+    """A fork while another thread imports it leaves the child half an import."""
+    script = """
+import sys, threading
+class Witness:
+    def find_spec(name, path=None, target=None):
+        if name == "uvloop":
+            print(threading.current_thread().name)
+sys.meta_path.insert(0, Witness)
+from flask_outbox import Mail
+from flask_outbox.loops import new_loop
+thread = threading.Thread(target=lambda: new_loop().close())
+thread.start()
+thread.join()
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == ["MainThread"]
