@@ -21,7 +21,13 @@ def barred(text: str) -> str | None:
 
 
 def located(character: str, position: int) -> str:
-    """Name a character by its code point and its place."""
+    """Name a character by its code point or as an octet, and say its place.
+
+    A lone surrogate from U+DC80 to U+DCFF is how Python keeps an octet that it could
+    not decode.
+    """
+    if "\udc80" <= character <= "\udcff":
+        return f"the byte 0x{ord(character) - 0xDC00:02X} at position {position}"
     return f"U+{ord(character):04X} at position {position}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from email.utils import formataddr
 from typing import Any
 
 import pytest
@@ -51,6 +52,21 @@ def read(value: Any) -> tuple[str, str]:
         ("jo\u0308rg@example.org", "", "jörg@example.org"),
         ('"jörg x"@example.org', "", '"jörg x"@example.org'),
         ("用户@例子.example", "", "用户@xn--fsqu00a.example"),
+        (" ada@example.org\t", "", "ada@example.org"),
+        (" Ada <ada@example.org > ", "Ada", "ada@example.org"),
+        (("Ada", " ada@example.org "), "Ada", "ada@example.org"),
+        ("a@my_host.example.org", "", "a@my_host.example.org"),
+        ("a@_dmarc.example.org", "", "a@_dmarc.example.org"),
+        (formataddr(("Jürgen", "j@example.org")), "Jürgen", "j@example.org"),
+        (formataddr(("Löwe, 日本 " * 9, "j@x")), ("Löwe, 日本 " * 9).strip(), "j@x"),
+        ("=?utf-8?q?A?= =?utf-8?q?B?= <a@x>", "AB", "a@x"),
+        ("=?latin-1?Q?J=FCrgen_L=2E?= <a@x>", "Jürgen L.", "a@x"),
+        ("=?utf-8?b?SsO8cmdlbg?= <a@x>", "Jürgen", "a@x"),
+        ("=?utf-8?q?=C3?= =?utf-8?q?=BC?= <a@x>", "ü", "a@x"),
+        ("=?utf-8?q?a=40b=2C?= <a@x>", "a@b,", "a@x"),
+        ("=?nonsense?q?A?= <a@x>", "=?nonsense?q?A?=", "a@x"),
+        (("=?utf-8?q?A?=", "a@x"), "=?utf-8?q?A?=", "a@x"),
+        ('"=?utf-8?q?A?=" <a@x>', "=?utf-8?q?A?=", "a@x"),
     ],
 )
 def test_what_is_an_address(value: Any, name: str, spec: str) -> None:
@@ -65,6 +81,10 @@ def test_what_is_an_address(value: Any, name: str, spec: str) -> None:
         ("@example.org", "nothing before its '@'"),
         ("ada@", "nothing after its '@'"),
         ("a@x, b@y", "pass a list"),
+        ("=?utf-8?q?evil=40x=2c?=a@y", "an encoded word in its address"),
+        ('"=?utf-8?q?evil=40x=2c?="@y', "an encoded word in its address"),
+        ("Ada <=?utf-8?q?evil=40x=2c?=a@y>", "an encoded word in its address"),
+        (("Ada", "=?utf-8?q?evil=40x=2c?=a@y"), "an encoded word in its address"),
         ("a@x;b@y", "pass a list"),
         ("a@x,", "no host name"),
         ("Ada <a@x>, b@y", "pass a list"),
@@ -72,8 +92,6 @@ def test_what_is_an_address(value: Any, name: str, spec: str) -> None:
         ("a@x, Bob <b@y>", "pass a list"),
         ("a@b@c", "more than one '@'"),
         ("a b@x", "' ' before its '@'"),
-        (" a@x", "' ' before its '@'"),
-        ("a@x ", "space in its domain"),
         ("a\u00a0b@x", "U+00A0 at position 1"),
         ('"a\u2028b"@x', "U+2028 at position 1"),
         (".a@x", "misplaced dot"),
@@ -90,7 +108,6 @@ def test_what_is_an_address(value: Any, name: str, spec: str) -> None:
         ("a@-x.example", "no host name"),
         ("a@x..example", "no host name"),
         ("a@example.org.", "no host name"),
-        ("a@exa_mple.org", "no host name"),
         (f"a@{'x' * 64}.example", "no host name"),
         ("a@☃.example", "IDNA refuses"),
         ("a@xn--ü.example", "IDNA refuses"),

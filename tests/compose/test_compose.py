@@ -61,7 +61,7 @@ def test_everyone_is_in_the_envelope_once_and_in_order() -> None:
         recipients=["b@x", ("A", "a@x")], cc=["a@X", "A@x"], bcc=["b@x", "c@x"]
     ).envelope
     assert envelope.return_path == "me@x.example"
-    assert envelope.recipients == ("b@x", "a@x", "A@x", "c@x")
+    assert envelope.recipients == ("b@x", "a@x", "c@x")
 
 
 def test_bcc_alone_is_enough_and_stays_out_of_the_content() -> None:
@@ -246,7 +246,6 @@ def test_the_present_is_the_date_of_a_message_without() -> None:
         ("Bcc", "pass bcc="),
         ("Subject", "pass subject="),
         ("Date", "pass date="),
-        ("Reply-To", "pass reply_to="),
         ("MIME-Version", "leave it out"),
         ("Content-Type", "leave it out"),
         ("content-transfer-encoding", "leave it out"),
@@ -258,6 +257,49 @@ def test_headers_that_are_written_here(name: str, advice: str) -> None:
         composed(extra_headers={name: "x@x"})
     assert caught.value.field == f"extra_headers['{name}']"
     assert advice in caught.value.problem
+
+
+@pytest.mark.parametrize(
+    "name", ["Content-Language", "Content-Description", "content-location"]
+)
+def test_content_headers_that_are_not_written_here(name: str) -> None:
+    assert on_the_wire(extra_headers={name: "de"})[name] == "de"
+
+
+@pytest.mark.parametrize(
+    ("reply_to", "written"),
+    [
+        ("a@x", "a@x"),
+        (("Ada", "a@x"), "Ada <a@x>"),
+        (["a@x", ("Ada, L", "b@x")], 'a@x, "Ada, L" <b@x>'),
+        ([], None),
+    ],
+)
+def test_answers_go_to_one_or_to_several(reply_to: Any, written: str | None) -> None:
+    headers = dict(on_the_wire(reply_to=reply_to).headers)
+    assert headers.get("Reply-To") == written
+
+
+def test_a_list_for_answers_is_read_whole() -> None:
+    with pytest.raises(AddressError, match=r"^reply_to\[1\]: 'b' has no '@'"):
+        composed(reply_to=["a@x", "b"])
+
+
+def test_reply_to_may_be_given_as_a_header() -> None:
+    headers = {"Reply-To": "Löwe <a@x>, b@x"}
+    entity = on_the_wire(extra_headers=headers)
+    assert entity["reply-to"] == "=?utf-8?q?L=C3=B6we?= <a@x>, b@x"
+    with pytest.raises(HeaderError, match="given twice"):
+        composed(reply_to="a@x", extra_headers=headers)
+
+
+def test_other_headers_of_addresses_keep_each_address() -> None:
+    names = "=?utf-8?q?L=C3=B6we=2C_evil=40x=2C?="
+    for name in ("Mail-Followup-To", "Resent-To", "Return-Receipt-To"):
+        entity = on_the_wire(extra_headers={name: f"{names} <a@x>, b@x"})
+        assert entity[name] == ("=?utf-8?q?L=C3=B6we=2C_evil=40x=2C?= <a@x>, b@x"), name
+    with pytest.raises(AddressError, match="takes one address"):
+        composed(extra_headers={"Errors-To": "a@x, b@x"})
 
 
 @pytest.mark.parametrize(

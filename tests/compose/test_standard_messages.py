@@ -193,7 +193,7 @@ def test_a_message_within_a_message() -> None:
         ([("To", "a@x\n Bcc: evil@x")], "To"),
         ([("To", "a@x b@x")], "To"),
         ([("To", "a@x"), ("To", "b@x")], "To"),
-        ([("To", "nobody")], "To"),
+        ([("To", "nobody")], "To[0]"),
         ([("Cc", "a@x, a@-x")], "Cc[1]"),
         ([("From", "a@x, b@x")], "From"),
         ([("From", "a@x"), ("From", "b@x")], "From"),

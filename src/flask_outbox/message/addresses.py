@@ -13,6 +13,7 @@ import idna
 
 from ..characters import barred, located, shown
 from ..errors import AddressError
+from .encoded_words import are_encoded_words, decoded, encoded_word
 
 LOCAL_OCTETS = 64
 DOMAIN_OCTETS = 255
@@ -20,7 +21,7 @@ ADDRESS_OCTETS = 254
 
 # No pattern here matches one text in two ways: none takes more than linear time.
 ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 DOT_ATOM = rf"{ATEXT}+(?:\.{ATEXT}+)*"
 _HOST = rf"{_LABEL}(?:\.{_LABEL})*"
 
@@ -52,6 +53,9 @@ class Address:
     @classmethod
     def parse(cls, value: AddressLike, field: str) -> Address:
         """Read ``ada@example.org``, ``Ada <ada@example.org>`` or ``(name, address)``.
+
+        Spaces around are left out, and in a string the name may be encoded words, as
+        `email.utils.formataddr` writes them.
 
         Whatever comes back is legal and safe in a header and in an SMTP command.
         Raises `AddressError` with ``field`` for everything else.
@@ -132,6 +136,7 @@ def _read(value: AddressLike) -> tuple[str, str, str]:
 def _read_mailbox(text: str) -> tuple[str, str, str]:
     if usual := _is_usual(text):
         return "", *_within_limits(usual[1], usual[2].lower())
+    text = text.strip(" \t")
     _refuse_barred(text)
     name, address = _split_mailbox(text)
     return _read_name(name), *_read_address(address)
@@ -151,7 +156,18 @@ def _split_mailbox(text: str) -> tuple[str, str]:
         if not bracket:
             raise _Refusal("has a '>' without a '<'; remove it")
         _refuse_ambiguous(name)
+        name = _decoded_name(name)
     return name, address[:-1]
+
+
+def _decoded_name(name: str) -> str:
+    """What a name of nothing but encoded words says; any other as it is."""
+    if not are_encoded_words(name.replace(" ", "")):
+        return name
+    try:
+        return decoded(name)
+    except ValueError:
+        return name
 
 
 def _refuse_ambiguous(name: str) -> None:
@@ -177,6 +193,7 @@ def _read_address(address: object) -> tuple[str, str]:
         raise _Refusal(f"has {shown(address)} for an address; pass a string")
     if usual := _is_usual(address):
         return _within_limits(usual[1], usual[2].lower())
+    address = address.strip(" \t")
     _refuse_barred(address)
     if not address:
         raise _Refusal("is empty; pass an address such as 'ada@example.org'")
@@ -265,6 +282,10 @@ def _wire_literal(domain: str) -> str:
 
 
 def _within_limits(local: str, domain: str) -> tuple[str, str]:
+    if "=?" in local and encoded_word.search(local):
+        raise _Refusal(
+            "has an encoded word in its address; only names may be written in those"
+        )
     octets = len(local) if local.isascii() else len(local.encode())
     if octets > LOCAL_OCTETS:
         raise _Refusal(

@@ -19,12 +19,13 @@ class Message:
 
     The arguments are Flask-Mail's. An address is ``"ada@example.org"``,
     ``"Ada <ada@example.org>"`` or ``("Ada", "ada@example.org")``; ``sender`` may be
-    left to ``MAIL_DEFAULT_SENDER``. ``alts`` maps subtypes of ``text/`` to alternatives
-    of the body, in the order in which they shall stand; ``html`` is one of them.
-    ``subject``, ``body`` and the alternatives may be lazy strings. ``date`` is an aware
-    `datetime` or seconds since the epoch. ``message_id`` is a Message-ID such as
-    ``<unique@example.org>``, for one that is known before the message is sent; without
-    it, each time it is sent it gets one of its own.
+    left to ``MAIL_DEFAULT_SENDER``, and ``reply_to`` may be a list. ``alts`` maps
+    subtypes of ``text/`` to alternatives of the body, in the order in which they shall
+    stand; ``html`` is one of them. ``subject``, ``body`` and the alternatives may be
+    lazy strings. ``date`` is an aware `datetime` or seconds since the epoch.
+    ``message_id`` is a Message-ID such as ``<unique@example.org>``, for one that is
+    known before the message is sent; without it, each time it is sent it gets one of
+    its own.
 
     Nothing is checked here but what is plainly no list: a message is judged as a whole
     when it is sent.
@@ -41,7 +42,7 @@ class Message:
         cc: Iterable[AddressLike] | None = None,
         bcc: Iterable[AddressLike] | None = None,
         attachments: Iterable[Attachment] | None = None,
-        reply_to: AddressLike | None = None,
+        reply_to: AddressLike | list[AddressLike] | None = None,
         date: float | datetime | None = None,
         charset: str | None = None,
         extra_headers: Mapping[str, str] | None = None,
@@ -82,7 +83,7 @@ class Message:
         cc: Iterable[AddressLike] | None = None,
         bcc: Iterable[AddressLike] | None = None,
         attachments: Iterable[Attachment] | None = None,
-        reply_to: AddressLike | None = None,
+        reply_to: AddressLike | list[AddressLike] | None = None,
         date: float | datetime | None = None,
         charset: str | None = None,
         extra_headers: Mapping[str, str] | None = None,

@@ -53,7 +53,7 @@ def store(
         "recipients": _addresses(message.recipients),
         "cc": _addresses(message.cc),
         "bcc": _addresses(message.bcc),
-        "reply_to": message.reply_to and _address(message.reply_to),
+        "reply_to": _reply_to(message),
         "alts": {kind: str(text) for kind, text in message.alts.items()},
         "attachments": [_attachment(one) for one in message.attachments],
         "date": _date(now if message.date is None else message.date),
@@ -79,7 +79,7 @@ def restore(stored: Stored) -> Message:
         cc=_read_addresses(values["cc"]),
         bcc=_read_addresses(values["bcc"]),
         attachments=[_read_attachment(*one) for one in attachments],
-        reply_to=values["reply_to"] and _read_address(values["reply_to"]),
+        reply_to=_read_addresses(values["reply_to"]),
         date=_read_date(values["date"]),
         charset=values["charset"],
         extra_headers=values["extra_headers"],
@@ -122,6 +122,13 @@ def _address(value: AddressLike) -> Any:
     if isinstance(value, Address):
         return [value.display_name, value.spec]
     return str(value) if isinstance(value, str) else [str(part) for part in value]
+
+
+def _reply_to(message: Message) -> list[Any]:
+    reply_to = message.reply_to
+    if isinstance(reply_to, str | tuple | Address):
+        return [_address(reply_to)] if reply_to else []
+    return _addresses(reply_to or ())
 
 
 def _addresses(values: Iterable[AddressLike]) -> list[Any]:

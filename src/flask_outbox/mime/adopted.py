@@ -7,9 +7,7 @@ message's; the parts are written by the standard library and checked on the wire
 from __future__ import annotations
 
 import copy
-import re
 from datetime import UTC
-from email.errors import NonASCIILocalPartDefect, ObsoleteHeaderDefect
 from email.generator import BytesGenerator
 from email.message import Message as StandardMessage
 from email.policy import SMTP, EmailPolicy, compat32
@@ -20,14 +18,13 @@ from typing import Any
 from ..characters import barred, shown
 from ..errors import AddressError, HeaderError, MessageError
 from ..message import Address, AddressLike
+from ..message.mailboxes import read_mailboxes
 from .bodies import wire_fault
+from .header_sources import parsed, source, unfolded
 from .headers import LINE, free_text, has_own_syntax, header_name
-from .heading import Heading, sender_or_default, written_date
+from .heading import Heading, holds_addresses, sender_or_default, written_date
 from .parts import Part, boundary_token
 
-_fold = re.compile(r"\r?\n(?=[ \t])")
-
-_HARMLESS = (ObsoleteHeaderDefect, NonASCIILocalPartDefect)
 _READ_HERE = {"from", "to", "cc", "bcc", "reply-to", "subject", "date"}
 _LEFT_OUT = {"mime-version", "resent-bcc"}
 
@@ -56,7 +53,7 @@ def _check_every_header(message: StandardMessage) -> None:
         for name, value in part.raw_items():
             field = f"part {number}, {name}" if number else str(name)
             header_name(name, field)
-            for text in (_unfolded(value), _decoded(name, value)):
+            for text in (unfolded(value), _decoded(name, value)):
                 if place := barred(text.replace("\t", " ")):
                     raise HeaderError(
                         field, f"{shown(text)} has {place}; remove that character"
@@ -80,7 +77,8 @@ def _heading(
     for name, value in message.raw_items():
         key = name.lower()
         if key not in _READ_HERE | _LEFT_OUT and not key.startswith("content-"):
-            text = _unfolded(value) if has_own_syntax(name) else _decoded(name, value)
+            as_written = has_own_syntax(name) or holds_addresses(name)
+            text = source(name, value) if as_written else _decoded(name, value)
             heading.add(name, text, name)
     return heading
 
@@ -93,7 +91,7 @@ def _sender(message: StandardMessage, default_sender: AddressLike | None) -> Add
 
 
 def _date(message: StandardMessage, now: float | None) -> str:
-    text = _unfolded(_only(message, "Date") or "")
+    text = unfolded(_only(message, "Date") or "")
     if not text:
         return written_date(None, now)
     try:
@@ -109,14 +107,7 @@ def _addresses(message: StandardMessage, name: str) -> list[Address]:
     value = _only(message, name)
     if value is None:
         return []
-    header = _parsed(name, value)
-    for defect in header.defects:
-        if not isinstance(defect, _HARMLESS):
-            raise AddressError(name, f"{shown(_unfolded(value))} is broken: {defect}")
-    return [
-        Address.parse((one.display_name, one.addr_spec), f"{name}[{index}]")
-        for index, one in enumerate(header.addresses)
-    ]
+    return read_mailboxes(source(name, value), name)
 
 
 def _only(message: StandardMessage, name: str) -> Any:
@@ -128,18 +119,8 @@ def _only(message: StandardMessage, name: str) -> Any:
     return values[0] if values else None
 
 
-def _parsed(name: str, value: Any) -> Any:
-    """The email package's header object, made of the source where there is none."""
-    is_parsed = hasattr(value, "defects")
-    return value if is_parsed else SMTP.header_factory(name, _unfolded(value))
-
-
 def _decoded(name: str, value: Any) -> str:
-    return str(_parsed(name, value))
-
-
-def _unfolded(value: Any) -> str:
-    return _fold.sub("", str(value))
+    return str(parsed(name, value))
 
 
 def _parts(message: StandardMessage, unique: str) -> bytes:

@@ -114,7 +114,7 @@ def encode_in(
     except UnicodeEncodeError as failure:
         character = text[failure.start]
         if "\ud800" <= character <= "\udfff":
-            problem = "is a lone surrogate, not a character; remove it"
+            problem = "is no character; decode the text in its charset, or remove it"
         else:
             problem = f"is not in {into.name}; leave the charset out for utf-8"
         place = located(character, failure.start)

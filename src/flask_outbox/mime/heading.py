@@ -12,8 +12,9 @@ from math import floor
 from ..characters import shown
 from ..delivery import Envelope
 from ..errors import AddressError, HeaderError, MessageError
-from ..message import Address, AddressLike, Message
+from ..message import Address, AddressLike, Message, comparable
 from ..message.addresses import DOT_ATOM
+from ..message.mailboxes import read_mailboxes
 from .headers import address_list, extra, free_text, header_name, one_line, unstructured
 
 _is_message_id = re.compile(rf"<{DOT_ATOM}@(?:{DOT_ATOM}|\[[!-Z^-~]*\])>").fullmatch
@@ -26,14 +27,22 @@ _ASK_INSTEAD = {
     "to": "pass recipients=",
     "cc": "pass cc=",
     "bcc": "pass bcc=",
-    "reply-to": "pass reply_to=",
     "subject": "pass subject=",
     "date": "pass date=",
     "mime-version": "leave it out",
+    "content-type": "leave it out, and pass charset=, html= or alts=",
+    "content-transfer-encoding": "leave it out",
     "return-path": "leave it out, and pass return_path= to send()",
 }
-_MAILBOXES = {"sender", "disposition-notification-to", "errors-to"}
-_ONCE = {"message-id", "references", "in-reply-to", "list-unsubscribe", *_MAILBOXES}
+_MAILBOX = {"sender", "disposition-notification-to", "errors-to"}
+_MAILBOXES = {
+    *("mail-followup-to", "mail-reply-to", "return-receipt-to", "x-confirm-reading-to"),
+    *("resent-from", "resent-sender", "resent-reply-to", "resent-to", "resent-cc"),
+}
+_ONCE = {
+    *("message-id", "references", "in-reply-to", "list-unsubscribe"),
+    *("reply-to", "mail-followup-to", "mail-reply-to", *_MAILBOX),
+}
 
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = (
@@ -61,19 +70,28 @@ class Heading:
         """Take one more header, or refuse it with the reason."""
         name = header_name(name, field)
         key = name.lower()
-        if key in _ASK_INSTEAD or key.startswith("content-"):
-            advice = _ASK_INSTEAD.get(key, "leave it out")
+        if advice := _ASK_INSTEAD.get(key):
             raise HeaderError(field, f"is written by Flask-Outbox; {advice}")
         if key in _ONCE and key in self._seen:
             raise HeaderError(field, "may stand only once; remove the other")
         self._seen.add(key)
         if key == "message-id":
             self.message_id = message_id(value, field)
-        elif key in _MAILBOXES:
-            mailbox = Address.parse(one_line(value, field), field)
-            self.extra_lines.append(address_list(name, [mailbox]))
+        elif key == "reply-to":
+            self._reply_to(read_mailboxes(free_text(value, field), field), field)
+        elif key in _MAILBOX | _MAILBOXES:
+            mailboxes = read_mailboxes(free_text(value, field), field)
+            if key in _MAILBOX and len(mailboxes) != 1:
+                raise AddressError(field, "takes one address; leave one")
+            if mailboxes:
+                self.extra_lines.append(address_list(name, mailboxes))
         else:
             self.extra_lines.append(extra(name, value, field))
+
+    def _reply_to(self, mailboxes: list[Address], field: str) -> None:
+        if self.reply_to:
+            raise HeaderError(field, "is given twice; leave out this or reply_to=")
+        self.reply_to = mailboxes
 
     def identify(self, unique: str) -> None:
         """Have a Message-ID: the given one, or ``unique`` on the sender's domain."""
@@ -107,17 +125,18 @@ class Heading:
         mail_options: tuple[str, ...],
         rcpt_options: tuple[str, ...],
     ) -> Envelope:
-        """Everyone once, in the order to, cc, bcc; somebody there must be."""
-        everyone = dict.fromkeys(
-            [one.spec for some in (self.to, self.cc, self.bcc) for one in some]
-        )
+        """Every mailbox once, in the order to, cc, bcc; somebody there must be."""
+        everyone: dict[str, str] = {}
+        for some in (self.to, self.cc, self.bcc):
+            for one in some:
+                everyone.setdefault(comparable(one.spec), one.spec)
         if not everyone:
             raise AddressError(
                 "recipients", "the message has none; pass recipients=, cc= or bcc="
             )
         return Envelope(
             self.sender.spec,
-            tuple(everyone),
+            tuple(everyone.values()),
             utf8_headers,
             mail_options,
             rcpt_options,
@@ -148,6 +167,11 @@ def heading_of(
     return heading
 
 
+def holds_addresses(name: str) -> bool:
+    """Whether a header that the user names is one of addresses."""
+    return name.lower() in {"reply-to", *_MAILBOX, *_MAILBOXES}
+
+
 def sender_or_default(
     sender: AddressLike | None, default_sender: AddressLike | None
 ) -> Address:
@@ -169,7 +193,12 @@ def _subject(message: Message) -> str:
 
 
 def _reply_to(message: Message) -> list[Address]:
-    return [Address.parse(message.reply_to, "reply_to")] if message.reply_to else []
+    reply_to = message.reply_to
+    if not reply_to:
+        return []
+    if isinstance(reply_to, str | tuple | Address):
+        return [Address.parse(reply_to, "reply_to")]
+    return Address.parse_all(reply_to, "reply_to")
 
 
 def message_id(value: object, field: str) -> str:
