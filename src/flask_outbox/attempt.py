@@ -23,6 +23,9 @@ RSA signature of less than half a millisecond is most of it."""
 BROKEN_OFF_SECONDS = 1.0
 """How long a message rests whose delivery the outbox's own trouble broke off."""
 
+SHORT_LENGTH = 500
+"""How much is kept of a text that the outbox refuses in full."""
+
 _log = logging.getLogger("flask_outbox")
 
 
@@ -106,6 +109,31 @@ def broken_off(held: Claim, error: BaseException, policy: Policy, now: float) ->
     except Exception:  # what the outbox keeps of it is no message's
         return untried(held, reason, now, soon)
     return _record(held, verdict, Progress(), now, now)
+
+
+def shortened(record: Record, why: str) -> Record:
+    """What to record where the outbox refuses ``record``, which ``why`` explains.
+
+    States and codes stay; what was said is cut, in characters that any database takes.
+    """
+    said = "what was said is kept in short, for the outbox refused it in full"
+    reason = ": ".join(filter(None, [record.verdict.reason, said, why]))
+    recipients = {
+        address: (state, replace(reply, text=_plain(reply.text)))
+        for address, (state, reply) in record.verdict.recipients.items()
+    }
+    detail = {
+        **record.detail,
+        "replies": {},
+        "reason": _plain(reason),
+    }
+    detail.pop("dialogue", None)
+    verdict = replace(record.verdict, recipients=recipients, reason=detail["reason"])
+    return replace(record, verdict=verdict, detail=detail)
+
+
+def _plain(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode()[:SHORT_LENGTH]
 
 
 def blamed(held: Claim, down: TransportDown, policy: Policy, now: float) -> Record:

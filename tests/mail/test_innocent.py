@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from flask_outbox import State, events
+from flask_outbox.courier import recorder
 from tests.mail.conftest import MakeSite
 from tests.mail.site import Site
 from tests.outbox.making import new_message
@@ -138,3 +139,56 @@ thread.join()
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert run.stdout.split() == ["MainThread"]
+
+
+# ------------------------------------------------------- what the database refuses
+
+LONG = 1_500
+
+NO_LONG_DETAIL = {
+    "sqlite": (
+        "CREATE TRIGGER faulty BEFORE INSERT ON outbox_event "
+        f"WHEN length(NEW.detail) > {LONG} AND NEW.kind = 'sent' "
+        "BEGIN SELECT RAISE(ABORT, 'too long'); END",
+    ),
+    "postgresql": (
+        "CREATE FUNCTION faulty() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN RAISE EXCEPTION SQLSTATE ''54000''; END'",
+        "CREATE TRIGGER faulty BEFORE INSERT ON outbox_event FOR EACH ROW "
+        f"WHEN (length(NEW.detail) > {LONG} AND NEW.kind = 'sent') "
+        "EXECUTE FUNCTION faulty()",
+    ),
+    "mysql": (
+        "CREATE TRIGGER faulty BEFORE INSERT ON outbox_event FOR EACH ROW "
+        f"IF length(NEW.detail) > {LONG} AND NEW.kind = 'sent' THEN "
+        "SIGNAL SQLSTATE '22001' SET MYSQL_ERRNO = 1406; END IF",
+    ),
+}
+"""Has what many people's servers said of one mail refused."""
+
+
+def test_what_the_database_refuses_to_record_is_recorded_in_short_and_the_rest_goes_on(
+    make_site: MakeSite,
+    url: str,
+    server: JournalSmtp,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    monkeypatch.setattr(recorder, "RETRY_WAIT_SECONDS", 0.05)
+    site = make_site(OUTBOX_URL=url)
+    site.make_ready()
+    _run(site, NO_LONG_DETAIL)
+    try:
+        server.behaviour = Behaviour(hang=True)
+        many = [f"person-{number}@example.org" for number in range(40)]
+        receipts = [site.send(), site.send(*many), site.send()]
+        server.wait_until(lambda: server.held == len(receipts))
+        server.behaviour = Behaviour()
+        before, crowded, after = (site.settled(one) for one in receipts)
+    finally:
+        _run(site, MENDED)
+    assert [one.state for one in (before, crowded, after)] == [State.SENT] * 3
+    assert {one.reply.code for one in crowded.recipients if one.reply} == {250}
+    assert "kept in short" in (crowded.events[-1].detail["reason"])
+    assert len(server.mails) == len(receipts)
+    assert any("recorded in short" in one.getMessage() for one in caplog.records)

@@ -152,6 +152,10 @@ class Outbox(Questions):
 
         return self._write(work)
 
+    def check(self) -> None:
+        """Return if the outbox can be written; raises as any other call would."""
+        self._write(leases.write_nothing)
+
     def next_due_at(self, lane: str, full: Collection[str] = ()) -> float | None:
         """When the next pending message of ``lane`` comes due; None without any.
 
