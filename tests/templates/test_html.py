@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from flask_outbox import TemplateError
+from flask_outbox.templating import styles
 from tests.servers import JournalSmtp
 from tests.templates.stationery import PNG, Stationery, opened, said
 
@@ -29,6 +30,68 @@ def test_styles_go_into_their_elements(stationery: Stationery) -> None:
     assert "@media (max-width: 600px)" in html
     assert "static/mail.css" not in html
     assert 'href="https://fonts.example/font.css"' in html
+
+
+UNSEEN = [
+    "a:hover { color: blue; }",
+    "a:visited { color: green; }",
+    'p::before { content: "x"; }',
+    ".ExternalClass { width: 100%; }",
+    "u + .body { margin: 9px; }",
+    "[data-ogsc] h1 { color: black; }",
+    "@font-face{font-family:x}",
+    "@supports (display:grid){h1{color:lime}}",
+]
+
+
+def test_rules_that_no_element_can_hold_stay(stationery: Stationery) -> None:
+    rules = "\n".join([*UNSEEN, "h1 { margin: 1px }"])
+    stationery.write(
+        "bill.html", f"<style>{rules}</style><body class=body><h1>Bill</h1><a>x</a>"
+    )
+    html = stationery.compose(subject="x").html
+    assert html is not None
+    assert [rule for rule in UNSEEN if rule not in html] == []
+    assert '<h1 style="margin: 1px;">Bill</h1><a>x</a>' in html
+
+
+@pytest.mark.parametrize("media", ["print", "(max-width: 9px)", "not screen"])
+def test_rules_for_other_media_stay(stationery: Stationery, media: str) -> None:
+    stationery.keep("mail.css", b"h1 { color: green }")
+    stationery.write(
+        "bill.html",
+        f'<style media="{media}">h1{{color:gray}}</style><style media=screen>'
+        f'h1{{margin:1px}}</style><link rel=stylesheet media="{media}" '
+        "href=/static/mail.css><h1>Bill</h1>",
+    )
+    html = stationery.compose(subject="x").html
+    assert html is not None
+    assert '<h1 style="margin: 1px;">Bill</h1>' in html
+    assert f"@media {media} {{h1{{color:gray}}}}" in html
+    assert f"@media {media} {{h1 {{ color: green }}}}" in html
+
+
+def test_comments_are_passed_over(stationery: Stationery) -> None:
+    comments = (
+        "<!-- <link rel=stylesheet href=/static/gone.css> -->"
+        "<!--[if mso]><style media=print>h1{color:red}</style><![endif]-->"
+        "<![if !mso]><!--><p>x</p><!--<![endif]-->"
+    )
+    stationery.write(
+        "bill.html",
+        f"<body>{comments}<style>/* <link> */ h1{{margin:1px}}</style><h1>Bill",
+    )
+    html = stationery.compose(subject="x").html
+    assert html is not None
+    assert "<!-- <link rel=stylesheet href=/static/gone.css> -->" in html
+    assert "<!--[if mso]><style media=print>h1{color:red}</style><![endif]-->" in html
+    assert '<h1 style="margin: 1px;">Bill</h1>' in html
+
+
+@pytest.mark.parametrize("piece", ["<!--", "<style", "<link ", "<style>", "<"])
+def test_what_never_ends_takes_linear_time(stationery: Stationery, piece: str) -> None:
+    with stationery.site.app.app_context():
+        assert "<h1>" in styles.inlined("<h1>Bill</h1>" + piece * 50_000)
 
 
 def test_styles_of_an_app_that_only_its_requests_know(stationery: Stationery) -> None:

@@ -14,8 +14,12 @@ from werkzeug.security import safe_join
 
 from ..errors import TemplateError
 
-_link = re.compile(r"<link\b[^>]*>", re.IGNORECASE)
 _styled = re.compile(r"<(?:style|link)\b", re.IGNORECASE)
+_begun = re.compile(r"<!--|<(style|link)\b", re.IGNORECASE)
+_style_ended = re.compile(r"</style\b", re.IGNORECASE)
+
+_SEEN_HERE = {"", "all", "screen"}
+"""Media whose rules may be written into elements."""
 
 
 def has_styles(html: str) -> bool:
@@ -27,26 +31,68 @@ def inlined(html: str) -> str:
     """``html`` with the rules of its ``<style>`` elements, and of the app's own static
     stylesheets that it links to, in the elements themselves.
 
-    Rules that cannot be there, such as ``@media``, stay in a ``<style>``, and links to
-    elsewhere stay links. Raises `TemplateError` for a stylesheet that is not there.
+    Rules that cannot be there, such as ``a:hover``, ``@media``, those for other media
+    and those for elements that only a mail program makes, stay in a ``<style>``, and
+    links to elsewhere stay links. Comments are passed over. Raises `TemplateError` for
+    a stylesheet that is not there.
     """
     from css_inline import CSSInliner
 
     inliner = CSSInliner(
-        keep_at_rules=True, keep_link_tags=True, load_remote_stylesheets=False
+        keep_style_tags=True,
+        remove_inlined_selectors=True,
+        keep_link_tags=True,
+        load_remote_stylesheets=False,
     )
-    return inliner.inline(_link.sub(_with_its_rules, html))
+    return inliner.inline(_prepared(html))
 
 
-def _with_its_rules(link: re.Match[str]) -> str:
+def _prepared(html: str) -> str:
+    """``html`` with the rules of static stylesheets, and other media in ``@media``.
+
+    What never ends, a comment or a tag, is left as it is, with all that follows.
+    """
+    pieces: list[str] = []
+    position = 0
+    while begun := _begun.search(html, position):
+        start, kind = begun.start(), (begun[1] or "").lower()
+        end = _end(html, start, ">" if kind else "-->")
+        pieces.append(html[position:start])
+        if kind == "style":
+            ended = _style_ended.search(html, end)
+            position = ended.start() if ended else len(html)
+            pieces.append(_style(html[start:end], html[end:position]))
+        else:
+            position = end
+            tag = html[start:end]
+            pieces.append(_with_its_rules(tag) if kind == "link" else tag)
+    return "".join([*pieces, html[position:]])
+
+
+def _end(html: str, start: int, ending: str) -> int:
+    # The shortest comment is <!-->.
+    found = html.find(ending, start + len("<!"))
+    return len(html) if found < 0 else found + len(ending)
+
+
+def _with_its_rules(link: str) -> str:
     """A link to a static stylesheet as a ``<style>``, any other as it is."""
-    attributes = _attributes(link[0])
+    attributes = _attributes(link)
     path = _static_path(attributes.get("href", ""))
     if path is None or "stylesheet" not in attributes.get("rel", "").lower().split():
-        return link[0]
-    media = attributes.get("media", "")
-    rules = _read(path)
-    return f"<style>{f'@media {media} {{{rules}}}' if media else rules}</style>"
+        return link
+    return f"<style>{_for_media(attributes, _read(path))}</style>"
+
+
+def _style(tag: str, rules: str) -> str:
+    """A ``<style>`` up to its end tag, with the media that it is for in its rules."""
+    for_media = _for_media(_attributes(tag), rules)
+    return f"{tag}{rules}" if for_media == rules else f"<style>{for_media}"
+
+
+def _for_media(attributes: dict[str, str], rules: str) -> str:
+    media = attributes.get("media", "").strip()
+    return rules if media.lower() in _SEEN_HERE else f"@media {media} {{{rules}}}"
 
 
 def _attributes(tag: str) -> dict[str, str]:
