@@ -98,6 +98,10 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "MAIL_USERNAME": (TEXT, NO_TEXT),
     "MAIL_PASSWORD": (TEXT, NO_TEXT),
     "MAIL_OAUTH_TOKEN": ([(str, str), (repr, repr)], ["token", 5, b"token"]),
+    "MAIL_AUTH_MECHANISM": (
+        [("PLAIN", "PLAIN"), ("LOGIN", "LOGIN"), ("CRAM-MD5", "CRAM-MD5")],
+        ["plain", "XOAUTH2", 5],
+    ),
     "MAIL_AUTH_UNENCRYPTED": (FLAG, NO_FLAG),
     "MAIL_DEFAULT_SENDER": (
         [

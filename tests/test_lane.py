@@ -10,7 +10,7 @@ import pytest
 
 from flask_outbox import TransportDown
 from flask_outbox.config import SmtpSettings
-from flask_outbox.errors import LoginDemanded
+from flask_outbox.errors import LoginDemanded, LoginRejected
 from flask_outbox.lane import FIRST_PAUSE_SECONDS, Lane, Lanes
 from flask_outbox.transports.smtp import SmtpTransport
 from tests.servers import JournalSmtp
@@ -227,6 +227,17 @@ def test_a_login_demanded_is_nobodys_doing(server: JournalSmtp):
             lane.pause(LoginDemanded("530"), "A")
             assert await lane.probe() is True
         assert not lane.is_its_doing("A", TransportDown("421"))
+
+    _with_lane(server, work)
+
+
+def test_a_rejected_login_makes_the_waits_much_longer(server: JournalSmtp):
+    async def work(lane: Lane) -> None:
+        lane.pause(LoginRejected("535"))
+        _assert_waits(lane, 60.0)
+        assert await lane.probe() is True
+        lane.pause(TransportDown("down"))
+        _assert_waits(lane, FIRST_PAUSE_SECONDS)
 
     _with_lane(server, work)
 

@@ -23,7 +23,8 @@
     ├── BatchInterrupted         send_many(): it broke off at a row, and can go on
     ├── TransportError           mail could not leave
     │   ├── TransportDown        the transport itself is in trouble: pauses its lane
-    │   │   └── LoginDemanded    the server takes no mail without a login or TLS
+    │   │   ├── LoginDemanded    the server takes no mail without a login or TLS
+    │   │   └── LoginRejected    the server knows no such login
     │   └── SigningError         a message could not be signed (DKIM)
     ├── DeliveryError            send_now(): not every recipient was accepted
     └── ScriptError              a script for a test's mail server cannot be read
@@ -186,6 +187,13 @@ class LoginDemanded(TransportDown):
 
     It is never one message's doing, though a server may say so after RCPT or after the
     content only, where no probe finds it.
+    """
+
+
+class LoginRejected(TransportDown):
+    """The server rejected the login (reply 535).
+
+    The lane pauses for longer: servers lock out whoever goes on trying.
     """
 
 

@@ -6,12 +6,16 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 
 from .backoff import backoff
-from .errors import LoginDemanded, TransportDown
+from .errors import LoginDemanded, LoginRejected, TransportDown
 from .rate import Limit
 from .transports.base import Transport
 
 FIRST_PAUSE_SECONDS = 1.0
 """The longest first pause: a server that restarts is back about as soon."""
+
+LOGIN_PATIENCE = 60
+"""So many times as long are the pauses after a rejected login, the longest one too:
+many servers lock a client out after five in ten minutes."""
 
 PAUSES_BY_ONE = 3
 """A message that is in the way of its transport so many times in a row, while probes
@@ -43,6 +47,7 @@ class Lane:
         self.went_down = asyncio.Event()
         self._pause_cap_seconds = pause_cap_seconds
         self._failures = 0
+        self._patience = 1
         self._in_the_way: dict[str, int] = {}
         self._in_the_way_before: dict[str, int] = {}
 
@@ -71,7 +76,11 @@ class Lane:
         if not nobodys_doing:
             times = self._in_the_way_before.get(message_id, 0)
             self._in_the_way[message_id] = times + 1
+        self._take_down(error)
+
+    def _take_down(self, error: TransportDown) -> None:
         self.reason = str(error)
+        self._patience = LOGIN_PATIENCE if isinstance(error, LoginRejected) else 1
 
     def served(self) -> None:
         """Take note that a message was tried, whatever became of it."""
@@ -93,10 +102,11 @@ class Lane:
         """How long to wait before the next probe.
 
         Grows with each failure in a row up to the cap; never less than half of where it
-        stands, so that a dead server is not hammered.
+        stands, so that a dead server is not hammered, and much longer after a rejected
+        login.
         """
         half = FIRST_PAUSE_SECONDS * 2.0 ** (min(self._failures, 32) - 2)
-        half = min(half, self._pause_cap_seconds / 2)
+        half = min(half, self._pause_cap_seconds / 2) * self._patience
         return half + backoff(1, base_seconds=half, cap_seconds=half)
 
     async def probe(self) -> bool:
@@ -106,7 +116,7 @@ class Lane:
         except TransportDown as error:
             self._failures += 1
             self._in_the_way.clear()
-            self.reason = str(error)
+            self._take_down(error)
             return False
         self.reason = None
         self.went_down.clear()

@@ -126,7 +126,9 @@ def test_a_rejected_login_pauses_the_lane(make_site: MakeSite, tmp_path):
     with JournalSmtp(tmp_path / "users", users=users) as server:
         place = f"{server.host}:{server.port}"
         site = make_site(
-            MAIL_URL=f"smtp://shop:wrong@{place}", MAIL_AUTH_UNENCRYPTED=True
+            MAIL_URL=f"smtp://shop:wrong@{place}",
+            MAIL_AUTH_UNENCRYPTED=True,
+            OUTBOX_LANE_PAUSE_CAP_SECONDS=0.001,
         )
         receipt = site.send()
         (paused, *_) = site.wait_for(events.lane_paused)

@@ -15,7 +15,9 @@ import aiosmtplib
 import pytest
 
 from flask_outbox.delivery import Outcome
-from flask_outbox.errors import LoginDemanded
+from flask_outbox.errors import LoginDemanded, LoginRejected
+from flask_outbox.transports import smtp_login
+from flask_outbox.transports.smtp import SmtpTransport
 from tests.servers import (
     CLOSE,
     Authority,
@@ -38,6 +40,7 @@ from .talk import (
     RSET,
     TWO,
     Attempt,
+    attempt,
     deliver_once,
     ehlo,
     settings_for,
@@ -136,7 +139,7 @@ def test_only_ways_to_log_in_that_we_do_not_know() -> None:
     with ScriptedSmtp([GREETING, ehlo("AUTH GSSAPI")]) as server:
         made = deliver_once(settings_for(server, **LOGIN))
         server.wait_for_end()
-    assert "No suitable authentication method" in made.reason
+    assert "no login by CRAM-MD5, PLAIN or LOGIN (it offers GSSAPI)" in made.reason
     assert server.commands() == ["EHLO client.test"]
 
 
@@ -166,17 +169,17 @@ def test_the_server_goes_right_after_the_login(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Between aiosmtplib's last look at the connection and our session's first."""
-    log_in = aiosmtplib.SMTP.login
+    log_in = aiosmtplib.SMTP.auth_plain
 
     async def log_in_and_lose(
-        self: aiosmtplib.SMTP, username: str, password: str
+        client: aiosmtplib.SMTP, username: str, password: str
     ) -> object:
-        reply = await log_in(self, username, password)
-        while self.is_connected:
+        reply = await log_in(client, username, password)
+        while client.is_connected:
             await asyncio.sleep(0)
         return reply
 
-    monkeypatch.setattr(aiosmtplib.SMTP, "login", log_in_and_lose)
+    monkeypatch.setitem(smtp_login._WAYS, "PLAIN", log_in_and_lose)
     script = [GREETING, ehlo("AUTH PLAIN"), Step("AUTH", b"235 ok\r\n", CLOSE)]
     with ScriptedSmtp(script) as server:
         made = deliver_once(settings_for(server, **LOGIN))
@@ -191,7 +194,8 @@ def test_the_server_goes_right_after_the_login(
         (
             "LOGIN",
             [
-                Step(f"AUTH LOGIN {encoded('ada')}", b"334 UGFzc3dvcmQ6\r\n"),
+                Step("AUTH LOGIN\r\n", b"334 VXNlcm5hbWU6\r\n"),
+                Step(encoded("ada"), b"334 UGFzc3dvcmQ6\r\n"),
                 Step(encoded(SECRET), b"235 ok\r\n"),
             ],
         ),
@@ -212,6 +216,95 @@ def test_ways_to_log_in(offer: str, steps: list[Step]) -> None:
         made = deliver_once(settings_for(server, **LOGIN))
     assert made.outcomes == [Outcome.ACCEPTED]
     assert_no_secret(made.dialogue)
+
+
+def test_a_way_to_log_in_that_is_named() -> None:
+    script = [GREETING, ehlo("AUTH CRAM-MD5 PLAIN"), Step("AUTH PLAIN", b"235 ok\r\n")]
+    with ScriptedSmtp([*script, *ONE_MAIL, QUIT]) as server:
+        made = deliver_once(settings_for(server, auth_mechanism="PLAIN", **LOGIN))
+    assert made.outcomes == [Outcome.ACCEPTED]
+
+
+def test_a_way_to_log_in_that_is_named_and_not_offered() -> None:
+    with ScriptedSmtp([GREETING, ehlo("AUTH CRAM-MD5 PLAIN")]) as server:
+        made = deliver_once(settings_for(server, auth_mechanism="LOGIN", **LOGIN))
+    assert "offers no login by LOGIN (it offers CRAM-MD5, PLAIN)" in made.reason
+    assert "MAIL_AUTH_MECHANISM" in made.reason
+
+
+def test_a_password_is_not_left_to_a_challenge_where_tls_protects_it(
+    tmp_path: Path,
+) -> None:
+    """Many who offer CRAM-MD5 keep no password that it could be checked with."""
+    authority = Authority(tmp_path)
+    start = Step("STARTTLS", b"220 go\r\n", StartTls(authority.context("127.0.0.1")))
+    login = [ehlo("AUTH CRAM-MD5 PLAIN"), Step("AUTH PLAIN", b"235 ok\r\n")]
+    script = [GREETING, ehlo("STARTTLS"), start, *login, *ONE_MAIL, QUIT]
+    tls = {"security": "starttls", "ca_file": authority.ca_file}
+    with ScriptedSmtp(script) as server:
+        made = deliver_once(settings_for(server, **LOGIN, **tls))
+    assert made.outcomes == [Outcome.ACCEPTED]
+
+
+def test_a_rejected_password_is_not_tried_in_another_way() -> None:
+    login = Step("AUTH CRAM-MD5", b"535 5.7.8 no\r\n")
+    with ScriptedSmtp([GREETING, ehlo("AUTH CRAM-MD5 PLAIN LOGIN"), login]) as server:
+        made = deliver_once(settings_for(server, **LOGIN))
+        server.wait_for_end()
+    assert isinstance(made.down, LoginRejected)
+    assert "rejected the login of 'ada' (535 5.7.8 no)" in made.reason
+    assert len(server.commands()) == 2
+
+
+@pytest.mark.parametrize("connections", [5, 2])
+def test_a_rejected_password_is_tried_by_one_connection(
+    connections: int, journal: Path
+) -> None:
+    tried: list[str] = []
+
+    class Users(dict[str, str]):
+        def get(self, name: str, default: Any = None) -> Any:
+            tried.append(name)
+            return super().get(name, default)
+
+    async def run(server: JournalSmtp) -> list[Attempt]:
+        settings = settings_for(server, max_connections=connections, **LOGIN)
+        transport = SmtpTransport(settings)
+        made = await asyncio.gather(*(attempt(transport) for _ in range(5)))
+        await transport.close()
+        return made
+
+    with JournalSmtp(journal, users=Users(ada="another")) as server:
+        made = asyncio.run(run(server))
+    assert {one.reason.partition(" (")[0] for one in made} == {
+        f"{server.host}:{server.port} rejected the login of 'ada'"
+    }
+    assert tried == ["ada"]
+
+
+def test_connections_log_in_together_once_a_login_was_accepted(journal: Path) -> None:
+    async def run(server: JournalSmtp) -> None:
+        transport = SmtpTransport(settings_for(server, max_connections=3, **LOGIN))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(attempt(transport))
+            await asyncio.to_thread(server.wait_until, lambda: server.held == 3)
+            server.behaviour = Behaviour()
+        await transport.close()
+
+    with JournalSmtp(journal, users={"ada": SECRET}) as server:
+        server.behaviour = Behaviour(hang=True)
+        asyncio.run(run(server))
+    assert [mail.login for mail in server.mails] == ["ada"] * 3
+
+
+@pytest.mark.parametrize("code", [530, 538])
+def test_a_login_that_wants_tls(code: int) -> None:
+    answer = f"{code} 5.7.11 encrypt\r\n".encode()
+    with ScriptedSmtp([GREETING, ehlo("AUTH PLAIN"), Step("AUTH", answer)]) as server:
+        made = deliver_once(settings_for(server, **LOGIN))
+    assert "takes no login without TLS" in made.reason
+    assert "MAIL_USE_TLS" in made.reason
 
 
 @pytest.mark.parametrize("echo", [SECRET, PLAIN, encoded(SECRET)])

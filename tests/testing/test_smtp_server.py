@@ -120,7 +120,7 @@ def test_a_stall_outlasts_patience(
         ("421 at the greeting, then accept", "turned us away with its greeting"),
         ("close at the greeting, then accept", "closed the connection before its"),
         ("421 on EHLO, then accept", "421 4.0.0 Not now"),
-        ("535 on AUTH twice, then accept", "rejected the login of 'ada'"),
+        ("535 on AUTH, then accept", "rejected the login of 'ada'"),
     ],
 )
 def test_trouble_of_the_server_spends_no_attempt(
@@ -133,7 +133,8 @@ def test_trouble_of_the_server_spends_no_attempt(
 ):
     smtp_server.script(script)
     url = smtp_server.url.replace("//", "//ada:pass@")
-    send(MAIL_URL=url, MAIL_AUTH_UNENCRYPTED=True)
+    soon = {"OUTBOX_LANE_PAUSE_CAP_SECONDS": 0.001}
+    send(MAIL_URL=url, MAIL_AUTH_UNENCRYPTED=True, **soon)
     outbox.drain()
     assert _state(outbox) is State.SENT
     paused = [one.getMessage() for one in caplog.records if "paused" in one.message]

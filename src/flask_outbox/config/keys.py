@@ -109,7 +109,8 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_LANE_PAUSE_CAP_SECONDS",
         "seconds",
         30.0,
-        "The longest wait between two probes of a transport that is down.",
+        "The longest wait between two probes of a transport that is down. After a "
+        "rejected login it is sixty times as long: servers lock out who tries on.",
         as_seconds,
     ),
     Key(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .convert import (
     as_callable,
+    as_choice,
     as_count_or_no_limit,
     as_failover,
     as_flag,
@@ -67,6 +68,14 @@ MAIL_KEYS: tuple[Key, ...] = (
         "in a thread of its own and without an application context.",
         as_callable,
         "none",
+    ),
+    Key(
+        "MAIL_AUTH_MECHANISM",
+        "str",
+        None,
+        "How to log in with the password: ``PLAIN``, ``LOGIN`` or ``CRAM-MD5``.",
+        as_choice("PLAIN", "LOGIN", "CRAM-MD5"),
+        "the first that the server offers; without TLS CRAM-MD5 before the others",
     ),
     Key(
         "MAIL_AUTH_UNENCRYPTED",

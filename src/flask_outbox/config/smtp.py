@@ -29,6 +29,8 @@ class SmtpSettings:
     """Gives the access token with which `username` logs in, in place of a password."""
     half_login: str | None = None
     """What is missing of a login, "password" or "user name", which is then not made."""
+    auth_mechanism: str | None = None
+    """``PLAIN``, ``LOGIN`` or ``CRAM-MD5``; None leaves it to what is offered."""
     auth_unencrypted: bool = False
     ca_file: str | None = None
     verify: bool = True
@@ -107,6 +109,7 @@ def _with_the_rest(place: dict[str, Any], values: Mapping[str, Any]) -> SmtpSett
     return SmtpSettings(
         **place,
         oauth_token=values["MAIL_OAUTH_TOKEN"],
+        auth_mechanism=values["MAIL_AUTH_MECHANISM"],
         auth_unencrypted=values["MAIL_AUTH_UNENCRYPTED"],
         ca_file=values["MAIL_TLS_CA_FILE"],
         verify=values["MAIL_TLS_VERIFY"],

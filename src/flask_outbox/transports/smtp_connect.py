@@ -14,7 +14,7 @@ from ..delivery import Progress
 from . import smtp_trouble
 from .smtp_client import Client
 from .smtp_link import SmtpLink
-from .smtp_login import log_in
+from .smtp_login import Login
 from .smtp_offer import Offer
 from .smtp_session import SmtpSession
 from .smtp_trouble import Step, as_reply
@@ -29,6 +29,7 @@ class SmtpConnector:
     def __init__(self, settings: SmtpSettings) -> None:
         self._settings = settings
         self._own_name = settings.local_hostname
+        self._login = Login(settings)
 
     async def connect(self, progress: Progress) -> SmtpSession:
         """Return a session ready for mail, within the connect timeout.
@@ -82,7 +83,7 @@ class SmtpConnector:
         if settings.security == "starttls":
             await self._secure(client, progress)
         if settings.username is not None:
-            reply = await log_in(client, settings)
+            reply = await self._login.log_in(client)
             progress.note("us", f"authenticated as {settings.username}")
             progress.note("them", str(reply))
         client.step = Step.READY

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from math import inf
 from typing import Any
 
 import aiosmtplib
@@ -17,15 +19,58 @@ from . import smtp_trouble
 from .smtp_client import Client
 from .smtp_trouble import Step, as_reply
 
+ACCEPTED_SECONDS = 60.0
+"""How long a login that was accepted lets others log in at the same time."""
 
-async def log_in(client: Client, settings: SmtpSettings) -> Reply:
-    """Log in as the settings say, and return what the server replied.
 
-    By XOAUTH2 with a fresh token where the settings have a function for it, else by the
-    first of CRAM-MD5 (RFC 2195), PLAIN (RFC 4616) and LOGIN that the server offers and
-    accepts. No secret is in the reply or in an error, even where the server repeats it.
-    Raises `TransportDown`, and what aiosmtplib raises.
+class Login:
+    """How connections log in to one server: a wrong login is tried by one of them only.
+
+    Where none was accepted of late, one connection goes first. The others wait for what
+    comes of it, and its rejection is theirs.
     """
+
+    def __init__(self, settings: SmtpSettings) -> None:
+        self._settings = settings
+        self._first = asyncio.Lock()
+        self._accepted_at = -inf
+        self._rejections = 0
+        self._rejection = (0, "")
+
+    async def log_in(self, client: Client) -> Reply:
+        """Log in, and return what the server replied.
+
+        By XOAUTH2 with a fresh token where the settings have a function for it, else by
+        one of PLAIN (RFC 4616), LOGIN and CRAM-MD5 (RFC 2195). No secret is in the
+        reply or in an error, even where the server repeats it. Raises `TransportDown`,
+        and what aiosmtplib raises.
+        """
+        rejections = self._rejections
+        if self._is_new:
+            async with self._first:
+                if self._rejections > rejections:
+                    raise aiosmtplib.SMTPAuthenticationError(*self._rejection)
+                if self._is_new:
+                    return await self._try(client)
+        return await self._try(client)
+
+    @property
+    def _is_new(self) -> bool:
+        return time.monotonic() > self._accepted_at + ACCEPTED_SECONDS
+
+    async def _try(self, client: Client) -> Reply:
+        try:
+            reply = await _log_in(client, self._settings)
+        except aiosmtplib.SMTPAuthenticationError as error:
+            self._accepted_at = -inf
+            self._rejections += 1
+            self._rejection = (error.code, error.message)
+            raise
+        self._accepted_at = time.monotonic()
+        return reply
+
+
+async def _log_in(client: Client, settings: SmtpSettings) -> Reply:
     if not (client.encrypted or settings.auth_unencrypted):
         raise smtp_trouble.unencrypted_login(settings)
     if not client.supports_extension("auth"):
@@ -42,10 +87,59 @@ async def log_in(client: Client, settings: SmtpSettings) -> Reply:
 
 
 async def _by_password(client: Client, settings: SmtpSettings) -> Reply:
+    """Try one way, or the next where the server does not take that one after all."""
     username, password = settings.username or "", settings.password or ""
-    login = client.login(username, password)
     plain = auth_plain_encode(username, password).decode()
-    return await _redacted(login, (plain, *_forms(password)))
+    *others, last = _ways(client, settings)
+    for way in others:
+        try:
+            return await _redacted(
+                way(client, username, password), (plain, *_forms(password))
+            )
+        except aiosmtplib.SMTPAuthenticationError as error:
+            if error.code not in _NOT_TRIED or not client.is_connected:
+                raise
+    return await _redacted(last(client, username, password), (plain, *_forms(password)))
+
+
+_Way = Callable[[Client, str, str], Awaitable[Any]]
+
+_NOT_TRIED = {432, 500, 502, 504}
+"""The server did not look at the password: it does not take this way to log in."""
+
+
+def _ways(client: Client, settings: SmtpSettings) -> list[_Way]:
+    """What is offered, the best first: CRAM-MD5 is of use where others read along, but
+    many who offer it keep no password that it could be checked with.
+    """
+    offered = client.server_auth_methods
+    known = [settings.auth_mechanism] if settings.auth_mechanism else list(_WAYS)
+    if client.encrypted:
+        known.sort(key=lambda name: name == "CRAM-MD5")
+    ways = [_WAYS[name] for name in known if name.lower() in offered]
+    if not ways:
+        raise smtp_trouble.no_mechanism(offered, settings)
+    return ways
+
+
+async def _by_login(client: Client, username: str, password: str) -> Any:
+    """LOGIN, without the answer ahead of the question that not all servers take."""
+    reply = await client.execute_command(b"AUTH", b"LOGIN")
+    for answer in (username, password):
+        if reply.code != _GO_ON:
+            break
+        reply = await client.execute_command(base64.b64encode(answer.encode()))
+    if reply.code != _LOGGED_IN:
+        raise aiosmtplib.SMTPAuthenticationError(reply.code, reply.message)
+    return reply
+
+
+_WAYS: dict[str, _Way] = {
+    "CRAM-MD5": Client.auth_crammd5,
+    "PLAIN": Client.auth_plain,
+    "LOGIN": _by_login,
+}
+_LOGGED_IN, _GO_ON = 235, 334
 
 
 async def _by_token(client: Client, settings: SmtpSettings, token: str) -> Reply:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 
 from ..delivery import Progress, Report
-from ..errors import TransportDown
+from ..errors import LoginRejected, TransportDown
 from .smtp_delivery import Delivery
 from .smtp_session import SmtpSession
 from .smtp_trouble import TurnedAway
@@ -224,6 +224,10 @@ class SmtpPool:
             if isinstance(error, TurnedAway) and self._makes_do(error):
                 progress.note("us", f"no further connection: {error}")
                 return None
+            if isinstance(error, LoginRejected) or (
+                isinstance(error, TransportDown) and not self._connections
+            ):
+                self._fail_backlog(error)
             self._slot_is_free()
             raise
         self._opening -= 1
@@ -239,10 +243,7 @@ class SmtpPool:
             self.ended(session)
 
     def _makes_do(self, error: TurnedAway) -> bool:
-        """Whether the server has let others in, which have to do for a while.
-
-        If it has not, all that waits for those has the same trouble.
-        """
+        """Whether the server has let others in, which have to do for a while."""
         if self._connections and not self._closed:
             self._allowed = min(self._allowed, self._connections)
             self._more_at = _now() + FEWER_SECONDS
@@ -250,9 +251,12 @@ class SmtpPool:
             self._say_how_many()
             return True
         self._allowed, self._turned_away = self._max_connections, None
+        return False
+
+    def _fail_backlog(self, error: TransportDown) -> None:
+        """All that waits in line has the same trouble: it is not asked for again."""
         while self._backlog:
             self._backlog.popleft().fail(error)
-        return False
 
     def _say_how_many(self) -> None:
         """Say it once, when it is clear how many the server lets in."""

@@ -17,7 +17,7 @@ import aiosmtplib
 
 from ..config import SmtpSettings
 from ..delivery import Reply
-from ..errors import LoginDemanded, TransportDown
+from ..errors import LoginDemanded, LoginRejected, TransportDown
 from .smtp_replies import compose, presentable
 
 
@@ -56,9 +56,15 @@ def explain(error: BaseException, step: Step, settings: SmtpSettings) -> Transpo
     for cause in reversed(list(_causes(error))):
         for kind, sentence in _SENTENCES:
             if isinstance(cause, kind):
-                fault = TurnedAway if _turns_away(cause, step) else TransportDown
-                return fault(sentence(cause, step, settings))
+                return _kind(cause, step)(sentence(cause, step, settings))
     return TransportDown(f"{settings.place} cannot be used {step}: {error!r}.")
+
+
+def _kind(error: BaseException, step: Step) -> type[TransportDown]:
+    if isinstance(error, aiosmtplib.SMTPAuthenticationError) and error.code >= 500:
+        wants_tls = error.code in (LOGIN_DEMANDED, 538)
+        return LoginDemanded if wants_tls else LoginRejected
+    return TurnedAway if _turns_away(error, step) else TransportDown
 
 
 def _turns_away(error: BaseException, step: Step) -> bool:
@@ -137,13 +143,31 @@ def unencrypted_login(settings: SmtpSettings) -> TransportDown:
     )
 
 
+def no_mechanism(offered: Iterable[str], settings: SmtpSettings) -> TransportDown:
+    """The server takes no password in a way that we know, or that was chosen."""
+    chosen = settings.auth_mechanism
+    return TransportDown(
+        f"{settings.place} offers no login by {chosen or 'CRAM-MD5, PLAIN or LOGIN'} "
+        f"(it offers {_listed(offered)}). "
+        + (
+            "Remove MAIL_AUTH_MECHANISM, or set it to what is offered."
+            if chosen
+            else "Where it takes tokens (XOAUTH2), set MAIL_OAUTH_TOKEN in place of "
+            "the password."
+        )
+    )
+
+
+def _listed(ways: Iterable[str]) -> str:
+    return ", ".join(sorted(one.upper() for one in ways)) or "none that has a name"
+
+
 def no_xoauth2(offered: Iterable[str], settings: SmtpSettings) -> TransportDown:
     """The server does not take the token that we would bring."""
-    ways = ", ".join(sorted(one.upper() for one in offered)) or "none that has a name"
     return TransportDown(
         f"{settings.place} offers no login by XOAUTH2, which MAIL_OAUTH_TOKEN needs "
-        f"(it offers {ways}). Set MAIL_PASSWORD instead, or MAIL_SERVER to a host "
-        "that takes tokens."
+        f"(it offers {_listed(offered)}). Set MAIL_PASSWORD instead, or MAIL_SERVER to "
+        "a host that takes tokens."
     )
 
 
@@ -291,6 +315,11 @@ def _login_rejected(error: BaseException, step: Step, settings: SmtpSettings) ->
             f"{settings.place} cannot check the login of {settings.username!r} at the "
             f"moment ({_said(error)}). Look at the server's log."
         )
+    if _kind(error, step) is LoginDemanded:
+        return (
+            f"{settings.place} takes no login without TLS ({_said(error)}). Use "
+            "MAIL_USE_TLS or MAIL_USE_SSL, or the same in MAIL_URL."
+        )
     if settings.oauth_token is not None:
         return (
             f"{settings.place} rejected the login of {settings.username!r} by token "
@@ -343,10 +372,7 @@ def _hung_up(error: BaseException, step: Step, settings: SmtpSettings) -> str:
 
 
 def _no_common_ground(error: BaseException, step: Step, settings: SmtpSettings) -> str:
-    return (
-        f"{settings.place} cannot be used {step}: {error} Ways to log in that we know "
-        "are CRAM-MD5, PLAIN and LOGIN."
-    )
+    return f"{settings.place} cannot be used {step}: {error}"
 
 
 _ERRNO_IN_TEXT = re.compile(r"\[Errno (\d+)\]")
