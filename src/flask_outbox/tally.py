@@ -21,7 +21,7 @@ TROUBLES = 200
 
 TROUBLE_LENGTH = 200
 
-_ADDRESS = re.compile(r"<?[^\s<>@,;]+@[^\s<>@,;]+>?")
+_ADDRESS = re.compile(r"<?(?<![^\s<>@,;])[^\s<>@,;]+@[^\s<>@,;]+>?")
 _REFERENCE = re.compile(r"\b(?=\w*\d)\w{6,}(?:[-.]\w+)*\b")
 """Queue ids and such: what makes equal replies look different."""
 

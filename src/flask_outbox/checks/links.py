@@ -14,9 +14,9 @@ from .outline import Anchor, Outline
 
 _IN_TEXT = re.compile(r"https?://[^\s<>\"']+", re.IGNORECASE)
 _AFTER_IT = ".,;:!?)]}'\""
-_LOOKS_LIKE_ONE = re.compile(
+_like_one = re.compile(
     r"(?:https?://)?(?P<host>(?:[a-z0-9-]+\.)+[a-z]{2,})(?:[/?#:]\S*)?", re.IGNORECASE
-)
+).fullmatch
 _PERSONS = {"mailto", "tel", "sms"}
 _SCRIPTS = {"javascript", "vbscript", "data", "file", "blob"}
 _HERE = {"localhost", "127.0.0.1", "::1", "0.0.0.0"}  # noqa: S104
@@ -112,7 +112,7 @@ def _without_a_page(named: str, anchor: Anchor, parts: SplitResult) -> Finding |
 
 
 def _pretends(named: str, anchor: Anchor, host: str) -> Finding | None:
-    address = _LOOKS_LIKE_ONE.fullmatch(anchor.text)
+    address = _like_one(anchor.text)
     if address is None or _same_site(address["host"].lower(), host):
         return None
     return warning(

@@ -14,7 +14,7 @@ from flask import Flask
 from .. import previews
 from ..config import Settings
 from ..errors import MessageError
-from ..message import Message
+from ..message import LOCALE_LENGTH, Message
 from ..mime import compose
 from ..previews import Preview
 
@@ -95,6 +95,8 @@ class Stage:
     def _speaking(self, locale: str) -> contextlib.AbstractContextManager[Any]:
         if not locale or "babel" not in self.app.extensions:
             return contextlib.nullcontext()
+        if len(locale) > LOCALE_LENGTH:
+            raise ValueError(f"{locale[:LOCALE_LENGTH]!r}… is no language.")
         from flask_babel import force_locale
 
         speaking: contextlib.AbstractContextManager[Any] = force_locale(locale)

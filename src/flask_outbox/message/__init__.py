@@ -4,9 +4,10 @@ from .addresses import Address, AddressLike, comparable
 from .attachment import Attachment
 from .label import check_label
 from .message import Message
-from .template import Rendered, Template, Templates, find_templates_by
+from .template import LOCALE_LENGTH, Rendered, Template, Templates, find_templates_by
 
 __all__ = [
+    "LOCALE_LENGTH",
     "Address",
     "AddressLike",
     "Attachment",

@@ -9,6 +9,9 @@ from typing import Any, Protocol
 from ..errors import TemplateError
 from .attachment import Attachment
 
+LOCALE_LENGTH = 35
+"""The longest language tag that anybody has to cope with (RFC 5646 section 4.4.1)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Template:

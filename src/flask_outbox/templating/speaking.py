@@ -7,7 +7,9 @@ from typing import Any
 
 from flask import current_app
 
+from ..characters import shown
 from ..errors import TemplateError
+from ..message import LOCALE_LENGTH
 
 
 def has_babel() -> bool:
@@ -22,9 +24,13 @@ def language_of(locale: str | None) -> str | None:
     """
     if locale is None:
         return _spoken_here() if has_babel() else None
-    parts = str(locale).replace("-", "_").split("_")
-    if not all(part.isascii() and part.isalnum() for part in parts):
-        raise TemplateError(f"locale={locale!r} is no language: write 'de' or 'de_AT'.")
+    tag = str(locale)
+    parts = tag[: LOCALE_LENGTH + 1].replace("-", "_").split("_")
+    short = len(tag) <= LOCALE_LENGTH
+    if not (short and all(part.isascii() and part.isalnum() for part in parts)):
+        raise TemplateError(
+            f"locale={shown(tag)} is no language: write 'de' or 'de_AT'."
+        )
     return "_".join(parts)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
-_named_by_itself = re.compile(r"\[(\S+)\]\((?:mailto:)?\1\)")
-_without_a_name = re.compile(r"\[\s*\]\((\S+?)\)")
-_spaces_at_an_end = re.compile(r"[ \t]+$", re.MULTILINE)
+# The HTML may hold what anybody has written. Each pattern stops where it could begin
+# anew, so that none looks at a character more than a few times.
+_named_by_itself = re.compile(r"\[([^\s\[\]]+)\]\((?:mailto:)?\1\)")
+_without_a_name = re.compile(r"\[\s*\]\(((?:[^\s)\[]|\[(?!\]\())+)\)")
+_spaces_at_an_end = re.compile(r"(?<![ \t])[ \t]+$", re.MULTILINE)
 _many_empty_lines = re.compile(r"\n{3,}")
 
 

@@ -15,7 +15,7 @@ from aiosmtpd.smtp import SMTP, AuthResult
 from .desk import ArrivedMail, Desk
 from .script import Answer, Close, Die, Moment, Stall, Step
 
-_ADDRESS = re.compile(r"<([^>]*)>")
+_ADDRESS = re.compile(r"<([^<>]*)>")
 
 
 class Conversation(SMTP):
