@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from .backoff import backoff
@@ -25,6 +26,9 @@ BROKEN_OFF_SECONDS = 1.0
 
 SHORT_LENGTH = 500
 """How much is kept of a text that the outbox refuses in full."""
+
+SHORT_REPLIES = 3
+"""How many of the replies its story then has; each recipient keeps its own."""
 
 _log = logging.getLogger("flask_outbox")
 
@@ -124,7 +128,10 @@ def shortened(record: Record, why: str) -> Record:
     }
     detail = {
         **record.detail,
-        "replies": {},
+        "replies": {
+            address: str(reply)
+            for address, (_, reply) in islice(recipients.items(), SHORT_REPLIES)
+        },
         "reason": _plain(reason),
     }
     detail.pop("dialogue", None)

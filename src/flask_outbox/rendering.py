@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from email.message import Message as StandardMessage
 
+from .errors import MessageError
 from .message import Message, Templates
 from .message.stored import Stored, restore
 from .mime import Composed, compose
@@ -29,7 +30,7 @@ def render(
     Raises `MessageError` for what a person must mend, and whatever else the app's own
     functions raise.
     """
-    message = restore(stored)
+    message = _restored(stored)
     template = message.template
     assert template is not None
     rendered = templates.render(template)
@@ -37,6 +38,17 @@ def render(
         message.filled(rendered), ascii_attachments=ascii_attachments, unique=unique
     )
     return Rendering(template.name, rendered.version, composed)
+
+
+def _restored(stored: Stored) -> Message:
+    try:
+        return restore(stored)
+    except MessageError:
+        raise
+    except Exception as error:
+        raise MessageError(
+            "template", f"what the outbox keeps of it cannot be read: {error!r}"
+        ) from error
 
 
 def rendered(

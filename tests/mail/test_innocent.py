@@ -7,10 +7,11 @@ import sys
 from collections.abc import Mapping
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import delete, text
 
 from flask_outbox import State, events
 from flask_outbox.courier import recorder
+from flask_outbox.outbox.schema import content
 from tests.mail.conftest import MakeSite
 from tests.mail.site import Site
 from tests.outbox.making import new_message
@@ -192,3 +193,21 @@ def test_what_the_database_refuses_to_record_is_recorded_in_short_and_the_rest_g
     assert "kept in short" in (crowded.events[-1].detail["reason"])
     assert len(server.mails) == len(receipts)
     assert any("recorded in short" in one.getMessage() for one in caplog.records)
+
+
+def test_a_message_that_cannot_be_read_is_told_of_and_the_rest_leaves(
+    site: Site, server: JournalSmtp
+):
+    outbox = site.outbox
+    receipts = outbox.enqueue([new_message(outbox.clock()) for _ in range(3)])
+    with outbox.database.engine.begin() as connection:
+        lost = content.c.message_id == receipts[1].id
+        connection.execute(delete(content).where(lost))
+    site.make_ready()
+    ended = [site.settled(one).state for one in receipts]
+    assert ended == [State.SENT, State.FAILED, State.SENT]
+    (told,) = site.told(events.message_failed)
+    assert told["message_id"] == receipts[1].id
+    assert "content is not there" in told["reason"]
+    assert len(site.told(events.courier_started)) == 1
+    server.wait_for(2)

@@ -265,6 +265,8 @@ class Courier:
                 replies=held.suppressed,
                 finished=not held.envelope.recipients,
             )
+        if held.unreadable:
+            self._tell_that_it_failed(held, held.unreadable)
         if not held.envelope.recipients:
             self._holding.remove(held.id)
             self._wake()
@@ -346,6 +348,18 @@ class Courier:
             instead_of=held.instead_of,
         )
         self._recorder.begin(begun(held, self._outbox.clock()))
+
+    def _tell_that_it_failed(self, held: Claim, reason: str) -> None:
+        self.emit(
+            events.message_failed,
+            message_id=held.id,
+            attempt=held.attempt,
+            lane=held.lane,
+            replies={},
+            due_at=None,
+            reason=reason,
+            dialogue=(),
+        )
 
     def _give_back(self, held: Claim, reason: str) -> None:
         self._recorder.add(untried(held, reason, self._outbox.clock()))

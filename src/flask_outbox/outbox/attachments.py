@@ -102,8 +102,18 @@ def kept_of(connection: Connection, message_id: str) -> Kept | None:
     return Kept(whole(rows[0].body, pieces), rows[0].template)
 
 
-def made_whole(connection: Connection, rests: Mapping[str, bytes]) -> dict[str, bytes]:
-    """By message, the content of which ``rests`` are kept with the messages."""
+class Rest(NamedTuple):
+    """What is kept with a message of its content, and how many pieces are apart."""
+
+    body: bytes
+    attached: int
+
+
+def made_whole(connection: Connection, rests: Mapping[str, Rest]) -> dict[str, bytes]:
+    """By message, the content of which ``rests`` are kept with the messages.
+
+    One of which a piece is lost is left out.
+    """
     if not rests:
         return {}
     rows = connection.execute(_ATTACHED, {"ids": [*rests]}).all()
@@ -111,8 +121,13 @@ def made_whole(connection: Connection, rests: Mapping[str, bytes]) -> dict[str, 
     contents = contents_of(connection, digests)
     pieces: dict[str, list[Piece]] = {one: [] for one in rests}
     for row in rows:
-        pieces[row.message_id].append(Piece(row.at_byte, contents[row.digest]))
-    return {one: whole(rest, pieces[one]) for one, rest in rests.items()}
+        if row.digest in contents:
+            pieces[row.message_id].append(Piece(row.at_byte, contents[row.digest]))
+    return {
+        one: whole(rest.body, pieces[one])
+        for one, rest in rests.items()
+        if len(pieces[one]) == rest.attached
+    }
 
 
 def contents_of(connection: Connection, digests: Iterable[str]) -> dict[str, bytes]:

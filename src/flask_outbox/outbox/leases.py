@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     Connection,
@@ -25,14 +25,17 @@ from sqlalchemy.engine import Row as ResultRow
 from ..delivery import Envelope, State, Verdict
 from ..guard import Guard
 from .answers import answer, answer_row
-from .attachments import made_whole
+from .attachments import Rest, made_whole
 from .batch_gate import let_through
 from .enqueue import add_events, add_notes, as_json, event_row
 from .hot import Hot, Row
 from .keeping_back import keep_back
 from .records import Claim
 from .schema import LEASED, ONE, ZERO, content, event, message, recipient
+from .unreadable import give_up, lost_claim
 from .waiting import due_among, due_ids
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +62,17 @@ def claim(
     """Lease up to ``limit`` due messages of ``lane``: highest priority, then oldest.
 
     With ``among``, only of those; of a queue in ``room``, no more than it says. A claim
-    without recipients is of a message that nobody may get: it is settled. What belongs
-    to a batch that a person has stopped is set aside, and others are looked for.
+    without recipients is of a message that nobody may get, or can read: it is settled.
+    What belongs to a batch that a person has stopped is set aside, and others are
+    looked for.
     """
     while ids := _due(connection, lane, limit, now, room or {}, among):
         _lease.run_many(connection, [{"b_id": one, "b_owner": owner} for one in ids])
-        claims = let_through(connection, _claims(connection, ids), now)
-        if claims:
-            return keep_back(connection, claims, now, guard)
+        readable, unreadable = _claims(connection, ids, owner, lane)
+        give_up(connection, unreadable, now)
+        claims = let_through(connection, readable, now)
+        if claims or unreadable:
+            return keep_back(connection, claims, now, guard) + unreadable
     return []
 
 
@@ -110,18 +116,38 @@ _RECIPIENTS = (
 )
 
 
-def _claims(connection: Connection, ids: Sequence[str]) -> list[Claim]:
-    states: dict[str, dict[str, State]] = {one: {} for one in ids}
+def _claims(
+    connection: Connection, ids: Sequence[str], owner: str, lane: str
+) -> tuple[list[Claim], list[Claim]]:
+    """What is kept of these messages: of those that can be read, and of the others."""
+    states: dict[str, dict[str, str]] = {one: {} for one in ids}
     for row in connection.execute(_RECIPIENTS, {"ids": ids}):
-        states[row.message_id][row.address] = State(row.state)
+        states[row.message_id][row.address] = row.state
     found = {row.id: row for row in connection.execute(_CLAIMED, {"ids": ids})}
+    apart = {one: row for one, row in found.items() if row.attached}
     whole = made_whole(
-        connection, {one: row.body for one, row in found.items() if row.attached}
+        connection, {one: Rest(row.body, row.attached) for one, row in apart.items()}
     )
-    return [
-        _as_claim(found[one], states[one], whole.get(one, found[one].body))
-        for one in ids
-    ]
+    readable, unreadable = [], []
+    for one in ids:
+        try:
+            row = _present(found.get(one), "its content is not there")
+            kept = whole.get(one) if one in apart else row.body
+            content = _present(kept, "an attachment is not there")
+            readable.append(_as_claim(row, states[one], content))
+        except Exception as error:  # whatever it is, it is this message's
+            unreadable.append(lost_claim(one, owner, lane, _words(error)))
+    return readable, unreadable
+
+
+def _present(value: T | None, otherwise: str) -> T:
+    if value is None:
+        raise LookupError(otherwise)
+    return value
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, LookupError) else repr(error)
 
 
 def envelope(row: ResultRow[Any], recipients: Iterable[str]) -> Envelope:
@@ -137,9 +163,12 @@ def envelope(row: ResultRow[Any], recipients: Iterable[str]) -> Envelope:
 
 
 def _as_claim(
-    row: ResultRow[Any], states: Mapping[str, State], content: bytes
+    row: ResultRow[Any], kept_states: Mapping[str, str], content: bytes
 ) -> Claim:
-    waiting = (one for one, state in states.items() if state is State.PENDING)
+    states = {address: State(state) for address, state in kept_states.items()}
+    waiting = [one for one, state in states.items() if state is State.PENDING]
+    if not waiting:
+        raise LookupError("nobody is there who is still to get it")
     return Claim(
         id=row.id,
         owner=row.lease_owner,
@@ -148,8 +177,8 @@ def _as_claim(
         crashes=row.crashes,
         lane=row.lane,
         envelope=envelope(row, waiting),
-        content=content,
-        give_up_at=row.give_up_at,
+        content=bytes(content),
+        give_up_at=float(row.give_up_at),
         settled=frozenset(states.values()) - {State.PENDING},
         tag=row.tag,
         template=row.template,

@@ -107,6 +107,9 @@ class Claim:
     mailed, and why. Where that leaves nobody, the message is settled already."""
     template: str | None = None
     """What is still to be rendered (`Stored.text`); None once that is kept."""
+    unreadable: str | None = None
+    """Why nobody can deliver what the outbox keeps of it. It is settled, and has no
+    recipients here."""
 
     @property
     def waits_on(self) -> str:
