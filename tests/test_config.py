@@ -116,6 +116,7 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
         [-1, 1_000_001, 1.5, "many", []],
     ),
     "MAIL_MAX_CONNECTIONS": _whole(1, 1_000),
+    "MAIL_PIPELINE_AFTER_CONTENT": (FLAG, NO_FLAG),
     "MAIL_IDLE_SECONDS": (SECONDS, NO_SECONDS),
     "MAIL_RATE": (
         [

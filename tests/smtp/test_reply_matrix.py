@@ -46,7 +46,7 @@ RCPT-2    AA    AD    AR    down  DD        DD         DD      DD     DD
 RCPT-2*   RA    RD    RR    RD    RD        RD         RD      RD     RD
 DATA      AA    DD    RR    down  DD        DD         DD      DD     DD
 DATA*     RA    RD    RR    RD    RD        RD         RD      RD     RD
-dot       AA    DD    RR    DD    UU        UU         UU      UU     UU
+dot       AA    DD    RR    down  UU        UU         UU      UU     UU
 dot*      RA    RD    RR    RD    RU        RU         RU      RU     RU
 RSET      RR    RR    RR    RR    RR        RR         RR      RR     RR
 QUIT      AA    AA    AA    AA    AA        AA         AA      AA     AA

@@ -96,9 +96,9 @@ MAIL_KEYS: tuple[Key, ...] = (
     Key(
         "MAIL_MAX_EMAILS",
         "int",
-        1_000,
+        100,
         "Messages sent over one connection before it is closed and a new one opened; 0 "
-        "is without limit.",
+        "is without limit. Some servers take no more than 100.",
         as_count_or_no_limit,
     ),
     Key(
@@ -109,6 +109,16 @@ MAIL_KEYS: tuple[Key, ...] = (
         "when all are busy.",
         as_whole(1, 1_000),
         "OUTBOX_CONCURRENCY",
+    ),
+    Key(
+        "MAIL_PIPELINE_AFTER_CONTENT",
+        "bool",
+        None,
+        "Send the next message's commands behind a content, before the server's "
+        "verdict on it (RFC 2920), wherever PIPELINING is offered. False never does.",
+        as_flag,
+        "to servers that are known to cope: Postfix, Exim, Sendmail, OpenSMTPD and "
+        "Nodemailer, by their greeting",
     ),
     Key(
         "MAIL_IDLE_SECONDS",

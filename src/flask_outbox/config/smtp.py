@@ -41,8 +41,11 @@ class SmtpSettings:
     command_timeout_seconds: float = 60.0
     data_timeout_seconds: float = 600.0
     deadline_seconds: float = 900.0
-    max_messages_per_connection: int = 1_000
+    max_messages_per_connection: int = 100
     max_connections: int = 10
+    pipeline_after_content: bool | None = None
+    """Whether commands may follow a content before its verdict; None goes by greeting.
+    """
     idle_seconds: float = 30.0
     """How long an unused connection is kept: long enough for the next mail of a burst,
     shorter than the minute or more after which servers and routers drop it themselves.
@@ -122,6 +125,7 @@ def _with_the_rest(place: dict[str, Any], values: Mapping[str, Any]) -> SmtpSett
         deadline_seconds=values["MAIL_DEADLINE_SECONDS"],
         max_messages_per_connection=values["MAIL_MAX_EMAILS"],
         max_connections=values["MAIL_MAX_CONNECTIONS"] or values["OUTBOX_CONCURRENCY"],
+        pipeline_after_content=values["MAIL_PIPELINE_AFTER_CONTENT"],
         idle_seconds=values["MAIL_IDLE_SECONDS"],
     )
 

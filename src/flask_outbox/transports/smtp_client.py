@@ -14,6 +14,8 @@ class Client(aiosmtplib.SMTP):
     """aiosmtplib's client, which also knows how far it came and can let go."""
 
     step = Step.REACH
+    greeting = ""
+    """What the server said first."""
 
     def close(self) -> None:
         """Cut the connection at once: a lingering TLS farewell helps nobody here."""

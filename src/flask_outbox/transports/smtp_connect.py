@@ -16,6 +16,7 @@ from .smtp_client import Client
 from .smtp_link import SmtpLink
 from .smtp_login import Login
 from .smtp_offer import Offer
+from .smtp_riding import Riding
 from .smtp_session import SmtpSession
 from .smtp_trouble import Step, as_reply
 
@@ -30,6 +31,7 @@ class SmtpConnector:
         self._settings = settings
         self._own_name = settings.local_hostname
         self._login = Login(settings)
+        self._riding = Riding(settings)
 
     async def connect(self, progress: Progress) -> SmtpSession:
         """Return a session ready for mail, within the connect timeout.
@@ -73,6 +75,7 @@ class SmtpConnector:
     async def _make_ready(self, client: Client, progress: Progress) -> None:
         settings = self._settings
         greeting = await client.connect()
+        client.greeting = greeting.message
         progress.note("us", f"connected to {settings.place}")
         if settings.security == "tls":
             progress.note("us", self._tls_words(client))
@@ -105,7 +108,8 @@ class SmtpConnector:
     def _take_over(self, client: Client) -> SmtpSession:
         """Give the connection to a session of ours; the client forgets it."""
         link = SmtpLink(client.release_transport())
-        return SmtpSession(link, Offer.read(client.esmtp_extensions), self._settings)
+        offer = Offer.read(client.esmtp_extensions, client.greeting)
+        return SmtpSession(link, offer, self._settings, self._riding)
 
 
 async def _greet(client: Client, progress: Progress) -> None:

@@ -14,15 +14,21 @@ class Decisions:
         self._decided: dict[str, RecipientReport | None] = dict.fromkeys(recipients)
         self.left = len(self._decided)
         """How many recipients are undecided."""
+        self.left_over: list[str] = []
+        """Who is for another transaction."""
 
     @property
     def undecided(self) -> list[str]:
-        """Who has no outcome yet, in the envelope's order."""
-        return [one for one, decision in self._decided.items() if decision is None]
+        """Who has no outcome yet, in the envelope's order, and is to get one here."""
+        return [
+            one
+            for one, decision in self._decided.items()
+            if decision is None and one not in self.left_over
+        ]
 
     @property
     def none_yet(self) -> bool:
-        """Whether nobody has an outcome."""
+        """Whether nobody has an outcome, or is left over."""
         return self.left == len(self._decided)
 
     def decide(self, recipient: str, outcome: Outcome, reply: Reply) -> None:
@@ -30,6 +36,16 @@ class Decisions:
         if self._decided[recipient] is None:
             self._decided[recipient] = RecipientReport(outcome, reply)
             self.left -= 1
+
+    def leave_over(self, recipient: str) -> None:
+        """Leave one recipient to another transaction."""
+        self.left_over.append(recipient)
+        self.left -= 1
+
+    def overrule(self, outcome: Outcome, reply: Reply) -> None:
+        """Give everyone this outcome, whatever was decided before."""
+        self._decided = dict.fromkeys(self._decided, RecipientReport(outcome, reply))
+        self.left, self.left_over = 0, []
 
     def decide_rest(self, outcome: Outcome, reply: Reply) -> None:
         """Give all others this outcome."""

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Protocol
 
-from ..delivery import Envelope, Progress, Report
+from ..delivery import (
+    Envelope,
+    Outcome,
+    Progress,
+    RecipientReport,
+    Reply,
+    Report,
+)
 from ..errors import TransportDown
 from .smtp_content import with_crlf
 
@@ -21,7 +30,9 @@ class Delivery:
     """One message on its way out, on whichever connection takes it.
 
     Guarantees: it is answered once. ``again`` is no answer: the message was not begun
-    where it was tried, so that another connection is worth a try.
+    where it was tried, so that another connection is worth a try. Where a server takes
+    only so many recipients at a time, those that are left over are tried again alone,
+    and the answer is for all.
     """
 
     def __init__(self, envelope: Envelope, content: bytes, progress: Progress) -> None:
@@ -31,6 +42,12 @@ class Delivery:
         self.carrier: Carrier | None = None
         """What it was begun on."""
         self.tries = 0
+        self.wants_fresh = False
+        """Whether only a connection that has not served may be tried next."""
+        self._times_put_back = 0
+        self._everyone = envelope.recipients
+        self._made: dict[str, RecipientReport] = {}
+        """Who has an answer from a transaction before."""
         self._answer: asyncio.Future[Report | None]
 
     def begin(self) -> None:
@@ -46,20 +63,39 @@ class Delivery:
         """
         return await self._answer
 
-    def answer(self, report: Report) -> None:
-        """This became of it."""
-        if not self._answer.done():
-            self._answer.set_result(report)
+    def answer(self, report: Report, left_over: Collection[str] = ()) -> None:
+        """This became of it; ``left_over`` is for a transaction of its own."""
+        if self._answer.done():
+            return
+        self._made.update(report.recipients)
+        if left_over:
+            self.envelope = replace(self.envelope, recipients=tuple(left_over))
+            self.again()
+        else:
+            made = {one: self._made[one] for one in dict.fromkeys(self._everyone)}
+            self._answer.set_result(Report(made))
 
-    def again(self, why: str = "") -> None:
-        """It was not begun: another connection is worth a try."""
+    def again(self, why: str = "", *, fresh: bool = False) -> None:
+        """It was not begun: another connection is worth a try, and a ``fresh`` one only
+        where it may be that this one had served too much, or it was tried twice.
+        """
         if not self._answer.done():
             if why:
                 self.progress.note("them", f"({why})")
-            self.progress.final_dot_sent = False
+                self._times_put_back += 1
+                self.wants_fresh = fresh or self._times_put_back > 1
+            self.progress.final_dot_sent = self._someone_may_have_it
             self._answer.set_result(None)
 
     def fail(self, error: TransportDown | ValueError) -> None:
-        """Nobody was decided, because of this."""
-        if not self._answer.done():
+        """Because of this nobody was decided, but in a transaction before."""
+        if self._made:
+            deferred = Outcome.DEFERRED, Reply.observed(str(error))
+            self.answer(Report.same(self.envelope.recipients, *deferred))
+        elif not self._answer.done():
             self._answer.set_exception(error)
+
+    @property
+    def _someone_may_have_it(self) -> bool:
+        kept = (Outcome.ACCEPTED, Outcome.UNKNOWN)
+        return any(one.outcome in kept for one in self._made.values())

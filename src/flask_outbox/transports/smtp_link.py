@@ -22,6 +22,10 @@ class LinkLost(LinkError):
     """The connection ended without a word."""
 
 
+class CutByUs(LinkLost):
+    """We ended it."""
+
+
 class ServerClosing(LinkError):
     """The server said 421: it is about to close the connection (RFC 5321 3.8)."""
 
@@ -171,7 +175,7 @@ class SmtpLink(asyncio.Protocol):
 
     def abort(self) -> None:
         """End the connection at once. Whoever waits is told that it is lost."""
-        self.break_off(LinkLost("connection closed on our side"))
+        self.break_off(CutByUs("connection closed on our side"))
 
     async def close(self) -> None:
         """End the connection and wait for its end, TLS's own farewell included.

@@ -9,6 +9,12 @@ from typing import Self
 
 from ..delivery import Envelope, Reply
 
+_COPING = re.compile(
+    r"\bE?SMTPS?\b.*\b(Postfix|Exim|Sendmail|OpenSMTPD|Nodemailer)\b", re.I | re.S
+)
+"""The greeting of a server that was seen to cope with commands behind a content: what
+names the software stands behind the host's name and the protocol's."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -28,10 +34,12 @@ class Offer:
     """PIPELINING (RFC 2920): commands need not wait for each other's replies."""
     chunking: bool = False
     """CHUNKING (RFC 3030), of use with PIPELINING only: nor need the content."""
+    copes_with_riders: bool = False
+    """Whether its greeting names a server that takes commands behind a content."""
 
     @classmethod
-    def read(cls, extensions: Mapping[str, str]) -> Self:
-        """Make the offer of EHLO's lines, given as keyword → parameters."""
+    def read(cls, extensions: Mapping[str, str], greeting: str = "") -> Self:
+        """Make the offer of the greeting and of EHLO's lines (keyword → parameters)."""
         offered = {name.lower(): value for name, value in extensions.items()}
         limit = offered.get("size", "").strip()
         return cls(
@@ -41,6 +49,7 @@ class Offer:
             utf8="smtputf8" in offered,
             pipelining="pipelining" in offered,
             chunking="chunking" in offered and "pipelining" in offered,
+            copes_with_riders=_COPING.search(greeting) is not None,
         )
 
 

@@ -25,9 +25,10 @@ class SmtpPool:
 
     Guarantees: at most ``max_connections`` are open at any moment, those being closed
     included; one that broke, or has carried ``max_messages`` messages, gets no more;
-    a message waits only where no connection has room for it, and then in line; where
-    the server lets no further connection in while others serve, those make do; after
-    `close` nothing is left open and no task runs.
+    a message waits only where no connection has room for it, and then in line; one that
+    wants a fresh connection gets it as soon as there may be another; where the server
+    lets no further connection in while others serve, those make do; after `close`
+    nothing is left open and no task runs.
     """
 
     def __init__(
@@ -72,7 +73,10 @@ class SmtpPool:
         takes no mail. If it is cancelled, no neighbour suffers.
         """
         while True:
-            await self._find_room(delivery)
+            try:
+                await self._find_room(delivery)
+            except TransportDown as down:
+                delivery.fail(down)
             try:
                 report = await delivery.answered()
             except asyncio.CancelledError:
@@ -84,18 +88,31 @@ class SmtpPool:
     async def _find_room(self, delivery: Delivery) -> None:
         """Begin it where there is room, or have it wait in line."""
         delivery.begin()
-        session = self._take_idle()
+        session = None if delivery.wants_fresh else self._take_idle()
         if session is None and self._may_open:
             session = await self._open(delivery.progress)
-        if session is None:
-            session = self._take_with_room()
+        if session is None and not delivery.wants_fresh:
+            session = self._take_idle() or self._take_with_room()
         if session is not None:
+            delivery.wants_fresh = False
             session.begin(delivery)
             self.settle(session)
         elif delivery.tries > 1:
             self._backlog.appendleft(delivery)
+            if delivery.wants_fresh:
+                self._end_an_idle_one()
         else:
             self._backlog.append(delivery)
+
+    @property
+    def _fresh_is_wanted(self) -> bool:
+        """Whether the first in line waits for a connection that has not served."""
+        return bool(self._backlog) and self._backlog[0].wants_fresh
+
+    def _end_an_idle_one(self) -> None:
+        session = self._take_idle()
+        if session is not None:
+            self._in_background(session.quit())
 
     def _withdraw(self, delivery: Delivery) -> None:
         if delivery.carrier is not None:
@@ -156,12 +173,14 @@ class SmtpPool:
                 return
             if not (self._backlog and session.has_room) or self._borrowers:
                 break
+            if self._fresh_is_wanted:
+                break
             session.begin(self._backlog.popleft())
         if not session.usable:
             return
         if session.idle:
             self._keep(session)
-        elif session.has_room and not self._used_up(session):
+        elif session.has_room and not (self._used_up(session) or self._fresh_is_wanted):
             self._with_room[session] = None
 
     def ended(self, session: SmtpSession) -> None:
@@ -190,7 +209,7 @@ class SmtpPool:
     def _keep(self, session: SmtpSession) -> None:
         if self._closed:
             session.abort()
-        elif self._used_up(session):
+        elif self._used_up(session) or self._fresh_is_wanted:
             self._in_background(session.quit())
         else:
             session.kept_open = True

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from math import inf
 from typing import Protocol
 
 from ..config import SmtpSettings
 from ..errors import LoginDemanded, TransportDown
 from .smtp_delivery import Delivery
-from .smtp_link import LinkError, LinkLost, ServerClosing, SmtpLink
+from .smtp_link import CutByUs, LinkError, ServerClosing, SmtpLink, TooSlow
 from .smtp_offer import Offer
+from .smtp_riding import Riding
 from .smtp_transaction import Transaction
 from .smtp_trouble import LOGIN_DEMANDED, closing, login_demanded, no_answer
 
@@ -43,25 +45,33 @@ class Owner(Protocol):
 class SmtpSession:
     """One connection, ready for mail, and the messages that are in flight on it.
 
-    With PIPELINING the next message's commands ride behind the content of the one
-    before; with CHUNKING several messages are in flight, contents and all. Whoever
-    rides is one who waits already: nobody is waited for.
+    Where `Riding` allows it and PIPELINING is offered, the next message's commands ride
+    behind the content of the one before; with CHUNKING several messages are in flight
+    then, contents and all. Whoever rides has waited already: nobody is waited for.
 
-    Guarantees: when the link breaks, a message that the server cannot have whole and
-    that it has not begun to answer is given back for another connection, whatever
-    became of the one before it. ``messages_begun`` counts its transactions;
-    ``kept_open`` says that it has served, so that the server may have ended it.
+    Guarantees: MAIL is said to a server that has no transaction open, or after an RSET,
+    as it may have kept one after anything but a 2xx; when the link breaks, a message
+    that the server cannot have whole and that it has not begun to answer is given back
+    for another connection, whatever became of the one before it. ``messages_begun``
+    counts its transactions; ``kept_open`` says that it has served, so that the server
+    may have ended it.
     """
 
-    def __init__(self, link: SmtpLink, offer: Offer, settings: SmtpSettings) -> None:
+    def __init__(
+        self, link: SmtpLink, offer: Offer, settings: SmtpSettings, riding: Riding
+    ) -> None:
         self._link = link
         self._offer = offer
         self._settings = settings
+        self._riding = riding
         self._owner: Owner | None = None
         self._flying: deque[Transaction] = deque()
         self._bytes_flying = 0
         self._clean = True
         self._closing = False
+        """Whether the server has said that it ends the connection."""
+        self._used_up = False
+        """Whether it carries nothing more."""
         self._beginning = False
         self._place_words = f"on an open connection to {settings.place}"
         self._deadline_words = f"deadline of {settings.deadline_seconds:g} s passed"
@@ -79,7 +89,7 @@ class SmtpSession:
     @property
     def usable(self) -> bool:
         """Whether another message may be tried on it, as far as is known."""
-        return self._link.open and not self._closing
+        return self._link.open and not self._used_up
 
     @property
     def idle(self) -> bool:
@@ -95,6 +105,7 @@ class SmtpSession:
             return True
         return (
             self._offer.pipelining
+            and self._riding.allowed_at(self._offer)
             and self._flying[-1].written_out
             and len(self._flying) < WINDOW_MESSAGES
             and self._bytes_flying < WINDOW_BYTES
@@ -117,6 +128,7 @@ class SmtpSession:
             self._settings,
             self._moved,
             served_before=self.kept_open or bool(self._flying),
+            rides=bool(self._flying),
         )
         delivery.carrier = self
         self.messages_begun += 1
@@ -137,7 +149,7 @@ class SmtpSession:
         connection that had ended unnoticed, the message would be *unknown*.
         """
         behind = self._flying[-1] if self._flying else None
-        clear_first = not (behind.clean if behind else self._clean)
+        clear_first = behind is not None or not self._clean
         streamed = (
             self._offer.chunking
             and (behind is not None or self._link.just_heard)
@@ -173,7 +185,7 @@ class SmtpSession:
             return
         before = len(self._flying)
         for transaction in self._flying:
-            self._closing = self._closing or transaction.goodbye
+            self._look_at(transaction)
         while self._flying and self._flying[0].over:
             self._take_off(self._flying.popleft())
         if len(self._flying) < before:
@@ -184,10 +196,16 @@ class SmtpSession:
         else:
             self._link.afterwards(self._settle)
 
+    def _look_at(self, transaction: Transaction) -> None:
+        self._closing = self._closing or transaction.goodbye
+        self._used_up = self._used_up or transaction.used_up
+        if transaction.rides and transaction.out_of_sequence:
+            self._riding.end("answered 503 to")
+
     @property
     def _is_of_no_use(self) -> bool:
         """Whether nobody's answer depends on what may still come."""
-        if self._closing:
+        if self._used_up:
             return not any(one.in_doubt for one in self._flying)
         return bool(self._flying) and all(one.abandoned for one in self._flying)
 
@@ -210,6 +228,7 @@ class SmtpSession:
 
     def _broke(self, trouble: LinkError) -> None:
         flying, self._flying = self._flying, deque()
+        self._ask_whether_riders_did_it(flying, trouble)
         behind = False
         for transaction in flying:
             if not transaction.answered:
@@ -218,21 +237,29 @@ class SmtpSession:
         if self._owner is not None:
             self._owner.ended(self)
 
+    def _ask_whether_riders_did_it(
+        self, flying: Iterable[Transaction], trouble: LinkError
+    ) -> None:
+        if self._closing or isinstance(trouble, ServerClosing | CutByUs):
+            return
+        if any(one.rides and not one.begun and not one.over for one in flying):
+            silent = isinstance(trouble, TooSlow)
+            self._riding.end("fell silent at" if silent else "broke off at")
+
     def _give_up(
         self, transaction: Transaction, trouble: LinkError | None, *, behind: bool
     ) -> None:
         """Answer for one message of a link that broke; ``behind`` others or alone."""
         assert trouble is not None
-        server_ended = isinstance(trouble, LinkLost | ServerClosing)
-        stale = self.kept_open and server_ended
+        ended = transaction.served_before and not isinstance(trouble, TooSlow)
         if transaction.begun:
             not_reached = False
         elif transaction.past_the_dot:
             not_reached = self._closing
         else:
-            not_reached = behind or stale or self._closing
+            not_reached = behind or transaction.rides or ended or self._closing
         if not_reached:
-            transaction.again(trouble)
+            transaction.again(trouble, fresh=not transaction.rides)
         else:
             transaction.broke(trouble)
 

@@ -15,12 +15,21 @@ from .smtp_delivery import Delivery
 from .smtp_link import LinkError, OutOfStep, ServerClosing, SmtpLink
 from .smtp_offer import Offer, mail_command, rcpt_command, refusals
 from .smtp_replies import COMMON_REPLIES
-from .smtp_trouble import LOGIN_DEMANDED, closing, login_demanded
+from .smtp_trouble import LOGIN_DEMANDED, closing, login_demanded, out_of_sequence
 
 CHUNK_BYTES = 64 * 1024
 """Content is written in pieces of this size, each bounded by the command timeout."""
 
 _OUTCOMES = {2: Outcome.ACCEPTED, 4: Outcome.DEFERRED, 5: Outcome.REFUSED}
+
+OUT_OF_SEQUENCE = 503
+"""What a server says whose idea of what is going on is not ours (RFC 5321 4.2.4)."""
+
+TOO_MANY = ".5.3"
+"""The end of the enhanced status code for "too many recipients" (RFC 3463)."""
+
+TOO_MANY_CODES = (452, 552)
+"""What says the same where there is no enhanced one (RFC 5321 4.5.3.1.10)."""
 
 _Taker = Callable[[Reply], None]
 
@@ -33,7 +42,9 @@ class Transaction:
     session is told (``moved``) when all has been written and when it is over.
 
     Guarantees: the delivery is answered when the server's last reply has come, or when
-    the link breaks (`broke`), and once; after `abandon` it is left alone.
+    the link breaks (`broke`), and once; after `abandon` it is left alone. What a reply
+    says of the connection (421, 503, a MAIL refused by one that has served) is no
+    verdict: the delivery goes to a fresh connection, and what that one says decides.
     """
 
     begun = False
@@ -44,9 +55,13 @@ class Transaction:
     """Whether the server may have the whole content."""
     streamed = False
     clean = True
-    """Whether the server's mind is known to be free for another message."""
+    """Whether the server is known to have no transaction open."""
     goodbye = False
     """Whether the server said 421 to it."""
+    used_up = False
+    """Whether nothing may be begun after it on this connection."""
+    out_of_sequence = False
+    """Whether the server said 503 where all was said in order."""
     answered = False
     """Whether it is over for the delivery, though replies may still be due."""
     abandoned = False
@@ -54,6 +69,8 @@ class Transaction:
     """How many replies are due."""
     _mail_refused = False
     _someone_taken = False
+    _put_back_for: Reply | None = None
+    """The reply that was no verdict on this message."""
 
     def __init__(
         self,
@@ -64,7 +81,12 @@ class Transaction:
         moved: Callable[[], None],
         *,
         served_before: bool,
+        rides: bool,
     ) -> None:
+        self.served_before = served_before
+        """Whether its connection had carried another message."""
+        self.rides = rides
+        """Whether its commands are said before the verdict on the one before."""
         self.delivery = delivery
         self.size_bytes = len(delivery.content)
         self._progress = delivery.progress
@@ -72,7 +94,6 @@ class Transaction:
         self._offer = offer
         self._settings = settings
         self._moved = moved
-        self._served_before = served_before
         self._decisions = Decisions(delivery.envelope.recipients)
         self._unsaid: deque[tuple[str, bytes, _Taker]] = deque()
         self._asked: deque[str] = deque()
@@ -108,6 +129,7 @@ class Transaction:
             self.answered = True
             delivery.answer(self._decisions.report())
             return
+        self.clean = False
         self._prepare(streamed=streamed, clear_first=clear_first)
         if streamed:
             self._say_all()
@@ -160,8 +182,12 @@ class Transaction:
 
     def _cleared(self, reply: Reply) -> None:
         """RSET was answered: nothing may be left of the message before."""
-        if self._understood(reply, (2,)):
+        if not self._understood(reply, (2, 4, 5)):
+            return
+        if _class(reply) == 2:
             self._go_on()
+        else:
+            self._put_back(reply)
 
     def _mail_replied(self, reply: Reply) -> None:
         if not self._understood(reply, (2, 4, 5)):
@@ -171,6 +197,9 @@ class Transaction:
             self._go_on()
             return
         self._mail_refused = True
+        if self.served_before or reply.code == OUT_OF_SEQUENCE:
+            self._put_back(reply)
+            return
         self._decisions.decide_rest(_outcome(reply), reply)
         self._unsaid.clear()
         if not self.awaiting:
@@ -182,7 +211,12 @@ class Transaction:
         recipient, kind = self._asked.popleft(), _class(reply)
         if kind == 2:
             self._someone_taken = True
-        else:
+        elif self._is_of_the_connection(reply):
+            self._put_back(reply)
+            return
+        elif self._is_for_another(reply):
+            self._decisions.leave_over(recipient)
+        elif self._put_back_for is None:
             self._decisions.decide(recipient, _outcome(reply), reply)
         if self._asked or self._decisions.left:
             self._go_on()
@@ -190,12 +224,39 @@ class Transaction:
             self._unsaid.clear()
             self._link.afterwards(self._reset)
 
+    def _is_of_the_connection(self, reply: Reply) -> bool:
+        """Whether this no to RCPT is none to the recipient."""
+        if self._mail_refused:
+            return False
+        out_of_room = self.served_before and not self._has_begun_well
+        return reply.code == OUT_OF_SEQUENCE or (out_of_room and _says_too_many(reply))
+
+    def _is_for_another(self, reply: Reply) -> bool:
+        """Whether this no to RCPT is one to so many recipients in one transaction.
+
+        Without an enhanced status code it may mean another thing. Therefore it is asked
+        again in a transaction of its own, and what is said to the first there is taken
+        at its word.
+        """
+        if _says_too_many(reply):
+            return self._has_begun_well
+        may_say = reply.enhanced is None and reply.code in TOO_MANY_CODES
+        return may_say and self._someone_taken
+
+    @property
+    def _has_begun_well(self) -> bool:
+        """Whether this transaction has come to something for a recipient already."""
+        return self._someone_taken or not self._decisions.none_yet
+
     def _data_replied(self, reply: Reply) -> None:
         if not self._understood(reply, (3, 4, 5)):
             return
         kind = _class(reply)
         if kind == 3:
             self._link.afterwards(self._answer_go_ahead)
+            return
+        if reply.code == OUT_OF_SEQUENCE and self._decisions.left:
+            self._put_back(reply)
             return
         self._decisions.decide_rest(_outcome(reply), reply)
         if self._mail_refused and not self._someone_taken:
@@ -222,8 +283,9 @@ class Transaction:
     def _reset_replied(self, reply: Reply) -> None:
         if not self._understood(reply, (2, 4, 5)):
             return
+        self.clean = _class(reply) == 2
         self._answer()
-        if _class(reply) != 2:
+        if not self.clean:
             self._link.afterwards(self._link.abort)
 
     def _understood(self, reply: Reply, classes: tuple[int, ...]) -> bool:
@@ -308,29 +370,79 @@ class Transaction:
         classes = (2, 4, 5) if self.written_out else (4, 5)
         if not self._understood(reply, classes):
             return
-        self.clean = not self.streamed or _class(reply) == 2
-        self._decisions.decide_rest(_outcome(reply), reply)
-        early = not self.written_out
+        kind, early = _class(reply), not self.written_out
+        if self._mail_refused or self._put_back_for is not None:
+            if kind == 2:
+                self._taken_out_of_order(reply)
+        elif reply.code == OUT_OF_SEQUENCE and self._decisions.left:
+            self._put_back(reply)
+            return
+        else:
+            self.clean = kind == 2
+            self._decisions.decide_rest(_outcome(reply), reply)
         self._answer()
         if early:
             self._link.abort()
 
+    def _taken_out_of_order(self, reply: Reply) -> None:
+        """The server took the content though it had refused what leads to it.
+
+        Perhaps it did so under an envelope that it had kept from before.
+        """
+        text = f"the content was taken ({reply}) after its envelope had been refused"
+        self._decisions.overrule(Outcome.UNKNOWN, Reply.observed(text))
+        self.used_up = True
+
     # -------------------------------------------------------------------- the outcome
 
     def _answer(self) -> None:
-        """Nobody is left to be decided: say so.
+        """Nobody is left to be decided, or it is put back: say so.
 
         Where a login was demanded for each of them, the transport is in trouble.
         """
         if not self.answered:
-            report = self._decisions.report()
-            replies = [one.reply for one in report.recipients.values()]
-            if all(reply.code == LOGIN_DEMANDED for reply in replies):
-                self._down(login_demanded(replies[0], self._settings))
-            elif not self.abandoned:
-                self.delivery.answer(report)
+            if self._put_back_for is not None and self._decisions.left:
+                self._give_back(self._put_back_for)
+            else:
+                self._report()
             self.answered = True
         self._moved()
+
+    def _report(self) -> None:
+        made, left_over = self._decisions.report(), self._decisions.left_over
+        replies = [one.reply for one in made.recipients.values()]
+        if all(reply.code == LOGIN_DEMANDED for reply in replies):
+            self._down(login_demanded(replies[0], self._settings))
+        elif not self.abandoned:
+            self.delivery.answer(made, left_over)
+
+    def _put_back(self, reply: Reply) -> None:
+        """The reply tells what state the connection is in, not what the message is.
+
+        Nothing is begun after it here. The delivery is told at once, unless a content
+        is out already: then the reply to that has the last word.
+        """
+        self.used_up = True
+        if reply.code == OUT_OF_SEQUENCE:
+            self.out_of_sequence = True
+        self._put_back_for = self._put_back_for or reply
+        if self.past_the_dot and self.awaiting:
+            self._moved()
+        else:
+            self._answer()
+
+    def _give_back(self, reply: Reply) -> None:
+        """To a fresh connection, or where this is one, to whoever handed it over."""
+        trouble = ServerClosing(reply) if self.goodbye else OutOfStep(str(reply))
+        if self.served_before:
+            self.again(trouble, fresh=not self.rides)
+            return
+        if self._decisions.none_yet:
+            words = closing if self.goodbye else out_of_sequence
+            self._down(words(reply, self._settings), trouble)
+            return
+        self._decisions.decide_rest(Outcome.DEFERRED, reply)
+        self._report()
 
     def _down(self, error: TransportDown, cause: LinkError | None = None) -> None:
         """It is the transport that is in trouble, not this message."""
@@ -340,26 +452,21 @@ class Transaction:
         self.answered = True
 
     def _server_closes(self, reply: Reply) -> None:
-        """The server said 421 to this message, and so takes nothing after it.
+        """The server said 421, and so takes nothing after this message.
 
-        Before the first word about it that is a matter of the connection, if that has
-        served: it may have lain idle too long, or carried enough.
+        The connection may have lain idle too long, carried enough, or seen too many
+        errors of others.
         """
         self.goodbye = True
-        if self._served_before and not self.begun:
-            self.again(ServerClosing(reply))
-            self._moved()
-            return
-        is_verdict = self.past_the_dot and not self.awaiting
-        if self._decisions.none_yet and not is_verdict:
-            self._down(closing(reply, self._settings), ServerClosing(reply))
-        self._decisions.decide_rest(Outcome.DEFERRED, reply)
-        self._answer()
+        self._put_back(reply)
 
-    def again(self, trouble: LinkError) -> None:
-        """The link broke, and the server has done nothing about this message."""
+    def again(self, trouble: LinkError, *, fresh: bool) -> None:
+        """The server has done nothing about this message: another connection may.
+
+        With ``fresh`` it is one that has not served yet.
+        """
         if not self.abandoned and not self.answered:
-            self.delivery.again(str(trouble))
+            self.delivery.again(str(trouble), fresh=fresh)
         self.answered = True
 
     def fail(self, error: ValueError) -> None:
@@ -368,16 +475,15 @@ class Transaction:
         self.answered = True
 
     def broke(self, trouble: LinkError) -> None:
-        """The link broke: decide who is not yet decided.
-
-        It is `TransportDown` if the server is closing and nobody was decided before.
-        """
+        """The link broke: decide who is not yet decided, or put it back."""
         if self.answered:
             return
         if isinstance(trouble, ServerClosing) and not self.past_the_dot:
-            if self._decisions.none_yet:
-                self._down(closing(trouble.reply, self._settings), trouble)
-            self._decisions.decide_rest(Outcome.DEFERRED, trouble.reply)
+            self._server_closes(trouble.reply)
+            return
+        known = self._put_back_for is not None
+        if known and not (self.past_the_dot and self.out_of_sequence):
+            pass
         elif self.past_the_dot:
             text = f"{trouble} after the final dot"
             self._decisions.decide_rest(Outcome.UNKNOWN, Reply.observed(text))
@@ -404,6 +510,10 @@ def _outcome(reply: Reply) -> Outcome:
     if reply.code == LOGIN_DEMANDED:
         return Outcome.DEFERRED
     return _OUTCOMES[_class(reply)]
+
+
+def _says_too_many(reply: Reply) -> bool:
+    return reply.enhanced is not None and reply.enhanced.endswith(TOO_MANY)
 
 
 def _class(reply: Reply) -> int:

@@ -202,6 +202,15 @@ def closing(reply: object, settings: SmtpSettings) -> TransportDown:
     )
 
 
+def out_of_sequence(reply: object, settings: SmtpSettings) -> TransportDown:
+    """The server said 503 on a connection that had carried nothing."""
+    return TransportDown(
+        f"{settings.place} says that commands come out of order, on a new connection "
+        f"too ({reply}). It may want a login (MAIL_USERNAME) or TLS (MAIL_USE_TLS) "
+        "first. Look at its log."
+    )
+
+
 # ------------------------------------------------------------------------ the sentences
 
 

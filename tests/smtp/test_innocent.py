@@ -1,0 +1,316 @@
+"""What a server says of a connection costs no message anything."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from flask_outbox.delivery import Outcome
+from flask_outbox.transports.smtp import SmtpTransport
+from flask_outbox.transports.smtp_offer import Offer
+from tests.servers import CLOSE, STALL, ScriptedSmtp, Step
+from tests.servers.scripted_smtp import CONTENT, Action
+
+from .talk import (
+    DATA,
+    DOT,
+    GREETING,
+    HASTY_SECONDS,
+    HELLO,
+    MAIL,
+    ONE_MAIL,
+    PATIENT_SECONDS,
+    QUIT,
+    RCPT,
+    RSET,
+    Attempt,
+    attempt,
+    deliver_once,
+    ehlo,
+    settings_for,
+)
+
+ACCEPTED = [Outcome.ACCEPTED]
+DEFERRED = [Outcome.DEFERRED]
+POSTFIX = Step("", b"220 mx.test ESMTP Postfix (Debian/GNU)\r\n")
+PIPELINING = [POSTFIX, ehlo("PIPELINING")]
+RIDER = [RSET, *ONE_MAIL]
+NESTED = b"503 5.5.1 Error: nested MAIL command\r\n"
+LATER = b"450 4.7.1 quota exceeded\r\n"
+PEOPLE = [f"{name}@example.org" for name in "abcd"]
+
+
+def in_turn(
+    *scripts: list[Step], count: int, **settings: Any
+) -> tuple[list[Attempt], ScriptedSmtp]:
+    """So many messages one after the other, by one transport."""
+
+    async def run(server: ScriptedSmtp) -> list[Attempt]:
+        transport = SmtpTransport(settings_for(server, **settings))
+        try:
+            return [await attempt(transport) for _ in range(count)]
+        finally:
+            await transport.close()
+
+    with ScriptedSmtp(*scripts) as server:
+        return asyncio.run(run(server)), server
+
+
+def at_once(
+    *scripts: list[Step], count: int, **settings: Any
+) -> tuple[list[Attempt], ScriptedSmtp]:
+    """So many messages at a time, over one connection."""
+
+    async def run(server: ScriptedSmtp) -> list[Attempt]:
+        changes = {"max_connections": 1, **settings}
+        transport = SmtpTransport(settings_for(server, **changes))
+        try:
+            async with asyncio.timeout(PATIENT_SECONDS):
+                return await asyncio.gather(*(attempt(transport) for _ in range(count)))
+        finally:
+            await transport.close()
+
+    with ScriptedSmtp(*scripts) as server:
+        return asyncio.run(run(server)), server
+
+
+# ------------------------------------------------------------ what a server keeps open
+
+
+@pytest.mark.parametrize("offer", [["8BITMIME"], ["PIPELINING"]])
+@pytest.mark.parametrize("verdict", [LATER, b"554 5.7.1 never\r\n"])
+def test_what_a_refused_content_leaves_is_cleared(
+    offer: list[str], verdict: bytes
+) -> None:
+    refused = [*ONE_MAIL[:3], Step(CONTENT, verdict)]
+    script = [POSTFIX, ehlo(*offer), *refused, RSET, *ONE_MAIL, QUIT]
+    made, server = in_turn(script, count=2)
+    assert made[0].outcomes != ACCEPTED
+    assert made[1].outcomes == ACCEPTED
+    assert server.connections_made == 1
+
+
+def test_what_a_refused_sender_leaves_is_cleared() -> None:
+    refused = Step("MAIL", b"550 5.7.1 never\r\n")
+    made, _ = in_turn([*HELLO, refused, RSET, *ONE_MAIL, QUIT], count=2)
+    assert [one.outcomes for one in made] == [[Outcome.REFUSED], ACCEPTED]
+
+
+def test_a_rider_clears_what_a_refused_content_may_leave() -> None:
+    refused = [*ONE_MAIL[:3], Step(CONTENT, LATER)]
+    made, server = at_once([*PIPELINING, *refused, *RIDER, QUIT], count=2)
+    assert [one.outcomes for one in made] == [DEFERRED, ACCEPTED]
+    assert server.connections_made == 1
+
+
+def test_a_content_taken_after_a_refused_sender_is_unknown() -> None:
+    """It may have gone out under the envelope before."""
+    offer = ehlo("PIPELINING", "CHUNKING")
+    nested = [Step("MAIL", NESTED), RCPT, Step("BDAT", b"250 2.0.0 kept\r\n")]
+    made, _ = at_once([POSTFIX, offer, *ONE_MAIL, RSET, *nested], count=2)
+    assert made[1].outcomes == [Outcome.UNKNOWN]
+    assert "after its envelope had been refused" in made[1].replies[0]
+
+
+# ------------------------------------------------------- no verdict, and a fresh try
+
+SERVED = {
+    "503 to MAIL": [Step("MAIL", NESTED)],
+    "503 to RCPT": [MAIL, Step("RCPT", NESTED)],
+    "503 to DATA": [MAIL, RCPT, Step("DATA", NESTED)],
+    "503 to the dot": [MAIL, RCPT, DATA, Step(CONTENT, NESTED)],
+    "421 to RCPT": [MAIL, Step("RCPT", b"421 4.7.0 too many errors\r\n")],
+    "421 to DATA": [MAIL, RCPT, Step("DATA", b"421 4.3.2 bye\r\n", CLOSE)],
+    "421 to the dot": [MAIL, RCPT, DATA, Step(CONTENT, b"421 4.3.2 bye\r\n")],
+    "452 to MAIL": [Step("MAIL", b"452 4.5.3 Too many messages\r\n")],
+    "550 to MAIL": [Step("MAIL", b"550 5.7.0 Too many messages\r\n")],
+    "452 to RCPT": [MAIL, Step("RCPT", b"452 4.5.3 Too many recipients\r\n")],
+    "no to RSET": [*ONE_MAIL[:3], Step(CONTENT, LATER), Step("RSET", b"500 no\r\n")],
+}
+
+
+@pytest.mark.parametrize("case", SERVED)
+def test_what_a_connection_that_has_served_says_is_tried_on_a_fresh_one(
+    case: str,
+) -> None:
+    served = SERVED[case] if case == "no to RSET" else [*ONE_MAIL, *SERVED[case]]
+    made, server = in_turn([*HELLO, *served], [*HELLO, *ONE_MAIL, QUIT], count=2)
+    assert made[1].outcomes == ACCEPTED
+    assert server.connections_made == 2
+
+
+@pytest.mark.parametrize(
+    "case", [one for one in SERVED if one[:3] in ("503", "421") or "421" in one]
+)
+def test_on_a_fresh_connection_it_is_the_transports_trouble(case: str) -> None:
+    with ScriptedSmtp([*HELLO, *SERVED[case]]) as server:
+        made = deliver_once(settings_for(server))
+    assert server.host in made.reason
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [
+        (b"452 4.5.3 Too many messages\r\n", Outcome.DEFERRED),
+        (b"550 5.1.8 no such sender\r\n", Outcome.REFUSED),
+    ],
+)
+def test_what_a_fresh_connection_says_to_mail_is_the_verdict(
+    reply: bytes, outcome: Outcome
+) -> None:
+    said = Step("MAIL", reply)
+    made, server = in_turn([*HELLO, *ONE_MAIL, said], [*HELLO, said, QUIT], count=2)
+    assert made[1].outcomes == [outcome]
+    assert server.connections_made == 2
+
+
+def test_a_used_up_connection_does_not_draw_all_mail() -> None:
+    """The quickest is the one that refuses; all others wait behind it."""
+    used_up = [*HELLO, *ONE_MAIL, Step("MAIL", b"452 4.5.3 Too many messages\r\n")]
+    made, server = at_once(used_up, used_up, used_up, [*HELLO, *ONE_MAIL], count=4)
+    assert [one.outcomes for one in made] == [ACCEPTED] * 4
+    assert server.connections_made == 4
+
+
+# ------------------------------------------------------------------ behind a content
+
+
+@pytest.mark.parametrize(
+    ("greeting", "copes"),
+    [
+        ("mx.test ESMTP Postfix (Debian/GNU)", True),
+        ("mx.test ESMTP Exim 4.96 Sun, 29 Nov 2026 11:00:00 +0000", True),
+        ("mx.test ESMTP Sendmail 8.17.1/8.17.1; Sun, 29 Nov 2026", True),
+        ("mx.test ESMTP OpenSMTPD", True),
+        ("mx.test ESMTP nodemailer", True),
+        ("mx.test\nmx.test ESMTP Postfix", True),
+        ("mx.test ESMTP Haraka/3.0.3 ready", False),
+        ("mx.test Dovecot (Debian) ready.", False),
+        ("mx.test ESMTP", False),
+        ("postfix.test ESMTP Haraka/3.0.3 ready", False),
+        ("", False),
+    ],
+)
+def test_who_copes_with_commands_behind_a_content(greeting: str, copes: bool) -> None:
+    assert Offer.read({"PIPELINING": ""}, greeting).copes_with_riders == copes
+
+
+@pytest.mark.parametrize(
+    ("greeting", "wanted", "rides"),
+    [
+        (GREETING, None, False),
+        (GREETING, True, True),
+        (POSTFIX, None, True),
+        (POSTFIX, False, False),
+    ],
+)
+def test_riding_is_by_greeting_or_by_key(
+    greeting: Step, wanted: bool | None, rides: bool
+) -> None:
+    second = RIDER if rides else ONE_MAIL
+    script = [greeting, ehlo("PIPELINING"), *ONE_MAIL, *second, QUIT]
+    made, _ = at_once(script, count=2, pipeline_after_content=wanted)
+    assert [one.outcomes for one in made] == [ACCEPTED] * 2
+
+
+HARAKA: Action = b"250 2.0.0 queued\r\n" + b"503 pipelined after end of DATA\r\n" * 4
+
+
+@pytest.mark.parametrize(
+    ("dot", "first", "said"),
+    [
+        (HARAKA, Outcome.ACCEPTED, "answered 503 to"),
+        (b"250 2.0.0 queued\r\n", Outcome.ACCEPTED, "fell silent at"),
+        (CLOSE, Outcome.UNKNOWN, "broke off at"),
+    ],
+    ids=["503", "swallowed", "fatal"],
+)
+def test_a_server_that_does_not_cope_is_asked_once(
+    dot: Action, first: Outcome, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    flight = [Step(CONTENT), Step("RSET"), Step("MAIL"), Step("RCPT")]
+    did = [*ONE_MAIL[:3], *flight, Step("DATA", dot, STALL)]
+    after = [*PIPELINING, *ONE_MAIL, *ONE_MAIL, QUIT]
+    made, _ = at_once(
+        [*PIPELINING, *did], after, count=3, command_timeout_seconds=HASTY_SECONDS
+    )
+    assert [one.outcomes for one in made] == [[first], ACCEPTED, ACCEPTED]
+    (line,) = [one.getMessage() for one in caplog.records]
+    assert f"{said} commands that came behind a content" in line
+
+
+# ------------------------------------------------------------- too many recipients
+
+
+@pytest.mark.parametrize("offer", [["8BITMIME"], ["PIPELINING"]])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"452 4.5.3 Error: too many recipients\r\n",
+        b"452 too many recipients\r\n",
+        b"552 5.5.3 too many recipients\r\n",
+        b"552 too many recipients\r\n",
+        b"550 5.5.3 too many recipients\r\n",
+    ],
+)
+def test_those_beyond_the_limit_go_at_once_in_another_transaction(
+    offer: list[str], reply: bytes
+) -> None:
+    no = Step("RCPT", reply)
+    full = [MAIL, RCPT, RCPT, no, no, DATA, DOT]
+    script = [GREETING, ehlo(*offer), *full, MAIL, RCPT, RCPT, DATA, DOT, QUIT]
+    with ScriptedSmtp(script) as server:
+        made = deliver_once(settings_for(server), *PEOPLE)
+        server.wait_for_end()
+    assert made.outcomes == ACCEPTED * 4
+    said = [one for one in server.commands() if one.startswith("RCPT")]
+    assert [one[9:-1] for one in said] == [*PEOPLE, *PEOPLE[2:]]
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [
+        (b"552 5.2.2 mailbox full\r\n", Outcome.REFUSED),
+        (b"452 4.2.2 mailbox full\r\n", Outcome.DEFERRED),
+        (b"452 4.3.1 no room\r\n", Outcome.DEFERRED),
+    ],
+)
+def test_a_full_mailbox_is_none_of_it(reply: bytes, outcome: Outcome) -> None:
+    full = [MAIL, RCPT, Step("RCPT", reply), DATA, DOT]
+    with ScriptedSmtp([*HELLO, *full, QUIT]) as server:
+        made = deliver_once(settings_for(server), *PEOPLE[:2])
+    assert made.outcomes == [Outcome.ACCEPTED, outcome]
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"), [(452, Outcome.DEFERRED), (552, Outcome.REFUSED)]
+)
+def test_what_is_said_of_the_first_alone_is_taken_at_its_word(
+    code: int, outcome: Outcome
+) -> None:
+    no = Step("RCPT", b"%d storage exceeded\r\n" % code)
+    first = [MAIL, RCPT, no, no, DATA, DOT]
+    with ScriptedSmtp([*HELLO, *first, MAIL, no, no, RSET, QUIT]) as server:
+        made = deliver_once(settings_for(server), *PEOPLE[:3])
+        server.wait_for_end()
+    assert made.outcomes == [Outcome.ACCEPTED, outcome, outcome]
+
+
+def test_those_left_over_are_tried_though_the_first_were_refused() -> None:
+    no = Step("RCPT", b"452 4.5.3 too many\r\n")
+    first = [MAIL, RCPT, no, DATA, Step(CONTENT, b"554 5.7.1 never\r\n"), RSET]
+    with ScriptedSmtp([*HELLO, *first, *ONE_MAIL, QUIT]) as server:
+        made = deliver_once(settings_for(server), *PEOPLE[:2])
+    assert made.outcomes == [Outcome.REFUSED, Outcome.ACCEPTED]
+
+
+def test_who_has_it_has_it_though_the_server_goes_down_for_the_others() -> None:
+    no = Step("RCPT", b"452 4.5.3 too many\r\n")
+    first = [MAIL, RCPT, no, DATA, DOT, Step("MAIL", b"421 4.3.2 bye\r\n")]
+    with ScriptedSmtp([*HELLO, *first]) as server:
+        made = deliver_once(settings_for(server), *PEOPLE[:2])
+    assert made.outcomes == [Outcome.ACCEPTED, Outcome.DEFERRED]
+    assert "closed the connection before its greeting" in made.replies[1]
+    assert made.progress.final_dot_sent
