@@ -260,6 +260,40 @@ def test_headers_that_are_written_here(name: str, advice: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "content_type"),
+    [
+        ("plain; charset=latin-1", 'text/plain; charset="iso-8859-1"'),
+        ("text/plain; CHARSET=iso-8859-1", 'text/plain; CHARSET="iso-8859-1"'),
+        (
+            "calendar; charset=UTF-8; method=REQUEST",
+            'text/calendar; charset="utf-8"; method="REQUEST"',
+        ),
+    ],
+)
+def test_an_alternative_may_name_its_charset(kind: str, content_type: str) -> None:
+    content = composed(alts={kind: "Größe"}).content
+    assert read_strictly(content)["Content-Type"] == content_type
+    message = message_from_bytes(content, policy=default)
+    assert message.get_content() == "Größe"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "problem"),
+    [
+        ("plain; charset=latin-1", "日本", "is not in iso-8859-1"),
+        ("plain; charset=nonsense", "t", "no known character set"),
+        ("plain; charset=utf-8; Charset=latin-1", "t", "twice"),
+    ],
+)
+def test_an_alternative_whose_charset_does_not_fit(
+    kind: str, text: str, problem: str
+) -> None:
+    with pytest.raises(MessageError, match=problem) as caught:
+        composed(alts={kind: text})
+    assert caught.value.field == f"alts[{kind!r}]"
+
+
+@pytest.mark.parametrize(
     "name", ["Content-Language", "Content-Description", "content-location"]
 )
 def test_content_headers_that_are_not_written_here(name: str) -> None:
@@ -444,7 +478,7 @@ def test_an_alternative_may_have_parameters() -> None:
     kinds = [part["content-type"] for part in entity.parts[1:]]
     assert kinds == [
         'text/calendar; method="REQUEST"; charset="utf-8"',
-        'text/x-other; charset="utf-8"',
+        "text/x-other; charset=utf-8",
     ]
 
 
@@ -534,12 +568,12 @@ def attached(*arguments: Any, **options: Any) -> Entity:
 
 def test_text_in_the_charset_that_its_type_names() -> None:
     part = attached("a.csv", "text/csv; charset=latin-1; header=present", "é")
-    assert part["content-type"] == 'text/csv; charset="latin-1"; header="present"'
+    assert part["content-type"] == 'text/csv; charset="iso-8859-1"; header="present"'
     assert part.body == b"6Q=="
 
 
 def test_parameters_may_be_quoted_and_stand_in_any_order() -> None:
-    part = attached("a.csv", 'text/csv; title="a \\"b\\""; Charset="latin-1"', "é")
+    part = attached("a.csv", 'text/csv; title="a \\"b\\""; Charset="iso-8859-1"', "é")
     assert part["content-type"] == (
         "text/csv; title*=utf-8''a%20%22b%22; Charset=\"latin-1\""
     )

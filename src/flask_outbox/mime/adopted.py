@@ -6,24 +6,20 @@ message's; the parts are written by the standard library and checked on the wire
 
 from __future__ import annotations
 
-import copy
 from datetime import UTC
-from email.generator import BytesGenerator
 from email.message import Message as StandardMessage
-from email.policy import SMTP, EmailPolicy, compat32
 from email.utils import parsedate_to_datetime
-from io import BytesIO
 from typing import Any
 
 from ..characters import barred, shown
 from ..errors import AddressError, HeaderError, MessageError
 from ..message import Address, AddressLike
 from ..message.mailboxes import read_mailboxes
-from .bodies import wire_fault
+from .adopted_parts import parts_written
 from .header_sources import parsed, source, unfolded
-from .headers import LINE, free_text, has_own_syntax, header_name
+from .headers import free_text, has_own_syntax, header_name
 from .heading import Heading, holds_addresses, sender_or_default, written_date
-from .parts import Part, boundary_token
+from .parts import Part
 
 _READ_HERE = {"from", "to", "cc", "bcc", "reply-to", "subject", "date"}
 _LEFT_OUT = {"mime-version", "resent-bcc"}
@@ -40,7 +36,7 @@ def adopt(
         _check_every_header(message)
         heading = _heading(message, default_sender, now)
         heading.identify(unique)
-        return heading, [_parts(message, unique)]
+        return heading, [parts_written(message, unique)]
     except MessageError:
         raise
     except Exception as error:  # the email package raises whatever its parsers meet
@@ -121,42 +117,3 @@ def _only(message: StandardMessage, name: str) -> Any:
 
 def _decoded(name: str, value: Any) -> str:
     return str(parsed(name, value))
-
-
-def _parts(message: StandardMessage, unique: str) -> bytes:
-    """Content headers and parts as the standard library writes them, then checked."""
-    bare = copy.deepcopy(message)
-    for name in {name for name in bare if not name.lower().startswith("content-")}:
-        del bare[name]
-    _set_boundaries(bare, unique)
-    written = _written(bare)
-    if fault := wire_fault(written):
-        raise MessageError(
-            "message",
-            f"its parts have {fault}; build them with EmailMessage.set_content() and"
-            " add_attachment()",
-        )
-    return written
-
-
-def _set_boundaries(message: StandardMessage, unique: str) -> None:
-    """Have no boundary left to chance; one that is there may be part of a signature."""
-    unbounded = [
-        part
-        for part in message.walk()
-        if part.get_content_maintype() == "multipart" and part.get_boundary() is None
-    ]
-    if unbounded:
-        token = boundary_token(unique, [[_written(message)]])
-        for number, part in enumerate(unbounded):
-            part.set_boundary(f"=_{number}.{token}")
-
-
-def _written(message: StandardMessage) -> bytes:
-    modern = isinstance(message.policy, EmailPolicy)
-    policy = (SMTP if modern else compat32).clone(
-        linesep="\r\n", cte_type="7bit", max_line_length=LINE
-    )
-    buffer = BytesIO()
-    BytesGenerator(buffer, mangle_from_=False, policy=policy).flatten(message)
-    return buffer.getvalue()

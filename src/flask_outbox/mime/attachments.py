@@ -81,7 +81,7 @@ def _encoded_text(
     named = content_type.get("charset")
     into = charset(named or "utf-8", f"{field}.content_type", AttachmentError)
     octets = encode_in(into, text, f"{field}.data", AttachmentError)
-    if content_type.essence.startswith("text/") and not named:
+    if content_type.essence.startswith("text/") or named:
         content_type = content_type.having("charset", into.name)
     return content_type, octets
 

@@ -33,9 +33,12 @@ class ContentType:
             raise error(
                 field, f"{shown(text)} is no content type; write one as 'text/csv'"
             )
-        parameters, position = [], len(essence)
+        parameters: list[tuple[str, str]] = []
+        position = len(essence)
         while found := _next_parameter(text, position):
             name, token, quoted = found.groups()
+            if any(name.lower() == key.lower() for key, _ in parameters):
+                raise error(field, f"{shown(text)} has {name!r} twice; leave one out")
             parameters.append((name, token or _unescaped(quoted)))
             position = found.end()
         if text[position:].strip(" ;"):
@@ -54,8 +57,14 @@ class ContentType:
         return None
 
     def having(self, name: str, value: str) -> ContentType:
-        """The same type with one more parameter."""
-        return ContentType(self.essence, (*self.parameters, (name, value)))
+        """The same type with this value for a parameter, whether it has one or not."""
+        parameters = [
+            (key, value if key.lower() == name else given)
+            for key, given in self.parameters
+        ]
+        if self.get(name) is None:
+            parameters.append((name, value))
+        return ContentType(self.essence, tuple(parameters))
 
     def write(self) -> str:
         """The Content-Type header."""

@@ -22,7 +22,7 @@ from ..errors import MessageError
 from ..message import Message
 from .attachments import attachment_part
 from .bodies import Charset, charset, encode_text
-from .content_types import ContentType, is_token
+from .content_types import ContentType
 from .headers import as_text
 
 Part = list[bytes]
@@ -67,29 +67,30 @@ def _texts(message: Message) -> dict[str, Part]:
 
 
 def _text_part(kind: str, text: object, into: Charset, field: str) -> Part:
+    content_type = _text_type(as_text(kind, field, MessageError), field)
+    if named := content_type.get("charset"):
+        into = charset(named, field)
     encoding, octets = encode_text(as_text(text, field, MessageError), into, field)
-    return [_text_headers(kind, into.name, encoding, field), octets]
+    return [_text_headers(content_type, into.name, encoding), octets]
 
 
 @lru_cache(maxsize=64)
-def _text_headers(kind: str, charset_name: str, encoding: str, field: str) -> bytes:
-    content_type = _text_type(kind, charset_name, field)
-    return f"{content_type}Content-Transfer-Encoding: {encoding}\r\n\r\n".encode(
-        "ascii"
-    )
+def _text_headers(content_type: ContentType, into: str, encoding: str) -> bytes:
+    line = f"Content-Type: {content_type.essence}; charset={into}\r\n"
+    if content_type.parameters:
+        line = content_type.having("charset", into).write()
+    return f"{line}Content-Transfer-Encoding: {encoding}\r\n\r\n".encode("ascii")
 
 
-def _text_type(kind: str, charset_name: str, field: str) -> str:
+@lru_cache(maxsize=64)
+def _text_type(kind: str, field: str) -> ContentType:
     """The Content-Type of ``html``, ``calendar; method=REQUEST`` or ``text/html``."""
-    kind = as_text(kind, field, MessageError)
-    if is_token(kind):
-        return f"Content-Type: text/{kind}; charset={charset_name}\r\n"
     if "/" not in kind:
         kind = f"text/{kind}"
     content_type = ContentType.parse(kind, field, MessageError)
     if not content_type.essence.startswith("text/"):
         raise MessageError(field, "is no text; pass it as an attachment")
-    return content_type.having("charset", charset_name).write()
+    return content_type
 
 
 def _held_together(subtype: str, parts: list[Part], boundary: str) -> Part:
