@@ -14,6 +14,7 @@ The signals that end an attempt (sent, deferred, failed, unknown, released) all 
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -157,7 +158,10 @@ _log = logging.getLogger("flask_outbox")
 
 
 def emit(signal: NamedSignal, sender: object, **payload: Any) -> None:
-    """Send ``signal`` to each listener; one that raises is logged and passed over."""
+    """Send ``signal`` to each listener; one that raises is logged and passed over.
+
+    ``sender`` may be a weak reference: of an app that is gone there is no news.
+    """
     _emit(signal, sender, payload, Exception)
 
 
@@ -172,6 +176,10 @@ def _emit(
     payload: Mapping[str, Any],
     survived: type[BaseException],
 ) -> None:
+    if isinstance(sender, weakref.ref):
+        sender = sender()
+        if sender is None:
+            return
     for receiver in signal.receivers_for(sender):
         try:
             receiver(sender, **payload)

@@ -87,6 +87,7 @@ class Previews:
 
     def __init__(self) -> None:
         self._named: dict[str, Preview] = {}
+        self._included: list[Previews] = []
 
     def register(self, name: str | None) -> Callable[[Builder], Builder]:
         """A decorator that adds a function under ``name``, or its own."""
@@ -117,12 +118,26 @@ class Previews:
             )
         self._named[name] = Preview(name, function)
 
+    @property
+    def none(self) -> bool:
+        """Whether nothing is registered."""
+        return not self._all()
+
+    def include(self, others: Previews) -> None:
+        """Have those of ``others`` too, now and when there are more."""
+        if others is not self and others not in self._included:
+            self._included.append(others)
+
+    def _all(self) -> dict[str, Preview]:
+        included = [one._named for one in reversed(self._included)]
+        return {**{n: p for one in included for n, p in one.items()}, **self._named}
+
     def __iter__(self) -> Iterator[Preview]:
-        return iter(sorted(self._named.values(), key=lambda one: one.name.lower()))
+        return iter(sorted(self._all().values(), key=lambda one: one.name.lower()))
 
     def get(self, name: str) -> Preview | None:
         """The preview of that name."""
-        return self._named.get(name)
+        return self._all().get(name)
 
 
 def _kind(parameter: inspect.Parameter) -> type:

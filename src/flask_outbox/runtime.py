@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from email.message import Message as StandardMessage
@@ -43,8 +44,9 @@ DRAIN_POLL_SECONDS = 0.02
 class Runtime:
     """The outbox, the lanes and the courier of one app.
 
-    Nothing is opened or started before it is needed. ``sender`` is whose signals the
-    signals are, ``templates`` those of its mail. With ``idle`` no courier starts by
+    Nothing is opened or started before it is needed, and what was ends when nobody has
+    the runtime any more. ``sender`` is whose signals the signals are, or a weak
+    reference to it, ``templates`` those of its mail. With ``idle`` no courier starts by
     itself, as under TESTING. The ``interceptors`` are asked about each message that is
     handed over; ``link`` makes those by which people unsubscribe. ``make_relay`` makes
     what tells couriers in other processes of new messages; by default that is the
@@ -87,8 +89,10 @@ class Runtime:
         self._works_elsewhere = settings.engine != "thread" and not idle
         self._starting = threading.Lock()
         self._thread: CourierThread | None = None
+        self._letting_go: weakref.finalize[..., Runtime] | None = None
         self._ends_at_exit = False
         self._relay = None if idle else (make_relay or Runtime._make_bell)(self)
+        self._let_go_in_the_end(None)
         tell_of_forks(self)
 
     # Sending
@@ -227,6 +231,7 @@ class Runtime:
                 self._end_at_exit()
                 self._thread = CourierThread(self.crew)
                 self._thread.start()
+                self._let_go_in_the_end(self._thread)
 
     def start_if_wanted(self) -> None:
         """Start the courier where the settings want one in each sending process."""
@@ -259,6 +264,11 @@ class Runtime:
         if self._relay is not None:
             self._relay.stop()
 
+    def close(self) -> None:
+        """Stop the courier, and give all connections back."""
+        self.stop()
+        self.outbox.database.close()
+
     # Forks
 
     def before_fork(self) -> None:
@@ -276,6 +286,7 @@ class Runtime:
         self._thread = None
         if self._relay is not None:
             self._relay.after_fork_in_child()
+        self._let_go_in_the_end(None)
 
     # Inside
 
@@ -367,8 +378,18 @@ class Runtime:
         before them.
         """
         if not self._ends_at_exit:
-            threading._register_atexit(self._end)  # type: ignore[attr-defined]
+            end = weakref.WeakMethod(self._end)
+            threading._register_atexit(_call_if_there, end)  # type: ignore[attr-defined]
             self._ends_at_exit = True
+
+    def _let_go_in_the_end(self, thread: CourierThread | None) -> None:
+        """Have ``thread``, and the connections, end with this runtime."""
+        if self._letting_go is not None:
+            self._letting_go.detach()
+        self._letting_go = weakref.finalize(
+            self, _let_go, thread, self._relay, self.outbox.database
+        )
+        self._letting_go.atexit = False
 
     def _end(self) -> None:
         """Deliver what is due within the grace time; from then on mail is only kept.
@@ -379,6 +400,34 @@ class Runtime:
         self._works_here = False
         with suppress(SystemExit):
             self.stop(drain=True)
+
+
+def _call_if_there(method: weakref.WeakMethod[Callable[[], None]]) -> None:
+    function = method()
+    if function is not None:
+        function()
+
+
+def _let_go(
+    thread: CourierThread | None, relay: Relay | None, database: Database
+) -> None:
+    """End what nobody can use any more, as at the end of the process.
+
+    Who lets go of it waits for nothing, but the process waits for this before it ends.
+    """
+
+    def end() -> None:
+        if thread is not None:
+            thread.stop(drain=True)
+        if relay is not None:
+            relay.stop()
+        database.close()
+
+    if thread is None and relay is None:
+        database.close()
+    else:
+        with suppress(RuntimeError):  # too late: what is kept goes out next time
+            threading.Thread(target=end, name="outbox-end").start()
 
 
 def _is_due(new: NewMessage) -> bool:

@@ -6,10 +6,11 @@ import logging
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
 from flask_outbox import ConfigError, Mail, State
 from tests.mail.conftest import MakeSite
-from tests.mail.site import Site, make_app, url_of
+from tests.mail.site import QUICK, Site, make_app, url_of
 from tests.servers import JournalSmtp
 
 NOTHING_LEAVES = "No mail leaves this app"
@@ -44,7 +45,7 @@ def test_a_debug_app_keeps_its_mail_and_says_so(
     assert "nothing left this machine" in records[0].events[-1].output
     ((level, text),) = _said(caplog)
     assert level == logging.WARNING
-    assert str(tmp_path / "app" / "outbox.db") in text
+    assert str(tmp_path / "app" / "outbox-app.db") in text
     assert "Set MAIL_URL to send it." in text
 
 
@@ -87,7 +88,40 @@ def test_flask_mails_keys_lead_to_the_server(tmp_path: Path, server: JournalSmtp
 def test_the_outbox_is_in_the_instance_folder(make_site: MakeSite):
     site = make_site()
     site.settled(site.send())
-    assert (Path(site.app.instance_path) / "outbox.db").is_file()
+    assert (Path(site.app.instance_path) / f"outbox-{site.app.name}.db").is_file()
+
+
+def test_apps_with_one_instance_folder_have_an_outbox_each(
+    tmp_path: Path, server: JournalSmtp
+):
+    """Each has settings of its own: mail of the one may not leave by the other's."""
+    own = {"books/shop": url_of(server), "shoes.shop": "inbox://"}
+    sites: list[Site] = []
+    for name, url in own.items():
+        app = Flask(name, instance_path=str(tmp_path))
+        app.config.update(QUICK, MAIL_URL=url)
+        sites.append(Site(app, Mail(app)))
+    receipts = [site.send() for site in sites]
+    outputs = [
+        site.settled(one).events[-1].output
+        for site, one in zip(sites, receipts, strict=True)
+    ]
+    for site in sites:
+        site.close()
+    assert [one.message_id for one in server.mails] == [receipts[0].message_id]
+    assert "nothing left this machine" in outputs[1]
+    files = {one.name for one in tmp_path.glob("outbox*.db")}
+    assert files == {"outbox-books_shop.db", "outbox-shoes.shop.db"}
+
+
+def test_a_file_by_the_old_name_is_gone_on_with(make_site: MakeSite):
+    site = make_site(OUTBOX_URL="sqlite:///outbox.db")
+    old = site.settled(site.send())
+    site.close()
+    again = make_app(Path(site.app.instance_path), MAIL_URL="inbox://")
+    mail = Mail(again)
+    assert mail.get(old.id).state is State.SENT
+    again.extensions["outbox"].runtime.close()
 
 
 def test_a_relative_path_starts_from_the_instance_folder(make_site: MakeSite):

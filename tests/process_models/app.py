@@ -17,6 +17,7 @@ from flask_outbox import Mail, Message
 logging.basicConfig(level=logging.INFO, format="%(process)d %(levelname)s %(message)s")
 
 app = Flask("models", instance_path=str(Path.cwd()))
+app.config["OUTBOX_URL"] = "sqlite:///outbox.db"
 app.config.update(json.loads(os.environ["APP_CONFIG"]))
 mail = Mail(app)
 

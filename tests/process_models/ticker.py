@@ -44,7 +44,11 @@ connection.execute("COMMIT")
 def make_mail(smtp: str) -> Mail:
     """An app's mail, its courier at work."""
     app = Flask("ticking", instance_path=str(Path.cwd()))
-    app.config.update(MAIL_URL=smtp, MAIL_DEFAULT_SENDER="shop@example.com")
+    app.config.update(
+        MAIL_URL=smtp,
+        MAIL_DEFAULT_SENDER="shop@example.com",
+        OUTBOX_URL="sqlite:///outbox.db",
+    )
     mail = Mail(app)
     send(mail)
     assert mail.drain(30)

@@ -55,7 +55,7 @@ def run_script(server: JournalSmtp, tmp_path: Path) -> Iterator[RunScript]:
 
 
 SCRIPT = """
-import os, sys, threading, time
+import glob, os, sys, threading, time
 from flask_outbox import Message
 from tests.processes.shop import create_app
 

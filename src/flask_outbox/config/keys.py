@@ -31,7 +31,7 @@ KEYS: tuple[Key, ...] = (
         "Where the outbox is kept, as an SQLAlchemy URL. A relative path of an SQLite "
         "file starts from the instance folder.",
         as_secret,
-        "sqlite: outbox.db in the instance folder",
+        "sqlite: outbox-NAME.db in the instance folder, NAME being the app's",
     ),
     Key(
         "OUTBOX_ENGINE",

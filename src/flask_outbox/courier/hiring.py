@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
 from ..attempt import Policy
-from ..config import Settings
+from ..config import Settings, TransportSettings
 from ..dkim import Signer
 from ..guard import Guard
 from ..lane import Lane, Lanes
@@ -38,7 +39,13 @@ def hire(
     resends = settings.on_unknown == "resend"
     return Crew(
         outbox=outbox,
-        make_lanes=partial(_make_lanes, settings, outbox.guard),
+        make_lanes=partial(
+            _make_lanes,
+            settings.transports,
+            settings.failover,
+            settings.lane_pause_cap_seconds,
+            outbox.guard,
+        ),
         policy=Policy(
             settings.backoff_base_seconds,
             settings.backoff_cap_seconds,
@@ -75,10 +82,14 @@ def for_workers(crew: Crew, settings: Settings) -> Crew:
     )
 
 
-def _make_lanes(settings: Settings, guard: Guard) -> Lanes:
-    cap = settings.lane_pause_cap_seconds
+def _make_lanes(
+    transports: Mapping[str, TransportSettings],
+    failover: Mapping[str, tuple[str, ...]],
+    pause_cap_seconds: float,
+    guard: Guard,
+) -> Lanes:
     lanes = [
-        Lane(name, transport_for(one.smtp, guard), cap, one.limits)
-        for name, one in settings.transports.items()
+        Lane(name, transport_for(one.smtp, guard), pause_cap_seconds, one.limits)
+        for name, one in transports.items()
     ]
-    return Lanes(lanes, settings.failover)
+    return Lanes(lanes, failover)

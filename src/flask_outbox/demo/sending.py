@@ -14,6 +14,7 @@ from .smtp import SLOW_SECONDS
 SETTINGS = {
     "MAIL_DEFAULT_SENDER": ("The demo", "demo@example.com"),
     "MAIL_LOCAL_HOSTNAME": "localhost",
+    "OUTBOX_URL": "sqlite:///outbox.db",
     # A person watches: what takes minutes elsewhere takes seconds here.
     "OUTBOX_BACKOFF_BASE_SECONDS": 2,
     "OUTBOX_BACKOFF_CAP_SECONDS": 5,

@@ -55,7 +55,7 @@ def make_relay(app: Flask, runtime: Runtime) -> Relay:
         for start in range(0, len(ids), places):
             bell.ring(DELIVER, list(ids[start : start + places]))
 
-    return BatchingRelay(publish, app)
+    return BatchingRelay(publish, weakref.ref(app))
 
 
 def _celery_of(app: Flask) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import threading
@@ -19,7 +20,14 @@ from ..config import Settings
 from ..dkim import Signer
 from ..errors import AddressError, ConfigError, TemplateError
 from ..guard import Guard
-from ..message import Address, AddressLike, Templates, find_templates_by
+from ..message import (
+    Address,
+    AddressLike,
+    Rendered,
+    Template,
+    Templates,
+    find_templates_by,
+)
 from ..origin import origin, tell_of_the_response
 from ..outbox.dialects import check_url
 from ..outbox.records import Receipt
@@ -57,7 +65,8 @@ class Installed:
     """One app's part: its settings, checked at once, and its runtime, made when used.
 
     The config is read again when the runtime is made, so that ``TESTING`` counts even
-    when it is set after `init_app`.
+    when it is set after `init_app`. The runtime does not keep the app alive: it ends
+    with it.
     """
 
     def __init__(
@@ -65,12 +74,26 @@ class Installed:
     ) -> None:
         self._app = app
         self.previews = previews
-        self._interceptors = interceptors
+        self.interceptors = interceptors
         self.templates = MailTemplates(app, logs.say_that_an_extra_is_missing)
         self._making = threading.Lock()
         self._runtime: Runtime | None = None
-        self.settings = settings = self._settings(app.instance_path)
+        self._folder: str | None = None
+        self.settings = self._checked()
         """As they are at `init_app`; those of the runtime are read when it is made."""
+
+    def read_again(self) -> None:
+        """Read the config anew; a runtime with other settings ends. `ConfigError`."""
+        self.settings = self._checked()
+        with self._making:
+            old = self._runtime
+            if old is None or old.settings == self._settings(self._default_folder()):
+                return
+            self._runtime = None
+        old.close()
+
+    def _checked(self) -> Settings:
+        settings = self._settings(self._app.instance_path)
         check_url(settings.url)
         _check_sender(settings.default_sender)
         Guard.read(settings.only_to, settings.redirect_to)
@@ -78,7 +101,8 @@ class Installed:
         if settings.engine == "thread":
             refuse_without_threads()
         elif settings.engine == "celery":
-            _celery_engine().join(app)
+            _celery_engine().join(self._app)
+        return settings
 
     @property
     def runtime(self) -> Runtime:
@@ -115,10 +139,10 @@ class Installed:
             logs.show_dialogues()
         runtime = Runtime(
             settings,
-            self._app,
-            self.templates,
+            weakref.ref(self._app),
+            _OfAnApp(self.templates),
             idle=self._app.testing,
-            interceptors=self._interceptors,
+            interceptors=self.interceptors,
             link=partial(url_of, self._app),
             make_relay=self._relay_maker(settings.engine),
         )
@@ -134,7 +158,7 @@ class Installed:
     def _settings(self, folder: str) -> Settings:
         return Settings.read(
             self._app.config,
-            default_url=f"sqlite:///{Path(folder) / 'outbox.db'}",
+            default_url=f"sqlite:///{default_file(folder, self._app.name)}",
             folder=self._app.instance_path,
             debug=self._app.debug,
             testing=self._app.testing,
@@ -144,9 +168,48 @@ class Installed:
         """The instance folder; under TESTING one that goes when the app does."""
         if not self._app.testing:
             return self._app.instance_path
-        folder = tempfile.mkdtemp(prefix="flask-outbox-")
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return folder
+        if self._folder is None:
+            self._folder = tempfile.mkdtemp(prefix="flask-outbox-")
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        return self._folder
+
+
+class _OfAnApp:
+    """An app's mail templates, for couriers: they do not keep the app alive."""
+
+    def __init__(self, templates: MailTemplates) -> None:
+        self._templates = weakref.ref(templates)
+
+    def render(self, template: Template) -> Rendered:
+        """`MailTemplates.render`."""
+        return self._here().render(template)
+
+    def prepared(self, template: Template) -> Template:
+        """`MailTemplates.prepared`."""
+        return self._here().prepared(template)
+
+    def _here(self) -> MailTemplates:
+        templates = self._templates()
+        if templates is None:
+            raise TemplateError("the app whose template it is has ended.")
+        return templates
+
+
+OLD_FILE = "outbox.db"
+"""What the file of every app was called once: it is gone on with where it is there."""
+
+
+def default_file(folder: str, name: str) -> Path:
+    """Where an app of that name keeps its outbox in its instance folder.
+
+    Apps that share the folder have a file each, for each has settings of its own.
+    """
+    own = Path(folder) / f"outbox-{_not_in_names.sub('_', name)}.db"
+    old = Path(folder) / OLD_FILE
+    return old if old.is_file() and not own.exists() else own
+
+
+_not_in_names = re.compile(r"[^\w.-]")
 
 
 def _check_sender(sender: AddressLike | None) -> None:

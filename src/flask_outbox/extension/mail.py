@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -24,6 +25,7 @@ from ..readying import Interceptors
 from ..unsubscribing import mount
 from .hooks import Hooks
 from .installed import EXTENSION, Installed
+from .late import setting_up
 from .many import Many
 from .people import People
 
@@ -42,21 +44,27 @@ class Mail(Hooks, People, Many):
             return {"id": receipt.id}, 202
 
     One `Mail` may serve several apps: inside an app's context it works for that app,
-    elsewhere for the one app that it was initialised with.
+    elsewhere for the one app that it was initialised with. It keeps the app alive that
+    it was made with, and none of those that `init_app` was called with.
     """
 
     def __init__(self, app: Flask | None = None) -> None:
-        self._apps: list[Flask] = []
+        self._apps: list[weakref.ref[Flask]] = []
         self._previews = Previews()
         self._interceptors = Interceptors()
         if app is not None:
             self.init_app(app)
+            self._made_with = _itself(app)
 
     def init_app(self, app: Flask) -> None:
         """Check the app's settings and put the outbox in place; start nothing.
 
         Reads every key that :doc:`/configuration` lists: ``MAIL_*`` says how mail
         leaves, ``OUTBOX_*`` how it is kept and worked. Raises `ConfigError`.
+
+        Again with the same app it reads the settings anew; where they have changed, the
+        courier that worked by the old ones ends. It may be called after the app's first
+        request too.
 
         - ``app.extensions["outbox"]`` holds the app's runtime, made at its first use
         - each request is timed, for the story of what it sends; the first one starts
@@ -66,18 +74,39 @@ class Mail(Hooks, People, Many):
           ``OUTBOX_UNSUBSCRIBE_PATH`` the page on which people unsubscribe
         """
         _refuse_other_frameworks(app)
-        installed = app.extensions[EXTENSION] = Installed(
-            app, self._previews, self._interceptors
-        )
-        app.before_request(_begin_request)
-        app.cli.add_command(outbox_commands)
-        if installed.settings.dashboard is not None:
-            _mount_dashboard(app, installed.settings.dashboard_path)
-        if installed.settings.unsubscribe_path is not None:
-            mount(app, installed.settings.unsubscribe_path)
+        app = _itself(app)
+        installed = self._install(app)
+        with setting_up(app):
+            if _begin_request not in app.before_request_funcs.get(None, ()):
+                app.before_request(_begin_request)
+            app.cli.add_command(outbox_commands)
+            if installed.settings.dashboard is not None:
+                _mount_dashboard(app, installed.settings.dashboard_path)
+            if installed.settings.unsubscribe_path is not None:
+                mount(app, installed.settings.unsubscribe_path)
         logs.listen()
-        if app not in self._apps:
-            self._apps.append(app)
+        if app not in self._served():
+            self._apps.append(weakref.ref(app))
+
+    def _install(self, app: Flask) -> Installed:
+        present: Installed | None = app.extensions.get(EXTENSION)
+        if present is None:
+            present = Installed(app, self._previews, self._interceptors)
+            app.extensions[EXTENSION] = present
+            return present
+        present.read_again()
+        if self._previews.none and self._interceptors.none and not self._served():
+            self._previews, self._interceptors = present.previews, present.interceptors
+        else:
+            present.previews.include(self._previews)
+            present.interceptors.include(self._interceptors)
+        return present
+
+    def _served(self) -> list[Flask]:
+        """The apps that it was initialised with and that are still there."""
+        here = [(one, app) for one in self._apps if (app := one()) is not None]
+        self._apps = [one for one, _ in here]
+        return [app for _, app in here]
 
     def send(
         self,
@@ -225,14 +254,16 @@ class Mail(Hooks, People, Many):
     @property
     def _app(self) -> Flask:
         if has_app_context():
-            return current_app._get_current_object()  # type: ignore[attr-defined,no-any-return]
-        if len(self._apps) == 1:
-            return self._apps[0]
+            return _itself(current_app)
+        served = self._served()
+        if len(served) == 1:
+            return served[0]
         raise AppUnknown(
             "Which app's mail is this? This Mail serves "
-            f"{len(self._apps)} apps: use it inside 'with app.app_context():'."
-            if self._apps
-            else "This Mail serves no app yet: call mail.init_app(app)."
+            f"{len(served)} apps: use it inside 'with app.app_context():'."
+            if served
+            else "This Mail serves no app, or none that is still there: call "
+            "mail.init_app(app), and keep the app."
         )
 
 
@@ -244,6 +275,12 @@ def _refuse_other_frameworks(app: object) -> None:
             f"Flask-Outbox serves Flask apps, and this is a {kind}. Quart is not "
             "supported yet; a Flask app may have async views."
         )
+
+
+def _itself(app: Flask) -> Flask:
+    """The app, where ``current_app`` was passed, which stands for it."""
+    here: Flask = getattr(app, "_get_current_object", lambda: app)()
+    return here
 
 
 def _mount_dashboard(app: Flask, path: str) -> None:

@@ -34,6 +34,7 @@ class Interceptors:
 
     def __init__(self) -> None:
         self._functions: list[Callable[..., Any]] = []
+        self._included: list[Interceptors] = []
 
     def register(self, function: Interceptor) -> Interceptor:
         """Have ``function`` asked too. Raises `ConfigError` for what is no function."""
@@ -45,17 +46,32 @@ class Interceptors:
         self._functions.append(function)
         return function
 
+    @property
+    def none(self) -> bool:
+        """Whether nothing is registered."""
+        return not self._all()
+
+    def include(self, others: Interceptors) -> None:
+        """Ask those of ``others`` too, after these, now and when there are more."""
+        if others is not self and others not in self._included:
+            self._included.append(others)
+
+    def _all(self) -> list[Callable[..., Any]]:
+        included = [one for others in self._included for one in others._functions]
+        return [*self._functions, *included]
+
     def __call__(self, message: Message | StandardMessage, wishes: Wishes) -> Passed:
         """Ask each about a copy of ``message``, until one stops it.
 
         Raises what of our errors an interceptor raises, and `InterceptorError` for any
         other.
         """
-        if not self._functions or not isinstance(message, Message | StandardMessage):
+        functions = self._all()
+        if not functions or not isinstance(message, Message | StandardMessage):
             return Passed(message)
         changes = []
         message = copied(message)
-        for function in self._functions:
+        for function in functions:
             before = fields_of(message)
             message, reason = _ask(function, message, wishes)
             if fields := differing(before, fields_of(message)):
