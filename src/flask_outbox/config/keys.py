@@ -92,6 +92,14 @@ KEYS: tuple[Key, ...] = (
         as_seconds,
     ),
     Key(
+        "OUTBOX_RENDER_TIMEOUT_SECONDS",
+        "seconds",
+        30.0,
+        "How long a courier renders a template at most; a message that takes longer "
+        "fails, and no other waits for it meanwhile.",
+        as_seconds,
+    ),
+    Key(
         "OUTBOX_BACKOFF_BASE_SECONDS",
         "seconds",
         10.0,

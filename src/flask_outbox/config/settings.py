@@ -45,6 +45,7 @@ class Settings:
     lease_seconds: float
     poll_seconds: float | None
     grace_seconds: float
+    render_timeout_seconds: float
     backoff_base_seconds: float
     backoff_cap_seconds: float
     lane_pause_cap_seconds: float

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from blinker import NamedSignal
@@ -160,7 +160,9 @@ class Courier:
         self._recorder = Recorder(
             self._outbox, self.in_thread, self._recorded, self.emit
         )
-        self._rendering = RenderingStep(self._crew, self._recorder.keep, self.emit)
+        self._rendering = RenderingStep(
+            self._crew, self._recorder.keep, self.emit, self._lent
+        )
         self._duties = Duties(
             self.id, self._crew, self._holding, self._intake.claiming, self
         )
@@ -287,6 +289,13 @@ class Courier:
         except BaseException as error:
             self._break_off(held, error)
 
+    @contextmanager
+    def _lent(self, lane: str) -> Iterator[None]:
+        """Lend ``lane`` another place, and look at once for what may take it."""
+        with self._intake.lent(lane):
+            self._wake()
+            yield
+
     def _break_off(self, held: Claim, error: BaseException) -> None:
         if isinstance(error, StoreError):
             self.emit(events.courier_stalled, error=error)
@@ -297,12 +306,9 @@ class Courier:
 
     async def _deliver_suspect(self, held: Claim) -> None:
         """One suspect at a time, so that the next crash has one explanation."""
-        self._intake.add_suspect(held.waits_on)
-        try:
+        with self._intake.lent(held.waits_on):
             async with self._one_suspect:
                 await self._attempt(held)
-        finally:
-            self._intake.remove_suspect(held.waits_on)
 
     async def _attempt(self, held: Claim) -> None:
         lane = self.lanes[held.lane]

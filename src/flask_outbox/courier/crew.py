@@ -28,6 +28,7 @@ class Crew:
     listens: bool
     """Whether its couriers hear of what others hand over, on a line of their own."""
     grace_seconds: float
+    render_timeout_seconds: float
     patience: Patience
     keep_bodies_seconds: float
     keep_rows_seconds: float

@@ -59,6 +59,7 @@ def hire(
         poll_seconds=settings.poll_seconds or POLL_SECONDS,
         listens=False,
         grace_seconds=settings.grace_seconds,
+        render_timeout_seconds=settings.render_timeout_seconds,
         patience=settings.give_up_after,
         keep_bodies_seconds=settings.keep_bodies,
         keep_rows_seconds=settings.keep_rows,

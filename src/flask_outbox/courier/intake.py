@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -37,23 +38,25 @@ class Intake:
         self._holding = holding
         self._in_thread = in_thread
         self._start = start
-        self._suspects: Counter[str] = Counter()
+        self._lent: Counter[str] = Counter()
         self._full: set[str] = set()
 
     def places(self, name: str) -> int:
-        """How many messages of a lane to hold: suspects that wait for their turn get
-        extra ones, up to as many again, so that they hold nobody else up.
+        """How many messages of a lane to hold: as many more as are lent, up to as many
+        again.
         """
-        waiting = min(self._suspects[name], self._crew.concurrency)
-        return self._crew.concurrency + waiting
+        return self._crew.concurrency + min(self._lent[name], self._crew.concurrency)
 
-    def add_suspect(self, name: str) -> None:
-        """Count a suspect of the lane ``name`` that waits for its turn."""
-        self._suspects[name] += 1
-
-    def remove_suspect(self, name: str) -> None:
-        """Count it no more."""
-        self._suspects[name] -= 1
+    @contextmanager
+    def lent(self, name: str) -> Iterator[None]:
+        """Meanwhile another place of the lane ``name`` stands in for one that a message
+        has without using its transport, so that it holds nobody else up.
+        """
+        self._lent[name] += 1
+        try:
+            yield
+        finally:
+            self._lent[name] -= 1
 
     def is_full(self, name: str) -> bool:
         """Whether more may be due on a lane than there were places for."""

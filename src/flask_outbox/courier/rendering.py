@@ -9,27 +9,31 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
+from functools import partial
 
 from .. import events
 from ..attempt import unrendered, untried
+from ..errors import MessageError
 from ..message.stored import Stored
 from ..outbox.leases import Record
 from ..outbox.records import Claim
 from ..outbox.renditions import Rendition
 from ..rendering import render
 from .crew import Crew
-from .daemon_pool import DaemonPool
+from .limited_pool import LimitedPool, TookTooLong
 
 RENDER_THREADS = 2
 """Templates are Python and take turns; with two, one that waits for something that the
-app asks elsewhere does not hold up the others."""
+app asks elsewhere does not hold up the others. What is slow has a thread of its own."""
 
 
 class RenderingStep:
     """Renders for one courier, in threads of its own, which the first template begins.
 
-    ``keep`` writes a rendition down and answers False where its lease was lost.
+    ``keep`` writes a rendition down and answers False where its lease was lost;
+    ``lent`` lends a lane another place, for one whose message is slow.
     """
 
     def __init__(
@@ -37,11 +41,13 @@ class RenderingStep:
         crew: Crew,
         keep: Callable[[Rendition], Awaitable[bool]],
         emit: Callable[..., None],
+        lent: Callable[[str], AbstractContextManager[None]],
     ) -> None:
         self._crew = crew
         self._keep = keep
         self._emit = emit
-        self._pool: DaemonPool | None = None
+        self._lent = lent
+        self._pool: LimitedPool | None = None
 
     async def ready(self, held: Claim) -> Claim | Record:
         """``held`` with the bytes to be sent, or what to record as there are none."""
@@ -52,6 +58,8 @@ class RenderingStep:
             rendition = await self._in_thread(held)
         except asyncio.CancelledError:
             return untried(held, "its courier stopped before it was rendered", clock())
+        except TookTooLong:
+            return unrendered(held, self._too_long(), self._crew.policy, clock())
         except Exception as error:
             return unrendered(held, error, self._crew.policy, clock())
         if not await self._keep(rendition):
@@ -72,8 +80,19 @@ class RenderingStep:
 
     async def _in_thread(self, held: Claim) -> Rendition:
         if self._pool is None:
-            self._pool = DaemonPool(RENDER_THREADS, "outbox-render")
-        return await self._pool.run(self._render, held)
+            self._pool = LimitedPool(
+                RENDER_THREADS, "outbox-render", self._crew.render_timeout_seconds
+            )
+        with ExitStack() as lending:
+            slow = partial(lending.enter_context, self._lent(held.waits_on))
+            return await self._pool.run(slow, self._render, held)
+
+    def _too_long(self) -> MessageError:
+        seconds = self._crew.render_timeout_seconds
+        return MessageError(
+            "template",
+            f"it was not rendered within {seconds:g} s (OUTBOX_RENDER_TIMEOUT_SECONDS)",
+        )
 
     def _render(self, held: Claim) -> Rendition:
         assert held.template is not None

@@ -1,0 +1,137 @@
+"""A template that never ends, or that ends its thread, is in nobody's way."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+
+import pytest
+
+from flask_outbox import Message, State, events
+from flask_outbox.courier import limited_pool
+from flask_outbox.courier.rendering import RENDER_THREADS
+from tests.mail.conftest import MakeSite
+from tests.servers import JournalSmtp
+from tests.templates.stationery import Stationery
+from tests.waiting import eventually
+
+CONCURRENCY = 3
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limited_pool, "QUICK_SECONDS", 0.05)
+
+
+class Desk(Stationery):
+    """A desk whose template ``endless`` goes on and on, as often as it is rendered."""
+
+    def __init__(self, stationery: Stationery) -> None:
+        self.__dict__.update(stationery.__dict__)
+        self.going_on = 0
+        self.write("endless.txt", "{% for _ in endless() %}{% endfor %}")
+        self.write("endless.subject.txt", "Endless")
+        self.write("bill.txt", "Seven coins")
+        self.write("bill.subject.txt", "Your bill")
+        self.site.app.jinja_env.globals["endless"] = self._endless
+
+    def _endless(self) -> itertools.count[int]:
+        self.going_on += 1
+        return itertools.count()
+
+    def later(self, name: str) -> Message:
+        return self.compose(name, render="later")
+
+
+@pytest.fixture
+def make_desk(make_site: MakeSite, tmp_path):
+    def make(**config: object) -> Desk:
+        site = make_site(SERVER_NAME="shop.example.com", **config)
+        return Desk(Stationery(site, tmp_path))
+
+    return make
+
+
+def _rendering_threads() -> int:
+    threads = threading.enumerate()
+    return sum(one.name.startswith("outbox-render") for one in threads)
+
+
+def test_it_fails_after_its_time_and_its_thread_ends(make_desk, server: JournalSmtp):
+    desk = make_desk(OUTBOX_RENDER_TIMEOUT_SECONDS=0.2)
+    receipts = [desk.site.mail.send(desk.later("endless")) for _ in range(3)]
+    for one in receipts:
+        record = desk.site.settled(one)
+        assert record.state is State.FAILED
+        assert "within 0.2 s (OUTBOX_RENDER_TIMEOUT_SECONDS)" in str(
+            record.recipients[0].reply
+        )
+    eventually(lambda: _rendering_threads() <= RENDER_THREADS)
+    assert desk.site.settled(desk.site.mail.send(desk.later("bill"))).state is (
+        State.SENT
+    )
+
+
+def test_as_many_as_there_are_places_hold_up_neither_templates_nor_other_mail(
+    make_desk, server: JournalSmtp
+):
+    desk = make_desk(OUTBOX_CONCURRENCY=CONCURRENCY, OUTBOX_GRACE_SECONDS=0.05)
+    for _ in range(CONCURRENCY + 2):
+        desk.site.mail.send(desk.later("endless"))
+    eventually(lambda: desk.going_on == CONCURRENCY + 2)
+    assert desk.site.settled(desk.site.send()).state is State.SENT
+    assert desk.site.settled(desk.site.mail.send(desk.later("bill"))).state is (
+        State.SENT
+    )
+    assert not desk.site.told(events.message_failed)
+    desk.site.close()
+    eventually(lambda: not _rendering_threads())
+
+
+def test_what_blocks_outside_of_python_is_left_to_itself(
+    make_desk, server: JournalSmtp
+):
+    desk = make_desk(OUTBOX_RENDER_TIMEOUT_SECONDS=0.1)
+    waiting, go_on = threading.Event(), threading.Event()
+
+    def block() -> str:
+        waiting.set()
+        go_on.wait()
+        return ""
+
+    desk.site.app.jinja_env.globals["block"] = block
+    desk.write("blocked.txt", "{{ block() }}")
+    desk.write("blocked.subject.txt", "Blocked")
+    blocked = desk.site.mail.send(desk.later("blocked"))
+    assert desk.site.settled(blocked).state is State.FAILED
+    assert waiting.is_set()
+    assert desk.site.settled(desk.site.mail.send(desk.later("bill"))).state is (
+        State.SENT
+    )
+    go_on.set()
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError()]
+)
+def test_one_that_ends_its_thread_is_tried_again_and_the_others_are_rendered(
+    make_desk, server: JournalSmtp, error: BaseException
+):
+    desk = make_desk()
+    times = itertools.count()
+
+    def leave() -> str:
+        if next(times) < RENDER_THREADS + 1:
+            raise error
+        return "here after all"
+
+    desk.site.app.jinja_env.globals["leave"] = leave
+    desk.write("leaving.txt", "{{ leave() }}")
+    desk.write("leaving.subject.txt", "Leaving")
+    leaving = desk.site.mail.send(desk.later("leaving"))
+    assert desk.site.settled(leaving).state is State.SENT
+    told = desk.site.told(events.message_deferred)
+    assert len(told) == RENDER_THREADS + 1
+    assert type(error).__name__ in str(told[0]["replies"])
+    assert len(desk.site.told(events.courier_started)) == 1
