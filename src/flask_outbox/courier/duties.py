@@ -188,7 +188,7 @@ class Duties:
 
     async def _extend(self) -> None:
         until = time.monotonic() + self._crew.lease_seconds
-        if await self._courier.in_thread(
+        if await asyncio.to_thread(  # not in_thread, where others may wait for locks
             self._outbox.renew, self._id, self._crew.lease_seconds
         ):
             self._lease_until = until

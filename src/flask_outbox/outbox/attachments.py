@@ -16,12 +16,12 @@ from .schema import attached, attachment, content
 SWEPT_AT_ONCE = 500
 """How many are deleted in one transaction."""
 
-_PRESENT = (
+_FOUND = (
     select(attachment.c.digest)
     .where(attachment.c.digest.in_(bindparam("digests", expanding=True)))
     .order_by(attachment.c.digest)
-    .with_for_update(read=True, key_share=True)
 )
+_PRESENT = _FOUND.with_for_update(read=True, key_share=True)
 """Locks them too: nobody sweeps what is about to be attached."""
 
 
@@ -45,7 +45,7 @@ def attach(connection: Connection, pieces: Mapping[str, Iterable[Piece]]) -> Non
 
 def add(connection: Connection, contents: Mapping[str, bytes]) -> None:
     """Keep those of ``contents``, by their digests, that are not kept yet."""
-    present = {*connection.scalars(_PRESENT, {"digests": [*contents]})}
+    present = _present(connection, contents)
     rows = [
         {"digest": digest, "content": content}
         for digest, content in sorted(contents.items())
@@ -53,6 +53,16 @@ def add(connection: Connection, contents: Mapping[str, bytes]) -> None:
     ]
     if rows:
         connection.execute(_unless_present(connection.dialect.name), rows)
+
+
+def _present(connection: Connection, digests: Iterable[str]) -> set[str]:
+    """Which are kept, locked. Only those are asked for with a lock.
+
+    MariaDB would lock the gap where a missing one belongs, and with it whoever adds
+    another one there, where an app's transaction is REPEATABLE READ.
+    """
+    found = [*connection.scalars(_FOUND, {"digests": [*digests]})]
+    return {*connection.scalars(_PRESENT, {"digests": found})} if found else set()
 
 
 def _unless_present(dialect: str) -> Insert:

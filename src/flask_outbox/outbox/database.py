@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from sqlalchemy import Connection, Engine, exc, text
 
-from ..errors import OutboxUnavailable, SchemaError
+from ..errors import OutboxUnavailable, SchemaError, StoreError
 from ..offhub import off_hub
 from .dialects import (
     BUSY_SECONDS,
@@ -19,6 +20,7 @@ from .dialects import (
     impatient,
     open_engine,
     parse_url,
+    patient,
     shown_url,
 )
 from .faults import Fault, advice, fault_of
@@ -42,6 +44,13 @@ class Conflict(OutboxUnavailable):
     """Somebody else wrote the same rows at the same moment: another try may do."""
 
 
+class Held(OutboxUnavailable):
+    """Somebody's transaction holds a row or a key that this needs: later it may do."""
+
+
+_KINDS = {Fault.CONFLICT: Conflict, Fault.HELD: Held}
+
+
 class Database:
     """One outbox's database, opened at first use; safe to share between threads.
 
@@ -59,9 +68,12 @@ class Database:
     def _open_fresh(self) -> None:
         self._gate = Gate()
         self._opening = threading.Lock()
+        self._opens: int | None = None
+        self._writing: set[int] = set()
         self._engine: Engine | None = None
         self._writer: Connection | None = None
         self._group = GroupCommit(self._transaction)
+        self._file: FileIdentity | None = None
         self._driver_error: type[Exception] = sqlite3.Error
         self._clock_offset_seconds = 0.0
 
@@ -85,9 +97,16 @@ class Database:
         that the embedded outbox makes them.
         """
         if self._engine is None:
+            me = threading.get_ident()
+            if self._opens == me:
+                raise self._interrupting("opening")
             with self._opening:
-                if self._engine is None:
-                    self._engine = self._open()
+                try:
+                    self._opens = me
+                    if self._engine is None:
+                        self._engine = self._open()
+                finally:
+                    self._opens = None
         return self._engine
 
     def open(self) -> None:
@@ -107,6 +126,7 @@ class Database:
             with self.errors("Nothing was stored."):
                 self._check_schema(engine)
                 self._set_clock(engine)
+            self._file = identity_of(self.url.database) if self.embedded else None
         except BaseException:
             engine.dispose()
             raise
@@ -151,8 +171,8 @@ class Database:
         """Make the tables, or bring them to this version; nothing if they are."""
         own = engine or self.connect()
         try:
-            with self.errors(), own.begin() as connection:
-                self.upgrade_on(connection)
+            with self.errors(), own.connect() as connection:
+                self._transact(connection, self.upgrade_on)
         finally:
             if engine is None:
                 own.dispose()
@@ -235,44 +255,112 @@ class Database:
         Concurrent callers share one commit. Raises `OutboxUnavailable` when nothing was
         stored.
         """
-        with self._gate.inside(), self.errors("Nothing was stored."):
-            return self._group.run(work)
+        return self._alone(lambda: self._group.run(work))
 
-    def write_apart(self, work: Callable[[Connection], object]) -> None:
-        """Run ``work`` in a transaction that shares its commit with nobody's."""
-        with self._gate.inside(), self.errors():
-            off_hub(lambda: self._commit_apart(work))
+    def write_apart(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a transaction that shares its commit with nobody's.
 
-    def _commit_apart(self, work: Callable[[Connection], object]) -> None:
-        with self.engine.begin() as connection:
-            work(connection)
+        It waits for nobody else's work, except where a file has one lock for all.
+        """
+        return self._alone(lambda: off_hub(lambda: self._commit_apart(work)))
+
+    def _alone(self, write: Callable[[], T]) -> T:
+        """Call ``write`` unless this thread is in the middle of another one.
+
+        Then it was interrupted, and would have to go on before this could end.
+        """
+        me, writing = threading.get_ident(), self._writing
+        if me in writing:
+            raise self._interrupting("writing to")
+        try:
+            writing.add(me)
+            with self._gate.inside(), self.errors("Nothing was stored."):
+                return write()
+        finally:
+            writing.discard(me)
+
+    def _interrupting(self, doing: str) -> OutboxUnavailable:
+        return OutboxUnavailable(
+            f"This thread is in the middle of {doing} the outbox at {self.shown}, and "
+            "was interrupted by what sends now, such as a signal handler: set a flag "
+            "there and send afterwards, or send from another thread. Nothing was "
+            "stored."
+        )
 
     def _transaction(self, work: Callable[[Connection], None]) -> None:
         off_hub(lambda: self._commit(work))
 
     def _commit(self, work: Callable[[Connection], None]) -> None:
-        with self._writing() as connection, connection.begin():
-            work(connection)
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        """A connection to write on: a file's is kept, a server's is asked first."""
         if not self.embedded:
-            with self.engine.connect() as connection:
-                yield connection
+            with self.engine.begin() as connection:
+                work(connection)
             return
-        if self._writer is None:
-            self._writer = self.engine.connect()
-            impatient(self._writer)
+        writer, self._writer = self._writer, None
         try:
-            yield self._writer
-        except (exc.SQLAlchemyError, sqlite3.Error) as error:
-            writer, self._writer = self._writer, None
+            if writer is None:
+                writer = self.engine.connect()
+                impatient(writer)
+            self._transact(writer, work)
+        except StoreError as error:
+            if writer is not None and writer.engine is self._engine:
+                self._writer = writer
+            else:
+                self._give_up(writer, error)
+            raise
+        except BaseException as error:
+            self._give_up(writer, error)
+            raise
+        self._writer = writer
+
+    def _commit_apart(self, work: Callable[[Connection], T]) -> T:
+        with self.engine.connect() as connection:
+            if not self.embedded:
+                return self._transact(connection, work)
+            impatient(connection)
+            try:
+                return self._transact(connection, work)
+            finally:
+                patient(connection)
+
+    def _transact(self, connection: Connection, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a transaction, which is over whatever comes in between.
+
+        What is left of it in a file would hold the one write lock.
+        """
+        if connection.dialect.name != "sqlite":
+            with connection.begin():
+                return work(connection)
+        driver: Any = connection.connection.dbapi_connection
+        try:
+            with connection.begin():
+                answer = work(connection)
+        finally:
+            driver.rollback()  # nothing where it is committed
+        self.check_file()
+        return answer
+
+    def _give_up(self, writer: Connection | None, error: BaseException) -> None:
+        """Close what met an error: what state it is in, nobody knows."""
+        if writer is not None:
             writer.invalidate()
             writer.close()
-            if fault_of(error) is Fault.FILE_READ_ONLY:
-                self.engine.dispose()  # idle ones would keep the file as it was
-            raise
+        if self._engine is not None and fault_of(error) is Fault.FILE_READ_ONLY:
+            self._engine.dispose()  # idle ones would keep the file as it was
+
+    def check_file(self) -> None:
+        """Raise `OutboxUnavailable` where the file is not the one that was opened."""
+        kept = self._file
+        if kept is None or identity_of(self.url.database) == kept:
+            return
+        engine, self._engine, self._file = self._engine, None, None
+        if engine is not None:
+            engine.dispose()
+        raise OutboxUnavailable(
+            f"The file of the outbox at {self.shown} was deleted or replaced while it "
+            "was in use, and what is written goes into the old one, which nobody can "
+            "open again. Nothing was stored. The next call opens the file that is "
+            "there then, or makes it anew: stop the app before you move its outbox."
+        )
 
     # The clock
 
@@ -308,11 +396,25 @@ class Database:
     def _explain(self, error: Exception, epilogue: str) -> NoReturn:
         cause = getattr(error, "orig", None) or error
         reason = " ".join(str(cause).split())
-        kind = Conflict if fault_of(error) is Fault.CONFLICT else OutboxUnavailable
+        fault = fault_of(error)
+        kind = _KINDS.get(fault, OutboxUnavailable) if fault else OutboxUnavailable
         raise kind(
             f"The outbox at {self.shown} cannot be used: {reason}. "
             f"{advice(error, epilogue)}"
         ) from error
+
+
+FileIdentity = tuple[int, int]
+"""The device and the inode: what a file is, whatever its name."""
+
+
+def identity_of(path: str | None) -> FileIdentity | None:
+    """What the file at ``path`` is; None where there is none."""
+    try:
+        status = Path(path or "").stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _version(engine: Engine) -> str | None:

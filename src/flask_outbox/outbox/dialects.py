@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,12 @@ def impatient(connection: Connection) -> None:
     """Have SQLite not wait for the write lock by itself: `_take_turn` is fairer."""
     driver: Any = connection.connection.dbapi_connection
     driver.execute("PRAGMA busy_timeout = 0")
+
+
+def patient(connection: Connection) -> None:
+    """Have SQLite wait by itself again."""
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1_000)}")
 
 
 def _take_turn(driver: sqlite3.Connection) -> None:
@@ -273,6 +280,35 @@ _OPENERS: Mapping[str, Callable[[URL, str], Engine]] = {
     "mysql": _open_mysql,
     "mariadb": _open_mysql,
 }
+
+_WAIT_LESS = {
+    "postgresql": ("SET LOCAL lock_timeout = '10ms'", None),
+    "mysql": (
+        "SET @outbox_wait = @@innodb_lock_wait_timeout, innodb_lock_wait_timeout = 1",
+        "SET innodb_lock_wait_timeout = @outbox_wait",
+    ),
+    "mariadb": (
+        "SET @outbox_wait = @@innodb_lock_wait_timeout, innodb_lock_wait_timeout = 0",
+        "SET innodb_lock_wait_timeout = @outbox_wait",
+    ),
+}
+"""Dialect → how not to wait for locks in a transaction, and how to wait again."""
+
+
+@contextmanager
+def hardly_waiting(connection: Connection) -> Iterator[None]:
+    """Have a server refuse what somebody holds instead of waiting for it."""
+    dialect: Any = connection.dialect
+    mariadb = getattr(dialect, "is_mariadb", False)
+    begin, end = _WAIT_LESS["mariadb" if mariadb else dialect.name]
+    connection.exec_driver_sql(begin)
+    try:
+        yield
+    finally:
+        if end and not connection.invalidated:
+            with suppress(exc.SQLAlchemyError):
+                connection.exec_driver_sql(end)
+
 
 SERVER_NOW = {
     "postgresql": "SELECT extract(epoch FROM clock_timestamp())",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -20,7 +20,7 @@ from ..delivery import Envelope, Reply, State
 from ..guard import Guard
 from . import suppressions
 from .attachments import attach
-from .cutting import Piece, cut
+from .cutting import LARGE_BYTES, Piece, cut
 from .hot import Hot, Row
 from .records import NewMessage, Receipt
 from .schema import content, event, message, recipient
@@ -70,18 +70,38 @@ def event_row(message_id: str, at: float, kind: str, **detail: Any) -> Row:
 
 def enqueue(
     connection: Connection,
-    messages: Iterable[NewMessage],
+    messages: Sequence[NewMessage],
     owner: str | None,
     guard: Guard,
+    *,
+    again: bool = False,
 ) -> list[Receipt]:
-    """Add ``messages``, leased to the courier ``owner`` where there is one."""
-    return [_enqueue_one(connection, new, owner, guard) for new in messages]
+    """Add ``messages``, leased to the courier ``owner`` where there is one.
+
+    With ``again``, those are passed over that are there: nobody knows what became of
+    the transaction that was to add them before.
+    """
+    kept = {new.id for new in messages if again and _is_kept(connection, new.id)}
+    return [
+        _enqueue_one(connection, new, owner, guard, kept=new.id in kept)
+        for new in messages
+    ]
+
+
+def may_wait(new: NewMessage) -> bool:
+    """Whether ``new`` may need what another's open transaction has added, too."""
+    return new.key is not None or len(new.content) >= LARGE_BYTES
 
 
 def _enqueue_one(
-    connection: Connection, new: NewMessage, owner: str | None, guard: Guard
+    connection: Connection,
+    new: NewMessage,
+    owner: str | None,
+    guard: Guard,
+    *,
+    kept: bool,
 ) -> Receipt:
-    if new.key is not None:
+    if new.key is not None and not kept:
         present = with_key(connection, new.key)
         if present:
             return present
@@ -89,6 +109,8 @@ def _enqueue_one(
     barred = suppressions.barred(
         suppressions.find(connection, recipients), recipients, new.tag, guard
     )
+    if kept:
+        return _receipt(new, barred)
     state = _first_state(new, owner, nobody=len(barred) == len(recipients))
     owner = owner if state is State.LEASED else None
     _add_message.run(connection, _message_row(new, owner, state))
@@ -138,6 +160,13 @@ def _receipt(new: NewMessage, barred: Mapping[str, Reply]) -> Receipt:
         suppressed=_texts(barred),
         stopped=new.stop.reason if new.stop else None,
     )
+
+
+_SAME_ID = select(message.c.id).where(message.c.id == bindparam("id"))
+
+
+def _is_kept(connection: Connection, message_id: str) -> bool:
+    return connection.scalar(_SAME_ID, {"id": message_id}) is not None
 
 
 _SAME_KEY = select(message.c.id, message.c.message_id).where(

@@ -177,15 +177,19 @@ _OF_ONE = (
 """What one work can bring upon itself, though drivers count it among the database's
 own failures. A server ends the connection over which too much came."""
 
-_OF_ALL = {"OperationalError", "InterfaceError", "OutboxUnavailable", "SchemaError"}
+_OF_ALL = ("OperationalError", "InterfaceError", "OutboxUnavailable", "SchemaError")
 """What drivers (PEP 249) and we raise when the database itself fails."""
 
 
 def concerns_all(error: BaseException) -> bool:
     """Whether the database failed, not a work: then nobody need wait for it again."""
     cause = getattr(error, "orig", None) or error
-    names = {kind.__name__ for kind in type(cause).__mro__}
-    return bool(names & _OF_ALL) and fault_of(error) not in _OF_ONE
+    return any(_is(cause, name) for name in _OF_ALL) and fault_of(error) not in _OF_ONE
+
+
+def is_databases(error: BaseException) -> bool:
+    """Whether ``error`` is a database's, of SQLAlchemy's or a driver's (PEP 249)."""
+    return hasattr(error, "orig") or _is(error, "DatabaseError")
 
 
 def _postgresql(cause: Any) -> Fault | None:

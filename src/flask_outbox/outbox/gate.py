@@ -3,37 +3,50 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+LOOK_SECONDS = 0.001
+"""How often whoever shuts the gate looks whether all have left."""
 
 
 class Gate:
-    """Lets any number of users in, and can be shut once all of them have left."""
+    """Lets any number of users in, and can be shut once all of them have left.
+
+    Whatever exception comes from outside at whatever moment, nobody counts as inside
+    who has left, and the gate is not shut for ever.
+    """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
-        self._inside = 0
+        self._doorway = threading.RLock()
+        self._visits: set[object] = set()
 
     @contextmanager
     def inside(self) -> Iterator[None]:
         """Be inside, waiting while the gate is shut."""
-        with self._changed:
-            self._inside += 1
+        visit, visits = object(), self._visits
         try:
+            with self._doorway:
+                visits.add(visit)
             yield
         finally:
-            with self._changed:
-                self._inside -= 1
-                self._changed.notify_all()
+            visits.discard(visit)
 
     def shut(self, seconds: float) -> bool:
         """Keep everybody out until `open`; False when some are inside even so.
 
-        Those get ``seconds`` to leave.
+        Those get ``seconds`` to leave. The same thread opens it.
         """
-        self._changed.acquire()
-        return self._changed.wait_for(lambda: self._inside == 0, seconds)
+        self._doorway.acquire()
+        deadline = time.monotonic() + seconds
+        while self._visits:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(LOOK_SECONDS)
+        return True
 
     def open(self) -> None:
         """Let users in again."""
-        self._changed.release()
+        with suppress(RuntimeError):  # whoever was interrupted may not have shut it
+            self._doorway.release()

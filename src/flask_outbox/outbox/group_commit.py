@@ -3,42 +3,48 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
 
-from .faults import concerns_all
+from .faults import concerns_all, is_databases
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 Batch = list["_Turn[Any]"]
 
+LOOK_SECONDS = 0.05
+"""How often those who wait look whether somebody leads: whoever leads tells them when
+it leaves, unless an exception from outside, such as a signal's, kept it from that."""
+
 
 class _Turn(Generic[T]):
-    """One caller's work, what came of it, and whether this caller commits for all."""
+    """One caller's work, and what came of it.
 
-    __slots__ = ("_called", "done", "error", "leads", "result", "work")
+    ``done`` is that the work has come to its end, ``over`` that its caller has left.
+    """
+
+    __slots__ = ("_called", "done", "error", "over", "result", "work")
 
     def __init__(self, work: Work[T]) -> None:
         self.work = work
-        self.leads = False
         self.done = False
+        self.over = False
         self.result: T
         self.error: Exception | None = None
         self._called = threading.Lock()
         self._called.acquire()
 
     def wait(self) -> None:
-        """Return once it is done, or is to lead."""
-        self._called.acquire()
+        """Return once it is done or is to lead, or after a while."""
+        self._called.acquire(timeout=LOOK_SECONDS)
 
-    def lead(self) -> None:
-        """Have its caller commit for all that wait."""
-        self.leads = True
-        self._called.release()
+    def call(self) -> None:
+        """Have its caller look again."""
+        with suppress(RuntimeError):  # it looks already
+            self._called.release()
 
     def run(self, connection: Connection) -> None:
         self.result = self.work(connection)
@@ -46,8 +52,7 @@ class _Turn(Generic[T]):
     def finish(self, error: Exception | None = None) -> None:
         self.error = error
         self.done = True
-        if not self.leads:
-            self._called.release()
+        self.call()
 
     def outcome(self) -> T:
         assert self.done
@@ -62,7 +67,12 @@ class GroupCommit:
     Whoever comes first leads: it commits for all who came until then, and the first of
     those who came meanwhile leads next. The others return as soon as their work is
     done, and nobody before a commit that holds it. Work may run twice (alone, when the
-    batch that it was in failed), so it must have no effect but on its connection.
+    batch that it was in failed, or after an interruption), so it must have no effect
+    but on its connection, and cope with its own.
+
+    An exception may come from outside at any moment, as those that handlers of signals
+    raise. So all that an interrupted caller leaves behind is that its turn is over,
+    which one assignment says: whoever waits sees that nobody leads, and leads.
     """
 
     def __init__(
@@ -70,49 +80,45 @@ class GroupCommit:
     ) -> None:
         self._transaction = transaction
         self._changing = threading.Lock()
-        self._waiting: deque[_Turn[Any]] = deque()
-        self._led = False
+        self._waiting: Batch = []
+        self._taken: Batch = []
+        self._leader: _Turn[Any] | None = None
 
     def run(self, work: Work[T]) -> T:
         """Return what ``work`` returned, once it is committed; raise what it raised."""
         turn = _Turn(work)
-        with self._changing:
-            self._waiting.append(turn)
-            turn.leads = not self._led
-            self._led = True
         try:
-            if not turn.leads:
-                turn.wait()
-            if turn.leads:
-                self._commit_for_all(turn)
+            with self._changing:
+                self._waiting.append(turn)
+            while not turn.done:
+                if self._leads(turn):
+                    self._commit_for_all()
+                else:
+                    turn.wait()
         finally:
-            self._leave(turn)
+            turn.over = True
+            if self._leader is turn:
+                self._call_next()
         return turn.outcome()
 
-    def _commit_for_all(self, leader: _Turn[Any]) -> None:
-        """Commit what waits; what an interruption leaves undone waits on."""
+    def _leads(self, turn: _Turn[Any]) -> bool:
+        """Whether ``turn`` leads, as it does from now on where nobody did."""
         with self._changing:
-            batch = list(self._waiting)
-            self._waiting.clear()
-        try:
-            self._commit(batch)
-        except BaseException:
-            undone = [one for one in batch if not one.done and one is not leader]
-            with self._changing:
-                self._waiting.extendleft(reversed(undone))
-            raise
+            if self._leader is None or self._leader.over:
+                self._leader = turn
+            return self._leader is turn
 
-    def _leave(self, turn: _Turn[Any]) -> None:
-        """Wait no longer, even if interrupted; let the next lead if this one did."""
-        if turn.done and not turn.leads:
+    def _call_next(self) -> None:
+        for one in _undone([*self._taken, *self._waiting]):
+            one.call()
             return
+
+    def _commit_for_all(self) -> None:
+        """Commit what waits, and what an interrupted leader had taken."""
         with self._changing:
-            with suppress(ValueError):
-                self._waiting.remove(turn)
-            if turn.leads:
-                self._led = bool(self._waiting)
-                if self._led:
-                    self._waiting[0].lead()
+            taken = _undone([*self._taken, *self._waiting])
+            self._taken, self._waiting = taken, []
+        self._commit(taken)
 
     def _commit(self, batch: Batch) -> None:
         try:
@@ -120,8 +126,10 @@ class GroupCommit:
         except Exception as error:
             if len(batch) == 1 or concerns_all(error):
                 _finish_all(batch, error)
-            else:
-                self._isolate(batch)
+                return
+            self._isolate(batch)
+            if not _is_of(batch, error):
+                raise  # it came from outside, and is this caller's
         else:
             _finish_all(batch)
 
@@ -132,6 +140,17 @@ class GroupCommit:
             if turn.error is not None and concerns_all(turn.error):
                 _finish_all(batch[number + 1 :], turn.error)
                 return
+
+
+def _is_of(batch: Batch, error: Exception) -> bool:
+    """Whether ``error`` came of a work or of the database."""
+    return is_databases(error) or any(
+        isinstance(turn.error, type(error)) for turn in batch
+    )
+
+
+def _undone(turns: Iterable[_Turn[Any]]) -> Batch:
+    return [one for one in turns if not one.done and not one.over]
 
 
 def _finish_all(batch: Batch, error: Exception | None = None) -> None:

@@ -123,7 +123,9 @@ class Joined:
 
         Then take the lock before anything is read: SQLite does not wait for it after.
         """
-        if not self._database.opened:
+        if self._database.opened:
+            self._database.check_file()
+        else:
             self._database.upgrade_on(self._connection)
         self._connection.exec_driver_sql(_WRITE_LOCK)
 

@@ -34,6 +34,10 @@ class Ledger:
     def _write(self, work: Callable[[Connection], T]) -> T:
         return conflicts.write(self._outbox.database, work)
 
+    def _write_patiently(self, work: Callable[[Connection], T]) -> T:
+        """Run what may attach what another's open transaction has attached, too."""
+        return conflicts.write_patiently(self._outbox.database, work)
+
     # Handing over
 
     def begin(
@@ -56,7 +60,7 @@ class Ledger:
         the same batch.
         """
         now = self._outbox.clock()
-        return self._write(
+        return self._write_patiently(
             lambda conn: batches.keep(
                 conn, standing, messages, digest, now, self._outbox.guard
             )

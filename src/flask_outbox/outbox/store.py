@@ -6,6 +6,7 @@ our errors with nothing changed.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -32,6 +33,7 @@ from . import (
     waiting,
 )
 from . import pulse as pulses
+from .database import Held
 from .hot import Row
 from .leases import Record
 from .pruning import Pruned
@@ -67,13 +69,30 @@ class Outbox(Questions):
         """Keep ``messages``, all or none; leased to the courier ``owner`` if given.
 
         A message whose ``key`` is known is not kept again: its receipt names the one
-        that is there.
+        that is there. Whoever else has the same key, or the same attachment, in an open
+        transaction is waited for, and nobody else waits with it (on SQLite, whoever has
+        written has the whole file).
         """
+        runs = itertools.count()
 
         def work(connection: Connection) -> list[Receipt]:
-            return enqueue.enqueue(connection, messages, owner, self.guard)
+            again = next(runs) > 0
+            return enqueue.enqueue(connection, messages, owner, self.guard, again=again)
 
-        return self._write(work)
+        if not any(enqueue.may_wait(new) for new in messages):
+            return self._write(work)
+        try:
+            return conflicts.write_patiently(self.database, work)
+        except Held as error:
+            keys = [new.key for new in messages if new.key is not None]
+            if not keys:
+                raise
+            raise Held(
+                f"The key {', '.join(map(repr, keys))} may be in another transaction, "
+                "which has been open for too long, so nobody knows whether a message "
+                "with it exists. Where that is the app's own, pass session=. Nothing "
+                "was stored."
+            ) from error
 
     # Delivering
 
@@ -178,10 +197,13 @@ class Outbox(Questions):
         self._write(lambda conn: couriers.register(conn, courier, engine, now, until))
 
     def renew(self, courier: str, lease_seconds: float) -> bool:
-        """Extend all of a courier's leases; False when it was taken for dead."""
+        """Extend all of a courier's leases; False when it was taken for dead.
+
+        It waits for nothing else that is written here.
+        """
         self.database.set_clock()
         now = self.clock()
-        return self._write(
+        return self.database.write_apart(
             lambda conn: couriers.renew(conn, courier, now, now + lease_seconds)
         )
 

@@ -1,0 +1,179 @@
+"""An app's transaction that stays open: whom it holds up, and whom it does not."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import Connection, Engine, create_engine
+
+from flask_outbox.errors import OutboxUnavailable
+from flask_outbox.outbox import conflicts, dialects
+from flask_outbox.outbox.joining import Joined
+from flask_outbox.outbox.records import NewMessage
+from flask_outbox.outbox.store import Outbox
+from tests.waiting import WAIT_SECONDS, eventually
+
+from .databases import SERVERS
+from .making import COURIER, LEASE_SECONDS, claim_one, new_message, put, sent
+
+pytestmark = pytest.mark.parametrize("home", [*SERVERS], indirect=True)
+
+KEY = "order-7"
+
+
+def attached(byte: bytes) -> bytes:
+    """A message with a large attachment."""
+    lines = base64.encodebytes(byte * 32_768).replace(b"\n", b"\r\n")
+    return (
+        b"Content-Type: multipart/mixed; boundary=x\r\n\r\n\r\n"
+        b"--x\r\nContent-Transfer-Encoding: base64\r\n\r\n" + lines + b"\r\n--x--\r\n"
+    )
+
+
+@pytest.fixture
+def app(url: str) -> Iterator[Engine]:
+    """The app's own engine on the same database."""
+    engine = create_engine(url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(40) as threads:
+        yield threads
+
+
+@contextmanager
+def staying_open(
+    outbox: Outbox, app: Engine, *news: NewMessage
+) -> Iterator[Connection]:
+    """An app's transaction in which these were sent, until the block ends."""
+    with app.connect() as connection:
+        joined = Joined(outbox.database, connection, outbox.guard)
+        for new in news:
+            joined.enqueue(new)
+        yield connection
+
+
+@pytest.fixture
+def tries(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Grows by one each time somebody pauses before the next try."""
+    seen: list[float] = []
+
+    class Time:
+        monotonic = staticmethod(time.monotonic)
+        pause = staticmethod(time.sleep)
+
+        @classmethod
+        def sleep(cls, seconds: float) -> None:
+            seen.append(seconds)
+            cls.pause(seconds)
+
+    monkeypatch.setattr(conflicts, "time", Time)
+    return seen
+
+
+def everybody_else(outbox: Outbox) -> None:
+    """What goes on in a process beside one hand-over."""
+    outbox.register(COURIER, "thread", LEASE_SECONDS)
+    put(outbox)
+    put(outbox, key="order-8")
+    put(outbox, content=attached(b"b"))
+    held = outbox.claim(COURIER, "default", 1)
+    assert outbox.record([sent(one, outbox.clock()) for one in held]) == []
+    assert outbox.renew(COURIER, LEASE_SECONDS)
+
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_a_key_is_waited_for_by_who_wants_it(
+    outbox: Outbox,
+    app: Engine,
+    threads: ThreadPoolExecutor,
+    tries: list[float],
+    commits: bool,
+) -> None:
+    theirs = new_message(outbox.clock(), key=KEY)
+    with staying_open(outbox, app, theirs) as transaction:
+        waiting = threads.submit(put, outbox, key=KEY)
+        eventually(lambda: tries)
+        everybody_else(outbox)
+        assert not waiting.done()
+        if commits:
+            transaction.commit()
+        else:
+            transaction.rollback()
+
+    assert (waiting.result(WAIT_SECONDS) == theirs.id) is commits
+    assert sum(one.subject == "Hello" for one in outbox.list()) == 4
+
+
+def test_an_attachment_is_waited_for_by_who_has_it(
+    outbox: Outbox, app: Engine, threads: ThreadPoolExecutor, tries: list[float]
+) -> None:
+    theirs = new_message(outbox.clock(), content=attached(b"a"))
+    with staying_open(outbox, app, theirs) as transaction:
+        waiting = threads.submit(put, outbox, content=attached(b"a"))
+        eventually(lambda: tries)
+        everybody_else(outbox)
+        assert not waiting.done()
+        transaction.commit()
+
+    message_id = waiting.result(WAIT_SECONDS)
+    assert outbox.content(message_id) == outbox.content(theirs.id) == attached(b"a")
+
+
+def test_many_that_wait_hold_nobody_up(
+    outbox: Outbox, app: Engine, threads: ThreadPoolExecutor, tries: list[float]
+) -> None:
+    """More than there are connections for."""
+    theirs = [new_message(outbox.clock(), key=f"order-{n}") for n in range(100, 130)]
+    with staying_open(outbox, app, *theirs) as transaction:
+        waiting: list[Future[str]] = [
+            threads.submit(put, outbox, key=one.key) for one in theirs
+        ]
+        eventually(lambda: len(tries) > len(waiting))
+        everybody_else(outbox)
+        assert not any(one.done() for one in waiting)
+        transaction.commit()
+
+    assert [one.result(WAIT_SECONDS) for one in waiting] == [one.id for one in theirs]
+
+
+def test_one_that_stays_open_for_too_long(
+    outbox: Outbox, app: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialects, "BUSY_SECONDS", 0.1)
+    with staying_open(outbox, app, new_message(outbox.clock(), key=KEY)) as transaction:
+        with pytest.raises(OutboxUnavailable, match=rf"key '{KEY}' .* open for too"):
+            put(outbox, key=KEY)
+        transaction.commit()
+
+    assert put(outbox, key=KEY) == claim_one(outbox).id
+
+
+def test_a_renewal_passes_by_whoever_writes(
+    outbox: Outbox, threads: ThreadPoolExecutor
+) -> None:
+    outbox.register(COURIER, "thread", LEASE_SECONDS)
+
+    def meanwhile(_connection: Connection) -> bool:
+        return threads.submit(outbox.renew, COURIER, LEASE_SECONDS).result(WAIT_SECONDS)
+
+    assert outbox.database.write(meanwhile)
+
+
+def test_the_next_transaction_waits_for_locks_again(outbox: Outbox) -> None:
+    put(outbox, key=KEY)
+    with outbox.database.engine.connect() as connection:
+        ask = {
+            "postgresql": "SELECT setting::int / 1000 FROM pg_settings "
+            "WHERE name = 'lock_timeout'",
+            "mysql": "SELECT @@innodb_lock_wait_timeout",
+        }[connection.dialect.name]
+        assert connection.exec_driver_sql(ask).scalar() == dialects.BUSY_SECONDS
