@@ -24,6 +24,8 @@ HASTY_SECONDS = 0.3
 """The bound where the test is that it is met."""
 
 GREETING = Step("", b"220 scripted.test ready\r\n")
+COPING = Step("", b"220 scripted.test ESMTP Postfix (Debian/GNU)\r\n")
+"""The greeting of a server that takes commands behind a content."""
 EHLO = Step("EHLO", b"250-scripted.test\r\n250 8BITMIME\r\n")
 MAIL = Step("MAIL", b"250 2.1.0 sender ok\r\n")
 RCPT = Step("RCPT", b"250 2.1.5 recipient ok\r\n")

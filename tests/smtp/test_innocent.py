@@ -14,6 +14,7 @@ from tests.servers import CLOSE, STALL, ScriptedSmtp, Step
 from tests.servers.scripted_smtp import CONTENT, Action
 
 from .talk import (
+    COPING,
     DATA,
     DOT,
     GREETING,
@@ -34,8 +35,7 @@ from .talk import (
 
 ACCEPTED = [Outcome.ACCEPTED]
 DEFERRED = [Outcome.DEFERRED]
-POSTFIX = Step("", b"220 mx.test ESMTP Postfix (Debian/GNU)\r\n")
-PIPELINING = [POSTFIX, ehlo("PIPELINING")]
+PIPELINING = [COPING, ehlo("PIPELINING")]
 RIDER = [RSET, *ONE_MAIL]
 NESTED = b"503 5.5.1 Error: nested MAIL command\r\n"
 LATER = b"450 4.7.1 quota exceeded\r\n"
@@ -85,7 +85,7 @@ def test_what_a_refused_content_leaves_is_cleared(
     offer: list[str], verdict: bytes
 ) -> None:
     refused = [*ONE_MAIL[:3], Step(CONTENT, verdict)]
-    script = [POSTFIX, ehlo(*offer), *refused, RSET, *ONE_MAIL, QUIT]
+    script = [COPING, ehlo(*offer), *refused, RSET, *ONE_MAIL, QUIT]
     made, server = in_turn(script, count=2)
     assert made[0].outcomes != ACCEPTED
     assert made[1].outcomes == ACCEPTED
@@ -109,7 +109,7 @@ def test_a_content_taken_after_a_refused_sender_is_unknown() -> None:
     """It may have gone out under the envelope before."""
     offer = ehlo("PIPELINING", "CHUNKING")
     nested = [Step("MAIL", NESTED), RCPT, Step("BDAT", b"250 2.0.0 kept\r\n")]
-    made, _ = at_once([POSTFIX, offer, *ONE_MAIL, RSET, *nested], count=2)
+    made, _ = at_once([COPING, offer, *ONE_MAIL, RSET, *nested], count=2)
     assert made[1].outcomes == [Outcome.UNKNOWN]
     assert "after its envelope had been refused" in made[1].replies[0]
 
@@ -202,8 +202,8 @@ def test_who_copes_with_commands_behind_a_content(greeting: str, copes: bool) ->
     [
         (GREETING, None, False),
         (GREETING, True, True),
-        (POSTFIX, None, True),
-        (POSTFIX, False, False),
+        (COPING, None, True),
+        (COPING, False, False),
     ],
 )
 def test_riding_is_by_greeting_or_by_key(
@@ -292,7 +292,8 @@ def test_what_is_said_of_the_first_alone_is_taken_at_its_word(
 ) -> None:
     no = Step("RCPT", b"%d storage exceeded\r\n" % code)
     first = [MAIL, RCPT, no, no, DATA, DOT]
-    with ScriptedSmtp([*HELLO, *first, MAIL, no, no, RSET, QUIT]) as server:
+    alone = [MAIL, no, RSET]
+    with ScriptedSmtp([*HELLO, *first, *alone, *alone, QUIT]) as server:
         made = deliver_once(settings_for(server), *PEOPLE[:3])
         server.wait_for_end()
     assert made.outcomes == [Outcome.ACCEPTED, outcome, outcome]

@@ -21,8 +21,8 @@ from tests.servers.scripted_smtp import CHUNK, CONTENT
 
 from .talk import (
     ANSWERS,
+    COPING,
     DATA,
-    GREETING,
     HASTY_SECONDS,
     MAIL,
     ONE_MAIL,
@@ -121,10 +121,10 @@ def script_of(mode: str, place: str, step: str, answer: str) -> list[Step]:
     """
     ends = answer not in ("4xx", "5xx") or step == "RSET"
     if mode == "pipelined":
-        bad, good, hello = pipelined(step, answer), ONE_MAIL, [GREETING, PIPELINING]
+        bad, good, hello = pipelined(step, answer), ONE_MAIL, [COPING, PIPELINING]
     else:
         bad, good = streamed(step, answer), [MAIL, RCPT, VERDICT]
-        hello = [GREETING, CHUNKING, *ONE_MAIL, RSET]
+        hello = [COPING, CHUNKING, *ONE_MAIL, RSET]
     if place == "after":
         clear = [RSET] if (mode, step) != ("streamed", "RSET") else []
         return [*hello, *good, *clear, *bad, *([] if ends else [QUIT])]
@@ -145,7 +145,7 @@ def together(
     """So many messages at a time, over one connection at a time."""
 
     async def run(server: ScriptedSmtp) -> list[Attempt]:
-        changes = {"max_connections": 1, "pipeline_after_content": True, **settings}
+        changes = {"max_connections": 1, **settings}
         transport = SmtpTransport(settings_for(server, **changes))
         try:
             async with asyncio.timeout(PATIENT_SECONDS):
@@ -166,7 +166,7 @@ def test_what_becomes_of_the_neighbour(
         kind = "data" if step == "verdict" else "command"
         changes[f"{kind}_timeout_seconds"] = HASTY_SECONDS
     mails = [cell == "a", is_put_back(mode, place, step, answer)].count(True)
-    other = [GREETING, PIPELINING, *[*ONE_MAIL, RSET] * max(mails, 1)]
+    other = [COPING, PIPELINING, *[*ONE_MAIL, RSET] * max(mails, 1)]
     other[-1:] = [QUIT]
     scripts = [script_of(mode, place, step, answer), other]
     made, server = together(*scripts, count=3 if mode == "streamed" else 2, **changes)

@@ -16,9 +16,9 @@ from tests.servers.scripted_smtp import CHUNK, CONTENT
 
 from .talk import (
     CONTENT_BYTES,
+    COPING,
     DATA,
     DOT,
-    GREETING,
     HASTY_SECONDS,
     MAIL,
     ONE,
@@ -34,8 +34,8 @@ from .talk import (
     settings_for,
 )
 
-PIPELINING = [GREETING, ehlo("PIPELINING")]
-CHUNKING = [GREETING, ehlo("PIPELINING", "CHUNKING")]
+PIPELINING = [COPING, ehlo("PIPELINING")]
+CHUNKING = [COPING, ehlo("PIPELINING", "CHUNKING")]
 OK = b"250 2.0.0 ok\r\n"
 REFUSED = Step("RCPT", b"550 5.1.1 no such user\r\n")
 RSET = Step("RSET", OK)
@@ -59,7 +59,7 @@ def talk(
     """Use one transport, of one connection at a time, with a server that plays this."""
 
     async def use(server: ScriptedSmtp) -> None:
-        changes = {"max_connections": 1, "pipeline_after_content": True, **settings}
+        changes = {"max_connections": 1, **settings}
         transport = SmtpTransport(settings_for(server, **changes))
         try:
             async with asyncio.timeout(PATIENT_SECONDS):
@@ -184,7 +184,7 @@ def test_without_pipelining_one_command_at_a_time(offer: list[str]) -> None:
         dialogue = made[1].dialogue
         assert [line.partition(":")[0] for line in dialogue[1:]] == ["us", "them"] * 4
 
-    talk([GREETING, ehlo(*offer), *ONE_MAIL, *ONE_MAIL, QUIT], run=run)
+    talk([COPING, ehlo(*offer), *ONE_MAIL, *ONE_MAIL, QUIT], run=run)
 
 
 # ------------------------------------------------------------------------- refusals

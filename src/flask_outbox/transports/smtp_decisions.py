@@ -14,7 +14,7 @@ class Decisions:
         self._decided: dict[str, RecipientReport | None] = dict.fromkeys(recipients)
         self.left = len(self._decided)
         """How many recipients are undecided."""
-        self.left_over: list[str] = []
+        self.left_over: set[str] = set()
         """Who is for another transaction."""
 
     @property
@@ -39,13 +39,13 @@ class Decisions:
 
     def leave_over(self, recipient: str) -> None:
         """Leave one recipient to another transaction."""
-        self.left_over.append(recipient)
+        self.left_over.add(recipient)
         self.left -= 1
 
     def overrule(self, outcome: Outcome, reply: Reply) -> None:
         """Give everyone this outcome, whatever was decided before."""
         self._decided = dict.fromkeys(self._decided, RecipientReport(outcome, reply))
-        self.left, self.left_over = 0, []
+        self.left = 0
 
     def decide_rest(self, outcome: Outcome, reply: Reply) -> None:
         """Give all others this outcome."""

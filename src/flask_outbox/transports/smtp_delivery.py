@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 from dataclasses import replace
 from typing import Protocol
 
@@ -31,12 +30,13 @@ class Delivery:
 
     Guarantees: it is answered once. ``again`` is no answer: the message was not begun
     where it was tried, so that another connection is worth a try. Where a server takes
-    only so many recipients at a time, those that are left over are tried again alone,
-    and the answer is for all.
+    only so many recipients at a time, the others have transactions of their own at
+    once, and the answer is for all.
     """
 
     def __init__(self, envelope: Envelope, content: bytes, progress: Progress) -> None:
         self.envelope = envelope
+        """For whom the next transaction is."""
         self.content = with_crlf(content)
         self.progress = progress
         self.carrier: Carrier | None = None
@@ -45,9 +45,10 @@ class Delivery:
         self.wants_fresh = False
         """Whether only a connection that has not served may be tried next."""
         self._times_put_back = 0
-        self._everyone = envelope.recipients
+        self._everyone = tuple(dict.fromkeys(envelope.recipients))
         self._made: dict[str, RecipientReport] = {}
         """Who has an answer from a transaction before."""
+        self._at_a_time = len(self._everyone)
         self._answer: asyncio.Future[Report | None]
 
     def begin(self) -> None:
@@ -63,17 +64,31 @@ class Delivery:
         """
         return await self._answer
 
-    def answer(self, report: Report, left_over: Collection[str] = ()) -> None:
-        """This became of it; ``left_over`` is for a transaction of its own."""
+    def answer(self, report: Report) -> None:
+        """This became of those whom it names; others are for another transaction."""
         if self._answer.done():
             return
         self._made.update(report.recipients)
-        if left_over:
-            self.envelope = replace(self.envelope, recipients=tuple(left_over))
+        self._times_put_back = 0
+        if self._left:
+            self._choose()
             self.again()
         else:
-            made = {one: self._made[one] for one in dict.fromkeys(self._everyone)}
+            made = {one: self._made[one] for one in self._everyone}
             self._answer.set_result(Report(made))
+
+    def take_fewer(self, recipients: int) -> None:
+        """The server takes no more than so many recipients in one transaction."""
+        self._at_a_time = max(1, recipients)
+        self._choose()
+
+    def _choose(self) -> None:
+        chosen = self._left[: self._at_a_time]
+        self.envelope = replace(self.envelope, recipients=chosen)
+
+    @property
+    def _left(self) -> tuple[str, ...]:
+        return tuple(one for one in self._everyone if one not in self._made)
 
     def again(self, why: str = "", *, fresh: bool = False) -> None:
         """It was not begun: another connection is worth a try, and a ``fresh`` one only
@@ -91,7 +106,7 @@ class Delivery:
         """Because of this nobody was decided, but in a transaction before."""
         if self._made:
             deferred = Outcome.DEFERRED, Reply.observed(str(error))
-            self.answer(Report.same(self.envelope.recipients, *deferred))
+            self.answer(Report.same(self._left, *deferred))
         elif not self._answer.done():
             self._answer.set_exception(error)
 

@@ -106,11 +106,23 @@ class SmtpSession:
         return (
             self._offer.pipelining
             and self._riding.allowed_at(self._offer)
+            and self._last_is_paired
             and self._flying[-1].written_out
             and len(self._flying) < WINDOW_MESSAGES
             and self._bytes_flying < WINDOW_BYTES
             and not self._link.congested
         )
+
+    @property
+    def _last_is_paired(self) -> bool:
+        """Whether replies cannot be taken for those to the message behind the last.
+
+        A server that drops what rides would answer the next one, and we took it for
+        the answer to what was dropped. So behind a rider that has no answer yet nothing
+        is said, unless the server is known to cope.
+        """
+        last = self._flying[-1]
+        return self._offer.copes_with_riders or last.begun or not last.rides
 
     # ------------------------------------------------------------------------- messages
 

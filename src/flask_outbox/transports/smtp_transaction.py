@@ -68,7 +68,8 @@ class Transaction:
     awaiting = 0
     """How many replies are due."""
     _mail_refused = False
-    _someone_taken = False
+    _taken = 0
+    """How many recipients the server took."""
     _put_back_for: Reply | None = None
     """The reply that was no verdict on this message."""
 
@@ -210,7 +211,7 @@ class Transaction:
             return
         recipient, kind = self._asked.popleft(), _class(reply)
         if kind == 2:
-            self._someone_taken = True
+            self._taken += 1
         elif self._is_of_the_connection(reply):
             self._put_back(reply)
             return
@@ -241,12 +242,12 @@ class Transaction:
         if _says_too_many(reply):
             return self._has_begun_well
         may_say = reply.enhanced is None and reply.code in TOO_MANY_CODES
-        return may_say and self._someone_taken
+        return may_say and self._taken > 0
 
     @property
     def _has_begun_well(self) -> bool:
         """Whether this transaction has come to something for a recipient already."""
-        return self._someone_taken or not self._decisions.none_yet
+        return self._taken > 0 or not self._decisions.none_yet
 
     def _data_replied(self, reply: Reply) -> None:
         if not self._understood(reply, (3, 4, 5)):
@@ -259,7 +260,7 @@ class Transaction:
             self._put_back(reply)
             return
         self._decisions.decide_rest(_outcome(reply), reply)
-        if self._mail_refused and not self._someone_taken:
+        if self._mail_refused and not self._taken:
             self._answer()
         else:
             self._link.afterwards(self._reset)
@@ -267,9 +268,7 @@ class Transaction:
     def _answer_go_ahead(self) -> None:
         if self._decisions.left:
             self._send_content()
-        elif (
-            self._someone_taken
-        ):  # by a server that had refused MAIL: not to be trusted
+        elif self._taken:  # by a server that had refused MAIL: not to be trusted
             self._link.abort()
         else:  # RFC 2920 section 3.1: the content must end, and nobody may get it
             self._say_dot_to_nobody()
@@ -396,10 +395,7 @@ class Transaction:
     # -------------------------------------------------------------------- the outcome
 
     def _answer(self) -> None:
-        """Nobody is left to be decided, or it is put back: say so.
-
-        Where a login was demanded for each of them, the transport is in trouble.
-        """
+        """Nobody is left to be decided, or it is put back: say so."""
         if not self.answered:
             if self._put_back_for is not None and self._decisions.left:
                 self._give_back(self._put_back_for)
@@ -409,12 +405,18 @@ class Transaction:
         self._moved()
 
     def _report(self) -> None:
-        made, left_over = self._decisions.report(), self._decisions.left_over
+        """Say what it came to, unless the server spoke of nothing but its own state."""
+        made = self._decisions.report()
         replies = [one.reply for one in made.recipients.values()]
-        if all(reply.code == LOGIN_DEMANDED for reply in replies):
-            self._down(login_demanded(replies[0], self._settings))
+        if all(reply.code in _DOWN for reply in replies):
+            self._down(replies[0])
         elif not self.abandoned:
-            self.delivery.answer(made, left_over)
+            self._take_fewer()
+            self.delivery.answer(made)
+
+    def _take_fewer(self) -> None:
+        if self._decisions.left_over and not self.abandoned:
+            self.delivery.take_fewer(self._taken)
 
     def _put_back(self, reply: Reply) -> None:
         """The reply tells what state the connection is in, not what the message is.
@@ -432,21 +434,22 @@ class Transaction:
             self._answer()
 
     def _give_back(self, reply: Reply) -> None:
-        """To a fresh connection, or where this is one, to whoever handed it over."""
-        trouble = ServerClosing(reply) if self.goodbye else OutOfStep(str(reply))
-        if self.served_before:
-            self.again(trouble, fresh=not self.rides)
-            return
-        if self._decisions.none_yet:
-            words = closing if self.goodbye else out_of_sequence
-            self._down(words(reply, self._settings), trouble)
-            return
-        self._decisions.decide_rest(Outcome.DEFERRED, reply)
-        self._report()
+        """To a fresh connection, or where this is one, to whoever handed it over.
 
-    def _down(self, error: TransportDown, cause: LinkError | None = None) -> None:
+        Where too many recipients may have led to it, it is worth a try with fewer.
+        """
+        self._take_fewer()
+        if self.served_before or self._decisions.left_over:
+            self.again(_trouble(reply), fresh=not self.rides)
+        else:
+            self._decisions.decide_rest(Outcome.DEFERRED, reply)
+            self._report()
+
+    def _down(self, reply: Reply) -> None:
         """It is the transport that is in trouble, not this message."""
-        error.__cause__ = cause
+        assert reply.code is not None
+        error = _DOWN[reply.code](reply, self._settings)
+        error.__cause__ = _trouble(reply)
         if not self.answered and not self.abandoned:
             self.delivery.fail(error)
         self.answered = True
@@ -503,6 +506,18 @@ class Transaction:
 
 
 _said = lru_cache(maxsize=COMMON_REPLIES)(str)
+
+
+_DOWN: dict[int, Callable[[Reply, SmtpSettings], TransportDown]] = {
+    421: closing,
+    OUT_OF_SEQUENCE: out_of_sequence,
+    LOGIN_DEMANDED: login_demanded,
+}
+"""What is said of the server's state, and what it means where nothing else was said."""
+
+
+def _trouble(reply: Reply) -> LinkError:
+    return ServerClosing(reply) if reply.code == 421 else OutOfStep(str(reply))
 
 
 def _outcome(reply: Reply) -> Outcome:
