@@ -51,7 +51,7 @@ class Conversation(asyncio.Protocol):
         self._received = b""
         self._at = 0
         self._in_content = False
-        transport.write(b"220 sink\r\n")
+        transport.write(b"220 sink ESMTP Postfix\r\n")  # known to cope with riders
 
     def data_received(self, octets: bytes) -> None:
         self._received = self._received[self._at :] + octets

@@ -141,6 +141,18 @@ def test_what_a_connection_that_has_served_says_is_tried_on_a_fresh_one(
     assert server.connections_made == 2
 
 
+def test_silence_of_a_connection_that_has_served_is_no_attempt() -> None:
+    """As where a firewall has forgotten it."""
+    silent = [*HELLO, *ONE_MAIL, Step("MAIL", STALL)]
+    made, _ = in_turn(
+        silent,
+        [*HELLO, *ONE_MAIL, QUIT],
+        count=2,
+        command_timeout_seconds=HASTY_SECONDS,
+    )
+    assert made[1].outcomes == ACCEPTED
+
+
 @pytest.mark.parametrize(
     "case", [one for one in SERVED if one[:3] in ("503", "421") or "421" in one]
 )

@@ -352,6 +352,26 @@ def plots(draw: st.DrawFn) -> Plot:
     )
 
 
+def test_a_connection_that_ended_before_a_word_is_the_transports_trouble() -> None:
+    async def main() -> None:
+        where = SmtpSettings("model.test", 25)
+
+        async def connect(progress: Progress) -> SmtpSession:
+            wire = Wire(Model(Habits()))
+            session = SmtpSession(SmtpLink(wire), Offer(), where, Riding(where))
+            wire.abort()
+            await asyncio.sleep(0)
+            return session
+
+        pool = SmtpPool(connect, max_connections=1, max_messages=1, idle_seconds=1.0)
+        envelope = Envelope("ada@example.org", ("bob@example.org",))
+        with pytest.raises(TransportDown, match="before the first mail"):
+            await pool.carry(Delivery(envelope, b"", Progress()))
+        await pool.close()
+
+    run(main())
+
+
 QUICK = settings(max_examples=200, deadline=None, derandomize=True)
 LONG = settings(
     max_examples=10_000,

@@ -144,8 +144,8 @@ class SmtpSession:
         )
         delivery.carrier = self
         self.messages_begun += 1
-        if not self._link.open:
-            self._give_up(transaction, self._link.trouble, behind=False)
+        if self._link.trouble is not None:
+            self._not_begun(transaction, self._link.trouble)
             return
         self._say(transaction, delivery)
         if not transaction.over:
@@ -241,11 +241,9 @@ class SmtpSession:
     def _broke(self, trouble: LinkError) -> None:
         flying, self._flying = self._flying, deque()
         self._ask_whether_riders_did_it(flying, trouble)
-        behind = False
         for transaction in flying:
             if not transaction.answered:
-                self._give_up(transaction, trouble, behind=behind)
-                behind = True
+                self._give_up(transaction, trouble)
         if self._owner is not None:
             self._owner.ended(self)
 
@@ -258,18 +256,21 @@ class SmtpSession:
             silent = isinstance(trouble, TooSlow)
             self._riding.end("fell silent at" if silent else "broke off at")
 
-    def _give_up(
-        self, transaction: Transaction, trouble: LinkError | None, *, behind: bool
-    ) -> None:
-        """Answer for one message of a link that broke; ``behind`` others or alone."""
-        assert trouble is not None
-        ended = transaction.served_before and not isinstance(trouble, TooSlow)
+    def _not_begun(self, transaction: Transaction, trouble: LinkError) -> None:
+        """The connection had ended before a word was said about this message."""
+        if self.kept_open:
+            transaction.again(trouble, fresh=True)
+        else:
+            transaction.fail(no_answer(trouble, self._settings))
+
+    def _give_up(self, transaction: Transaction, trouble: LinkError) -> None:
+        """Answer for one message of a link that broke."""
         if transaction.begun:
             not_reached = False
         elif transaction.past_the_dot:
             not_reached = self._closing
         else:
-            not_reached = behind or transaction.rides or ended or self._closing
+            not_reached = transaction.served_before or self._closing
         if not_reached:
             transaction.again(trouble, fresh=not transaction.rides)
         else:

@@ -472,8 +472,8 @@ class Transaction:
             self.delivery.again(str(trouble), fresh=fresh)
         self.answered = True
 
-    def fail(self, error: ValueError) -> None:
-        """The envelope cannot be put into commands: nothing was said."""
+    def fail(self, error: TransportDown | ValueError) -> None:
+        """Nothing was said, because of this."""
         self.delivery.fail(error)
         self.answered = True
 
