@@ -12,7 +12,14 @@ from typing import Any
 from .backoff import backoff
 from .delivery import Outcome, Progress, Reply, Report, State, Verdict, state_of
 from .dkim import Signer
-from .errors import MessageError, SigningError, StoreError, TransportDown
+from .errors import (
+    OVERDUE,
+    LeaseLost,
+    MessageError,
+    SigningError,
+    StoreError,
+    TransportDown,
+)
 from .outbox.leases import Record
 from .outbox.records import Claim
 from .transports.base import Transport
@@ -46,21 +53,30 @@ class Policy:
 
 
 async def attempt(
-    held: Claim, transport: Transport, policy: Policy, clock: Callable[[], float]
+    held: Claim,
+    transport: Transport,
+    policy: Policy,
+    clock: Callable[[], float],
+    lease_holds: Callable[[], bool] = lambda: True,
 ) -> Record:
     """Try ``held`` once through ``transport`` and answer what to record.
 
     A courier that stops (the task is cancelled) gives the message back untried, unless
-    the final dot was out already. Raises `TransportDown`, and nothing else.
+    the final dot was out already, and so does one whose lease no longer holds. Raises
+    `TransportDown`, and nothing else.
     """
-    progress = Progress()
+    progress = Progress(lease_holds=lease_holds)
     began_at = clock()
     try:
         content = await signed(held.content, policy.signer, progress)
+        if not lease_holds():
+            raise LeaseLost(OVERDUE)
         report = await transport.deliver(held.envelope, content, progress)
         verdict = classify(held, report, policy, clock())
     except TransportDown:
         raise
+    except LeaseLost as error:
+        verdict = _untried(str(error))
     except asyncio.CancelledError:
         verdict = _interrupted(held, progress, policy, clock())
     except SigningError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -216,11 +216,14 @@ class Progress:
 
     ``final_dot_sent`` turns true before the first byte leaves that could complete the
     content: from then on a lost link means *unknown*. ``lines`` is the dialogue
-    without secrets and without the content.
+    without secrets and without the content. ``lease_holds()`` says whether the message
+    is still ours to send: a transport asks before the first byte leaves, and before the
+    final dot.
     """
 
     final_dot_sent: bool = False
     lines: list[Line] = field(default_factory=list)
+    lease_holds: Callable[[], bool] = lambda: True
 
     def note(self, speaker: str, text: str) -> None:
         """Add what ``speaker`` ("us" or "them") said now."""

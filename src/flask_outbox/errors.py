@@ -131,7 +131,11 @@ class SchemaError(StoreError):
 
 
 class LeaseLost(StoreError):
-    """The lease had passed to another courier, so nothing was recorded."""
+    """The lease ran out, and may have passed to another courier: nothing was sent."""
+
+
+OVERDUE = "its courier's lease ran out before the mail was through"
+"""Why a message is given back that another courier may have taken over."""
 
 
 class MessageNotFound(StoreError, LookupError):

@@ -14,6 +14,7 @@ The signals that end an attempt (sent, deferred, failed, unknown, released) all 
 from __future__ import annotations
 
 import logging
+import time
 import weakref
 from collections.abc import Mapping
 from typing import Any
@@ -154,12 +155,16 @@ email_dispatched = _signals.signal(
     "not for a duplicate, nor where nobody may get it or an interceptor stopped it.",
 )
 
+SLOW_LISTENER_SECONDS = 1.0
+"""A listener that takes longer is named in the log."""
+
 _log = logging.getLogger("flask_outbox")
 
 
 def emit(signal: NamedSignal, sender: object, **payload: Any) -> None:
     """Send ``signal`` to each listener; one that raises is logged and passed over.
 
+    One that takes long is named in the log: all mail waits for it.
     ``sender`` may be a weak reference: of an app that is gone there is no news.
     """
     _emit(signal, sender, payload, Exception)
@@ -181,7 +186,17 @@ def _emit(
         if sender is None:
             return
     for receiver in signal.receivers_for(sender):
+        began = time.monotonic()
         try:
             receiver(sender, **payload)
         except survived:
             _log.exception("A listener of %s raised; the mail goes on.", signal.name)
+        seconds = time.monotonic() - began
+        if seconds > SLOW_LISTENER_SECONDS:
+            _log.warning(
+                "The listener %s of %s took %.1f s, and all mail of this process "
+                "waited for it: have it hand long work to a thread or a queue.",
+                getattr(receiver, "__qualname__", repr(receiver)),
+                signal.name,
+                seconds,
+            )

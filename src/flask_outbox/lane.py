@@ -39,7 +39,7 @@ class Lane:
         self.transport = transport
         self.limits = limits
         self.allowed_at = 0.0
-        """When its limits allow another message, in epoch seconds."""
+        """When its limits allow another message, by `time.monotonic`."""
         self.reason: str | None = None
         """What trouble its transport is in; None when in none."""
         self.held: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import weakref
@@ -39,6 +40,8 @@ from .telling import goes_out, tell_of_handover, tell_of_receipt
 
 DRAIN_POLL_SECONDS = 0.02
 """How often `drain` looks: other processes deliver too, and nobody tells it."""
+
+_log = logging.getLogger("flask_outbox")
 
 
 class Runtime:
@@ -91,6 +94,9 @@ class Runtime:
         self._thread: CourierThread | None = None
         self._letting_go: weakref.finalize[..., Runtime] | None = None
         self._ends_at_exit = False
+        self._has_ended = False
+        """Whether the courier has ended with the process."""
+        self._has_said_so = False
         self._relay = None if idle else (make_relay or Runtime._make_bell)(self)
         self._let_go_in_the_end(None)
         tell_of_forks(self)
@@ -236,8 +242,12 @@ class Runtime:
     def start_if_wanted(self) -> None:
         """Start the courier where the settings want one in each sending process."""
         if self._works_here and (self._thread is None or not self._thread.alive):
-            with suppress(RuntimeError):  # too late: what is kept goes out next time
+            try:
                 self.start()
+            except RuntimeError as error:
+                self._say_that_nobody_delivers(str(error))
+        elif self._has_ended:
+            self._say_that_nobody_delivers("the main thread has ended")
 
     def deliver(self, ids: Sequence[str], timeout_seconds: float) -> None:
         """Have this process's courier deliver what can leave now of these messages.
@@ -397,9 +407,22 @@ class Runtime:
         Under gevent another greenlet's ``sys.exit()`` may arrive meanwhile: the end has
         begun anyway.
         """
+        self._has_ended = self._works_here
         self._works_here = False
         with suppress(SystemExit):
             self.stop(drain=True)
+
+    def _say_that_nobody_delivers(self, reason: str) -> None:
+        """Say once that what is handed over in this process only waits."""
+        if not self._has_said_so:
+            self._has_said_so = True
+            _log.warning(
+                "Mail is kept in the outbox at %s, but no courier of this process "
+                "delivers it (%s): it leaves when the app next runs. Threads that send "
+                "have to end before the main thread does.",
+                self.outbox.database.shown,
+                reason,
+            )
 
 
 def _call_if_there(method: weakref.WeakMethod[Callable[[], None]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 
 from flask_outbox.delivery import State
 from flask_outbox.outbox.couriers import is_gone, this_process
+from flask_outbox.outbox.database import Database
 from flask_outbox.outbox.records import CourierRecord
 from flask_outbox.outbox.store import Outbox
 from flask_outbox.patience import Patience
@@ -211,6 +213,66 @@ def test_one_that_renews_meanwhile_is_not_struck_off(
     assert leased == renewed.result()
 
 
+# ----------------------------------------------------------------- clocks that are set
+
+
+@pytest.mark.parametrize("jump_seconds", [3_600.0, -3_600.0, 86_400.0 * 365])
+def test_a_clock_that_is_set_kills_nobody(
+    outbox: Outbox, database: Database, clock: Clock, jump_seconds: float
+) -> None:
+    """Dead is who was silent for a lease while somebody watched."""
+    set_clock, steady = Clock(), Clock()
+    set_clock.advance(jump_seconds)
+    other = Outbox(database, set_clock, steady_clock=steady)
+    enlist(outbox)
+    message_id = put(outbox, owner=COURIER)
+
+    assert other.rescue(hold=False) == []
+    for _ in range(8):
+        steady.advance(LEASE_SECONDS / 4)
+        clock.advance(LEASE_SECONDS / 4)
+        assert outbox.renew(COURIER, LEASE_SECONDS)
+        assert other.rescue(hold=False) == []
+
+    steady.advance(LEASE_SECONDS + 1)
+    assert other.rescue(hold=False) == [(message_id, COURIER, State.PENDING)]
+
+
+def test_what_was_due_stays_due_when_the_clock_is_put_back(
+    outbox: Outbox, clock: Clock
+) -> None:
+    due, tried, scheduled = (
+        put(outbox),
+        put(outbox),
+        put(outbox, due_at=clock.now + 600),
+    )
+    held = next(one for one in outbox.claim(COURIER, "default", 10) if one.id == tried)
+    outbox.record([deferred(held, clock.now, clock.now + 60)])
+    outbox.resign(COURIER)
+    clock.advance(-3_600)
+    assert outbox.claim(COURIER, "default", 10) == []
+
+    assert outbox.hasten(deferred=False) == 2
+
+    assert {one.id for one in outbox.claim(COURIER, "default", 10)} == {due, tried}
+    assert outbox.get(scheduled).state is State.PENDING
+    assert outbox.hasten(deferred=False) == 0
+
+
+def test_an_old_message_that_was_tried_is_tried_again_when_the_jump_is_seen(
+    outbox: Outbox, clock: Clock
+) -> None:
+    message_id = put(outbox)
+    clock.advance(86_400)
+    outbox.record([deferred(claim_one(outbox), clock.now, clock.now + 60)])
+    clock.advance(-3_600)
+
+    assert outbox.hasten(deferred=False) == 0
+    assert outbox.hasten(deferred=True) == 1
+
+    assert claim_one(outbox).id == message_id
+
+
 # ------------------------------------------------------- rescue because nobody is there
 
 
@@ -277,6 +339,38 @@ def test_a_process_is_gone_as_soon_as_it_is_dead() -> None:
         assert is_gone(process)
         child.wait()
         assert is_gone(process)
+
+
+@pytest.mark.skipif(
+    os.getuid() != 0 or not shutil.which("unshare") or not shutil.which("setpriv"),
+    reason="hiding processes takes root, unshare and setpriv",
+)
+def test_a_process_that_is_hidden_from_us_is_not_gone() -> None:
+    """``hidepid`` (systemd's ProtectProc) hides the processes of other users."""
+    place = this_process().rpartition(" ")[0]
+    ask = (
+        "from flask_outbox.outbox.couriers import is_gone; import pathlib, sys;"
+        "print(pathlib.Path('/proc', sys.argv[1]).exists(), is_gone(sys.argv[2]))"
+    )
+    with subprocess.Popen(
+        ["setpriv", "--reuid=65534", "--clear-groups", "cat"], stdin=subprocess.PIPE
+    ) as other:
+        try:
+            said = subprocess.run(
+                [
+                    *("unshare", "--mount", "sh", "-c"),
+                    'mount -t proc -o hidepid=2,gid=65534 proc /proc && exec "$@"',
+                    *("sh", "setpriv", "--bounding-set=-sys_ptrace,-kill"),
+                    *(sys.executable, "-c", ask),
+                    *(str(other.pid), f"{place} {other.pid}@1"),
+                ],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+        finally:
+            other.kill()
+    assert said.stdout.split() == ["False", "False"]
 
 
 def test_a_number_that_was_given_anew_is_another_process() -> None:

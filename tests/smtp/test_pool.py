@@ -14,7 +14,7 @@ import pytest
 
 from flask_outbox.config import SmtpSettings
 from flask_outbox.delivery import Envelope, Outcome, Progress
-from flask_outbox.errors import TransportDown
+from flask_outbox.errors import LeaseLost, TransportDown
 from flask_outbox.transports import smtp_pool, smtp_session
 from flask_outbox.transports.smtp import SmtpTransport
 from flask_outbox.transports.smtp_connect import SmtpConnector
@@ -48,6 +48,7 @@ ACCEPTED = [Outcome.ACCEPTED]
 REFUSED = [MAIL, Step("RCPT", b"550 no\r\n")]
 SOON_SECONDS = 0.05
 PROBE = [MAIL, RSET]
+ENVELOPE = Envelope("sender@example.org", ("one@example.org",))
 
 
 @pytest.fixture
@@ -628,3 +629,26 @@ def test_who_waits_for_a_slot_can_be_cancelled(journal: Path) -> None:
         server.behaviour = Behaviour(hang=True)
         asyncio.run(run(server))
     assert (server.connections_made, len(server.mails)) == (1, 2)
+
+
+# ----------------------------------------------------------------------------- leases
+
+
+@pytest.mark.parametrize("looks", [[False], [True, False]], ids=["MAIL", "final dot"])
+def test_what_is_no_longer_ours_is_not_sent(journal: Path, looks: list[bool]) -> None:
+    """The lease is looked at before the first byte leaves, and before the last."""
+
+    async def run(server: JournalSmtp) -> Outcome:
+        async with transport_to(settings_for(server)) as transport:
+            assert (await attempt(transport)).outcomes == ACCEPTED
+            answers = iter(looks)
+            progress = Progress(lease_holds=lambda: next(answers))
+            with pytest.raises(LeaseLost):
+                await transport.deliver(ENVELOPE, CONTENT_BYTES, progress)
+            assert not progress.final_dot_sent
+            (outcome,) = (await attempt(transport)).outcomes
+            return outcome
+
+    with JournalSmtp(journal) as server:
+        assert asyncio.run(run(server)) is Outcome.ACCEPTED
+        assert len(server.mails) == 2

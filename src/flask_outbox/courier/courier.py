@@ -16,7 +16,7 @@ from .. import events
 from ..attempt import attempt, blamed, broken_off, untried
 from ..daemon_executor import DaemonExecutor
 from ..delivery import State
-from ..errors import OutboxError, StoreError, TransportDown
+from ..errors import OVERDUE, OutboxError, StoreError, TransportDown
 from ..lane import Lane, Lanes
 from ..outbox.hot import Row
 from ..outbox.ids import new_id
@@ -315,7 +315,7 @@ class Courier:
         if not lane.open:
             self._give_back(held, lane.why_paused)
         elif not self._duties.lease_holds():
-            self._give_back(held, "its courier's lease may have run out")
+            self._give_back(held, OVERDUE)
         elif not await self._begin(held):
             self.emit(events.lease_lost, message_id=held.id)
             self._holding.remove(held.id)
@@ -329,13 +329,16 @@ class Courier:
         if isinstance(ready, Record):
             return ready
         try:
-            record = await attempt(ready, lane.transport, policy, clock)
+            record = await attempt(
+                ready, lane.transport, policy, clock, self._duties.lease_holds
+            )
         except TransportDown as down:
             if lane.is_its_doing(held.id, down):
                 return blamed(held, down, policy, clock())
             lane.pause(down, held.id)
             return untried(held, str(down), clock())
-        lane.served()
+        if record.verdict.attempted:
+            lane.served()
         return record
 
     async def _begin(self, held: Claim) -> bool:

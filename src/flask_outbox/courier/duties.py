@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from math import inf
 from typing import Any, Protocol
 
 from blinker import NamedSignal
@@ -18,6 +19,8 @@ from ..lane import Lane, Lanes
 from ..outbox.doorbell import LANES
 from ..outbox.leases import Record
 from ..outbox.pruning import Pruned
+from ..outbox.rescue import CLOCK_SLACK_SECONDS
+from ..words import counted, duration
 from .crew import Crew
 from .holding import Holding
 from .listening import listen
@@ -26,6 +29,10 @@ from .recorder import RETRY_WAIT_SECONDS
 
 RENEWALS_PER_LEASE = 4
 """Three renewals in a row may fail before a lease is lost."""
+
+LOOKS_PER_LEASE = 8
+"""How often other couriers' heartbeats are looked at: one that is silent is noticed
+within a lease and a quarter."""
 
 PRUNE_EVERY_SECONDS = 3_600.0
 """Retention is counted in days; an hour is often enough."""
@@ -72,6 +79,8 @@ class Duties:
         self._pulse = Pulse(courier_id, crew.patience)
         self._lanes = Lanes()
         self._lease_until = 0.0
+        self._epoch = -inf
+        """The outbox's clock less our steady one: the same while no clock is set."""
         self._renewing = asyncio.Lock()
         self._orders = asyncio.Event()
 
@@ -116,13 +125,17 @@ class Duties:
                 partial(self._courier.in_thread, self._outbox.resume_lane, name)
             )
         await self._attempt(self._obey)
+        await self._attempt(partial(self._hasten, deferred=False))
 
     async def run(self) -> None:
         """Do each duty at its interval until cancelled."""
         often = self._crew.lease_seconds / RENEWALS_PER_LEASE
+        look = self._crew.lease_seconds / LOOKS_PER_LEASE
         async with asyncio.TaskGroup() as group:
             group.create_task(self._every(often, self._renew))
+            group.create_task(self._every(look, self._rescue))
             group.create_task(self._every(often, self._sweep))
+            group.create_task(self._every(often, self._look_at_clock))
             group.create_task(self._every(often, self._write_pulse))
             group.create_task(self._every(PRUNE_EVERY_SECONDS, self._prune))
             group.create_task(self._keep_obeying())
@@ -160,7 +173,7 @@ class Duties:
             await self._attempt(duty)
             await asyncio.sleep(seconds)
 
-    async def _attempt(self, duty: Callable[[], Awaitable[None]]) -> bool:
+    async def _attempt(self, duty: Callable[[], Awaitable[object]]) -> bool:
         """Whether a duty was done; what goes wrong is told, and may go better later."""
         try:
             await duty()
@@ -195,8 +208,8 @@ class Duties:
         else:
             await self._register()
 
-    async def _sweep(self) -> None:
-        """Take up what dead couriers, lost answers and lost links left behind.
+    async def _rescue(self) -> None:
+        """Take over what dead couriers left behind.
 
         Where this courier's own lease ran out, the outbox was out of reach: the others
         may live as well, and get the time to say so.
@@ -204,17 +217,46 @@ class Duties:
         if not self.lease_holds():
             await self._renew()
             return
-        hold = self._crew.policy.unknown_wait_seconds is None
         for message_id, courier, state in await self._courier.in_thread(
-            lambda: self._outbox.rescue(hold=hold)
+            lambda: self._outbox.rescue(hold=self._holds_unknown)
         ):
             self._courier.emit(
                 events.message_rescued, message_id=message_id, dead=courier, state=state
             )
             self._courier.wake()
+
+    async def _sweep(self) -> None:
+        """Take up what lost answers and lost links left behind."""
+        if not self.lease_holds():
+            return
         await self._give_back_strays()
-        if not hold:
+        if not self._holds_unknown:
             await self._resend_unknown()
+
+    @property
+    def _holds_unknown(self) -> bool:
+        """Whether an *unknown* message waits for a person."""
+        return self._crew.policy.unknown_wait_seconds is None
+
+    async def _look_at_clock(self) -> None:
+        """Keep due what was due, where the clock was put back since the last look."""
+        epoch = self._outbox.clock() - time.monotonic()
+        back_seconds, self._epoch = self._epoch - epoch, epoch
+        if back_seconds > CLOCK_SLACK_SECONDS:
+            due = await self._hasten(deferred=True)
+            _log.warning(
+                "The clock was put back by %s. Due at once all the same: %s.",
+                duration(back_seconds),
+                counted(due, "message"),
+            )
+
+    async def _hasten(self, *, deferred: bool) -> int:
+        due: int = await self._courier.in_thread(
+            partial(self._outbox.hasten, deferred=deferred)
+        )
+        if due:
+            self._courier.wake()
+        return due
 
     async def _resend_unknown(self) -> None:
         for message_id in await self._courier.in_thread(self._outbox.resend_unknown):

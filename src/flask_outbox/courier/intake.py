@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -140,9 +141,10 @@ class Intake:
         name, wanted, room = reserved.lane, reserved.places, reserved.room
         if not lane.limits:
             return self._outbox.claim(self._id, name, wanted, among, room)
-        claims, lane.allowed_at = self._outbox.claim_within(
+        claims, allowed_at = self._outbox.claim_within(
             self._id, name, wanted, lane.name, lane.limits, among, room
         )
+        lane.allowed_at = time.monotonic() + allowed_at - self._outbox.clock()
         return claims
 
     def _ways(self) -> list[tuple[str, Lane]]:
@@ -153,7 +155,7 @@ class Intake:
     def _allowed_ways(self) -> Iterator[tuple[str, Lane]]:
         """Those of them whose limits allow a message at this moment."""
         for name, lane in self._ways():
-            if lane.allowed_at <= self._outbox.clock():
+            if lane.allowed_at <= time.monotonic():
                 yield name, lane
 
     async def _due_seconds(
@@ -166,7 +168,8 @@ class Intake:
         due_at = await self._in_thread(self._outbox.next_due_at, name, full)
         if due_at is None:
             return inf
-        return max(float(due_at), lane.allowed_at) - self._outbox.clock()
+        due_seconds = float(due_at) - self._outbox.clock()
+        return max(due_seconds, lane.allowed_at - time.monotonic())
 
 
 def _all_filled(reserved: Reserved, claims: Sequence[Claim]) -> bool:

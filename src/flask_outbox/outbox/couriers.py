@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -12,36 +15,88 @@ from sqlalchemy import Connection, delete, select, update
 from .schema import LEASED, courier, message
 
 
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """What a courier's row said: it changes each time that the courier renews."""
+
+    courier: str
+    process: str
+    seen_at: float
+    lease_until: float
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long the courier may be silent."""
+        return self.lease_until - self.seen_at
+
+
+class HeartbeatWatch:
+    """Says which couriers are silent. Safe to share between threads.
+
+    Guarantees that a courier counts as silent only after its heartbeat has not changed
+    for a whole lease by *our* ``clock``, which is steady: no clock of a machine or of a
+    database that jumps makes the living look dead.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._since: dict[Heartbeat, float] = {}
+        """The last heartbeat of each courier, and when we saw it first."""
+
+    def saw(self, heartbeat: Heartbeat) -> None:
+        """Take note of a heartbeat that we have written ourselves."""
+        with self._lock:
+            self._since.setdefault(heartbeat, self._clock())
+
+    def silent(self, heartbeats: Collection[Heartbeat]) -> list[Heartbeat]:
+        """Those of all couriers' heartbeats that have not changed for a lease."""
+        with self._lock:
+            now = self._clock()
+            self._since = {one: self._since.get(one, now) for one in heartbeats}
+            return [
+                one
+                for one, since in self._since.items()
+                if now - since > one.lease_seconds
+            ]
+
+
 def register(
     connection: Connection, courier_id: str, engine: str, now: float, until: float
-) -> None:
+) -> Heartbeat:
     """Announce a courier of this process, with a first lease until ``until``.
 
     Once more does no harm: the answer to the first time may have been lost.
     """
     unregister(connection, courier_id)
+    heartbeat = Heartbeat(courier_id, this_process(), now, until)
     connection.execute(
         courier.insert().values(
             id=courier_id,
             engine=engine,
             host=socket.gethostname(),
             pid=os.getpid(),
-            process=this_process(),
+            process=heartbeat.process,
             started_at=now,
             seen_at=now,
             lease_until=until,
         )
     )
+    return heartbeat
 
 
-def renew(connection: Connection, courier_id: str, now: float, until: float) -> bool:
-    """Extend all leases of a courier; False when it was taken for dead meanwhile."""
+def renew(
+    connection: Connection, courier_id: str, now: float, until: float
+) -> Heartbeat | None:
+    """Extend all leases of a courier; None when it was taken for dead meanwhile."""
     changed = connection.execute(
         update(courier)
         .where(courier.c.id == courier_id)
         .values(seen_at=now, lease_until=until)
     )
-    return changed.rowcount == 1
+    if changed.rowcount != 1:
+        return None
+    return Heartbeat(courier_id, this_process(), now, until)
 
 
 def unregister(connection: Connection, courier_id: str) -> None:
@@ -49,34 +104,35 @@ def unregister(connection: Connection, courier_id: str) -> None:
     connection.execute(delete(courier).where(courier.c.id == courier_id))
 
 
-def dead_couriers(connection: Connection, now: float) -> list[str]:
-    """Strike off couriers that are dead, and name them.
+def heartbeats(connection: Connection) -> tuple[list[Heartbeat], list[str]]:
+    """All couriers' heartbeats, and owners of leases who have none.
 
-    Dead is one whose lease ran out, whose process is gone, or who holds leases without
-    having a heartbeat at all. Owners are looked up first: whoever leases something has
-    registered before.
+    Owners are looked up first: whoever leases something has registered before.
     """
     owners = connection.scalars(
         select(message.c.lease_owner).where(message.c.state == LEASED).distinct()
     ).all()
-    known = connection.execute(select(*courier.c["id", "process", "lease_until"])).all()
-    dead = [
-        row.id
-        for row in known
-        if (row.lease_until < now or is_gone(row.process))
-        and _strike_off(connection, row.id, row.lease_until)
-    ]
-    return dead + sorted(set(owners) - {row.id for row in known})
+    rows = connection.execute(
+        select(*courier.c["id", "process", "seen_at", "lease_until"])
+    )
+    found = [Heartbeat(*row) for row in rows]
+    return found, sorted(set(owners) - {one.courier for one in found})
 
 
-def _strike_off(connection: Connection, courier_id: str, lease_until: float) -> bool:
+def strike_off(connection: Connection, dead: Heartbeat) -> bool:
     """Delete a courier's row unless it has renewed since it was read."""
     struck = connection.execute(
         delete(courier).where(
-            courier.c.id == courier_id, courier.c.lease_until == lease_until
+            courier.c.id == dead.courier, courier.c.lease_until == dead.lease_until
         )
     )
     return struck.rowcount == 1
+
+
+def is_registered(connection: Connection, courier_id: str) -> bool:
+    """Whether a courier has a heartbeat."""
+    found = select(courier.c.id).where(courier.c.id == courier_id)
+    return connection.scalar(found) is not None
 
 
 def this_process() -> str:
@@ -88,10 +144,31 @@ def this_process() -> str:
 
 
 def is_gone(process: str) -> bool:
-    """Whether ``process`` certainly ended. Never true of one on another machine."""
+    """Whether ``process`` certainly ended. Never true of one on another machine.
+
+    A process that the system hides from us (``hidepid`` of proc(5)) may live: it is
+    gone only when the system knows no process of its number, or shows another one.
+    """
     place, _, rest = process.rpartition(" ")
-    pid = rest.partition("@")[0]
-    return bool(place) and place == _place() and _name(int(pid)) != process
+    number = rest.partition("@")[0]
+    if not place or place != _place() or not number.isdecimal():
+        return False
+    pid = int(number)
+    if not _exists(pid):
+        return True
+    started = _started(pid)
+    return started is not None and f"{place} {pid}@{started}" != process
+
+
+def _exists(pid: int) -> bool:
+    """Whether the system knows a process of this number, be it whose it may."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def _name(pid: int) -> str:
@@ -110,14 +187,14 @@ def _place() -> str:
     return f"{boot}/{namespace}"
 
 
-def _started(pid: int) -> str:
+def _started(pid: int) -> str | None:
     """When a process started, in clock ticks since boot; "" when it has ended.
 
-    Fields 3 and 22 of ``/proc/PID/stat``, see proc(5).
+    None where we may not know. Fields 3 and 22 of ``/proc/PID/stat``, see proc(5).
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return ""
+        return None
     state, *fields = stat.rpartition(")")[2].split()
     return "" if state in "ZX" else fields[18]

@@ -75,7 +75,8 @@ class Database:
         self._group = GroupCommit(self._transaction)
         self._file: FileIdentity | None = None
         self._driver_error: type[Exception] = sqlite3.Error
-        self._clock_offset_seconds = 0.0
+        self._server_epoch: float | None = None
+        """What the server's clock said when our monotonic one stood at zero."""
 
     @property
     def embedded(self) -> bool:
@@ -365,8 +366,17 @@ class Database:
     # The clock
 
     def now(self) -> float:
-        """The epoch in seconds by the database's clock, which all machines share."""
-        return time.time() + self._clock_offset_seconds
+        """The epoch in seconds by the database's clock, which all machines share.
+
+        A server is asked at first use, and its answer is carried on by a steady clock:
+        how this machine's clock is set makes no difference.
+        """
+        if self.embedded:
+            return time.time()
+        if self._server_epoch is None:
+            self.open()
+        assert self._server_epoch is not None
+        return self._server_epoch + time.monotonic()
 
     def set_clock(self) -> None:
         """Ask a database server once more what time it is."""
@@ -378,10 +388,10 @@ class Database:
         if question is None:
             return
         with engine.connect() as connection:
-            asked = time.time()
+            asked = time.monotonic()
             answer = float(connection.scalar(text(question)) or 0.0)
-            answered = time.time()
-        self._clock_offset_seconds = answer - (asked + answered) / 2
+            answered = time.monotonic()
+        self._server_epoch = answer - (asked + answered) / 2
 
     # Errors
 

@@ -64,7 +64,8 @@ def claim_within(
     Also answers when they allow more. The lane's row is locked meanwhile, so that
     couriers never take the same allowance twice, and the clock is read after that.
     """
-    allowance = Allowance(limits, _locked_allowance(connection, by))
+    kept = _locked_allowance(connection, by)
+    allowance = Allowance(limits, kept)
     now = clock()
     allowed = allowance.left(wanted, now)
     claims = leases.claim(
@@ -72,6 +73,7 @@ def claim_within(
     )
     if claims:
         allowance.take(len(claims), now)
+    if allowance.dump() != kept:
         _set(connection, by, taken=allowance.dump())
     return claims, allowance.next_at(now)
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, null, select, update
+from sqlalchemy import (
+    Connection,
+    and_,
+    bindparam,
+    exists,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from ..delivery import State
 from .enqueue import add_events, event_row
@@ -14,6 +23,9 @@ from .schema import LEASED, PENDING, ZERO, content, message, recipient
 
 POISON_CRASHES = 3
 """A message during whose delivery this many couriers died is failed as poison."""
+
+CLOCK_SLACK_SECONDS = 1.0
+"""How far two clocks, or two looks at one, differ though nobody set them."""
 
 SWEEP_LIMIT = 1_000
 """Messages that one sweep takes up at most, so that no transaction grows long."""
@@ -154,6 +166,29 @@ def resend_unknown(connection: Connection, now: float) -> list[str]:
         reopen(connection, message_id, now, {State.UNKNOWN})
     add_events.run_many(connection, [event_row(one, now, "resent") for one in ids])
     return list(ids)
+
+
+def hasten(connection: Connection, now: float, *, deferred: bool) -> int:
+    """Make due now what waits only because the clock was put back; how many those are.
+
+    They were handed over at a time that is still to come, and were due at once or had
+    been tried. With ``deferred``, whatever had been tried is due.
+    """
+    tried = message.c.attempts > 0
+    early = and_(
+        message.c.enqueued_at > now + CLOCK_SLACK_SECONDS,
+        or_(tried, message.c.due_at <= message.c.enqueued_at),
+    )
+    hastened = connection.execute(
+        update(message)
+        .where(
+            message.c.state == PENDING,
+            message.c.due_at > now,
+            or_(early, tried) if deferred else early,
+        )
+        .values(due_at=now)
+    )
+    return hastened.rowcount
 
 
 def reopen(

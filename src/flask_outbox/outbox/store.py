@@ -7,12 +7,14 @@ our errors with nothing changed.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
 from ..delivery import Reply, State
+from ..guard import OFF, Guard
 from ..message import AddressLike
 from ..patience import Patience
 from ..rate import Limit
@@ -33,7 +35,8 @@ from . import (
     waiting,
 )
 from . import pulse as pulses
-from .database import Held
+from .couriers import HeartbeatWatch, is_gone
+from .database import Database, Held
 from .hot import Row
 from .leases import Record
 from .pruning import Pruned
@@ -55,8 +58,20 @@ class Outbox(Questions):
     """The durable store of messages. Safe to share between threads.
 
     ``clock`` answers the epoch in seconds, by default the database's. Whom ``guard``
-    bars is suppressed, as if on the list of those who must not be mailed.
+    bars is suppressed, as if on the list of those who must not be mailed. The silence
+    of couriers is measured by ``steady_clock``, by default the given ``clock``, or the
+    system's monotonic one.
     """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], float] | None = None,
+        guard: Guard = OFF,
+        steady_clock: Callable[[], float] | None = None,
+    ) -> None:
+        super().__init__(database, clock, guard)
+        self._watch = HeartbeatWatch(steady_clock or clock or time.monotonic)
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         return conflicts.write(self.database, work)
@@ -194,7 +209,11 @@ class Outbox(Questions):
         """Announce a courier, whose leases run for ``lease_seconds``."""
         now = self.clock()
         until = now + lease_seconds
-        self._write(lambda conn: couriers.register(conn, courier, engine, now, until))
+        self._watch.saw(
+            self._write(
+                lambda conn: couriers.register(conn, courier, engine, now, until)
+            )
+        )
 
     def renew(self, courier: str, lease_seconds: float) -> bool:
         """Extend all of a courier's leases; False when it was taken for dead.
@@ -203,9 +222,13 @@ class Outbox(Questions):
         """
         self.database.set_clock()
         now = self.clock()
-        return self.database.write_apart(
-            lambda conn: couriers.renew(conn, courier, now, now + lease_seconds)
+        until = now + lease_seconds
+        heartbeat = self.database.write_apart(
+            lambda conn: couriers.renew(conn, courier, now, until)
         )
+        if heartbeat is not None:
+            self._watch.saw(heartbeat)
+        return heartbeat is not None
 
     def resign(self, courier: str) -> None:
         """Strike a courier off; what is still leased to it is given back."""
@@ -219,15 +242,31 @@ class Outbox(Questions):
         self._write(work)
 
     def rescue(self, *, hold: bool) -> list[tuple[str, str, State]]:
-        """Take over what dead couriers left: message, courier, and the state it got."""
+        """Take over what dead couriers left: message, courier, and the state it got.
+
+        Dead is one whose process is gone, who has been silent for a whole lease while
+        we watched, or who holds leases without a heartbeat.
+        """
+        with self.database.reading() as connection:
+            heartbeats, nobodys = couriers.heartbeats(connection)
+        silent = self._watch.silent(heartbeats)
+        dead = [one for one in heartbeats if one in silent or is_gone(one.process)]
+        if not dead and not nobodys:
+            return []
         now = self.clock()
 
         def work(connection: Connection) -> list[tuple[str, str, State]]:
+            owners = [
+                one.courier for one in dead if couriers.strike_off(connection, one)
+            ]
+            owners += [
+                one for one in nobodys if not couriers.is_registered(connection, one)
+            ]
             return [
-                (message_id, courier, state)
-                for courier in couriers.dead_couriers(connection, now)
+                (message_id, owner, state)
+                for owner in owners
                 for message_id, state in rescue.rescue(
-                    connection, courier, now, hold=hold
+                    connection, owner, now, hold=hold
                 )
             ]
 
@@ -247,6 +286,14 @@ class Outbox(Questions):
         """Make pending again what has been *unknown* for its whole wait."""
         now = self.clock()
         return self._write(lambda conn: rescue.resend_unknown(conn, now))
+
+    def hasten(self, *, deferred: bool) -> int:
+        """Make due now what waits only because the clock was put back; how many.
+
+        With ``deferred``, also what was tried before and waits to be tried again.
+        """
+        now = self.clock()
+        return self._write(lambda conn: rescue.hasten(conn, now, deferred=deferred))
 
     def write_pulse(self, rows: Sequence[Row]) -> None:
         """Keep what a courier has counted (`pulse.row_of`), in place of what it was."""

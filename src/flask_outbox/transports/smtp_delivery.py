@@ -14,7 +14,7 @@ from ..delivery import (
     Reply,
     Report,
 )
-from ..errors import TransportDown
+from ..errors import LeaseLost, TransportDown
 from .smtp_content import with_crlf
 
 
@@ -102,7 +102,7 @@ class Delivery:
             self.progress.final_dot_sent = self._someone_may_have_it
             self._answer.set_result(None)
 
-    def fail(self, error: TransportDown | ValueError) -> None:
+    def fail(self, error: TransportDown | LeaseLost | ValueError) -> None:
         """Because of this nobody was decided, but in a transaction before."""
         if self._made:
             deferred = Outcome.DEFERRED, Reply.observed(str(error))

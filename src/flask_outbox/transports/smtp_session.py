@@ -9,7 +9,7 @@ from math import inf
 from typing import Protocol
 
 from ..config import SmtpSettings
-from ..errors import LoginDemanded, TransportDown
+from ..errors import OVERDUE, LeaseLost, LoginDemanded, TransportDown
 from .smtp_delivery import Delivery
 from .smtp_link import CutByUs, LinkError, ServerClosing, SmtpLink, TooSlow
 from .smtp_offer import Offer
@@ -131,6 +131,9 @@ class SmtpSession:
 
         Whoever calls has asked `has_room`, and looks afterwards whether there is more.
         """
+        if not delivery.progress.lease_holds():
+            delivery.fail(LeaseLost(OVERDUE))
+            return
         if self.kept_open and not self._flying:
             delivery.progress.note("us", self._place_words)
         transaction = Transaction(

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from ..config import SmtpSettings
 from ..delivery import Outcome, Reply
-from ..errors import TransportDown
+from ..errors import OVERDUE, LeaseLost, TransportDown
 from .smtp_content import FINAL_DOT, dot_stuffed
 from .smtp_decisions import Decisions
 from .smtp_delivery import Delivery
@@ -320,6 +320,9 @@ class Transaction:
     def _write_content(self) -> None:
         piece = self._unwritten
         if len(piece) <= CHUNK_BYTES:
+            if not self._progress.lease_holds():
+                self._leave_to_another()
+                return
             self._pass_the_dot()
             self._link.write(bytes(piece) + FINAL_DOT)
             self._link.restart_clock()
@@ -329,6 +332,12 @@ class Transaction:
         self._link.write(piece[:CHUNK_BYTES])
         seconds = self._settings.command_timeout_seconds
         self._link.when_read(self._write_content, seconds)
+
+    def _leave_to_another(self) -> None:
+        """Break off before the server has it all: another courier may be at it too."""
+        self.answered = True
+        self.delivery.fail(LeaseLost(OVERDUE))
+        self._link.abort()
 
     def _stream(self) -> None:
         """Send the content without waiting for a go-ahead (RFC 3030 section 2)."""

@@ -1,0 +1,51 @@
+"""Listeners that hold a courier up beyond its lease: nobody gets mail twice."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from flask_outbox import State, events
+from tests.mail.conftest import MakeSite
+from tests.servers import JournalSmtp
+from tests.waiting import WAIT_SECONDS
+
+
+def test_what_another_courier_took_over_is_not_sent_again(
+    make_site: MakeSite, server: JournalSmtp, tmp_path: Path
+):
+    lease = {"OUTBOX_LEASE_SECONDS": 0.5, "OUTBOX_URL": f"sqlite:///{tmp_path}/one.db"}
+    held_up, other = make_site(**lease), make_site(**lease)
+    taken_over = threading.Event()
+
+    def wait(sender: object, **payload: object) -> None:
+        assert taken_over.wait(WAIT_SECONDS)
+
+    with events.message_began.connected_to(wait, sender=held_up.app):
+        receipt = held_up.send()
+        held_up.wait_for(events.message_began)
+        other.make_ready()
+        assert other.settled(receipt).state is State.SENT
+        taken_over.set()
+        held_up.wait_for(events.lease_lost)
+    assert len(server.mails) == 1
+
+
+def test_a_slow_listener_is_named(
+    make_site: MakeSite,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(events, "SLOW_LISTENER_SECONDS", 0.0)
+    site = make_site()
+
+    def listen_for_long(sender: object, **payload: object) -> None:
+        pass
+
+    with events.message_sent.connected_to(listen_for_long, sender=site.app):
+        site.settled(site.send())
+    (said,) = [one for one in caplog.messages if "listen_for_long" in one]
+    assert "of message-sent took" in said
+    assert "thread or a queue" in said
