@@ -6,14 +6,16 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from flask_outbox import loops
 from flask_outbox.config import SmtpSettings
 from flask_outbox.delivery import Outcome
-from flask_outbox.transports import smtp_connect
+from flask_outbox.transports import smtp_connect, smtp_reach
 from flask_outbox.transports.smtp import SmtpTransport
 from tests.servers import CLOSE, STALL, Drip, ScriptedSmtp, Step
 from tests.servers.ports import free_port
@@ -25,6 +27,7 @@ from .talk import (
     ONE_MAIL,
     PATIENT_SECONDS,
     QUIT,
+    Attempt,
     attempt,
     deliver_once,
     settings_for,
@@ -68,11 +71,11 @@ def test_a_name_that_cannot_be_one() -> None:
 
 
 @contextlib.contextmanager
-def full_house() -> Iterator[int]:
+def full_house(address: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
     """A port whose queue is full, so that the system answers no further connection."""
     with contextlib.ExitStack() as open_sockets:
         listener = open_sockets.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((address, port))
         listener.listen(0)
         for _ in range(4):
             waiting = open_sockets.enter_context(socket.socket())
@@ -92,6 +95,70 @@ def test_no_answer_at_all() -> None:
             )
         )
     assert f"127.0.0.1:{port} did not answer within 0.3 s" in made.reason
+
+
+NewLoop = Callable[[], asyncio.AbstractEventLoop]
+
+
+def family_of(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def deliver_to(
+    settings: SmtpSettings, *found: str, new_loop: NewLoop = asyncio.new_event_loop
+) -> Attempt:
+    """One attempt at a host whose name has these addresses, in this order."""
+
+    async def look_up(host: str, port: int, **_: object) -> list[object]:
+        """uvloop asks for an address too, before it connects to that."""
+        kind = socket.SOCK_STREAM, socket.IPPROTO_TCP, ""
+        names = found if host == "mail.test" else [host]
+        return [(family_of(one), *kind, (one, port)) for one in names]
+
+    def make_loop() -> asyncio.AbstractEventLoop:
+        loop = new_loop()
+        loop.getaddrinfo = look_up  # type: ignore[assignment, method-assign]
+        return loop
+
+    async def run() -> Attempt:
+        transport = SmtpTransport(replace(settings, host="mail.test"))
+        made = await attempt(transport)
+        await transport.close()
+        return made
+
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        return runner.run(run())
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, loops.new_loop])
+def test_an_address_that_does_not_answer_is_not_the_hosts_only_one(
+    new_loop: NewLoop,
+) -> None:
+    with ScriptedSmtp([*HELLO, *ONE_MAIL, QUIT]) as server:
+        found = ["127.0.0.2", "127.0.0.1"]
+        with full_house(found[0], server.port):
+            made = deliver_to(settings_for(server), *found, new_loop=new_loop)
+    assert made.outcomes == [Outcome.ACCEPTED]
+
+
+def test_an_address_that_refuses_is_not_the_hosts_only_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The next one does not wait for its time."""
+    monkeypatch.setattr(smtp_reach, "NEXT_AFTER_SECONDS", PATIENT_SECONDS)
+    with ScriptedSmtp([*HELLO, *ONE_MAIL, QUIT]) as server:
+        found = ["::1", "::1", "127.0.0.2", "127.0.0.1"]
+        made = deliver_to(settings_for(server), *found)
+    assert made.outcomes == [Outcome.ACCEPTED]
+
+
+def test_no_address_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtp_reach, "NEXT_AFTER_SECONDS", 0.0)
+    with full_house("127.0.0.2") as port, full_house("127.0.0.3", port):
+        settings = SmtpSettings("mail.test", port, local_hostname="me.test")
+        hasty = replace(settings, connect_timeout_seconds=HASTY_SECONDS)
+        made = deliver_to(hasty, "127.0.0.2", "127.0.0.3")
+    assert f"mail.test:{port} did not answer within 0.3 s" in made.reason
 
 
 @pytest.mark.parametrize(

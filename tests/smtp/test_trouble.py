@@ -45,14 +45,6 @@ CASES: list[tuple[Exception, Step, list[str]]] = [
         ["mail.test cannot be resolved", "MAIL_SERVER", "DNS"],
     ),
     (ConnectionRefusedError(), Step.REACH, ["refused the connection", "MAIL_PORT"]),
-    (
-        OSError(
-            "Multiple exceptions: [Errno 111] Connect call failed ('::1', 587, 0, 0), "
-            "[Errno 111] Connect call failed ('127.0.0.1', 587)"
-        ),
-        Step.REACH,
-        ["refused the connection"],
-    ),
     (unreachable(errno.ENETUNREACH), Step.REACH, ["cannot be reached", "routes"]),
     (unreachable(errno.EHOSTUNREACH), Step.REACH, ["cannot be reached"]),
     (unreachable(errno.ETIMEDOUT), Step.REACH, ["did not answer", "firewall"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import cast
 
 import aiosmtplib
@@ -17,11 +18,20 @@ class Client(aiosmtplib.SMTP):
     greeting = ""
     """What the server said first."""
 
+    async def greeted(self, reached: socket.socket) -> aiosmtplib.SMTPResponse:
+        """Return the server's greeting over a socket, which is the client's from here.
+
+        The handshake comes first where the client was made for TLS.
+        """
+        try:
+            return await self.connect(sock=reached)
+        except BaseException:
+            reached.close()
+            raise
+
     def close(self) -> None:
         """Cut the connection at once: a lingering TLS farewell helps nobody here."""
         transport = self.transport
-        if transport is not None and self.step is Step.REACH:
-            self.step = Step.GREETING
         super().close()
         if transport is not None:
             cast(asyncio.Transport, transport).abort()

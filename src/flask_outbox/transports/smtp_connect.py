@@ -16,6 +16,7 @@ from .smtp_client import Client
 from .smtp_link import SmtpLink
 from .smtp_login import Login
 from .smtp_offer import Offer
+from .smtp_reach import reach
 from .smtp_riding import Riding
 from .smtp_session import SmtpSession
 from .smtp_trouble import Step, as_reply
@@ -60,7 +61,6 @@ class SmtpConnector:
         settings = self._settings
         return Client(
             hostname=settings.host,
-            port=settings.port,
             local_hostname=self._own_name or "localhost",
             timeout=None,  # ours is around it; wait_for() loses cancellations in 3.11
             use_tls=settings.security == "tls",
@@ -74,7 +74,10 @@ class SmtpConnector:
 
     async def _make_ready(self, client: Client, progress: Progress) -> None:
         settings = self._settings
-        greeting = await client.connect()
+        rejections = self._login.rejections
+        reached = await reach(settings.host, settings.port)
+        client.step = Step.GREETING
+        greeting = await client.greeted(reached)
         client.greeting = greeting.message
         progress.note("us", f"connected to {settings.place}")
         if settings.security == "tls":
@@ -86,7 +89,7 @@ class SmtpConnector:
         if settings.security == "starttls":
             await self._secure(client, progress)
         if settings.username is not None:
-            reply = await self._login.log_in(client)
+            reply = await self._login.log_in(client, rejections)
             progress.note("us", f"authenticated as {settings.username}")
             progress.note("them", str(reply))
         client.step = Step.READY

@@ -34,21 +34,24 @@ class Login:
         self._settings = settings
         self._first = asyncio.Lock()
         self._accepted_at = -inf
-        self._rejections = 0
+        self.rejections = 0
+        """How many there were."""
         self._rejection = (0, "")
 
-    async def log_in(self, client: Client) -> Reply:
+    async def log_in(self, client: Client, rejections: int) -> Reply:
         """Log in, and return what the server replied.
+
+        ``rejections`` is how many there were when the connection was begun: if there
+        have been more, one of them is ours.
 
         By XOAUTH2 with a fresh token where the settings have a function for it, else by
         one of PLAIN (RFC 4616), LOGIN and CRAM-MD5 (RFC 2195). No secret is in the
         reply or in an error, even where the server repeats it. Raises `TransportDown`,
         and what aiosmtplib raises.
         """
-        rejections = self._rejections
         if self._is_new:
             async with self._first:
-                if self._rejections > rejections:
+                if self.rejections > rejections:
                     raise aiosmtplib.SMTPAuthenticationError(*self._rejection)
                 if self._is_new:
                     return await self._try(client)
@@ -63,7 +66,7 @@ class Login:
             reply = await _log_in(client, self._settings)
         except aiosmtplib.SMTPAuthenticationError as error:
             self._accepted_at = -inf
-            self._rejections += 1
+            self.rejections += 1
             self._rejection = (error.code, error.message)
             raise
         self._accepted_at = time.monotonic()

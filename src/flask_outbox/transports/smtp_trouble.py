@@ -6,8 +6,6 @@ connection is made: `explain` turns any of it into `TransportDown`.
 
 from __future__ import annotations
 
-import errno
-import re
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator
@@ -384,19 +382,9 @@ def _no_common_ground(error: BaseException, step: Step, settings: SmtpSettings) 
     return f"{settings.place} cannot be used {step}: {error}"
 
 
-_ERRNO_IN_TEXT = re.compile(r"\[Errno (\d+)\]")
-
-
 def _unreachable(error: BaseException, step: Step, settings: SmtpSettings) -> str:
-    """Any other trouble of the operating system.
-
-    A host with several addresses, each of which fails, gives asyncio's one error with
-    all their texts and no number, so the numbers are looked for in the text as well.
-    """
+    """Any other trouble of the operating system."""
     assert isinstance(error, OSError)
-    numbers = {error.errno} | {int(one) for one in _ERRNO_IN_TEXT.findall(str(error))}
-    if errno.ECONNREFUSED in numbers:
-        return _refused(error, step, settings)
     return (
         f"{settings.place} cannot be reached ({error.strerror or error}). Check this "
         "machine's network and routes, and MAIL_SERVER or MAIL_URL."
