@@ -69,7 +69,7 @@ class Runtime:
     ) -> None:
         self.settings = settings
         self.outbox = Outbox(
-            Database(settings.url, settings.durability),
+            Database(settings.url, settings.durability, settings.listen_url),
             guard=Guard.read(settings.only_to, settings.redirect_to),
         )
         self._signer = Signer(settings.dkim_keys) if settings.dkim_keys else None

@@ -34,6 +34,15 @@ KEYS: tuple[Key, ...] = (
         "sqlite: outbox-NAME.db in the instance folder, NAME being the app's",
     ),
     Key(
+        "OUTBOX_LISTEN_URL",
+        "str",
+        None,
+        "The same database without PgBouncer in between, by which workers hear of mail "
+        "at once: a pooler passes no notifications on (:doc:`/databases`).",
+        as_secret,
+        "as ``OUTBOX_URL``",
+    ),
+    Key(
         "OUTBOX_ENGINE",
         "'thread', 'external' or 'celery'",
         "thread",

@@ -38,6 +38,7 @@ class Settings:
     dkim_keys: tuple[DkimKey, ...]
     debug: bool
     url: str
+    listen_url: str | None
     engine: str
     durability: str
     concurrency: int

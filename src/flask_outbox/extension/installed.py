@@ -95,6 +95,8 @@ class Installed:
     def _checked(self) -> Settings:
         settings = self._settings(self._app.instance_path)
         check_url(settings.url)
+        if settings.listen_url:
+            check_url(settings.listen_url, "OUTBOX_LISTEN_URL")
         _check_sender(settings.default_sender)
         Guard.read(settings.only_to, settings.redirect_to)
         Signer(settings.dkim_keys)

@@ -55,14 +55,18 @@ class Database:
     """One outbox's database, opened at first use; safe to share between threads.
 
     ``durability`` is ``full`` (a commit is on the disk) or ``process`` (a commit
-    survives the process, not a power cut).
+    survives the process, not a power cut). ``listen_url`` leads to the same database
+    without a pooler, where ``url`` leads to one.
     """
 
-    def __init__(self, url: str, durability: str = "full") -> None:
+    def __init__(
+        self, url: str, durability: str = "full", listen_url: str | None = None
+    ) -> None:
         self.url = parse_url(url)
         self.shown = shown_url(url)
         """The URL for people, without its password."""
         self.durability = durability
+        self._listen_url = listen_url
         self._open_fresh()
 
     def _open_fresh(self) -> None:
@@ -158,6 +162,23 @@ class Database:
             driver = pooled.driver_connection
             pooled.detach()
             return driver
+
+    def listening_connection(self) -> Any:
+        """A connection of the driver's on which notifications arrive, to be closed.
+
+        Raises `OutboxUnavailable` where there is only a pooler's.
+        """
+        if self._listen_url is not None:
+            return _listening(self._listen_url)
+        driver = self.own_connection()
+        if not driver.pooled:
+            return driver
+        driver.close()
+        raise OutboxUnavailable(
+            f"The outbox at {self.shown} is behind a pooler, such as PgBouncer in "
+            "transaction mode, which passes no notifications on: set OUTBOX_LISTEN_URL "
+            "to the database itself. Until then workers look for mail by themselves."
+        )
 
     def version(self) -> str | None:
         """The version of the tables; None where there are none."""
@@ -412,6 +433,19 @@ class Database:
             f"The outbox at {self.shown} cannot be used: {reason}. "
             f"{advice(error, epilogue)}"
         ) from error
+
+
+def _listening(url: str) -> Any:
+    direct = Database(url)
+    engine = direct.connect()
+    try:
+        with direct.errors():
+            pooled = engine.raw_connection()
+            driver = pooled.driver_connection
+            pooled.detach()
+            return driver
+    finally:
+        engine.dispose()
 
 
 FileIdentity = tuple[int, int]

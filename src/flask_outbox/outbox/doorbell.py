@@ -56,7 +56,7 @@ class Line:
 
         Raises `OutboxUnavailable`. It is closed even where `close` came meanwhile.
         """
-        self._driver = self._database.own_connection()
+        self._driver = self._database.listening_connection()
         if self._closed:
             self._driver.close()
             return
