@@ -22,7 +22,7 @@ def test_what_was_reserved_and_not_filled_is_free_again():
     reserved = holding.reserve("default", 5)
     assert reserved.places == 5
     assert not holding.free("default", 5)
-    holding.fill(reserved, [("A", None), ("B", "news")])
+    holding.fill(reserved, [("A", None, 0), ("B", "news", 0)])
     assert len(holding) == 2
     assert holding.reserve("default", 5).places == 3
 
@@ -35,7 +35,7 @@ def test_a_tag_has_no_more_places_than_it_may_have():
     assert (reserved.places, reserved.room) == (2, {"news": 1})
     assert not holding.offer("B", "default", "news", 5)
     assert holding.offer("C", "default", "orders", 5)
-    holding.fill(reserved, [("D", "news"), ("E", "orders")])
+    holding.fill(reserved, [("D", "news", 0), ("E", "orders", 0)])
     assert holding.full_tags("default") == {"news"}
     assert holding.full_tags("bulk") == set()
     holding.remove("D")
@@ -49,7 +49,7 @@ def test_a_message_that_is_claimed_again_before_its_end_was_noted_stays_held():
     """Or its new lease would look like a stray, and it would be delivered twice."""
     holding = Holding({})
     assert holding.offer("A", "default", None, 2)
-    holding.fill(holding.reserve("default", 2), [("A", None)])
+    holding.fill(holding.reserve("default", 2), [("A", None, 0)])
     holding.remove("A")
     assert "A" in holding
     holding.remove("A")
@@ -90,7 +90,7 @@ def test_only_what_nobody_works_on_is_idle():
     holding.accept("accepted")
     for _ in range(2):
         reserved = holding.reserve("default", 5)
-        holding.fill(reserved, [("claimed", None), ("worked on", None)])
+        holding.fill(reserved, [("claimed", None, 0), ("worked on", None, 0)])
     assert set(holding.let_go_of_idle({"worked on"})) == {"accepted", "claimed"}
     assert holding.full_tags("default") == set()
     assert holding.reserve("default", 5).places == 2
@@ -105,3 +105,35 @@ def test_what_was_offered_and_never_came_is_idle_in_the_end():
     assert holding.let_go_of_idle(()) == []
     now[0] = OFFER_SECONDS
     assert holding.let_go_of_idle(()) == ["A"]
+
+
+def test_what_is_in_hand_of_a_lane_weighs_no_more_than_it_may():
+    holding = Holding({}, most_bytes=100)
+    assert holding.offer("A", "default", None, 5, 60)
+    assert not holding.offer("B", "default", None, 5, 60)
+    assert holding.offer("B", "bulk", None, 5, 60)
+    reserved = holding.reserve("default", 5)
+    assert (reserved.load.room_bytes, reserved.load.alone) == (40, False)
+    holding.fill(reserved, [("C", None, 40)])
+    holding.remove("A")
+    assert holding.offer("D", "default", None, 5, 60)
+
+
+def test_a_message_that_is_heavier_than_all_may_be_goes_alone():
+    holding = Holding({}, most_bytes=100)
+    assert holding.offer("A", "default", None, 5, 500)
+    assert not holding.offer("B", "default", None, 5, 1)
+    holding.remove("A")
+    assert holding.offer("B", "default", None, 5, 1)
+
+
+def test_nothing_overtakes_what_waits_for_room():
+    holding = Holding({}, most_bytes=100)
+    assert holding.offer("A", "default", None, 5, 60)
+    reserved = holding.reserve("default", 5)
+    reserved.load.left_bytes = 70
+    holding.fill(reserved)
+    assert not holding.free("default", 5)
+    assert not holding.offer("B", "default", None, 5, 1)
+    holding.remove("A")
+    assert holding.free("default", 5)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import delete, text
 
 from flask_outbox import State, events
-from flask_outbox.courier import recorder
+from flask_outbox.courier import holding, recorder
 from flask_outbox.outbox.schema import content
 from tests.mail.conftest import MakeSite
 from tests.mail.site import Site
@@ -97,7 +97,7 @@ def test_what_is_in_hand_without_anybody_working_on_it_is_noticed_and_given_back
     courier = site.runtime._courier()
     assert courier is not None
     lost = new_message(site.outbox.clock())
-    courier._holding.fill(courier._holding.reserve("default", 1), [(lost.id, None)])
+    courier._holding.fill(courier._holding.reserve("default", 1), [(lost.id, None, 0)])
     (receipt,) = site.outbox.enqueue([lost], courier.id)
     assert site.settled(receipt).state is State.SENT
     (said,) = [one for one in caplog.records if "nobody worked on it" in one.message]
@@ -211,3 +211,37 @@ def test_a_message_that_cannot_be_read_is_told_of_and_the_rest_leaves(
     assert "content is not there" in told["reason"]
     assert len(site.told(events.courier_started)) == 1
     server.wait_for(2)
+
+
+def test_many_large_messages_leave_a_few_at_a_time_and_one_too_large_alone(
+    make_site: MakeSite, server: JournalSmtp, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(holding, "MOST_BYTES", 250_000)
+    site = make_site()
+    sizes = [100_000] * 5 + [400_000, 100_000]
+    at = site.outbox.clock() - len(sizes)
+    receipts = site.outbox.enqueue(
+        [
+            new_message(at, due_at=at + place, content=_mail(size))
+            for place, size in enumerate(sizes)
+        ]
+    )
+    size_of = {one.id: size for one, size in zip(receipts, sizes, strict=True)}
+    seen: list[list[int]] = []
+
+    def look(_app: object, courier: str, **_: object) -> None:
+        leased = site.outbox.leased_to(courier)
+        seen.append([size_of[one] for one in leased])
+
+    with events.message_began.connected_to(look, site.app):
+        site.make_ready()
+        for one in receipts:
+            assert site.settled(one).state is State.SENT
+    assert max(map(len, seen)) == 2
+    assert [400_000] in seen
+    assert all(len(some) == 1 or sum(some) <= 250_000 for some in seen)
+
+
+def _mail(size_bytes: int) -> bytes:
+    """A mail of about this size, and not more."""
+    return b"Subject: x\r\n\r\n" + (b"x" * 70 + b"\r\n") * (size_bytes // 72 - 1)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from flask_outbox.delivery import State
+from flask_outbox.outbox.load import Load
 from flask_outbox.outbox.records import Claim
 from flask_outbox.outbox.store import Outbox
 
@@ -287,3 +288,20 @@ def test_what_is_next_passes_over_full_queues(outbox: Outbox):
     assert outbox.next_due_at("default") == now
     assert outbox.next_due_at("default", {"news"}) == now + 50
     assert outbox.next_due_at("bulk", {"news"}) is None
+
+
+def test_a_claim_is_no_heavier_than_there_is_room(outbox: Outbox) -> None:
+    """And nothing overtakes what is too heavy, unless that is alone."""
+    light, heavy, last = (put(outbox, content=b"x" * size) for size in (40, 80, 10))
+
+    load = Load(room_bytes=100, alone=False)
+    assert ids_of(outbox.claim(COURIER, "default", 10, load=load)) == [light]
+    assert load.left_bytes == 80
+    assert outbox.claim(COURIER, "default", 10, load=Load(70, alone=False)) == []
+
+    load = Load(room_bytes=70, alone=True)
+    assert ids_of(outbox.claim(COURIER, "default", 10, load=load)) == [heavy]
+    assert load.left_bytes == 10
+    load = Load(room_bytes=10, alone=False)
+    assert ids_of(outbox.claim(COURIER, "default", 10, load=load)) == [last]
+    assert load.left_bytes == 0

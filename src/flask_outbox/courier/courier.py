@@ -93,7 +93,11 @@ class Courier:
             and not own.limits
             and self._duties.lease_holds()
             and self._holding.offer(
-                new.id, new.lane, new.tag, self._intake.places(new.lane)
+                new.id,
+                new.lane,
+                new.tag,
+                self._intake.places(new.lane),
+                len(new.content),
             )
         )
 

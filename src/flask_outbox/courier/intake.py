@@ -129,7 +129,9 @@ class Intake:
         try:
             claims = self._claim_within_limits(reserved, lane, among)
         finally:
-            self._holding.fill(reserved, [(held.id, held.tag) for held in claims])
+            self._holding.fill(
+                reserved, [(held.id, held.tag, len(held.content)) for held in claims]
+            )
         name = reserved.lane
         if lane.name == name:
             return claims
@@ -140,9 +142,11 @@ class Intake:
     ) -> list[Claim]:
         name, wanted, room = reserved.lane, reserved.places, reserved.room
         if not lane.limits:
-            return self._outbox.claim(self._id, name, wanted, among, room)
+            return self._outbox.claim(
+                self._id, name, wanted, among, room, reserved.load
+            )
         claims, allowed_at = self._outbox.claim_within(
-            self._id, name, wanted, lane.name, lane.limits, among, room
+            self._id, name, wanted, lane.name, lane.limits, among, room, reserved.load
         )
         lane.allowed_at = time.monotonic() + allowed_at - self._outbox.clock()
         return claims
@@ -174,6 +178,8 @@ class Intake:
 
 def _all_filled(reserved: Reserved, claims: Sequence[Claim]) -> bool:
     """Whether more may be due than there was room for, of all or of some tag."""
+    if reserved.load.left_bytes:
+        return True
     taken = Counter(held.tag for held in claims)
     return len(claims) == reserved.places or any(
         taken[tag] == room for tag, room in reserved.room.items()

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select, update
 from ..guard import Guard
 from ..rate import Allowance, Limit
 from . import doorbell, leases
+from .load import Load
 from .records import Claim
 from .schema import lane
 
@@ -58,6 +59,7 @@ def claim_within(
     guard: Guard,
     among: Sequence[str] | None = None,
     room: Mapping[str, int] | None = None,
+    load: Load | None = None,
 ) -> tuple[list[Claim], float]:
     """Lease what is due on ``waiting_on``, as much as the limits of ``by`` allow.
 
@@ -69,7 +71,7 @@ def claim_within(
     now = clock()
     allowed = allowance.left(wanted, now)
     claims = leases.claim(
-        connection, owner, waiting_on, allowed, now, guard, among, room
+        connection, owner, waiting_on, allowed, now, guard, among, room, load
     )
     if claims:
         allowance.take(len(claims), now)

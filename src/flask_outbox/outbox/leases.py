@@ -30,6 +30,7 @@ from .batch_gate import let_through
 from .enqueue import add_events, add_notes, as_json, event_row
 from .hot import Hot, Row
 from .keeping_back import keep_back
+from .load import Load, that_fit
 from .records import Claim
 from .schema import LEASED, ONE, ZERO, content, event, message, recipient
 from .unreadable import give_up, lost_claim
@@ -58,15 +59,23 @@ def claim(
     guard: Guard,
     among: Sequence[str] | None = None,
     room: Mapping[str, int] | None = None,
+    load: Load | None = None,
 ) -> list[Claim]:
     """Lease up to ``limit`` due messages of ``lane``: highest priority, then oldest.
 
     With ``among``, only of those; of a queue in ``room``, no more than it says. A claim
     without recipients is of a message that nobody may get, or can read: it is settled.
     What belongs to a batch that a person has stopped is set aside, and others are
-    looked for.
+    looked for. With ``load``, no more than there is room for, and it is told what there
+    was none for.
     """
+    if load is not None:
+        load.left_bytes = 0
     while ids := _due(connection, lane, limit, now, room or {}, among):
+        if load is not None:
+            ids = that_fit(connection, ids, load)
+            if not ids:
+                break
         _lease.run_many(connection, [{"b_id": one, "b_owner": owner} for one in ids])
         readable, unreadable = _claims(connection, ids, owner, lane)
         give_up(connection, unreadable, now)
@@ -83,7 +92,7 @@ def _due(
     now: float,
     room: Mapping[str, int],
     among: Sequence[str] | None,
-) -> list[str]:
+) -> Sequence[str]:
     if among is None:
         return due_ids(connection, lane, limit, now, room)
     return due_among(connection, lane, limit, now, room, among)

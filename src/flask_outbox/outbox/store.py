@@ -39,6 +39,7 @@ from .couriers import HeartbeatWatch, is_gone
 from .database import Database, Held
 from .hot import Row
 from .leases import Record
+from .load import Load
 from .pruning import Pruned
 from .questions import Questions
 from .records import (
@@ -118,16 +119,19 @@ class Outbox(Questions):
         limit: int,
         among: Sequence[str] | None = None,
         room: Mapping[str, int] | None = None,
+        load: Load | None = None,
     ) -> list[Claim]:
         """Lease up to ``limit`` due messages of ``lane`` to the courier ``owner``.
 
-        With ``among``, only of those; of a queue in ``room``, no more than it says. A
-        claim without recipients is of a message that nobody may get: it is settled.
+        With ``among``, only of those; of a queue in ``room``, no more than it says;
+        with ``load``, no more than there is room for, and what was left is noted there.
+        A claim without recipients is of a message that nobody may get, or can read: it
+        is settled.
         """
         now = self.clock()
         return self._write(
             lambda conn: leases.claim(
-                conn, owner, lane, limit, now, self.guard, among, room
+                conn, owner, lane, limit, now, self.guard, among, room, load
             )
         )
 
@@ -140,6 +144,7 @@ class Outbox(Questions):
         limits: tuple[Limit, ...],
         among: Sequence[str] | None = None,
         room: Mapping[str, int] | None = None,
+        load: Load | None = None,
     ) -> tuple[list[Claim], float]:
         """Lease what is due on one lane, as much as the ``limits`` of ``by`` allow.
 
@@ -159,6 +164,7 @@ class Outbox(Questions):
                 guard=self.guard,
                 among=among,
                 room=room,
+                load=load,
             )
 
         return self._write(work)
