@@ -2,6 +2,10 @@
 # makes .venv with Python >= 3.11 and installs what NAME needs; it does nothing when
 # neither pyproject.toml nor requirements/ changed since the last time.
 
+# Tests and checks start Python hundreds of times: without its bytecode on the disk, each
+# of them would compile every module anew.
+unset PYTHONDONTWRITEBYTECODE
+
 modern='import sys; sys.exit(sys.version_info < (3, 11))'
 version='import sys; print(sys.version)'
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from flask_outbox.outbox.database import Database
 from tests.outbox import databases
@@ -19,6 +20,11 @@ def pytest_configure() -> None:
     A shell that starts this run in the background has it ignored, and they inherit it.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # No example fails because the machine is slow.
+    settings.register_profile(
+        "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session", params=databases.NAMES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import process_time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_outbox import Message
@@ -58,14 +58,12 @@ pieces = st.sampled_from(
     ]
 )
 markup = st.one_of(st.lists(pieces, max_size=30).map("".join), st.text(max_size=200))
-quickly = settings(deadline=None)
 
 
 def check_all(content: bytes) -> None:
     check(open_message(content), size_bytes=len(content), tag="newsletter")
 
 
-@quickly
 @given(markup, markup)
 def test_no_html_and_no_text_make_the_checks_raise(html: str, text: str) -> None:
     head = "Subject: x\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n"
@@ -76,7 +74,6 @@ def test_no_html_and_no_text_make_the_checks_raise(html: str, text: str) -> None
     check_all((head + body).encode())
 
 
-@quickly
 @given(st.dictionaries(st.sampled_from([
     "Subject", "From", "To", "Content-Type", "Content-Transfer-Encoding",
     "Content-Disposition", "Content-ID", "List-Unsubscribe", "Precedence",
@@ -91,13 +88,11 @@ def test_no_header_makes_the_checks_raise(headers: dict[str, str], body: bytes) 
     check_all(head + body)
 
 
-@quickly
 @given(st.binary())
 def test_no_bytes_make_the_checks_raise(content: bytes) -> None:
     check_all(content)
 
 
-@quickly
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
 def test_a_subject_is_read_as_it_was_written(subject: str) -> None:
     composed = compose(

@@ -8,7 +8,7 @@ from email.utils import formataddr
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_outbox.errors import AddressError
@@ -167,7 +167,6 @@ def test_an_address_reads_as_people_write_it() -> None:
     assert str(Address.parse("ada@example.org", "to")) == "ada@example.org"
 
 
-@settings(deadline=None)
 @given(st.text(), st.text())
 def test_what_is_accepted_is_one_safe_mailbox(name: str, spec: str) -> None:
     """Any text at all: refused with our error, or fit for header and command."""

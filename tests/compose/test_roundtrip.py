@@ -13,7 +13,7 @@ from email.utils import getaddresses
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_outbox.message import Attachment, Message
@@ -40,7 +40,6 @@ bodies = st.one_of(
     ).map("".join),
     lines,
 )
-quickly = settings(deadline=None)
 
 
 def read_back(message: Message) -> tuple[EmailMessage, bytes]:
@@ -57,7 +56,6 @@ def leaves(message: EmailMessage) -> list[Any]:
     return [part for part in message.walk() if not part.is_multipart()]
 
 
-@quickly
 @given(lines)
 def test_subject(subject: str) -> None:
     message, content = read_back(Message(subject, recipients=["a@x"]))
@@ -65,7 +63,6 @@ def test_subject(subject: str) -> None:
     assert max(map(len, content.split(b"\r\n"))) <= 78
 
 
-@quickly
 @given(lines)
 def test_extra_header(value: str) -> None:
     headers = {"X-Thing": value, "X-Other": "1"}
@@ -74,7 +71,6 @@ def test_extra_header(value: str) -> None:
     assert message["X-Other"] == "1"
 
 
-@quickly
 @given(lines)
 def test_display_names(name: str) -> None:
     """Encoded-words are joined by `decode_header`: Python 3.11's address parser leaves
@@ -98,7 +94,6 @@ def test_display_names(name: str) -> None:
         assert [(str(make_header(decode_header(n))), a) for n, a in pairs] == wanted
 
 
-@quickly
 @given(lines, st.binary(max_size=200))
 def test_filename_and_octets(name: str, octets: bytes) -> None:
     attachment = Attachment(name, "application/x-thing", octets)
@@ -109,7 +104,6 @@ def test_filename_and_octets(name: str, octets: bytes) -> None:
     assert part.get_payload(decode=True) == octets
 
 
-@quickly
 @given(bodies)
 def test_attached_text(text: str) -> None:
     attachment = Attachment("a.txt", data=text)
@@ -119,7 +113,6 @@ def test_attached_text(text: str) -> None:
     assert part.get_payload(decode=True) == text.encode()
 
 
-@quickly
 @given(bodies)
 def test_body(text: str) -> None:
     message, _ = read_back(Message(recipients=["a@x"], body=text))
@@ -128,7 +121,6 @@ def test_body(text: str) -> None:
     assert with_lf(message.get_content()) in {with_lf(text), with_lf(text) + "\n"}
 
 
-@quickly
 @given(bodies.filter(bool), bodies, bodies)
 def test_alternatives(text: str, html: str, other: str) -> None:
     alts = {"html": html, "x-other": other}
@@ -140,7 +132,6 @@ def test_alternatives(text: str, html: str, other: str) -> None:
     assert read == [with_lf(text), with_lf(html), with_lf(other)]
 
 
-@quickly
 @given(
     st.sampled_from(
         ["latin-1", "cp1252", "utf-16", "utf-16-le", "utf-7", "shift_jis", "iso2022_jp"]
