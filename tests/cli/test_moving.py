@@ -133,7 +133,9 @@ def test_a_dry_run_only_counts(shop: Shop, to: str, new: Path, tmp_path: Path) -
     document = shop.document("move", "--to", to, "--dry-run")
     assert document["left"]["waiting"] == 1
     assert document["target_has_tables"]
-    assert Outbox(Database(to)).list() == []
+    other = Outbox(Database(to))
+    assert other.list() == []
+    other.database.close()
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,9 @@ from tests.crash.points import HAND_OVER, POINTS, RARE, Stop
 AT_A_TIME = 2
 """Lives at a time: what one leaves, the other takes up, and the next."""
 
+AT_MOST = 3
+"""How many times as many lives there are, at most, until each point was hit."""
+
 LIFE_SECONDS = 6.0
 """How long a life takes at most, whatever it is meant to come to."""
 
@@ -86,7 +89,7 @@ class _Life:
 class Lives:
     """Couriers, and processes that send with a courier beside, born to be killed.
 
-    Every other one is killed at a named point, the rest at random.
+    Two of three are killed at a named point, the rest at random.
     """
 
     def __init__(self, config: Config, accepted: Path, folder: Path) -> None:
@@ -100,12 +103,23 @@ class Lives:
         self._dice = random.Random("a life")
         self._lives: list[_Life] = []
 
-    def spend(self, kills: int, killed: Callable[[int], None]) -> None:
-        """Return after so many kills; ``killed`` is told the number of each."""
+    def spend(
+        self, kills: int, killed: Callable[[int], None], *, at_each_point: bool
+    ) -> None:
+        """Return after so many kills; ``killed`` is told the number of each.
+
+        With ``at_each_point`` there are more, up to `AT_MOST` times as many, until each
+        point was hit: on a busy machine many lives are over before.
+        """
         begun = 0
+
+        def more() -> bool:
+            missed = at_each_point and not all(self.points_hit.values())
+            return begun < (AT_MOST * kills if missed else kills)
+
         try:
-            while len(self.traces) < kills:
-                while begun < kills and len(self._lives) < AT_A_TIME:
+            while self._lives or more():
+                while more() and len(self._lives) < AT_A_TIME:
                     self._lives.append(self._begin(begun))
                     begun += 1
                 for life in [life for life in self._lives if life.over]:
@@ -119,11 +133,11 @@ class Lives:
     def _begin(self, number: int) -> _Life:
         trace = self._folder / f"trace-{number}"
         latest = time.monotonic() + LIFE_SECONDS
-        if number % 2:
+        if number % 3:
             stop = self._next_stop()
             child = self._child(trace, stop, sends=stop.point == HAND_OVER)
             return _Life(child, trace, latest, stop=stop)
-        child = self._child(trace, None, sends=number % 4 == 0)
+        child = self._child(trace, None, sends=number % 2 == 0)
         if self._dice.random() < 0.2:
             early = time.monotonic() + self._dice.uniform(0, EARLY_SECONDS)
             return _Life(child, trace, early)

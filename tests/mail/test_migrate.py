@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,31 +23,28 @@ ROOT = Path(__file__).parents[2]
 
 
 class Migrations:
-    """A folder of migrations, and the commands that work on it."""
+    """A folder of migrations, and a process with the commands that work on it."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder = folder / "migrations"
-        self._environment = {**os.environ, "SHOP_URL": url, "PYTHONPATH": str(ROOT)}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.mail.migrating"],
+            cwd=folder,
+            env={**os.environ, "SHOP_URL": url, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     def flask(self, *arguments: str) -> str:
         """What ``flask …`` says; it must succeed."""
-        ran = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "flask",
-                "--app",
-                "tests.mail.migrating",
-                *arguments,
-            ],
-            cwd=self.folder.parent,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        return ran.stdout + ran.stderr
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(arguments) + "\n")
+        self._process.stdin.flush()
+        code, said = json.loads(self._process.stdout.readline())
+        assert code == 0, said
+        return str(said)
 
     def db(self, command: str) -> str:
         return self.flask("db", command, "--directory", str(self.folder))
@@ -52,15 +52,18 @@ class Migrations:
     def files(self) -> list[Path]:
         return sorted((self.folder / "versions").glob("*.py"))
 
+    def close(self) -> None:
+        self._process.communicate()
+
 
 @pytest.fixture
-def migrations(tmp_path: Path, bare_url: str) -> Migrations:
+def migrations(tmp_path: Path, bare_url: str) -> Iterator[Migrations]:
     """A database that the app's first migration has made."""
-    migrations = Migrations(tmp_path, bare_url)
-    migrations.db("init")
-    migrations.db("migrate")
-    migrations.db("upgrade")
-    return migrations
+    with closing(Migrations(tmp_path, bare_url)) as migrations:
+        migrations.db("init")
+        migrations.db("migrate")
+        migrations.db("upgrade")
+        yield migrations
 
 
 def test_the_apps_migrations_make_the_tables(

@@ -112,4 +112,5 @@ def test_an_idle_app_tells_nobody(make_site: MakeSite, ear: Ear):
     receipt = site.send()
     runtime.retry(site.send(delay=HOUR).id)
     site.settled(receipt)
+    runtime.outbox.database.close()
     assert ear.told == []
