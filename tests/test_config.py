@@ -209,6 +209,7 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
 """For each key what it takes, with what becomes of it, and some of what it refuses."""
 
 SECRET = {
+    "MAIL_PORT",
     "MAIL_DKIM_KEYS",
     "MAIL_PASSWORD",
     "MAIL_OAUTH_TOKEN",

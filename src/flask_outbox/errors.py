@@ -35,6 +35,8 @@ original as ``__cause__``.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -43,7 +45,13 @@ class OutboxError(Exception):
 
 
 class ConfigError(OutboxError):
-    """A setting is missing, unknown or impossible; the text says what to set."""
+    """A setting is missing, unknown or impossible; the text says what to set.
+
+    No password and no private key is in the text, in whatever setting it was.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(redacted(text))
 
 
 class AppUnknown(ConfigError, RuntimeError):
@@ -221,3 +229,48 @@ class DeliveryError(TransportError):
 
 class ScriptError(OutboxError, ValueError):
     """A script for a test's mail server cannot be read; the text shows the grammar."""
+
+
+# Redaction: a secret that stands in the wrong place has no name, so it is sought by its
+# form: a password in a URL, before its host or in its query, and a key in PEM form.
+
+HIDDEN = "***"
+
+_in_userinfo = re.compile(r"(://[^\s:/?#@]{0,200}:)\S{0,500}@")
+_in_query = re.compile(
+    r"([?&;](?:\w{0,30}(?:pass|pwd|secret|token)\w{0,30})=)[^&;\s'\"]+", re.IGNORECASE
+)
+_pem_begins = re.compile(r"-----BEGIN [A-Z0-9 ]{1,40}-----")
+_pem_ends = re.compile(r"-----END [A-Z0-9 ]{1,40}-----")
+
+
+def redacted(text: str, secrets: Iterable[str] = ()) -> str:
+    """``text`` with ``***`` in place of ``secrets``, and of what looks like one."""
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    return _in_query.sub(
+        rf"\1{HIDDEN}", _in_userinfo.sub(rf"\1{HIDDEN}@", _keyless(text))
+    )
+
+
+def _keyless(text: str) -> str:
+    """``text`` without private keys; one that does not end goes on to the end."""
+    begins = _pem_begins.search(text)
+    if begins is None:
+        return text
+    rest = text[begins.end() :]
+    ends = [one.end() for one in _pem_ends.finditer(rest)]
+    after = rest[ends[-1] :] if ends else ""
+    return f"{text[: begins.start()]}{HIDDEN}{after}"
+
+
+def raised(error: BaseException) -> str:
+    """What an app's own function raised, and where: what it says may be a secret."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = ""
+    if trace is not None:
+        file = trace.tb_frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2]
+        where = f" ({file}, line {trace.tb_lineno})"
+    return f"{type(error).__name__}{where}"

@@ -101,6 +101,15 @@ def say_that_no_login_is_made(lane: str, place: str, missing: str) -> None:
     )
 
 
+def say_that_others_may_read(paths: Sequence[object]) -> None:
+    """Say which files of the outbox every user of this machine gets at."""
+    log.warning(
+        "Every user of this machine may read or change the mail in the outbox: take "
+        "their rights away with: chmod o= %s",
+        " ".join(map(str, paths)),
+    )
+
+
 def say_that_the_guard_is_on(guard: str, *, testing: bool) -> None:
     """Say whom this app does not mail, so that nobody waits for mail."""
     level = logging.INFO if testing else logging.WARNING

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
 
+from ..characters import shown
 from ..errors import ConfigError
 from ..patience import ANY_OTHER, Patience
 from ..rate import Limit, parse_limits
@@ -73,8 +74,12 @@ def as_path(name: str, value: Any) -> str:
     if not isinstance(value, str | os.PathLike):
         raise wrong(name, value, "a path")
     path = os.fspath(value)
-    if not Path(path).is_file():
-        raise ConfigError(f"{name} names {path!r}, and there is no such file.")
+    try:
+        found = Path(path).is_file()
+    except (OSError, ValueError):
+        found = False
+    if not found:
+        raise ConfigError(f"{name} names {shown(path)}, and there is no such file.")
     return str(path)
 
 
@@ -107,6 +112,16 @@ def as_whole(least: int, most: int) -> Convert:
         return number
 
     return convert
+
+
+def as_port(name: str, value: Any) -> int:
+    """A port. What is none is not shown: it may be the password beside it."""
+    try:
+        return cast(int, as_whole(1, 65_535)(name, value))
+    except ConfigError:
+        raise ConfigError(
+            f"{name} is no port: it must be a whole number from 1 to 65535."
+        ) from None
 
 
 NO_LIMIT = sys.maxsize
@@ -252,11 +267,12 @@ def as_transports(name: str, value: Any) -> dict[str, Any]:
         raise ConfigError(
             f"{name} is of type {type(value).__name__}: it must be a dict of names."
         )
-    for key, given in value.items():
+    for number, (key, given) in enumerate(value.items(), 1):
         if not isinstance(key, str) or not _NAME.fullmatch(key):
             raise ConfigError(
-                f"{name} has the name {key!r}: it must be one of 1 to 64 letters, "
-                "digits and . _ -"
+                f"{name} has an impossible name, its number {number}: it must be one "
+                "of 1 to 64 letters, digits and . _ -, and what it leads to a URL or a "
+                "dict of MAIL_* keys."
             )
         if not given or not isinstance(given, str | Mapping):
             raise ConfigError(

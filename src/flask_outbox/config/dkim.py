@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import idna
 
+from ..characters import shown
 from ..errors import ConfigError
 from .convert import wrong
 
@@ -98,8 +99,8 @@ def _pem(name: str, entry: Mapping[str, Any]) -> bytes:
     try:
         return Path(cast(str, path)).read_bytes()
     except (OSError, TypeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or type(error).__name__
         raise ConfigError(
-            f"{name}['key_file'] is {path!r}, which cannot be read ({reason}): it must "
-            "be the path of the private key, readable by this process."
-        ) from error
+            f"{name}['key_file'] is {shown(path)}, which cannot be read ({reason}): it "
+            "must be the path of the private key, readable by this process."
+        ) from None

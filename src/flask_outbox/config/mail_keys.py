@@ -10,6 +10,7 @@ from .convert import (
     as_flag,
     as_host,
     as_path,
+    as_port,
     as_rate,
     as_route,
     as_seconds,
@@ -40,7 +41,7 @@ MAIL_KEYS: tuple[Key, ...] = (
         "int",
         None,
         "The SMTP server's port.",
-        as_whole(1, 65_535),
+        as_port,
         "25; 465 with MAIL_USE_SSL; 587 for smtp+starttls://",
     ),
     Key(

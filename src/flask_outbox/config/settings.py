@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,8 @@ class Settings:
     ascii_attachments: bool
     dkim_keys: tuple[DkimKey, ...]
     debug: bool
-    url: str
-    listen_url: str | None
+    url: str = field(repr=False)
+    listen_url: str | None = field(repr=False)
     engine: str
     durability: str
     concurrency: int

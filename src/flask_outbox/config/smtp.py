@@ -25,7 +25,7 @@ class SmtpSettings:
     """``plain``, ``starttls`` (demanded) or ``tls`` (from the first byte)."""
     username: str | None = None
     password: str | None = field(default=None, repr=False)
-    oauth_token: Callable[[], Any] | None = None
+    oauth_token: Callable[[], Any] | None = field(default=None, repr=False)
     """Gives the access token with which `username` logs in, in place of a password."""
     half_login: str | None = None
     """What is missing of a login, "password" or "user name", which is then not made."""

@@ -160,4 +160,5 @@ def _refuse_unknown(own: Mapping[str, Any]) -> None:
         if key not in _OWN:
             near = difflib.get_close_matches(str(key), _OWN, n=1, cutoff=0.6)
             hint = f" Did you mean {near[0]}?" if near else ""
-            raise ConfigError(f"{key!r} is not a setting of a transport.{hint}")
+            named = key if str(key).isupper() else "One of its keys"
+            raise ConfigError(f"{named} is not a setting of a transport.{hint}")

@@ -29,7 +29,7 @@ from ..message import (
     find_templates_by,
 )
 from ..origin import origin, tell_of_the_response
-from ..outbox.dialects import check_url
+from ..outbox.dialects import check_url, open_to_others
 from ..outbox.records import Receipt
 from ..previews import Previews
 from ..readying import Interceptors
@@ -139,6 +139,8 @@ class Installed:
                 logs.say_that_no_login_is_made(name, one.place, one.smtp.half_login)
         if settings.debug:
             logs.show_dialogues()
+        if wide := open_to_others(settings.url):
+            logs.say_that_others_may_read(wide)
         runtime = Runtime(
             settings,
             weakref.ref(self._app),

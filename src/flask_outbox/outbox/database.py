@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 from sqlalchemy import Connection, Engine, exc, text
 
-from ..errors import OutboxUnavailable, SchemaError, StoreError
+from ..errors import OutboxUnavailable, SchemaError, StoreError, redacted
 from ..offhub import off_hub
 from .dialects import (
     BUSY_SECONDS,
@@ -426,7 +426,9 @@ class Database:
 
     def _explain(self, error: Exception, epilogue: str) -> NoReturn:
         cause = getattr(error, "orig", None) or error
-        reason = " ".join(str(cause).split())
+        # PostgreSQL adds the values of a row to what went wrong with it.
+        said = getattr(getattr(cause, "diag", None), "message_primary", None) or cause
+        reason = redacted(" ".join(str(said).split()))
         fault = fault_of(error)
         kind = _KINDS.get(fault, OutboxUnavailable) if fault else OutboxUnavailable
         raise kind(

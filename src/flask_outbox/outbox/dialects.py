@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, exc
 from sqlalchemy.engine import URL, make_url
 
-from ..errors import ConfigError, OutboxUnavailable, SchemaError
+from ..errors import ConfigError, OutboxUnavailable, SchemaError, redacted
 from .faults import Fault, fault_of
 
 BUSY_SECONDS = 10.0
@@ -47,11 +49,12 @@ def parse_url(url: str, given_as: str = "OUTBOX_URL") -> URL:
     """The URL with its driver. Raises `ConfigError` that says what to set."""
     try:
         parsed = make_url(url)
-    except (exc.ArgumentError, ValueError) as error:
+    except (exc.ArgumentError, ValueError):
         raise ConfigError(
-            f"{given_as} is not a database URL: {error}. It looks like "
-            '"sqlite:////var/lib/app/outbox.db" or "postgresql://user@host/name".'
-        ) from error
+            f"{given_as} is not a database URL. It looks like "
+            '"sqlite:////var/lib/app/outbox.db" or "postgresql://user@host/name"; in a '
+            "password, what is special must be percent-encoded."
+        ) from None
     backend, _, driver = parsed.drivername.partition("+")
     if backend not in _DRIVERS:
         known = ", ".join(_DRIVERS)
@@ -78,8 +81,8 @@ def check_url(url: str, given_as: str = "OUTBOX_URL") -> None:
 
 
 def shown_url(url: str | URL) -> str:
-    """A database URL for people, without its password."""
-    return make_url(url).render_as_string(hide_password=True)
+    """A database URL for people, without its password, wherever that stands in it."""
+    return redacted(make_url(url).render_as_string(hide_password=True))
 
 
 def open_engine(url: URL, durability: str) -> Engine:
@@ -101,9 +104,19 @@ def _no_driver(url: URL, given_as: str = "OUTBOX_URL") -> ConfigError:
 
 def _open_sqlite(url: URL, durability: str) -> Engine:
     assert url.database
-    _make_folder(Path(url.database).parent)
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+    path = _path_of(url)
+    if path is not None:
+        _make_folder(path.parent)
+    engine = create_engine(
+        url, connect_args={"timeout": BUSY_SECONDS}, hide_parameters=True
+    )
     synchronous = "FULL" if durability == "full" else "NORMAL"
+
+    @event.listens_for(engine, "do_connect")
+    def make_file(*_: object) -> None:
+        """Have no moment in which others could open what SQLite makes."""
+        if path is not None:
+            _make_file(path)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
@@ -174,12 +187,48 @@ def _into_wal(connection: sqlite3.Connection) -> None:
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise OutboxUnavailable(
             f"The outbox's folder {folder} cannot be made: {error.strerror}. Look at "
             "OUTBOX_URL. Nothing was stored."
         ) from error
+
+
+def _make_file(path: Path) -> None:
+    """Make the file for its own user alone; what SQLite puts beside it is like it."""
+    with suppress(OSError):  # SQLite says what is the matter
+        path.touch(mode=0o600, exist_ok=False)
+
+
+def open_to_others(url: str | URL) -> list[Path]:
+    """The files of an SQLite outbox, and its folder, that users of no group of theirs
+    may read or write; none for other databases.
+    """
+    path = _path_of(make_url(url))
+    if path is None or os.name == "nt":
+        return []
+    files = [path.with_name(f"{path.name}{one}") for one in ("", "-wal", "-shm")]
+    wide = [one for one in files if _mode(one) & (stat.S_IROTH | stat.S_IWOTH)]
+    mode = _mode(path.parent)
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        wide.append(path.parent)
+    return wide
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
+
+
+def _path_of(url: URL) -> Path | None:
+    """The file of an SQLite database; None for one that a URI of its own names."""
+    path = url.database
+    if url.get_backend_name() != "sqlite" or not path or path.startswith("file:"):
+        return None
+    return Path(path)
 
 
 def _open_postgresql(url: URL, durability: str) -> Engine:
@@ -271,6 +320,7 @@ def _open_server(url: URL, arguments: Mapping[str, Any]) -> Engine:
         },
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,
+        hide_parameters=True,
     )
 
 

@@ -15,6 +15,7 @@ from aiosmtplib.auth import auth_plain_encode, auth_xoauth2_encode
 from ..config import SmtpSettings
 from ..daemon_executor import DaemonExecutor
 from ..delivery import Reply
+from ..errors import raised
 from . import smtp_trouble
 from .smtp_client import Client
 from .smtp_trouble import Step, as_reply
@@ -179,7 +180,7 @@ async def _fresh_token(ask: Callable[[], Any], settings: SmtpSettings) -> str:
     try:
         token = await asking
     except (Exception, SystemExit) as error:
-        raise smtp_trouble.no_token(f"raised {error!r}", settings) from error
+        raise smtp_trouble.no_token(f"raised {raised(error)}", settings) from None
     if not isinstance(token, str) or not token:
         given = "an empty string" if token == "" else f"a {type(token).__name__}"
         raise smtp_trouble.no_token(f"returned {given}", settings)
