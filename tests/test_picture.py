@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flask_outbox.delivery import State
+from flask_outbox.delivery import Reply, State
 from flask_outbox.outbox.records import MessageRecord, Recipient
 from flask_outbox.picture import Light, Pause, Sight
 from flask_outbox.story import Stored, tell
@@ -55,6 +55,21 @@ def test_a_script_has_no_request_to_wait_for(record: MessageRecord) -> None:
     assert (request.light, request.text) == (Light.DONE, "none: a script")
     (request, *_) = Sight(replace(record, origin=ORIGIN), None, NOW).stages
     assert (request.light, request.text) == (Light.NOW, "not yet answered")
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.PENDING])
+def test_the_server_box_says_who_got_it_and_who_did_not(
+    record: MessageRecord, state: State
+) -> None:
+    taken, refused = Reply(250, None, "ok"), Reply(550, "5.1.1", "no such user")
+    recipients = (
+        *(Recipient(f"{n}@example.org", State.SENT, taken) for n in range(3)),
+        Recipient("bob@example.org", state, refused),
+    )
+    partly = replace(record, state=state, recipients=recipients)
+    (server,) = [one for one in Sight(partly, None, NOW).stages if one.name == "server"]
+    assert server.light is Light.TROUBLE
+    assert server.text == "3 got it, 1 did not: 550 5.1.1 no such user"
 
 
 def test_a_lane_paused_by_a_person_has_no_next_look(record: MessageRecord) -> None:

@@ -114,8 +114,16 @@ class Sight:
     @property
     def reply(self) -> str:
         """What the server last said of the message, or ""."""
-        reply = self.record.recipients[0].reply
+        undone = [one for one in self.record.recipients if one.state is not State.SENT]
+        reply = (undone or self.record.recipients)[0].reply
         return str(reply) if reply else ""
+
+    @property
+    def shares(self) -> str:
+        """How many got it and how many did not, where it differs: "3 got it, …"."""
+        got = sum(one.state is State.SENT for one in self.record.recipients)
+        others = len(self.record.recipients) - got
+        return f"{got} got it, {others} did not: " if got and others else ""
 
 
 def _pending(sight: Sight) -> str:
@@ -186,7 +194,9 @@ def _server(sight: Sight) -> Look:
         return Light.DONE, sight.reply
     if state is State.PENDING and sight.pause:
         return Light.TROUBLE, "down"
-    return (Light.TROUBLE, sight.reply) if sight.reply else (Light.AHEAD, "")
+    if not sight.reply:
+        return Light.AHEAD, ""
+    return Light.TROUBLE, sight.shares + sight.reply
 
 
 def _end(sight: Sight) -> Look:

@@ -9,6 +9,7 @@ from pathlib import Path
 from flask_outbox.outbox.ids import new_id
 from tests.cli.conftest import MakeShop
 from tests.cli.shop import Shop
+from tests.servers import Behaviour, JournalSmtp
 
 
 def test_an_empty_outbox_is_healthy(shop: Shop) -> None:
@@ -92,10 +93,25 @@ def test_mail_in_the_hands_of_a_dead_courier_is_a_problem(shop: Shop) -> None:
 
 def test_a_paused_lane_is_shown_with_its_reason(shop: Shop) -> None:
     shop.outbox.pause_lane("default", time.time() + 30, "mail.test is on fire")
-    assert "mail.test is on fire" in shop.run("status").stdout
-    (lane,) = shop.document("status")["lanes"]
+    said = shop.run("status", code=1).stdout
+    assert "mail.test is on fire" in said
+    assert said.endswith("Lane default is down: 0 messages on it.\n")
+    (lane,) = shop.document("status", code=1)["lanes"]
     assert (lane["name"], lane["reason"]) == ("default", "mail.test is on fire")
     assert datetime.fromisoformat(lane["until"]).utcoffset() is not None
+
+
+def test_mail_that_all_fails_is_a_problem(shop: Shop, server: JournalSmtp) -> None:
+    server.behaviour = Behaviour(at_rcpt="550 5.7.1 relaying denied")
+    for _ in range(20):
+        shop.send()
+    shop.deliver()
+    said = shop.run("status", code=1).stdout
+    assert "has failed, 20 messages: 550 5.7.1 relaying denied" in said
+    server.behaviour = Behaviour()
+    shop.send()
+    shop.deliver()
+    assert shop.run("status").stdout.endswith("All is well.\n")
 
 
 def test_an_outbox_out_of_reach_has_an_exit_code_of_its_own(

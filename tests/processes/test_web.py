@@ -92,7 +92,7 @@ def test_the_lane_says_why_it_is_paused(open_shop: OpenShop, server: JournalSmtp
     shop.send_email()
     (reason,) = eventually(lambda: shop.get("/status")["lanes"])
     assert f"{server.host}:{server.port} refused the connection" in reason
-    assert shop.get("/status")["counts"] == {"pending": 1}
+    eventually(lambda: shop.get("/status")["counts"] == {"pending": 1})
 
 
 def test_an_idle_app_is_woken_not_polled(open_shop: OpenShop, server: JournalSmtp):

@@ -86,6 +86,8 @@ CASES: list[tuple[Exception, Step, list[str]]] = [
     ),
     (errors.SMTPConnectResponseError(554, "x"), Step.GREETING, ["block this machine"]),
     (errors.SMTPHeloError(501, "bad name"), Step.EHLO, ["MAIL_LOCAL_HOSTNAME"]),
+    (errors.SMTPHeloError(500, "LHLO"), Step.EHLO, ["LMTP", "MAIL_PORT"]),
+    (errors.SMTPHeloError(421, "busy"), Step.EHLO, ["at the moment", "421 busy"]),
     (errors.SMTPResponseException(454, "no"), Step.STARTTLS, ["after STARTTLS (454"]),
     (
         errors.SMTPResponseException(-1, "Malformed SMTP response line: HTTP/1.1\r\n"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import click
 
 from ..config import Settings
 from ..delivery import State
+from ..outbox.pulse import Pulse
 from ..outbox.records import Status
 from ..runtime import Runtime
 from ..standing import standings
@@ -18,6 +19,12 @@ from .group import app_runtime, json_option
 from .lanes import lanes_shown
 from .output import print_document, say
 from .table import fields, table
+
+RECENT = timedelta(hours=1)
+"""How far back it is asked whether any mail got through."""
+
+FAILURES = 5
+"""So many that failed, and none that was sent, are no coincidence."""
 
 PATIENCE_SECONDS = 60.0
 """A message that has been due for longer than this is waiting for something."""
@@ -38,12 +45,14 @@ def status(context: click.Context, as_json: bool) -> None:
     """Show how many messages are in which state, and who delivers them.
 
     The exit code is 0 when all is well, 1 when mail is due and nobody delivers it or it
-    has been due for more than a minute, and 2 when the outbox is out of reach.
+    has been due for more than a minute, when a transport is in trouble or all that was
+    tried in the last hour has failed, and 2 when the outbox is out of reach.
     """
     runtime = app_runtime()
     found = runtime.outbox.status()
     now = datetime.fromtimestamp(runtime.outbox.clock(), UTC)
-    problems = list(_problems(found, runtime.settings, now))
+    pulse = runtime.outbox.pulse(now - RECENT, now, beats=1)
+    problems = [*_problems(found, runtime.settings, now), *_failures(pulse)]
     if as_json:
         guard = runtime.outbox.guard
         place = {
@@ -73,6 +82,8 @@ def _problems(found: Status, settings: Settings, now: datetime) -> Iterator[str]
                 f"app has the name {one.name!r}. Name one so in MAIL_TRANSPORTS, or "
                 "cancel what waits for it."
             )
+        if one.paused_by == "trouble":
+            yield f"Lane {one.name} is down: {counted(one.waiting, 'message')} on it."
     for batch in found.moves:
         if (now - batch.departed_at).total_seconds() > PATIENCE_SECONDS:
             yield str(batch)
@@ -80,6 +91,19 @@ def _problems(found: Status, settings: Settings, now: datetime) -> Iterator[str]
         seconds = (now - found.oldest_due_at).total_seconds()
         if seconds > PATIENCE_SECONDS:
             yield f"The oldest due message has waited for {duration(seconds)}."
+
+
+def _failures(pulse: Pulse) -> Iterator[str]:
+    """Mail is tried, and none gets through."""
+    whole = pulse.whole
+    if whole.sent or whole.failed < FAILURES:
+        return
+    most = max((one.count for one in pulse.troubles), default=0)
+    words = next((one.words for one in pulse.troubles if one.count == most), "")
+    yield (
+        f"All that was tried in the last hour has failed, {whole.failed:,} messages"
+        + (f": {words}" if words else ".")
+    )
 
 
 def _report(

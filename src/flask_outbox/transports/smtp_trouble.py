@@ -351,6 +351,16 @@ def _turned_away(error: BaseException, step: Step, settings: SmtpSettings) -> st
 
 def _ehlo_refused(error: BaseException, step: Step, settings: SmtpSettings) -> str:
     assert isinstance(error, aiosmtplib.SMTPResponseException)
+    if 400 <= error.code < 500:
+        return (
+            f"{settings.place} takes no mail at the moment: it answered EHLO with "
+            f"{_said(error)}. Look at its load, its connection limits and its log."
+        )
+    if error.code in (500, 502):
+        return (
+            f"{settings.place} knows neither EHLO nor HELO ({_said(error)}). It may "
+            "speak LMTP (usually port 24), which is not SMTP: check MAIL_PORT."
+        )
     return (
         f"{settings.place} refused our EHLO ({_said(error)}). Check "
         "MAIL_LOCAL_HOSTNAME: some servers want a name there that resolves."
