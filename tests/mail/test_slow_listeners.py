@@ -18,14 +18,15 @@ def test_what_another_courier_took_over_is_not_sent_again(
 ):
     lease = {"OUTBOX_LEASE_SECONDS": 0.5, "OUTBOX_URL": f"sqlite:///{tmp_path}/one.db"}
     held_up, other = make_site(**lease), make_site(**lease)
-    taken_over = threading.Event()
+    began, taken_over = threading.Event(), threading.Event()
 
     def wait(sender: object, **payload: object) -> None:
+        began.set()
         assert taken_over.wait(WAIT_SECONDS)
 
     with events.message_began.connected_to(wait, sender=held_up.app):
         receipt = held_up.send()
-        held_up.wait_for(events.message_began)
+        assert began.wait(WAIT_SECONDS)
         other.make_ready()
         assert other.settled(receipt).state is State.SENT
         taken_over.set()
