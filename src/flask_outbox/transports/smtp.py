@@ -13,11 +13,12 @@ from .smtp_pool import SmtpPool
 class SmtpTransport(Transport):
     """One SMTP server, as the settings describe it.
 
-    With PIPELINING the next message's commands ride behind the content of the one
-    before, with CHUNKING several messages are in flight on a connection; otherwise it
-    carries one at a time. `deliver` holds to the contract: a server's no is an outcome,
-    trouble with the server itself is `TransportDown`. The wait for a connection with
-    room has no bound but those of the deliveries before it.
+    At a server that copes (`Riding`) and offers PIPELINING the next message's commands
+    ride behind the content of the one before, with CHUNKING several messages are in
+    flight on a connection; otherwise it carries one at a time. `deliver` holds to the
+    contract: a server's no is an outcome, trouble with the server itself is
+    `TransportDown`. The wait for a connection with room has no bound but those of the
+    deliveries before it.
     """
 
     def __init__(self, settings: SmtpSettings) -> None:

@@ -493,13 +493,11 @@ class Transaction:
         if isinstance(trouble, ServerClosing) and not self.past_the_dot:
             self._server_closes(trouble.reply)
             return
-        known = self._put_back_for is not None
-        if known and not (self.past_the_dot and self.out_of_sequence):
-            pass
-        elif self.past_the_dot:
+        put_back = self._put_back_for is not None
+        if self.past_the_dot and (self.out_of_sequence or not put_back):
             text = f"{trouble} after the final dot"
             self._decisions.decide_rest(Outcome.UNKNOWN, Reply.observed(text))
-        else:
+        elif not put_back:
             when = f"before the final dot, after {self._last_command}"
             text = f"{trouble} {when}"
             self._decisions.decide_rest(Outcome.DEFERRED, Reply.observed(text))
@@ -515,7 +513,6 @@ class Transaction:
 
 
 _said = lru_cache(maxsize=COMMON_REPLIES)(str)
-
 
 _DOWN: dict[int, Callable[[Reply, SmtpSettings], TransportDown]] = {
     421: closing,
