@@ -162,6 +162,7 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
         ["s1", 5, DKIM, ["s1"], [{}], [{**DKIM, "key": None}], [DKIM, DKIM]],
     ),
     "OUTBOX_URL": (TEXT, NO_TEXT),
+    "OUTBOX_LISTEN_URL": (TEXT, NO_TEXT),
     "OUTBOX_ENGINE": _words("thread", "external", "celery"),
     "OUTBOX_DURABILITY": _words("full", "process"),
     "OUTBOX_CONCURRENCY": _whole(1, 1_000),
@@ -172,6 +173,7 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "OUTBOX_LEASE_SECONDS": (SECONDS, NO_SECONDS),
     "OUTBOX_POLL_SECONDS": (SECONDS, NO_SECONDS),
     "OUTBOX_GRACE_SECONDS": (SECONDS, NO_SECONDS),
+    "OUTBOX_RENDER_TIMEOUT_SECONDS": (SECONDS, NO_SECONDS),
     "OUTBOX_BACKOFF_BASE_SECONDS": (SECONDS, NO_SECONDS),
     "OUTBOX_BACKOFF_CAP_SECONDS": (SECONDS, NO_SECONDS),
     "OUTBOX_LANE_PAUSE_CAP_SECONDS": (SECONDS, NO_SECONDS),
@@ -216,6 +218,7 @@ SECRET = {
     "MAIL_URL",
     "MAIL_TRANSPORTS",
     "OUTBOX_URL",
+    "OUTBOX_LISTEN_URL",
 }
 """Keys whose value no error may show."""
 
