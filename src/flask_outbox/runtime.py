@@ -32,7 +32,14 @@ from .outbox.enqueue import event_row
 from .outbox.joining import Joined
 from .outbox.records import NewMessage, Receipt
 from .outbox.store import Outbox
-from .readying import Interceptors, Link, Readying, no_link
+from .readying import (
+    HeldBack,
+    Interceptors,
+    Link,
+    Readying,
+    no_link,
+    nothing_held_back,
+)
 from .relay import BatchingRelay, Over, Relay, is_over
 from .rendering import rendered
 from .routing import route
@@ -51,7 +58,8 @@ class Runtime:
     the runtime any more. ``sender`` is whose signals the signals are, or a weak
     reference to it, ``templates`` those of its mail. With ``idle`` no courier starts by
     itself, as under TESTING. The ``interceptors`` are asked about each message that is
-    handed over; ``link`` makes those by which people unsubscribe. ``make_relay`` makes
+    handed over; ``link`` makes those by which people unsubscribe; ``held_back`` says
+    why nothing may leave that is handed over at present. ``make_relay`` makes
     what tells couriers in other processes of new messages; by default that is the
     database, where it can and there are such couriers.
     """
@@ -65,6 +73,7 @@ class Runtime:
         idle: bool,
         interceptors: Interceptors | None = None,
         link: Link = no_link,
+        held_back: HeldBack = nothing_held_back,
         make_relay: Callable[[Runtime], Relay | None] | None = None,
     ) -> None:
         self.settings = settings
@@ -79,7 +88,10 @@ class Runtime:
         self._interceptors = interceptors or Interceptors()
         self.link = link
         """Makes the link by which an address leaves a list."""
-        self._ready = Readying(self.outbox, settings, self._interceptors, link)
+        self._ready = Readying(
+            self.outbox, settings, self._interceptors, link, held_back
+        )
+        self._held_back = held_back
         self.batches = Batches(
             self.outbox,
             settings.give_up_after,
@@ -127,8 +139,8 @@ class Runtime:
     ) -> Report:
         """Deliver ``message`` in this thread, outside the outbox."""
         passed = self._interceptors(message, Wishes(transport=transport))
-        if passed.stop:
-            raise MessageStopped(f"{passed.stop.by} stopped it: {passed.stop.reason}")
+        if stop := passed.stop or self._held_back():
+            raise MessageStopped(f"{stop.by} stopped it: {stop.reason}")
         message = passed.message
         name = route(message, transport, None, self.settings)
         composed = compose(

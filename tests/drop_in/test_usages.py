@@ -271,18 +271,6 @@ def test_what_no_mail_has(app: Flask) -> None:
         _ = ours.Mail(app).serve
 
 
-@pytest.mark.parametrize(
-    ("name", "key"),
-    [("suppress", "MAIL_SUPPRESS_SEND"), ("server", "MAIL_SERVER")],
-)
-def test_what_couriers_work_by_is_in_the_config(
-    app: Flask, name: str, key: str
-) -> None:
-    state = ours.Mail(app).state
-    with pytest.raises(AttributeError, match=rf"set app\.config\['{key}'\]"):
-        setattr(state, name, "anything")
-
-
 def test_interceptors_change_a_copy(make_app: MakeApp) -> None:
     app = make_app(TESTING=True)
     mail = ours.Mail(app)

@@ -1,6 +1,6 @@
 """Configuration: every key declared once, and one validated `Settings` made of them."""
 
-from .convert import LOCAL
+from .convert import LOCAL, is_unset
 from .dkim import DkimKey
 from .key import Key
 from .keys import KEYS
@@ -17,6 +17,7 @@ __all__ = [
     "Settings",
     "SmtpSettings",
     "TransportSettings",
+    "is_unset",
     "listed",
     "placed",
     "says_where",

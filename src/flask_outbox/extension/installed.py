@@ -30,9 +30,13 @@ from ..message import (
 )
 from ..origin import origin, tell_of_the_response
 from ..outbox.dialects import check_url, open_to_others
-from ..outbox.records import Receipt
+from ..outbox.records import Receipt, Stop
 from ..previews import Previews
-from ..readying import Interceptors
+from ..readying import (
+    HeldBack,
+    Interceptors,
+    nothing_held_back,
+)
 from ..relay import Relay
 from ..runtime import Runtime
 from ..templating import MailTemplates
@@ -78,18 +82,38 @@ class Installed:
         self.templates = MailTemplates(app, logs.say_that_an_extra_is_missing)
         self._making = threading.Lock()
         self._runtime: Runtime | None = None
+        self._heeded: tuple[str, ...] = ()
+        self._heeded_values: list[Any] = []
+        self._held_back: HeldBack = nothing_held_back
         self._folder: str | None = None
         self.settings = self._checked()
         """As they are at `init_app`; those of the runtime are read when it is made."""
+
+    def heed(self, keys: tuple[str, ...], held_back: HeldBack) -> None:
+        """Heed these keys also when they are set after the first mail.
+
+        ``held_back`` says why nothing may leave that is handed over at present.
+        """
+        self._heeded = keys
+        self._heeded_values = self._values()
+        self._held_back = held_back
+
+    def _why_held_back(self) -> Stop | None:
+        return self._held_back()
+
+    def _values(self) -> list[Any]:
+        return [self._app.config.get(key) for key in self._heeded]
 
     def read_again(self) -> None:
         """Read the config anew; a runtime with other settings ends. `ConfigError`."""
         self.settings = self._checked()
         with self._making:
-            old = self._runtime
-            if old is None or old.settings == self._settings(self._default_folder()):
+            old, new = self._runtime, self._settings(self._default_folder())
+            if old is None or old.settings == new:
                 return
             self._runtime = None
+        if old.settings.suppress and not new.suppress:
+            old.drain(KEEPING_SECONDS)  # what was to stay here does not leave now
         old.close()
 
     def _checked(self) -> Settings:
@@ -108,7 +132,10 @@ class Installed:
 
     @property
     def runtime(self) -> Runtime:
-        """The app's runtime, made at the first call."""
+        """The app's runtime, made at the first call, and anew where `heed` asks."""
+        if self._runtime is not None and self._heeded_values != self._values():
+            self._heeded_values = self._values()
+            self.read_again()
         if self._runtime is None:
             with self._making:
                 if self._runtime is None:
@@ -148,6 +175,7 @@ class Installed:
             idle=self._app.testing,
             interceptors=self.interceptors,
             link=partial(url_of, self._app),
+            held_back=self._why_held_back,
             make_relay=self._relay_maker(settings.engine),
         )
         if guard := runtime.outbox.guard:
@@ -198,6 +226,9 @@ class _OfAnApp:
             raise TemplateError("the app whose template it is has ended.")
         return templates
 
+
+KEEPING_SECONDS = 10.0
+"""How long it may take to put into the dev inbox what is due, when it ends."""
 
 OLD_FILE = "outbox.db"
 """What the file of every app was called once: it is gone on with where it is there."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import secrets
 import sys
 import warnings
-from email.utils import quote
-from typing import Any
+from email import message_from_bytes
+from email.message import Message as StandardMessage
+from email.policy import SMTP
+from email.utils import parseaddr, quote
+from typing import Any, Self
 
 from flask import current_app, has_app_context
 
 from .. import message as ours
-from ..errors import AddressError
+from ..errors import AddressError, MessageError
 from ..message import Address, AddressLike, Attachment
 from ..mime import compose
 
@@ -76,23 +80,75 @@ class Message(ours.Message):
     def msgId(self, value: str) -> None:
         self.message_id = value
 
+    in_flask_mails_form = True
+
     def as_bytes(self) -> bytes:
         """The message as it leaves: CRLF lines, and a Message-ID that stays.
 
-        Raises the `MessageError` that sending it would.
+        What keeps it from being sent, `send` says: here it is left out. What a subclass
+        makes of this leaves in its place, byte for byte.
         """
-        return compose(
-            self.rendered(),
-            ascii_attachments=bool(_of_the_app("ascii_attachments")),
-            unique=self.message_id,
-        ).content
+        if type(self)._message is not Message._message:
+            return self._message().as_bytes(policy=SMTP)
+        return self._written()
+
+    def _message(self) -> StandardMessage:
+        """The same for the standard library, for subclasses that change it."""
+        return message_from_bytes(self._written(), policy=SMTP)
+
+    def _written(self) -> bytes:
+        for one in (self, self._tidy()):
+            try:
+                return compose(
+                    one.rendered(),
+                    ascii_attachments=bool(_of_the_app("ascii_attachments")),
+                    unique=self.message_id,
+                    as_it_writes_itself=False,
+                ).content
+            except MessageError:
+                continue
+        return self._outline()
+
+    def _tidy(self) -> Self:
+        """A copy with what can be made of its addresses, as Flask-Mail writes them."""
+        one = copy.copy(self)
+        vars(one)["sender"] = _tidy(self.sender)
+        vars(one)["subject"] = _on_one_line(self.subject or "")
+        for name in ("recipients", "cc", "bcc"):
+            setattr(one, name, [_tidy(address) for address in getattr(self, name)])
+        if self.reply_to and not isinstance(self.reply_to, list):
+            one.reply_to = _tidy(self.reply_to)
+        return one
+
+    def _outline(self) -> bytes:
+        """What it says, for people: it could not be sent."""
+        names = ("Subject", "From", "To", "Cc", "Message-ID")
+        values = (self.subject, self.sender, self.recipients, self.cc, self.message_id)
+        pairs = zip(names, map(_on_one_line, values), strict=True)
+        head = "".join(f"{name}: {value}\r\n" for name, value in pairs)
+        return f"{head}\r\n{self.body or ''}".encode(errors="replace")
+
+    @property
+    def writes_itself(self) -> bool:
+        """Whether a subclass writes the message, with what `as_bytes` answers."""
+        own = type(self)
+        return (
+            own.as_bytes is not Message.as_bytes or own._message is not Message._message
+        )
+
+    def own_content(self) -> bytes | None:
+        """What leaves in place of what is composed; None where that is ours."""
+        return self.as_bytes() if self.writes_itself else None
 
     def as_string(self) -> str:
         """`as_bytes` as text."""
         return self.as_bytes().decode()
 
-    __bytes__ = as_bytes
-    __str__ = as_string
+    def __bytes__(self) -> bytes:
+        return self.as_bytes()
+
+    def __str__(self) -> str:
+        return self.as_string()
 
     def has_bad_headers(self) -> bool:
         """Whether a line break is in the subject, sender, a recipient or reply-to."""
@@ -108,9 +164,9 @@ class Message(ours.Message):
         )
         return self.has_bad_headers()
 
-    def send(self, connection: Any) -> Any:
+    def send(self, connection: Any, **wishes: Any) -> Any:
         """``connection.send(self)``."""
-        return connection.send(self)
+        return connection.send(self, **wishes)
 
 
 def is_flask_mails(message: object) -> bool:
@@ -171,6 +227,22 @@ def _domain(sender: AddressLike | None) -> str:
         return Address.parse(sender or "", "sender").domain
     except AddressError:
         return "localhost"
+
+
+def _tidy(address: Any) -> AddressLike | None:
+    if not address:
+        return None
+    if isinstance(address, str | tuple):
+        given = address if isinstance(address, str) else _as_mailbox(*address)
+        name, spec = parseaddr(_on_one_line(given))
+        return (name, spec) if name else spec
+    return address  # type: ignore[no-any-return]
+
+
+def _on_one_line(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_on_one_line, value))
+    return "".join(one for one in str(value) if one == " " or one.isprintable())
 
 
 def _has_line_break(value: object) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from ..characters import shown
 from ..errors import MessageError, TemplateError
@@ -30,6 +30,9 @@ class Message:
     Nothing is checked here but what is plainly no list: a message is judged as a whole
     when it is sent.
     """
+
+    in_flask_mails_form: ClassVar[bool] = False
+    """Whether HTML alone has an empty text before it, and charsets are in quotes."""
 
     def __init__(
         self,
@@ -215,6 +218,10 @@ class Message:
                 content_id=content_id,
             )
         )
+
+    def own_content(self) -> bytes | None:
+        """What leaves in place of what is composed of it; None for that."""
+        return None
 
     def __repr__(self) -> str:
         return f"<Message {shown(self.subject)}>"

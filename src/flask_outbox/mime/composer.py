@@ -11,6 +11,7 @@ from ..delivery import Envelope
 from ..errors import MessageError
 from ..message import Address, AddressLike, Message
 from .adopted import adopt
+from .finished import own_form
 from .heading import esmtp_options, heading_of
 from .parts import parts_of
 
@@ -33,6 +34,7 @@ def compose(
     now: float | None = None,
     unique: str | None = None,
     return_path: AddressLike | None = None,
+    as_it_writes_itself: bool = True,
 ) -> Composed:
     """Check ``message`` as a whole and write it (RFC 5322, RFC 2045 to 2047, RFC 2231).
 
@@ -42,6 +44,9 @@ def compose(
     part. ``unique`` is what the Message-ID begins with and all boundaries follow from:
     with it and ``now`` given, the same message gives the same bytes. Bounces go to
     ``return_path``, else to the sender.
+
+    A message that writes itself (`Message.own_content`) leaves as it does, unless
+    ``as_it_writes_itself`` is false: all the same is checked, and its bytes are.
 
     The message is left as it is. Raises a `MessageError` that names the field at fault.
     """
@@ -68,4 +73,9 @@ def compose(
         bounces_to = Address.parse(return_path, "return_path")
         envelope = replace(envelope, return_path=bounces_to.spec)
     content = b"".join([head.encode(), *parts, ending])
-    return Composed(envelope, heading.message_id, heading.subject, content)
+    message_id = heading.message_id
+    if as_it_writes_itself and isinstance(message, Message):
+        own = message.own_content()
+        if own is not None:
+            content, message_id = own_form(own, message_id)
+    return Composed(envelope, message_id, heading.subject, content)

@@ -56,27 +56,33 @@ def _texts(message: Message) -> dict[str, Part]:
     """
     into = charset(message.charset or "utf-8", "charset")
     alts = message.alts or {}
+    quoted = message.in_flask_mails_form
     texts: dict[str, Part] = {}
-    if message.body or not alts:
+    if message.body or not alts or message.in_flask_mails_form:
         body = "" if message.body is None else message.body
-        texts["plain"] = _text_part("plain", body, into, "body")
+        texts["plain"] = _text_part("plain", body, into, "body", quoted)
     for kind, text in alts.items():
         field = "html" if kind == "html" else f"alts[{shown(kind)}]"
-        texts[kind] = _text_part(kind, text, into, field)
+        texts[kind] = _text_part(kind, text, into, field, quoted)
     return texts
 
 
-def _text_part(kind: str, text: object, into: Charset, field: str) -> Part:
+def _text_part(
+    kind: str, text: object, into: Charset, field: str, quoted: bool
+) -> Part:
     content_type = _text_type(as_text(kind, field, MessageError), field)
     if named := content_type.get("charset"):
         into = charset(named, field)
     encoding, octets = encode_text(as_text(text, field, MessageError), into, field)
-    return [_text_headers(content_type, into.name, encoding), octets]
+    return [_text_headers(content_type, into.name, encoding, quoted), octets]
 
 
 @lru_cache(maxsize=64)
-def _text_headers(content_type: ContentType, into: str, encoding: str) -> bytes:
-    line = f"Content-Type: {content_type.essence}; charset={into}\r\n"
+def _text_headers(
+    content_type: ContentType, into: str, encoding: str, quoted: bool
+) -> bytes:
+    value = f'"{into}"' if quoted else into
+    line = f"Content-Type: {content_type.essence}; charset={value}\r\n"
     if content_type.parameters:
         line = content_type.having("charset", into).write()
     return f"{line}Content-Transfer-Encoding: {encoding}\r\n\r\n".encode("ascii")

@@ -2,13 +2,15 @@
 
 from .interceptors import Interceptor, Interceptors
 from .leaving import IN_TEMPLATES, Link, no_link
-from .readying import Readying
+from .readying import HeldBack, Readying, nothing_held_back
 
 __all__ = [
     "IN_TEMPLATES",
+    "HeldBack",
     "Interceptor",
     "Interceptors",
     "Link",
     "Readying",
     "no_link",
+    "nothing_held_back",
 ]

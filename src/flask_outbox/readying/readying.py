@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from email.message import Message as StandardMessage
 from typing import Any
@@ -10,10 +10,17 @@ from typing import Any
 from ..config import Settings
 from ..handover import Wishes, list_of, prepare
 from ..message import Message
-from ..outbox.records import NewMessage
+from ..outbox.records import NewMessage, Stop
 from ..outbox.store import Outbox
 from .interceptors import Interceptors
 from .leaving import Link, with_way_out
+
+HeldBack = Callable[[], Stop | None]
+"""Answers why nothing that is handed over may leave at present, if so."""
+
+
+def nothing_held_back() -> None:
+    """Answer that nothing is held back."""
 
 
 class Readying:
@@ -25,11 +32,13 @@ class Readying:
         settings: Settings,
         interceptors: Interceptors,
         link: Link,
+        held_back: HeldBack,
     ) -> None:
         self._outbox = outbox
         self._settings = settings
         self._interceptors = interceptors
         self._link = link
+        self._held_back = held_back
 
     def __call__(
         self,
@@ -44,4 +53,6 @@ class Readying:
             message = with_way_out(message, list_of(wishes), self._link)
         now = self._outbox.clock()
         new = prepare(message, wishes, self._settings, origin, now)
-        return message, replace(new, changes=passed.changes, stop=passed.stop)
+        return message, replace(
+            new, changes=passed.changes, stop=passed.stop or self._held_back()
+        )
