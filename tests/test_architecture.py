@@ -19,6 +19,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "flask_outbox"
 FLOORS = {
     "errors": 0,
     "characters": 0,
+    "spreadsheets": 0,
     "rate": 0,
     "patience": 0,
     "tally": 0,

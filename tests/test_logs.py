@@ -257,3 +257,15 @@ def test_where_mail_stays_is_said_without_a_password(
         ),
         (INFO, f"{text}Look at it in the browser: /outbox/inbox"),
     ]
+
+
+def test_a_line_looks_like_what_it_says(caplog: pytest.LogCaptureFixture) -> None:
+    logs.listen()
+    said = logging.getLogger("flask_outbox")
+    with caplog.at_level(logging.INFO, "flask_outbox"):
+        said.info("%s has unsubscribed from %s.", "a\u202eb@x.org", "n\x1b[2Jews\u2066")
+        said.info("Grüße an %s.", "jörg@müller.example")
+    assert caplog.messages == [
+        "a\\u202eb@x.org has unsubscribed from n\\x1b[2Jews\\u2066.",
+        "Grüße an jörg@müller.example.",
+    ]

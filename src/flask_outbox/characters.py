@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 
 _BARRED = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_MISLEADING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""What a terminal obeys, and what has a line read in another order than it has."""
 _SHOWN_CHARACTERS = 60
 
 
@@ -37,3 +41,12 @@ def shown(value: object) -> str:
         return f"{value[:_SHOWN_CHARACTERS]!r}…"
     text = repr(value)
     return text if len(text) <= 2 * _SHOWN_CHARACTERS else f"{text[:120]}…"
+
+
+def plain(text: str) -> str:
+    """``text`` with escapes for what would have it look like another; lines stay."""
+    return _MISLEADING.sub(lambda found: _escape(found[0]), text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

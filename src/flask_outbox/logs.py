@@ -7,14 +7,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import events
+from .characters import plain
 from .outbox.dialects import shown_url
 
 log = logging.getLogger("flask_outbox")
 dialogue_log = logging.getLogger("flask_outbox.dialogue")
 
 
+def _as_it_is(record: logging.LogRecord) -> bool:
+    """Have a line look like what it says: people and servers write what they like."""
+    said = record.getMessage()
+    if (told := plain(said)) != said:
+        record.msg, record.args = told, ()
+    return True
+
+
 def listen() -> None:
     """Log what the signals say; calling it again changes nothing."""
+    log.addFilter(_as_it_is)
+    dialogue_log.addFilter(_as_it_is)
     events.message_enqueued.connect(_enqueued)
     events.message_began.connect(_began)
     events.message_rendered.connect(_rendered)

@@ -13,6 +13,7 @@ from email import message_from_bytes
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message as StandardMessage
+from email.parser import BytesHeaderParser
 from email.policy import compat32
 
 NAME_LENGTH = 100
@@ -59,6 +60,8 @@ class Opened:
     html: Body | None
     parts: tuple[Part, ...]
     """All that is neither the text nor the HTML."""
+    too_deep: bool = False
+    """Whether its parts are nested too deeply to be taken apart: it is its one part."""
 
     def header(self, name: str) -> str | None:
         """The first value of a header, in whatever case its name is written."""
@@ -70,6 +73,15 @@ class Opened:
 
 def open_message(content: bytes) -> Opened:
     """Take a message apart (RFC 5322, RFC 2045 to 2047); no content makes it raise."""
+    try:
+        return _taken_apart(content)
+    except RecursionError:
+        heading = BytesHeaderParser(policy=compat32).parsebytes(content)
+        whole = Part(0, "message.eml", "message/rfc822", content, None)
+        return Opened(_headers(heading), None, None, (whole,), too_deep=True)
+
+
+def _taken_apart(content: bytes) -> Opened:
     message = message_from_bytes(content, policy=compat32)
     bodies: dict[str, Body] = {}
     parts: list[Part] = []
@@ -81,11 +93,15 @@ def open_message(content: bytes) -> Opened:
         else:
             parts.append(_part(leaf, number))
     return Opened(
-        headers=tuple((name, decoded(str(value))) for name, value in message.items()),
+        headers=_headers(message),
         text=bodies.get("text/plain"),
         html=bodies.get("text/html"),
         parts=tuple(parts),
     )
+
+
+def _headers(message: StandardMessage) -> tuple[tuple[str, str], ...]:
+    return tuple((name, decoded(str(value))) for name, value in message.items())
 
 
 def decoded(value: str) -> str:

@@ -120,6 +120,23 @@ def test_a_template_that_is_rendered_later(
     assert message.template.context == {}
 
 
+def test_a_row_cannot_have_another_link(
+    shop: Site, server: JournalSmtp, tmp_path: Path
+):
+    text = "{% block subject %}Hi{% endblock %}Leave: {{ unsubscribe_url }}"
+    _add_templates(shop, tmp_path / "own", mail_news_txt=text)
+    with shop.app.app_context():
+        context = {"unsubscribe_url": "https://evil.example/"}
+        message = Message.from_template(
+            "news", recipients=[ADA], render="later", context=context
+        )
+        shop.mail.send(message, tag="news", unsubscribe=True)
+
+    received = _received(server)
+    link = received["List-Unsubscribe"].strip("<>")
+    assert received.get_content().split() == ["Leave:", link]
+
+
 def test_each_of_many_has_a_link_of_their_own(shop: Site, server: JournalSmtp):
     rows = [Message("Hello", [one], "Hello") for one in (ADA, BOB)]
 
@@ -195,14 +212,24 @@ def test_what_a_link_needs(make_site: MakeSite, missing: str, said: str):
 
 
 def test_a_link_outlives_its_key(make_site: MakeSite):
-    link = make_site(**SET_UP).mail.unsubscribe_url(ADA, list="news")
+    first = make_site(**SET_UP)
+    link = first.mail.unsubscribe_url(ADA, list="news")
     changed = {**SET_UP, "SECRET_KEY": "another"}
 
     kept = make_site(**changed, SECRET_KEY_FALLBACKS=["a secret"])
     forgotten = make_site(**changed)
+    kept.app.name = forgotten.app.name = first.app.name
 
     assert kept.app.test_client().get(link).status_code == 200
     assert forgotten.app.test_client().get(link).status_code == 404
+
+
+def test_a_link_holds_in_its_own_app_only(make_site: MakeSite):
+    link = make_site(**SET_UP).mail.unsubscribe_url(ADA, list="news")
+    other = make_site(**SET_UP)
+
+    assert other.app.test_client().post(link, data=ONE_CLICK).status_code == 404
+    assert _lists(other) == []
 
 
 def test_a_link_that_was_changed_does_nothing(shop: Site):

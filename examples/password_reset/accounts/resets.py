@@ -26,7 +26,8 @@ def ask_for_reset(email: str) -> None:
     link = url_for("pages.choose", token=_signer().dumps(reset.id), _external=True)
     body = render_template("mail.txt", link=link)
     mail.send(
-        Message("Choose a new password", [email], body),
+        # Not what was typed: a database may find Ada's account by ADÁ@example.org.
+        Message("Choose a new password", [user.email], body),
         tag="password-reset",
         priority=10,
         session=db.session,

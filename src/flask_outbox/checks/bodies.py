@@ -31,6 +31,11 @@ _TAG = re.compile(r"</?(?:p|div|br|a|b|strong|table|html|body|h[1-6])\b[^<>]*>",
 
 def check_bodies(opened: Opened, seen: Outline | None) -> Iterator[Finding]:
     """What is the matter with the text and the HTML."""
+    if opened.too_deep:
+        yield broken(
+            "Its parts are nested too deeply: readers do not find what it says.",
+            "Put the text and the HTML into one multipart, and files beside that.",
+        )
     text = opened.text.text.strip() if opened.text else ""
     if _TAG.search(text):
         yield broken(

@@ -11,6 +11,7 @@ from pathlib import Path
 from ..errors import MessageError
 from ..outbox import suppressions
 from ..outbox.records import Suppression
+from ..spreadsheets import guarded, unguarded
 from .csv_file import Fault, Unreadable, opened
 
 COLUMNS = ("address", "list", "reason", "source", "added_at")
@@ -27,7 +28,7 @@ def written(entries: Iterable[Suppression]) -> Iterator[str]:
 
 def _line(cells: Iterable[str]) -> str:
     line = io.StringIO(newline="")
-    csv.writer(line, lineterminator="\n").writerow(cells)
+    csv.writer(line, lineterminator="\n").writerow(map(guarded, cells))
     return line.getvalue()
 
 
@@ -59,7 +60,7 @@ def _read_row(
 ) -> Suppression | Fault:
     if None in row:
         return Fault(f"line {line:,}", "it has more cells than there are columns.")
-    cells = {name: (row.get(name) or "").strip() for name in COLUMNS}
+    cells = {name: unguarded((row.get(name) or "").strip()) for name in COLUMNS}
     try:
         return suppressions.entry(
             cells["address"],

@@ -7,6 +7,7 @@ leases say who delivers what, and each courier looks by itself too.
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ from celery import shared_task, signals
 from flask import Flask
 
 from ..errors import ConfigError
+from ..outbox.ids import is_id
 from ..relay import BatchingRelay, Relay
 from ..runtime import Runtime
 from .doorbell import Doorbell
@@ -30,8 +32,13 @@ DELIVER_WAIT_SECONDS = 10.0
 """How long a task waits for its messages at most: long enough for work to spread over
 processes, short enough for an app's time limits. The courier goes on all the same."""
 
+MOST_IDS = 10_000
+"""A task names at most so many: one of ours, as many as a courier has places."""
+
 SWEEP_SECONDS = 5.0
 """How often a worker has a sweep made, and how long that is worth making."""
+
+_log = logging.getLogger("flask_outbox")
 
 _apps: weakref.WeakSet[Flask] = weakref.WeakSet()
 """The apps of this process whose couriers run in Celery's workers."""
@@ -91,14 +98,41 @@ def _served_by(celery: Any) -> list[Runtime]:
 # The tasks
 
 
-def _deliver(task: Any, ids: list[str]) -> None:
-    """Deliver what can leave now of these messages, and wait until it has."""
+def _deliver(task: Any, *given: object, **named: object) -> None:
+    """Deliver what can leave now of these messages, and wait until it has.
+
+    Whoever can write to the broker can ask for anything: what is no list of ids is
+    refused, with a line in the log.
+    """
+    ids = _ids(given, named)
+    if ids is None:
+        _log.warning(
+            "The broker brought a task %s that names no messages: it was refused. Who "
+            "else writes to this broker?",
+            DELIVER,
+        )
+        return
     for one in _served_by(task.app):
         one.deliver(ids, DELIVER_WAIT_SECONDS)
 
 
-def _sweep(task: Any) -> None:
+def _ids(given: tuple[object, ...], named: dict[str, object]) -> list[str] | None:
+    """The ids that a task is given, once each; None where it is given anything else."""
+    if named or len(given) != 1 or not isinstance(given[0], list | tuple):
+        return None
+    found = given[0]
+    if len(found) > MOST_IDS or not all(isinstance(one, str) for one in found):
+        return None
+    return list(dict.fromkeys(found)) if all(map(is_id, found)) else None
+
+
+def _sweep(task: Any, *given: object, **named: object) -> None:
     """See that this process has a courier, and have it look."""
+    if given or named:
+        _log.warning(
+            "The broker brought a task %s with arguments: it was refused.", SWEEP
+        )
+        return
     for one in _served_by(task.app):
         one.sweep()
 

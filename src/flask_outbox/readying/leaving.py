@@ -28,7 +28,8 @@ def with_way_out(
 ) -> Message | StandardMessage:
     """A copy of ``message`` with the headers by which its recipient leaves ``list``.
 
-    A template that is still to be rendered gets the link as `IN_TEMPLATES`.
+    A template that is still to be rendered gets the link as `IN_TEMPLATES`, whatever
+    its context has under this name.
     Raises `MessageError` for a message to more than one, or with such a header of its
     own.
     """
@@ -41,7 +42,7 @@ def with_way_out(
         else:
             new[name] = value
     if isinstance(new, Message) and new.template is not None:
-        context = {IN_TEMPLATES: url, **new.template.context}
+        context = {**new.template.context, IN_TEMPLATES: url}
         new.template = replace(new.template, context=context)
     return new
 

@@ -1,4 +1,7 @@
-"""Links that only this app can make, and that hold for as long as its keys do."""
+"""Links that only this app can make, and that hold for as long as its keys do.
+
+An app is told by its name: others may have the same keys.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,9 @@ def _serializer(app: Flask) -> URLSafeSerializer:
         )
     former = app.config.get("SECRET_KEY_FALLBACKS") or []
     return URLSafeSerializer(
-        [*former, app.secret_key], SALT, signer_kwargs={"digest_method": sha256}
+        [*former, app.secret_key],
+        f"{SALT} {app.name}",
+        signer_kwargs={"digest_method": sha256},
     )
 
 
