@@ -1,11 +1,12 @@
 # Sourced by the scripts beside it, in the project's folder. `need_venv NAME PIP-ARGUMENT...`
-# makes .venv with Python >= 3.11 and installs what NAME needs; it does nothing when
-# neither pyproject.toml nor requirements/ changed since the last time.
+# makes $venv (.venv unless it is set) with Python >= 3.11 and installs what NAME needs; it
+# does nothing when neither pyproject.toml nor requirements/ changed since the last time.
 
 # Tests and checks start Python hundreds of times: without its bytecode on the disk, each
 # of them would compile every module anew.
 unset PYTHONDONTWRITEBYTECODE
 
+venv=${venv:-.venv}
 modern='import sys; sys.exit(sys.version_info < (3, 11))'
 version='import sys; print(sys.version)'
 
@@ -27,14 +28,14 @@ make_venv() {
     find_python
     "$python" -c 'import ensurepip, venv' 2>/dev/null ||
         fail "$python has no venv module: install it (Debian: apt install python3-venv)."
-    rm -rf .venv
-    "$python" -m venv .venv || { rm -rf .venv; fail "$python could not make .venv."; }
+    rm -rf "$venv"
+    "$python" -m venv "$venv" || { rm -rf "$venv"; fail "$python could not make $venv."; }
 }
 
 venv_is_good() {
-    .venv/bin/python -c "import pip; $modern" 2>/dev/null || return 1
+    "$venv/bin/python" -c "import pip; $modern" 2>/dev/null || return 1
     [ -z "${PYTHON:-}" ] ||
-        [ "$("$PYTHON" -c "$version")" = "$(.venv/bin/python -c "$version")" ]
+        [ "$("$PYTHON" -c "$version")" = "$("$venv/bin/python" -c "$version")" ]
 }
 
 need_venv() {
@@ -42,9 +43,9 @@ need_venv() {
     shift
     venv_is_good || make_venv
     sum=$(printf '%s\n' "$PWD" "$*" | cat - pyproject.toml requirements/*.txt | cksum)
-    if [ "$sum" = "$(cat ".venv/$name.stamp" 2>/dev/null)" ]; then return; fi
-    echo "Installing what scripts/$name needs into .venv ..." >&2
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@" ||
-        fail "Installing into .venv failed; the reason is above."
-    printf '%s\n' "$sum" >".venv/$name.stamp"
+    if [ "$sum" = "$(cat "$venv/$name.stamp" 2>/dev/null)" ]; then return; fi
+    echo "Installing what scripts/$name needs into $venv ..." >&2
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" ||
+        fail "Installing into $venv failed; the reason is above."
+    printf '%s\n' "$sum" >"$venv/$name.stamp"
 }
