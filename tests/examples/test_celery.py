@@ -12,7 +12,7 @@ import sys
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,12 @@ import yaml
 
 from tests.engines.conftest import (  # noqa: F401
     one_server,
-    outbox_url,
     postgresql,
     rabbitmq,
     server,
 )
 from tests.mail.site import url_of
+from tests.outbox import databases
 from tests.processes.running import ROOT
 from tests.servers import JournalSmtp
 from tests.servers.ports import free_port
@@ -43,6 +43,13 @@ def commands() -> list[str]:
 
 
 @pytest.fixture
+def outbox_url(postgresql: databases.Home, tmp_path: Path) -> Iterator[str]:  # noqa: F811
+    """What ``createdb`` makes: a database without any table."""
+    with postgresql.bare(tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
 def port() -> int:
     return free_port()
 
@@ -50,7 +57,7 @@ def port() -> int:
 @pytest.fixture
 def environment(
     server: JournalSmtp,  # noqa: F811
-    outbox_url: str,  # noqa: F811
+    outbox_url: str,
     rabbitmq: str,  # noqa: F811
     port: int,
 ) -> dict[str, str]:
@@ -82,10 +89,16 @@ def begin(environment: dict[str, str], tmp_path: Path) -> Iterator[Any]:
                 start_new_session=True,
             )
             stack.callback(process.wait, START_SECONDS)
-            stack.callback(os.killpg, process.pid, signal.SIGKILL)
+            stack.callback(_kill, process)
             return process
 
         yield start
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End it and all that it started, unless that is over."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def ask(url: str, **form: str) -> Any:
@@ -100,6 +113,7 @@ def test_the_commands_of_the_readme_deliver_a_mail(
     server: JournalSmtp,  # noqa: F811
     port: int,
 ) -> None:
+    assert begin("flask --app shop outbox init").wait(START_SECONDS) == 0
     begin("flask --app shop run")
     begin("celery -A make_celery worker")
     site = f"http://127.0.0.1:{port}"
@@ -132,7 +146,10 @@ def _sent(site: str) -> Any:
 def test_the_containers_run_what_is_there() -> None:
     compose = yaml.safe_load((EXAMPLE / "compose.yaml").read_text())
     services = compose["services"]
-    assert services.keys() == {"web", "worker", "beat", "smtp", "postgres", "rabbitmq"}
+    assert services.keys() == {
+        *("init", "web", "worker", "beat", "smtp", "postgres", "rabbitmq")
+    }
+    assert services["init"]["command"] in commands()
     assert services["beat"]["profiles"] == ["beat"]
     for name, service in services.items():
         assert set(service.get("depends_on", {})) <= services.keys(), name
