@@ -32,6 +32,7 @@ WAIT_SECONDS = 30.0
 """How long Postfix may take to start and to end."""
 
 USER, PASSWORD, REALM = "ada", "correct horse", "postfix.test"
+QUOTA = "full@example.org"
 REFUSED, DEFERRED = "refused@example.org", "deferred@example.org"
 SIZE_LIMIT_BYTES = 1_000_000
 
@@ -56,6 +57,11 @@ PORTS: Mapping[str, Mapping[str, str]] = {
     "cram-md5": {**_LOGIN, "smtpd_sasl_mechanism_filter": "cram-md5"},
     "only plain": {**_LOGIN, "smtpd_sasl_mechanism_filter": "plain"},
     "only login": {**_LOGIN, "smtpd_sasl_mechanism_filter": "login"},
+    "quota": {"smtpd_end_of_data_restrictions": "$quota_checks"},
+    "few": {
+        "smtpd_client_connection_count_limit": "2",
+        "smtpd_client_event_limit_exceptions": "",
+    },
 }
 """What each kind of port has set beyond `_MAIN`."""
 
@@ -82,6 +88,8 @@ smtpd_recipient_restrictions =
     check_recipient_access inline:{{
         {{ {refused} = 550 5.1.1 no such person }},
         {{ {deferred} = 450 4.2.1 not now }} }}
+quota_checks = check_recipient_access inline:{{
+    {{ {quota} = 450 4.7.1 quota exceeded }} }}
 smtpd_peername_lookup = no
 smtpd_tls_cert_file = {certificate}
 smtpd_tls_key_file = {key}
@@ -181,6 +189,7 @@ class Postfix:
             realm=REALM,
             refused=REFUSED,
             deferred=DEFERRED,
+            quota=QUOTA,
             size_limit=SIZE_LIMIT_BYTES,
         )
         (self.folder / "etc" / "main.cf").write_text(main)

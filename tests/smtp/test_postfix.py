@@ -23,6 +23,7 @@ from tests.servers.postfix import (
     DEFERRED,
     PASSWORD,
     PORTS,
+    QUOTA,
     REALM,
     REFUSED,
     SIZE_LIMIT_BYTES,
@@ -35,6 +36,7 @@ from .talk import ONE, PATIENT_SECONDS, TWO, attempt, deliver_once
 
 IN_THE_CLEAR = ["plain", "no chunking", "no pipelining", "bare"]
 SECURE = {"starttls": "starttls", "tls": "tls"}
+ODD = ["quota", "few"]
 LOGINS = ["login", "cram-md5", "only plain", "only login"]
 
 BODY = "Hello\n.\n..\n.dot\n\n" + "x" * 2_000 + "\nGr\u00fc\u00dfe \u2026\n\n\n"
@@ -228,5 +230,30 @@ def test_a_wrong_password(kind: str, route: Route) -> None:
     assert "rejected the login of 'ada' (535 5.7.8" in deliver_once(settings).reason
 
 
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_settings_harm_nobody(kind: str, route: Route) -> None:
+    """A full mailbox is found out after the content; a third connection is too many."""
+    mails = [composed() for _ in range(100)]
+    refused = set(range(3, 100, 10)) if kind == "quota" else set()
+
+    async def run() -> None:
+        connections = 2 if kind == "quota" else 6
+        transport = SmtpTransport(route.settings(kind, max_connections=connections))
+        attempts = [
+            attempt(transport, QUOTA if number in refused else ONE, content=content)
+            for number, (_, content) in enumerate(mails)
+        ]
+        for number, made in enumerate(await asyncio.gather(*attempts)):
+            deferred = number in refused
+            wanted = Outcome.DEFERRED if deferred else Outcome.ACCEPTED
+            assert made.outcomes == [wanted]
+        await transport.close()
+
+    asyncio.run(run())
+    for number, (message_id, content) in enumerate(mails):
+        if number not in refused:
+            assert below_the_trace(route.arrived(message_id).content) == content
+
+
 def test_every_kind_of_port_is_tried() -> None:
-    assert {*IN_THE_CLEAR, *SECURE, *LOGINS} == set(PORTS)
+    assert {*IN_THE_CLEAR, *SECURE, *LOGINS, *ODD} == set(PORTS)
