@@ -92,6 +92,7 @@ class Many:
         if template is None:
             return send(what, lambda one: one, whom, wishes, plan, origin())
         message_of = from_template(template, **message)
+        Message.from_template(template, render="later", **message)  # or no batch begins
         return send(rows or (), message_of, whom_of, wishes, plan, origin())
 
     def batch(self, id: str) -> BatchRecord:
