@@ -31,7 +31,7 @@ class Part:
 
     number: int
     """Its place in the message, from 0."""
-    name: str
+    filename: str
     """Its file name, or one made for it; nothing in it leads out of a folder."""
     content_type: str
     content: bytes
@@ -144,14 +144,14 @@ def _part(part: StandardMessage, number: int) -> Part:
     content_id = str(part.get("Content-ID", "")).strip().strip("<>")
     return Part(
         number=number,
-        name=_name(part, number),
+        filename=_filename(part, number),
         content_type=part.get_content_type(),
         content=_content(part),
         content_id=content_id or None,
     )
 
 
-def _name(part: StandardMessage, number: int) -> str:
+def _filename(part: StandardMessage, number: int) -> str:
     given = decoded(part.get_filename() or "")
     plain = "".join(one for one in given if one.isprintable() and one not in _UNFIT)
     ending = mimetypes.guess_extension(part.get_content_type()) or ""

@@ -40,6 +40,18 @@ def _hello(*recipients: str) -> Message:
 # --------------------------------------------------------------------- what is there
 
 
+def test_an_address_may_be_a_pair(mail: Mail, outbox: RecordedOutbox):
+    mail.send(Message("Hello", [("Bob", BOB), ADA], "Hello\n"))
+    outbox.assert_sent(to=("Bob", BOB), sender=("The shop", SENDER))
+    outbox.assert_sent(to=[("Bob", BOB), ADA])
+    outbox.assert_sent(to=(BOB, ADA))
+    outbox.assert_nothing_sent(to=("Bob", "other@example.org"))
+    with pytest.raises(AssertionError):
+        outbox.assert_sent(to=("Bob", "other@example.org"))
+    with pytest.raises(TypeError, match="subject="):
+        outbox.assert_sent(subject=[("a", "b")])  # type: ignore[arg-type]
+
+
 def test_messages_are_there_in_the_order_of_the_calls(
     mail: Mail, outbox: RecordedOutbox
 ):
@@ -277,7 +289,7 @@ def test_what_a_message_says(one_sent: RecordedOutbox):
     assert message.html.strip() == HTML
     assert message.visible == "Dear Ada, to go on, press here."
     (terms,) = message.attachments
-    assert (terms.name, terms.content) == ("terms.pdf", b"%PDF")
+    assert (terms.filename, terms.content) == ("terms.pdf", b"%PDF")
     assert message.record is not None
     assert message.message_id == message.record.message_id
     assert message.content.startswith(b"From: ")

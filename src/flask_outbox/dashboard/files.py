@@ -37,7 +37,7 @@ def part_of(content: bytes, number: int) -> Response:
     parts = {part.number: part for part in open_message(content).parts}
     if number not in parts:
         abort(404, f"This mail has no part {number}.")
-    return download(parts[number].content, parts[number].name)
+    return download(parts[number].content, parts[number].filename)
 
 
 def download(content: bytes, name: str) -> Response:

@@ -4,6 +4,7 @@ The fixtures ``outbox``, ``smtp_server`` and ``outbox_worker`` are there in ever
 project that has Flask-Outbox installed: see :doc:`/testing`.
 """
 
+from ..opened import Part
 from .desk import ArrivedMail
 from .reading import Reading
 from .recorded import RecordedOutbox
@@ -14,6 +15,7 @@ from .worker import OutboxWorker
 __all__ = [
     "ArrivedMail",
     "OutboxWorker",
+    "Part",
     "Reading",
     "RecordedOutbox",
     "SentMessage",

@@ -62,8 +62,9 @@ class Reading:
 
     @property
     def attachments(self) -> tuple[Part, ...]:
-        """All that is neither text nor HTML, inline images too: each has a ``name``, a
-        ``content_type``, a ``content`` and, where it has one, a ``content_id``.
+        """All that is neither text nor HTML, inline images too: each has a
+        ``filename``, a ``content_type``, a ``content`` and, where it has one, a
+        ``content_id``; see `flask_outbox.testing.Part`.
         """
         return self._opened.parts
 

@@ -12,6 +12,7 @@ from flask import Flask
 from .. import events
 from ..delivery import Report
 from ..errors import MessageNotFound
+from ..message import AddressLike
 from ..rendering import render
 from ..runtime import Runtime
 from ..words import counted
@@ -21,6 +22,9 @@ from .wanted import Text, criteria, fitting_of
 
 Several = Text | list[Text] | tuple[Text, ...]
 """A string or a compiled pattern, or a list of which each must be there."""
+
+Whom = Text | AddressLike | list[Text | AddressLike] | tuple[Text | AddressLike, ...]
+"""An address in each form that `Message` takes, a pattern, or a list of those."""
 
 
 class RecordedOutbox:
@@ -105,10 +109,10 @@ class RecordedOutbox:
     def assert_sent(
         self,
         *,
-        to: Several | None = None,
+        to: Whom | None = None,
         subject: Text | None = None,
         contains: Several | None = None,
-        sender: Text | None = None,
+        sender: Text | AddressLike | None = None,
         tag: Text | None = None,
         attachment: Several | None = None,
         count: int | None = None,
@@ -118,7 +122,8 @@ class RecordedOutbox:
         A string is compared with the whole of what a message has, and a compiled
         pattern is searched for in it; of a list, each must be there.
 
-        :param to: an address that it goes to, as To, Cc or Bcc
+        :param to: an address that it goes to, as To, Cc or Bcc; a pair is a name and an
+            address, as in `Message`, of which the address counts
         :param subject: its subject
         :param contains: a piece of its text, of what its HTML shows, or of a link
         :param sender: the address in its From header
@@ -147,7 +152,7 @@ class RecordedOutbox:
         return fitting[-1]
 
     def assert_nothing_sent(
-        self, *, to: Several | None = None, tag: Text | None = None
+        self, *, to: Whom | None = None, tag: Text | None = None
     ) -> None:
         """Return if no message is there that goes to anyone, or that is so.
 

@@ -40,12 +40,15 @@ class Criterion:
 def criteria(wishes: dict[str, Any]) -> list[Criterion]:
     """One criterion for each value that is not None; a list has several.
 
-    Raises `AddressError` for an address that is none, and `TypeError` for what is
-    neither a string nor a pattern.
+    Where an address goes, a pair of strings is a name and an address, as in `Message`,
+    unless its first is an address too. Raises `AddressError` for an address that is
+    none, and `TypeError` for what is neither a string nor a pattern.
     """
     wanted = []
     for name, value in wishes.items():
-        values = value if isinstance(value, list | tuple) else [value]
+        one = name in _ADDRESSES and _is_pair(value)
+        several = isinstance(value, list | tuple) and not one
+        values = value if several else [value]
         wanted += [_criterion(name, one) for one in values if one is not None]
     return wanted
 
@@ -76,14 +79,22 @@ def nearest(
     return max(reversed(going), key=met, default=None)
 
 
-def _criterion(name: str, value: object) -> Criterion:
+def _criterion(name: str, value: Any) -> Criterion:
+    if name in _ADDRESSES and (isinstance(value, str | Address) or _is_pair(value)):
+        value = Address.parse(value, name).spec
     if not isinstance(value, str | re.Pattern):
         raise TypeError(
             f"{name}={value!r}: pass a string, a compiled pattern, or a list of those."
         )
-    if name in _ADDRESSES and isinstance(value, str):
-        value = Address.parse(value, name).spec
     return Criterion(name, value)
+
+
+def _is_pair(value: object) -> bool:
+    """Whether it is a name and an address, rather than two addresses."""
+    match value:
+        case (str(name), str()) if isinstance(value, tuple):
+            return "@" not in name
+    return False
 
 
 def _address_of(header: str) -> Sequence[str]:
@@ -97,7 +108,7 @@ _FOUND: dict[str, Callable[[SentMessage], Sequence[str]]] = {
     "sender": lambda message: _address_of(message.sender),
     "subject": lambda message: [message.subject],
     "contains": lambda message: [message.text, message.visible, *message.links],
-    "attachment": lambda message: [one.name for one in message.attachments],
+    "attachment": lambda message: [one.filename for one in message.attachments],
     "tag": lambda message: [message.tag] if message.tag else [],
 }
 
