@@ -132,7 +132,7 @@ class Duties:
         often = self._crew.lease_seconds / RENEWALS_PER_LEASE
         look = self._crew.lease_seconds / LOOKS_PER_LEASE
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._every(often, self._renew))
+            group.create_task(self._keep_renewing(often))
             group.create_task(self._every(look, self._rescue))
             group.create_task(self._every(often, self._sweep))
             group.create_task(self._every(often, self._look_at_clock))
@@ -167,6 +167,11 @@ class Duties:
             await asyncio.sleep(RETRY_WAIT_SECONDS)
             if lane.reason is not None:
                 return
+
+    async def _keep_renewing(self, seconds: float) -> None:
+        """Renew at this interval; registering has just given the first lease."""
+        await asyncio.sleep(seconds)
+        await self._every(seconds, self._renew)
 
     async def _every(self, seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
         while True:
