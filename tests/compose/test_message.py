@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from werkzeug.datastructures import FileStorage
 
 from flask_outbox.errors import AddressError, AttachmentError, MessageError
 from flask_outbox.message import Address, Attachment, Message
@@ -103,12 +106,118 @@ def test_octets_are_octets(data: Any) -> None:
     assert Attachment("a", data=data).data == b"abc"
 
 
-def test_a_missing_or_wrong_content_is_refused_at_the_call(tmp_path: Path) -> None:
+def test_a_missing_content_is_refused_at_the_call() -> None:
     with pytest.raises(AttachmentError, match=r"^data: is missing.*from_path"):
         Attachment("a.txt")
-    wrong: Any = (tmp_path / "a").open("wb")
-    with wrong, pytest.raises(AttachmentError, match=r"its \.read\(\)"):
-        Message().attach("a.txt", data=wrong)
+
+
+class NoFile:
+    """It has a name, and nothing to read."""
+
+    name = "a.txt"
+
+
+class Asynchronous:
+    """It answers nothing that is there at once."""
+
+    def read(self) -> object:
+        return self
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (7, "is 7; pass str, bytes, a path or a file open for reading"),
+        (NoFile(), "pass str, bytes, a path or a file open for reading"),
+        (io.BytesIO, "pass str, bytes, a path or a file open for reading"),
+        (io.StringIO("a"), r"is open as text; open it as 'rb', or pass its \.read\(\)"),
+        (Asynchronous(), r"whose \.read\(\) gives <.*; pass bytes"),
+    ],
+)
+def test_a_wrong_content_is_refused_at_the_call(wrong: Any, reason: str) -> None:
+    message = Message()
+    with pytest.raises(AttachmentError, match=rf"^data: .*{reason}"):
+        message.attach("a.txt", data=wrong)
+    assert message.attachments == []
+
+
+def test_a_file_that_is_not_open_for_reading_is_refused(tmp_path: Path) -> None:
+    file: Any = (tmp_path / "a").open("wb")
+    with file, pytest.raises(AttachmentError, match=r"^data: cannot read .*: read"):
+        Message().attach("a.txt", data=file)
+    with pytest.raises(AttachmentError, match=r"^data: cannot read .*closed file"):
+        Message().attach("a.txt", data=file)
+
+
+def test_an_open_file_is_read_whole_and_left_where_it_stood(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"1,2\n")
+    made = io.BytesIO()
+    made.write(b"%PDF")
+    message = Message()
+    with (tmp_path / "a.csv").open("rb") as file:
+        message.attach(data=file)
+        assert file.read() == b"1,2\n"
+    message.attach("a.pdf", data=made)
+    message.attach(data=made)
+    assert made.tell() == 4
+    assert [(a.filename, a.content_type, a.data) for a in message.attachments] == [
+        ("a.csv", "text/csv", b"1,2\n"),
+        ("a.pdf", "application/pdf", b"%PDF"),
+        (None, "application/octet-stream", b"%PDF"),
+    ]
+
+
+class Stream:
+    """Octets that come once, as from a network; ``name`` is no file's name."""
+
+    name = 7
+
+    def read(self) -> bytes:
+        return b"abc"
+
+
+def test_a_stream_that_cannot_be_rewound_is_read_on() -> None:
+    attachment = Attachment(data=Stream())
+    assert (attachment.filename, attachment.data) == (None, b"abc")
+    reader, writer = os.pipe()
+    os.write(writer, b"abc")
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        assert Attachment("a", data=pipe).data == b"abc"
+
+
+def test_a_path_is_read_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "report.csv"
+    path.write_bytes(b"1,2\n")
+    named, other = Attachment(data=path), Attachment("a.txt", "x/y", path)
+    assert (named.filename, named.content_type) == ("report.csv", "text/csv")
+    assert (other.filename, other.content_type) == ("a.txt", "x/y")
+    assert named.data == other.data == b"1,2\n"
+
+
+@pytest.mark.parametrize(
+    ("filename", "told", "name", "content_type"),
+    [
+        ("bill.pdf", "application/x-pdf", "bill.pdf", "application/x-pdf"),
+        ("C:\\Users\\Ada\\bill.pdf", None, "bill.pdf", "application/pdf"),
+        ("../../bill.pdf", "", "bill.pdf", "application/pdf"),
+        ("a.csv", "Text/CSV; header=present", "a.csv", "text/csv"),
+        ("a.csv", "nonsense", "a.csv", "text/csv"),
+        ("a.csv", "multipart/mixed; boundary=b", "a.csv", "text/csv"),
+        ("", None, None, "application/octet-stream"),
+        (None, None, None, "application/octet-stream"),
+    ],
+)
+def test_an_upload_brings_its_name_and_type(
+    filename: str | None, told: str | None, name: str | None, content_type: str
+) -> None:
+    upload = FileStorage(io.BytesIO(b"abc"), filename, "field", told)
+    upload.read(2)
+    attachment = Attachment(data=upload)
+    assert (attachment.filename, attachment.content_type) == (name, content_type)
+    assert attachment.data == b"abc"
+    given = Attachment("b.txt", "text/x-b", upload)
+    assert (given.filename, given.content_type) == ("b.txt", "text/x-b")
 
 
 def test_a_file_is_read_at_the_call(tmp_path: Path) -> None:

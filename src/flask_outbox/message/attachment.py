@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Mapping
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 
-from ..characters import shown
-from ..errors import AttachmentError
+from .content import Attachable, content_of
 
 _COMPRESSED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2"}
 
@@ -16,24 +15,32 @@ _COMPRESSED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2"}
 class Attachment:
     """A file that travels with a message.
 
-    Its type is guessed from ``filename`` unless ``content_type`` says it; text is sent
-    as UTF-8. With ``content_id="logo"`` it is an inline image: the HTML shows it as
-    ``<img src="cid:logo">``. The headers in ``headers`` are added to its part.
+    ``data`` is text, octets, a path, an upload or another file that is open for reading
+    octets, which is read now: whole, where it can be rewound. Name and type are the
+    upload's or the file's own where none is given; the type is guessed from the name
+    where nothing says it. Text is sent as UTF-8. With ``content_id="logo"`` it is an
+    inline image: the HTML shows it as ``<img src="cid:logo">``. The headers in
+    ``headers`` are added to its part.
     """
 
     def __init__(
         self,
         filename: str | None = None,
         content_type: str | None = None,
-        data: str | bytes | None = None,
+        data: Attachable | None = None,
         disposition: str | None = None,
         headers: Mapping[str, str] | None = None,
         *,
         content_id: str | None = None,
     ) -> None:
-        self.filename = filename
-        self.data = _attachable(data)
-        self.content_type = content_type or _guess_type(filename, self.data)
+        content = content_of(data)
+        self.data = content.data
+        self.filename = content.filename if filename is None else filename
+        self.content_type = (
+            content_type
+            or content.content_type
+            or _guess_type(self.filename, self.data)
+        )
         self.content_id = content_id
         self.disposition = disposition or ("inline" if content_id else "attachment")
         self.headers = dict(headers or {})
@@ -53,17 +60,10 @@ class Attachment:
 
         Raises `AttachmentError` with the file's name if it cannot be read.
         """
-        try:
-            data = Path(path).read_bytes()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise AttachmentError(
-                "path", f"cannot read {fspath(path)!r}: {reason}"
-            ) from error
         return cls(
-            filename or Path(path).name,
+            filename or None,
             content_type,
-            data,
+            Path(path),
             disposition,
             headers,
             content_id=content_id,
@@ -71,20 +71,6 @@ class Attachment:
 
     def __repr__(self) -> str:
         return f"<Attachment {self.filename!r} {self.content_type}>"
-
-
-def _attachable(data: object) -> str | bytes:
-    if isinstance(data, (str, bytes)):
-        return data
-    if isinstance(data, (bytearray, memoryview)):
-        return bytes(data)
-    if data is None:
-        raise AttachmentError(
-            "data", "is missing; pass the content, or use Attachment.from_path(path)"
-        )
-    raise AttachmentError(
-        "data", f"is {shown(data)}; pass str or bytes (of an open file: its .read())"
-    )
 
 
 def _guess_type(filename: str | None, data: str | bytes) -> str:

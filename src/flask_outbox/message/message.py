@@ -11,6 +11,7 @@ from ..characters import shown
 from ..errors import MessageError, TemplateError
 from .addresses import AddressLike, listed
 from .attachment import Attachment
+from .content import Attachable
 from .template import Rendered, Template, templates_here
 
 
@@ -201,7 +202,7 @@ class Message:
         self,
         filename: str | None = None,
         content_type: str | None = None,
-        data: str | bytes | None = None,
+        data: Attachable | None = None,
         disposition: str | None = None,
         headers: Mapping[str, str] | None = None,
         *,
