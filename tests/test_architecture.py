@@ -31,6 +31,7 @@ FLOORS = {
     "offhub": 0,
     "loops": 1,
     "opened": 1,
+    "plain_json": 1,
     "message": 1,
     "delivery": 1,
     "config": 1,

@@ -18,6 +18,7 @@ from .mime import compose
 from .outbox.ids import new_id
 from .outbox.records import Claim, NewMessage
 from .outbox.waiting import USUAL
+from .plain_json import WriteJson, plain
 from .routing import route
 
 PRIORITIES = range(-1_000, 1_001)
@@ -48,10 +49,14 @@ def prepare(
     settings: Settings,
     origin: Mapping[str, Any] | None,
     now: float,
+    write: WriteJson = json.dumps,
 ) -> NewMessage:
-    """Check and compose ``message``; `MessageError` for what can never be sent."""
+    """Check and compose ``message``; `MessageError` for what can never be sent.
+
+    ``write`` writes metadata that is no JSON by itself.
+    """
     message_id = new_id()
-    due_at, metadata = check_wishes(wishes, now)
+    due_at, metadata = check_wishes(wishes, now, write)
     lane = route(message, wishes.transport, wishes.tag, settings)
     composed = compose(
         _heading_only(message),
@@ -111,8 +116,10 @@ def _stand_in(message: Message | StandardMessage) -> str:
     return ""
 
 
-def check_wishes(wishes: Wishes, now: float) -> tuple[float, str | None]:
-    """When the message is due, and its metadata as JSON.
+def check_wishes(
+    wishes: Wishes, now: float, write: WriteJson = json.dumps
+) -> tuple[float, str | None]:
+    """When the message is due, and its metadata as JSON, where need be by ``write``.
 
     Raises `MessageError` for a wish that cannot be granted.
     """
@@ -122,7 +129,7 @@ def check_wishes(wishes: Wishes, now: float) -> tuple[float, str | None]:
     _check_priority(wishes.priority)
     if wishes.unsubscribe:
         list_of(wishes)
-    return _due_at(wishes, now), _as_json(wishes.metadata)
+    return _due_at(wishes, now), _as_json(wishes.metadata, write)
 
 
 def list_of(wishes: Wishes) -> str:
@@ -205,16 +212,15 @@ def _check_priority(priority: Any) -> None:
         )
 
 
-def _as_json(metadata: Any) -> str | None:
+def _as_json(metadata: Any, write: WriteJson) -> str | None:
     if metadata is None:
         return None
     try:
-        text = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
-        text.encode()
-    except (TypeError, ValueError, RecursionError) as error:
+        kept = plain(metadata, "metadata", write, exactly=False)
+        return json.dumps(kept, ensure_ascii=False)
+    except ValueError as error:
         raise MessageError(
             "metadata",
             f"it cannot be kept as JSON: {error}. Use dicts, lists, strings, numbers, "
-            "booleans and None.",
+            "booleans and None, or what app.json can write.",
         ) from error
-    return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -32,6 +33,7 @@ from .outbox.enqueue import event_row
 from .outbox.joining import Joined
 from .outbox.records import NewMessage, Receipt
 from .outbox.store import Outbox
+from .plain_json import WriteJson
 from .readying import (
     HeldBack,
     Interceptors,
@@ -61,7 +63,8 @@ class Runtime:
     handed over; ``link`` makes those by which people unsubscribe; ``held_back`` says
     why nothing may leave that is handed over at present. ``make_relay`` makes
     what tells couriers in other processes of new messages; by default that is the
-    database, where it can and there are such couriers.
+    database, where it can and there are such couriers. ``write`` writes metadata that
+    is no JSON by itself.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Runtime:
         link: Link = no_link,
         held_back: HeldBack = nothing_held_back,
         make_relay: Callable[[Runtime], Relay | None] | None = None,
+        write: WriteJson = json.dumps,
     ) -> None:
         self.settings = settings
         self.outbox = Outbox(
@@ -89,7 +93,7 @@ class Runtime:
         self.link = link
         """Makes the link by which an address leaves a list."""
         self._ready = Readying(
-            self.outbox, settings, self._interceptors, link, held_back
+            self.outbox, settings, self._interceptors, link, held_back, write
         )
         self._held_back = held_back
         self.batches = Batches(
@@ -99,6 +103,7 @@ class Runtime:
             make_ready=self._ready,
             start=self.start_if_wanted,
             look=self._look,
+            write=write,
         )
         self._works_here = settings.engine == "thread" and not idle
         self._works_elsewhere = settings.engine != "thread" and not idle

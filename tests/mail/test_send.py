@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import email
+import json
 import threading
 import time
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 from email.message import EmailMessage
 from email.policy import default
+from typing import Any
+from uuid import UUID
 
 import pytest
+from flask.json.provider import DefaultJSONProvider
 
-from flask_outbox import Message, Receipt, State, events
+from flask_outbox import Message, MessageError, Receipt, State, events
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, BOB, SENDER, Site
 from tests.servers import JournalSmtp
@@ -182,6 +187,47 @@ def test_wishes_are_kept_with_the_message(site: Site):
 @pytest.mark.parametrize("metadata", [0, "", [], {}, False, "text", 12.5])
 def test_metadata_is_anything_json(site: Site, metadata):
     assert site.get(site.send(delay=HOUR, metadata=metadata)).metadata == metadata
+
+
+NEW_YEAR = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+class ShopJson(DefaultJSONProvider):
+    """A JSON provider as an app has it that knows more than Flask's."""
+
+    @staticmethod
+    def default(given: Any) -> Any:
+        """Write what an app's own class holds."""
+        return (
+            given.coins
+            if isinstance(given, Purse)
+            else DefaultJSONProvider.default(given)
+        )
+
+
+class Purse:
+    """A class of the app's own."""
+
+    coins = Decimal("1.50")
+
+
+def test_metadata_is_what_the_apps_provider_writes(site: Site):
+    some_id, day = UUID(int=7), date(2030, 1, 2)
+    metadata = {
+        "id": some_id,
+        "sums": (Decimal("1.50"),),
+        "on": day,
+        1: {"at": NEW_YEAR},
+    }
+    record = site.get(site.send(delay=HOUR, metadata=metadata))
+    assert record.metadata == json.loads(site.app.json.dumps(metadata, sort_keys=False))
+    with pytest.raises(
+        MessageError, match=r"metadata\['purses'\]\[0\] is <.*app\.json"
+    ):
+        site.send(metadata={"purses": [Purse()]})
+    site.app.json = ShopJson(site.app)
+    record = site.get(site.send(delay=HOUR, metadata={"purses": [Purse()]}))
+    assert record.metadata == {"purses": ["1.50"]}
 
 
 def test_the_limits_of_wishes_are_allowed(site: Site):

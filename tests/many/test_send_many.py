@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from email.message import EmailMessage
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -144,10 +145,10 @@ def test_what_a_person_waits_for_overtakes_it(quiet: Site, server: JournalSmtp) 
 
 
 def test_wishes_hold_for_all(quiet: Site) -> None:
-    send_many(quiet, messages(2), delay=60, priority=5, metadata={"issue": 7})
+    send_many(quiet, messages(2), delay=60, priority=5, metadata={"issue": UUID(int=7)})
     for one in quiet.outbox.list():
         record = quiet.outbox.get(one.id)
-        assert (record.priority, record.metadata) == (5, {"issue": 7})
+        assert (record.priority, record.metadata) == (5, {"issue": str(UUID(int=7))})
         assert (record.due_at - record.enqueued_at).total_seconds() == pytest.approx(60)
 
 

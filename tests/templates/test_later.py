@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from types import MappingProxyType
+from uuid import UUID
+
 import pytest
+from markupsafe import Markup
 
 from flask_outbox import Message, State, TemplateError, events
 from tests.mail.site import ADA, BOB
@@ -181,6 +188,23 @@ class NoJson:
         return "<NoJson>"
 
 
+class Link:
+    """It writes itself as HTML, as Markup does."""
+
+    def __repr__(self) -> str:
+        return "<Link>"
+
+    def __html__(self) -> str:
+        return "<a>"
+
+
+@dataclass
+class Share:
+    """What Flask's provider writes as an object."""
+
+    of: float
+
+
 @pytest.mark.parametrize(
     ("context", "path"),
     [
@@ -188,6 +212,10 @@ class NoJson:
         ({"rows": [1, {"a": {2, 3}}]}, "context['rows'][1]['a'] is {2, 3}"),
         ({"rows": {1: "a"}}, "context['rows'] has the key 1"),
         ({"share": float("nan")}, "context['share'] is nan"),
+        ({"link": Markup("<b>")}, "context['link'] is Markup('<b>')"),
+        ({"link": Link()}, "context['link'] is <Link>"),
+        ({"share": Share(float("nan"))}, "context['share']['of'] is nan"),
+        ({"half": {"\ud800": 1}}, "context['half'] has the key"),
         ({"text": "\ud800"}, r"context['text'] is '\ud800'"),
     ],
 )
@@ -198,6 +226,17 @@ def test_what_is_no_json_is_refused_with_its_path(
         later(desk, context=context)
     assert path in str(raised.value)
     assert "render='now'" in str(raised.value)
+
+
+def test_what_the_apps_provider_writes_can_wait(
+    desk: Stationery, server: JournalSmtp
+) -> None:
+    sums = MappingProxyType({"of": Share(0.5), "on": date(2030, 1, 2)})
+    message = later(desk, name=UUID(int=7), sum=[Decimal("1.50"), sums])
+    desk.site.settled(desk.site.mail.send(message))
+    text = said(server.mails[0].content, "plain")
+    assert f"Hello {UUID(int=7)}, that is ['1.50', " in text
+    assert "{'of': {'of': 0.5}, 'on': 'Wed, 02 Jan 2030 00:00:00 GMT'}]" in text
 
 
 def test_what_can_be_known_is_refused_at_once(desk: Stationery) -> None:

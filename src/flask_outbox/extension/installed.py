@@ -177,6 +177,7 @@ class Installed:
             link=partial(url_of, self._app),
             held_back=self._why_held_back,
             make_relay=self._relay_maker(settings.engine),
+            write=partial(_write, weakref.ref(self._app)),
         )
         if guard := runtime.outbox.guard:
             logs.say_that_the_guard_is_on(str(guard), testing=self._app.testing)
@@ -204,6 +205,14 @@ class Installed:
             self._folder = tempfile.mkdtemp(prefix="flask-outbox-")
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         return self._folder
+
+
+def _write(app: weakref.ref[Flask], value: Any) -> str:
+    """Write it with the app's JSON provider, whichever that is by now."""
+    alive = app()
+    if alive is None:
+        raise TypeError("the app whose JSON it is has ended.")
+    return alive.json.dumps(value)
 
 
 class _OfAnApp:

@@ -132,7 +132,7 @@ class Mail(Hooks, People, Many):
         :param key: makes it idempotent: the same key again gives the receipt of the
             first, with ``duplicate`` true, and sends nothing
         :param tag: a label for people, for ``MAIL_ROUTE``, and for `suppress`
-        :param metadata: anything JSON, kept beside the message
+        :param metadata: anything ``app.json`` can write, kept beside the message
         :param transport: the name of the transport that it leaves by, in place of what
             ``MAIL_ROUTE`` says, or the default
         :param return_path: where bounces go, in place of the sender: the address that

@@ -12,6 +12,7 @@ from ..outbox.ledger import Ledger
 from ..outbox.records import NewMessage
 from ..outbox.store import Outbox
 from ..patience import Patience
+from ..plain_json import WriteJson
 from ..telling import goes_out, tell_of_handover
 from .handing_over import Composable, HandOver, Kept, Plan
 
@@ -25,7 +26,8 @@ class Batches:
     """What an app does with batches. ``sender`` is whose signals the signals are.
 
     ``start`` sees that a courier works where one should, ``look`` has couriers look for
-    the messages with these ids, which are due.
+    the messages with these ids, which are due. ``write`` writes metadata that is no
+    JSON by itself.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Batches:
         make_ready: MakeReady,
         start: Callable[[], object],
         look: Callable[[Sequence[str]], object],
+        write: WriteJson,
     ) -> None:
         self.ledger = Ledger(outbox)
         self._clock = outbox.clock
@@ -45,6 +48,7 @@ class Batches:
         self._make_ready = make_ready
         self._start = start
         self._look = look
+        self._write = write
 
     def send(
         self,
@@ -60,7 +64,7 @@ class Batches:
         ``message_of`` makes a row a message, ``whom_of`` says to whom a row goes. See
         `HandOver`, also for what it raises.
         """
-        check_wishes(wishes, self._clock())
+        check_wishes(wishes, self._clock(), self._write)
 
         def compose(row: Any) -> tuple[Composable, NewMessage]:
             return self._make_ready(message_of(row), wishes, origin)

@@ -12,6 +12,7 @@ from ..handover import Wishes, list_of, prepare
 from ..message import Message
 from ..outbox.records import NewMessage, Stop
 from ..outbox.store import Outbox
+from ..plain_json import WriteJson
 from .interceptors import Interceptors
 from .leaving import Link, with_way_out
 
@@ -33,12 +34,14 @@ class Readying:
         interceptors: Interceptors,
         link: Link,
         held_back: HeldBack,
+        write: WriteJson,
     ) -> None:
         self._outbox = outbox
         self._settings = settings
         self._interceptors = interceptors
         self._link = link
         self._held_back = held_back
+        self._write = write
 
     def __call__(
         self,
@@ -52,7 +55,7 @@ class Readying:
         if wishes.unsubscribe:
             message = with_way_out(message, list_of(wishes), self._link)
         now = self._outbox.clock()
-        new = prepare(message, wishes, self._settings, origin, now)
+        new = prepare(message, wishes, self._settings, origin, now, self._write)
         return message, replace(
             new, changes=passed.changes, stop=passed.stop or self._held_back()
         )

@@ -73,7 +73,7 @@ class MailTemplates:
         """
         with self._in_its_language(template) as locale:
             self._version(find(self._environment, template.name, locale))
-            context = kept(template.context, template.name)
+            context = kept(template.context, template.name, self._app.json.dumps)
             return Template(template.name, context, locale)
 
     def wanted(self, name: str) -> set[str]:
