@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from flask_outbox import ConfigError, Message, OutboxUnavailable
+from flask_outbox.outbox import dialects
 from flask_outbox.outbox.database import Database
 from tests.mail import shop as shops
 from tests.mail.conftest import MakeSite
@@ -40,6 +41,32 @@ def engine_on(url: str | URL, **options: Any) -> Iterator[Engine]:
 
 def send(site: Site, session: Any, **wishes: Any) -> None:
     site.mail.send(Message("Hello", [ADA], "Hello\n"), session=session, **wishes)
+
+
+# ------------------------------------------------------------------ none that is open
+
+
+def test_a_transaction_that_has_written_and_is_not_passed(
+    make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """SQLite has one writer: the message can only be part of what has begun."""
+    monkeypatch.setattr(dialects, "BUSY_SECONDS", 0.1)
+    url = f"sqlite:///{tmp_path / 'app.db'}"
+    with shops.opened(make_site(OUTBOX_URL=url), url, "session") as shop:
+        assert shop.site.outbox.list() == []
+        with Session(shop.engine) as session:
+            session.add(Order(number=17))
+            session.flush()
+            with pytest.raises(OutboxUnavailable) as refused:
+                send(shop.site, None)
+            assert "a transaction of the app's own that is not over" in str(
+                refused.value
+            )
+            assert "pass session= to send in that one" in str(refused.value)
+            send(shop.site, session)
+            session.commit()
+        assert len(shop.site.outbox.list()) == 1
+        assert shop.orders() == [17]
 
 
 # ------------------------------------------------------------------ another database
