@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from flask_outbox import Message, events
@@ -132,3 +134,59 @@ def test_looking_changes_nothing(shop: Shop) -> None:
         assert shop.ask(f"/act?action={action}&id={id}").status_code == 200
     assert shop.outbox.get(id).state == "pending"
     assert len(shop.outbox.get(id).events) == 1
+
+
+def test_a_filter_is_kept_from_the_list_to_what_was_done(shop: Shop) -> None:
+    ids = [shop.keep(hello(), delay=3_600, tag="news") for _ in range(2)]
+    filtered = "q=hello&amp;is=scheduled&amp;tag=news"
+    listed = shop.page("/messages?tag=news&is=scheduled&q=hello")
+    assert '<input type="hidden" name="tag" value="news">' in listed
+    asked = shop.page(
+        f"/act?action=cancel&tag=news&is=scheduled&q=hello&id={ids[0]}&id={ids[1]}"
+    )
+    assert f'href="/outbox/messages?{filtered}">No, leave them' in asked
+    done = shop.post(
+        "/act", action="cancel", tag="news", **{"is": "scheduled"}, q="hello", id=ids
+    )
+    assert f'href="/outbox/messages?{filtered}">Back to the mail' in done.text
+
+
+def test_nothing_is_offered_above_an_empty_list(shop: Shop) -> None:
+    assert re.search(r'<form id="bulk"[^>]* hidden>', shop.page("/messages"))
+    shop.keep(hello(), delay=3_600)
+    assert not re.search(r'<form id="bulk"[^>]* hidden>', shop.page("/messages"))
+
+
+def test_every_page_calls_what_is_pending_waiting(shop: Shop) -> None:
+    id = shop.keep(hello())
+    for path in ("/", "/messages", f"/messages/{id}", f"/act?action=cancel&id={id}"):
+        page = shop.page(path)
+        assert "waiting" in page, path
+        assert not re.search(r">\s*pending\s*<", page), path
+
+
+def test_an_error_page_has_a_way_back(shop: Shop) -> None:
+    missing = "01M00000000000000000000000"
+    for path, status, words in (
+        (f"/messages/{missing}", "404 Not Found", "may have been pruned"),
+        ("/act?action=cancel", "400 Bad Request", "No message was chosen"),
+    ):
+        page = shop.ask(path).text
+        assert f"<h1>{status}</h1>" in page
+        assert words in page
+        assert "flask outbox" not in page
+        assert '<nav aria-label="Dashboard">' in page
+        assert '<a class="button" href="/outbox/messages">' in page
+
+
+def test_whoever_may_not_look_is_shown_no_way(shop: Shop) -> None:
+    elsewhere = {"REMOTE_ADDR": "192.0.2.1"}
+    answer = shop.ask("/messages", environ_overrides=elsewhere)
+    assert answer.status_code == 403
+    assert "<nav" not in answer.text
+
+
+def test_a_page_below_a_prefix_follows_at_its_own_address(shop: Shop) -> None:
+    below = {"REMOTE_ADDR": "127.0.0.1", "SCRIPT_NAME": "/shop"}
+    page = shop.ask("/messages", environ_overrides=below).text
+    assert 'hx-get="/shop/outbox/messages?"' in page

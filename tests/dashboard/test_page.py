@@ -320,3 +320,59 @@ def test_a_batch_is_followed_and_stopped(visit: Visit, shop: Shop) -> None:
         shop.mail.cancel_batch(batch)
     page.locator("h2 .state", has_text="cancelled").wait_for()
     page.get_by_text("5 of 5 finished").wait_for()
+
+
+def test_an_action_is_offered_once_something_is_chosen(
+    shop: Shop, visit: Visit
+) -> None:
+    page = visit("/messages")
+    retry = page.get_by_role("button", name="Retry", exact=True)
+    assert retry.is_hidden()
+    shop.keep(hello("Later"), delay=3_600)
+    retry.wait_for()
+    assert retry.is_disabled()
+    page.get_by_label("Choose Later").check()
+    assert retry.is_enabled()
+    page.get_by_label("Choose Later").uncheck()
+    assert retry.is_disabled()
+
+
+def test_a_refusal_does_not_look_like_an_acceptance(
+    shop: Shop, visit: Visit, server: JournalSmtp
+) -> None:
+    server.behaviour = Behaviour(at_rcpt="550 5.1.1 no such person")
+    id = shop.keep(hello())
+    shop.wait_for(events.message_failed)
+    page = visit(f"/messages/{id}")
+    refused = page.locator(".dialogue code", has_text="550 5.1.1").first
+    accepted = page.locator(".dialogue code", has_text="250").first
+    assert colour(refused) == colour(page.locator(".standing .state"))
+    assert colour(accepted) != colour(refused)
+
+
+def colour(element: Locator) -> str:
+    found: str = element.evaluate("one => getComputedStyle(one).color")
+    return found
+
+
+def test_on_a_phone_a_lane_says_why_it_is_paused_at_full_width(
+    shop: Shop, visit: Visit
+) -> None:
+    shop.post("/lanes/default/pause", reason="the server moves to another house")
+    page = visit("/lanes", viewport=NARROW)
+    row = page.locator("#lane-default")
+    reason = row.get_by_text("by a person: the server moves to another house")
+    assert height(reason) <= 4 * height(row.locator(".state"))
+
+
+def test_no_counter_breaks_a_word(shop: Shop, visit: Visit) -> None:
+    page = visit("/", viewport=NARROW)
+    for tile in page.locator(".counts a").all():
+        assert tile.evaluate("one => getComputedStyle(one).overflowWrap") == "normal"
+        assert tile.evaluate("one => one.scrollWidth <= one.clientWidth")
+
+
+def height(element: Locator) -> float:
+    box = element.bounding_box()
+    assert box
+    return box["height"]

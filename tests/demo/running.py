@@ -53,6 +53,7 @@ class RunningDemo:
         self.said = "".join(self._process.stdout.readline() for _ in range(4))
         assert "Ctrl-C ends it." in self.said, self.said + self.log
         self.address = self._said(r"at (http://127\.0\.0\.1:\d+/)")
+        self.opens_at = self._said(r"at (http://\S+)")
         self.folder = Path(self._said(r"files are in (.+)\."))
 
     def _said(self, pattern: str) -> str:

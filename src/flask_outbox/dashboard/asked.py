@@ -9,6 +9,9 @@ from typing import Any
 
 from ..outbox.searches import Search, Tab
 
+FIELDS = ("q", "is", "tag", "batch", "lane", "since", "until")
+"""What the search asks for, by the names in its form."""
+
 _ID = re.compile(r"0[0-9A-HJKMNP-TV-Z]{4,25}", re.IGNORECASE)
 """An id, or enough of its beginning to be no word."""
 
@@ -32,10 +35,20 @@ def search_for(asked: Mapping[str, str]) -> Search:
     )
 
 
+def filters(asked: Mapping[str, str]) -> dict[str, str]:
+    """What was filled in of the search, in characters that every database takes."""
+    found = {name: _printable(asked.get(name, "")) for name in FIELDS}
+    return {name: value for name, value in found.items() if value}
+
+
 def tab_of(asked: Mapping[str, str]) -> Tab | None:
     """The tab that is asked for; None for all."""
     word = asked.get("is", "")
     return Tab(word) if word in list(Tab) else None
+
+
+def _printable(text: str) -> str:
+    return "".join(one for one in text if one.isprintable())
 
 
 def _words(words: str) -> dict[str, Any]:

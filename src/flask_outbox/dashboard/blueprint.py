@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from flask import Blueprint, abort, current_app, request
+from flask import Blueprint, abort, current_app, g, request
 from werkzeug.wrappers import Response
 
 from ..outbox.ids import is_id
@@ -14,6 +14,9 @@ from ..runtime import Runtime
 from . import access, forms, headers
 
 NAME = "flask_outbox"
+
+LET_IN = "outbox_let_in"
+"""What a request has in ``g`` once it is known that whoever sent it may look."""
 
 dashboard = Blueprint(NAME, __name__, static_folder="static")
 """Each page module adds its routes. What guards them is asked here for all of them, so
@@ -52,6 +55,7 @@ def _guard() -> Response | None:
     answer = access.refuse_strangers(runtime().settings.dashboard)
     if answer is not None:
         return answer
+    setattr(g, LET_IN, True)
     forms.refuse_forged_changes()
     forms.refuse_foreign_reads(
         costly=request.endpoint in _costly or "images" in request.args

@@ -92,7 +92,7 @@ def _run(options: argparse.Namespace) -> int:
 def _serve(demo: Demo) -> None:
     logging.getLogger("flask_outbox").setLevel(logging.INFO)
     try:
-        print(f"The demo is at {demo.address}")
+        print(f"The demo is at {demo.opens_at}")
         print(f"Its SMTP server listens on port {demo.smtp.port}.")
         print(f"Its files are in {demo.folder}.")
         print("Ctrl-C ends it.", flush=True)

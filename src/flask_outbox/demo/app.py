@@ -25,7 +25,9 @@ TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 def create_app(folder: Path, smtp: LocalSmtp) -> Flask:
     """Make the app, with its outbox in ``folder`` and its mail leaving by ``smtp``."""
     app = Flask(__name__, instance_path=str(folder.resolve()))
-    app.config.update(SETTINGS, MAIL_URL=f"smtp://{HOST}:{smtp.port}")
+    app.config.update(
+        SETTINGS, MAIL_URL=f"smtp://{HOST}:{smtp.port}", OUTBOX_DASHBOARD="local"
+    )
     app.before_request(_begin)
     app.after_request(_say_how_long_it_took)
     protect(app)

@@ -55,5 +55,6 @@ def _refuse_other_names() -> None:
 
 
 def _add_headers(response: Response) -> Response:
-    response.headers.update(HEADERS)
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)  # the dashboard has its own
     return response

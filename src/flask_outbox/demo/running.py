@@ -8,10 +8,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urlencode
 
 from flask import Flask
 
 from flask_outbox import State
+from flask_outbox.dashboard.tokens import ARGUMENT, token_of
 
 from .app import create_app
 from .errors import CannotRun
@@ -26,6 +28,8 @@ class Demo:
     """A demo that runs."""
 
     address: str
+    opens_at: str
+    """The address for a person's browser, with the token that opens the dashboard."""
     smtp: LocalSmtp
     folder: Path
 
@@ -53,7 +57,8 @@ def running(port: int, keep: Path | None) -> Iterator[Demo]:
         ending.callback(_drain, app, keep)
         web.start()
         ending.callback(web.stop)
-        yield Demo(web.address, smtp, folder)
+        opens_at = f"{web.address}?{urlencode({ARGUMENT: token_of(app)})}"
+        yield Demo(web.address, opens_at, smtp, folder)
 
 
 def _passing() -> TemporaryDirectory[str]:

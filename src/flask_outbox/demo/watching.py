@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlencode
 
 from flask import (
     Blueprint,
@@ -13,9 +14,12 @@ from flask import (
     render_template,
     request,
     send_file,
+    url_for,
 )
 
 from flask_outbox import MessageRecord
+from flask_outbox.dashboard.blueprint import NAME as DASHBOARD
+from flask_outbox.dashboard.tokens import ARGUMENT
 from flask_outbox.picture import Sight
 
 from . import shown
@@ -44,8 +48,18 @@ class Watched:
 
 @watching.get("/")
 def page() -> str:
-    """The page where a person presses *Send*."""
-    return render_template("demo.html", slow_seconds=SLOW_SECONDS)
+    """The page where a person presses *Send*.
+
+    Its link to the dashboard passes on the token that the page was opened with, which
+    stands in the terminal. Whoever opens the page without it gets none from it.
+    """
+    path = url_for(f"{DASHBOARD}.overview")
+    token = request.args.get(ARGUMENT)
+    return render_template(
+        "demo.html",
+        slow_seconds=SLOW_SECONDS,
+        dashboard=f"{path}?{urlencode({ARGUMENT: token})}" if token else path,
+    )
 
 
 @watching.get("/ping")

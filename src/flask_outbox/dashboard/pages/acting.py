@@ -9,6 +9,7 @@ from ...errors import MessageNotFound
 from ...outbox.ids import is_id
 from ...outbox.records import MessageRecord
 from ..actions import ACTIONS, Action, carry_out
+from ..asked import filters
 from ..blueprint import dashboard, runtime
 from ..rendering import page
 
@@ -26,6 +27,7 @@ def confirm() -> str:
         "confirm.html",
         name=name,
         action=action,
+        given=filters(request.args),
         records=[one for one in records if one.state in action.states],
         others=[one for one in records if one.state not in action.states],
     )
@@ -39,7 +41,8 @@ def act() -> str | Response:
     results = carry_out(action, runtime(), ids)
     if len(results) == 1 and results[0].error is None:
         return redirect(url_for(".message", id=results[0].id), 303)
-    return page("done.html", name=name, action=action, results=results)
+    given = filters(request.form)
+    return page("done.html", name=name, action=action, results=results, given=given)
 
 
 def _action(name: str) -> tuple[str, Action]:

@@ -8,21 +8,20 @@ from flask import request
 
 from ...outbox.searches import Tab
 from ..actions import ACTIONS
-from ..asked import search_for, tab_of
+from ..asked import FIELDS, filters, search_for, tab_of
 from ..blueprint import dashboard, runtime
 from ..rendering import page
 
 ROWS = 50
 """How many messages are on one page."""
 
-FIELDS = ("q", "is", "tag", "batch", "lane", "since", "until")
-
 
 @dashboard.get("/messages")
 def messages() -> str:
     """The newest messages that fit what was asked."""
     outbox = runtime().outbox
-    asked = {name: _asked(name) for name in FIELDS}
+    given = filters(request.args)
+    asked = dict.fromkeys(FIELDS, "") | given
     seen = outbox.news()
     found = outbox.search(
         search_for(asked),
@@ -36,7 +35,7 @@ def messages() -> str:
         found=found,
         actions=ACTIONS,
         asked=asked,
-        given={name: value for name, value in asked.items() if value},
+        given=given,
         tab=tab_of(asked),
         tabs=list(Tab),
         lanes=list(runtime().settings.transports),

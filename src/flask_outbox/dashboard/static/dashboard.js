@@ -77,14 +77,26 @@ function rowIds() {
 function tickAll() {
   const bar = document.getElementById("chosen");
   if (!bar) return;
+  const bulk = document.getElementById("bulk");
   const boxes = () => [...document.querySelectorAll('input[name="id"]')];
   document.addEventListener("change", ({ target }) => {
     if (target.id === "all")
       for (const box of boxes()) box.checked = target.checked;
-    if (target.id !== "all" && target.name !== "id") return;
-    const ticked = boxes().filter((box) => box.checked).length;
-    bar.textContent = ticked ? `${ticked} chosen` : "";
+    if (target.id === "all" || target.name === "id") offer();
   });
+  document.addEventListener("htmx:after:swap", offer);
+  addEventListener("pageshow", offer); // a browser that goes back restores the ticks
+  offer();
+
+  /** Only what can be done: nothing where no message is, or none is chosen. */
+  function offer() {
+    const ticked = boxes().filter((box) => box.checked).length;
+    bulk.hidden = boxes().length === 0;
+    for (const button of bulk.querySelectorAll("button"))
+      button.disabled = ticked === 0;
+    const said = ticked ? `${ticked} chosen` : "";
+    if (bar.textContent !== said) bar.textContent = said;
+  }
 }
 
 if (live) {

@@ -1,0 +1,35 @@
+"""The demo's dashboard: the page leads to it, and only who has the terminal gets in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from tests.browser import opened
+from tests.demo.running import RunningDemo
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+
+def test_the_address_in_the_terminal_leads_to_the_dashboard(
+    browser: Browser, demo: RunningDemo
+) -> None:
+    demo.send()
+    with opened(browser, demo.opens_at) as page:
+        page.get_by_role("link", name="dashboard", exact=True).click()
+        page.get_by_role("heading", name="Overview").wait_for()
+        assert "token" not in page.url
+        page.get_by_role("link", name="Mail", exact=True).click()
+        page.get_by_role("link", name="Hello Ada").first.click()
+        page.get_by_role("heading", name="Step by step").wait_for()
+
+
+def test_the_page_gives_nobody_the_token(demo: RunningDemo) -> None:
+    token = urlsplit(demo.opens_at).query.removeprefix("token=")
+    assert len(token) > 20
+    page = demo.ask("GET", "/").text
+    assert 'href="/outbox/"' in page
+    assert token not in page
+    assert demo.ask("GET", "/outbox/").status == 403
+    assert demo.ask("GET", "/outbox/?token=guess").status == 403
