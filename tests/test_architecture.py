@@ -61,6 +61,7 @@ FLOORS = {
     "many": 5,
     "direct": 5,
     "readying": 5,
+    "repeats": 0,
     "runtime": 6,
     "engines": 7,
     "cli": 7,

@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 
 from flask_outbox import Mail, OutboxUnavailable, State, events, logs
+from flask_outbox.repeats import Repeats
 from tests.mail.site import SENDER, Site, make_app, url_of
 from tests.servers import JournalSmtp
 
@@ -269,3 +270,80 @@ def test_a_line_looks_like_what_it_says(caplog: pytest.LogCaptureFixture) -> Non
         "a\\u202eb@x.org has unsubscribed from n\\x1b[2Jews\\u2066.",
         "Grüße an jörg@müller.example.",
     ]
+
+
+class Hand:
+    """A clock that is set by hand."""
+
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def hand(monkeypatch: pytest.MonkeyPatch) -> Hand:
+    """The clock by which repetitions are held back."""
+    hand = Hand()
+    monkeypatch.setattr(logs, "repeats", Repeats(hand))
+    logs.listen()
+    return hand
+
+
+GOES_ON: list[tuple[Any, dict[str, Any], str, Any, dict[str, Any]]] = [
+    (
+        events.lane_paused,
+        {"lane": "default", "seconds": 1.0},
+        "reason",
+        events.lane_resumed,
+        {"lane": "default"},
+    ),
+    (
+        events.courier_stalled,
+        {"courier": "C1"},
+        "error",
+        events.message_began,
+        {"message_id": ID, "attempt": 1, "courier": "C1", "lane": "default"},
+    ),
+    (events.relay_stalled, {}, "error", events.relay_resumed, {}),
+]
+
+
+@pytest.mark.parametrize(("signal", "payload", "field", "end", "ended"), GOES_ON)
+def test_what_goes_on_is_said_once_when_it_changes_and_every_five_minutes(
+    caplog: pytest.LogCaptureFixture,
+    hand: Hand,
+    signal: Any,
+    payload: dict[str, Any],
+    field: str,
+    end: Any,
+    ended: dict[str, Any],
+) -> None:
+    app = Flask("shop")
+
+    def goes_on(seconds: int, why: str) -> list[str]:
+        caplog.clear()
+        for _ in range(seconds):
+            events.emit(signal, app, **payload, **{field: why})
+            hand.seconds += 1
+        return [one.getMessage() for one in caplog.records]
+
+    assert len(goes_on(20, "Nothing listens.")) == 1
+    (changed,) = goes_on(20, "The disk is full.")
+    assert "The disk is full." in changed
+    (again,) = goes_on(300, "The disk is full.")
+    assert again.endswith(" The same as before, 299 times.")
+    events.emit(end, app, **ended)
+    (anew,) = goes_on(20, "The disk is full.")
+    assert "The same" not in anew
+
+
+def test_what_goes_on_in_one_app_is_said_of_another_too(
+    caplog: pytest.LogCaptureFixture, hand: Hand
+) -> None:
+    shop, blog = Flask("shop"), Flask("blog")
+    for app in (shop, blog, shop, blog):
+        events.emit(
+            events.lane_paused, app, lane="default", reason="Down.", seconds=1.0
+        )
+    assert len(_said(caplog, "flask_outbox")) == 2

@@ -9,9 +9,14 @@ from typing import Any
 from . import events
 from .characters import plain
 from .outbox.dialects import shown_url
+from .repeats import Repeats
+from .words import counted
 
 log = logging.getLogger("flask_outbox")
 dialogue_log = logging.getLogger("flask_outbox.dialogue")
+
+repeats = Repeats()
+"""What goes on in each app, so that it is not said at every try."""
 
 
 def _as_it_is(record: logging.LogRecord) -> bool:
@@ -151,7 +156,10 @@ def _enqueued(
         log.debug("Message %s kept in %.1f ms.", message_id, seconds * 1000)
 
 
-def _began(_app: object, message_id: str, attempt: int, lane: str, **_: Any) -> None:
+def _began(
+    app: object, message_id: str, attempt: int, lane: str, courier: str, **_: Any
+) -> None:
+    repeats.over(app, f"courier {courier}")
     log.debug("Message %s: attempt %d begins on lane %s.", message_id, attempt, lane)
 
 
@@ -289,18 +297,25 @@ def _lease_lost(_app: object, message_id: str, courier: str, **_: Any) -> None:
     )
 
 
-def _lane_paused(
-    _app: object, lane: str, reason: str, seconds: float, **_: Any
-) -> None:
-    log.error(
-        "Lane %s is paused, no message is lost: %s Next probe in %.1f s.",
-        lane,
-        reason,
-        seconds,
-    )
+def _lane_paused(app: object, lane: str, reason: str, seconds: float, **_: Any) -> None:
+    held_back = repeats.held_back(app, f"lane {lane}", reason)
+    if held_back is not None:
+        log.error(
+            "Lane %s is paused, no message is lost: %s Next probe in %.1f s.%s",
+            lane,
+            reason,
+            seconds,
+            _as_before(held_back),
+        )
 
 
-def _lane_resumed(_app: object, lane: str, **_: Any) -> None:
+def _as_before(held_back: int) -> str:
+    """How often the same was not said, after a line that says it again."""
+    return f" The same as before, {counted(held_back, 'time')}." if held_back else ""
+
+
+def _lane_resumed(app: object, lane: str, **_: Any) -> None:
+    repeats.over(app, f"lane {lane}")
     log.warning("Lane %s is open again.", lane)
 
 
@@ -308,21 +323,33 @@ def _courier_started(_app: object, courier: str, engine: str, **_: Any) -> None:
     log.info("Courier %s works (engine %s).", courier, engine)
 
 
-def _courier_stopped(_app: object, courier: str, **_: Any) -> None:
+def _courier_stopped(app: object, courier: str, **_: Any) -> None:
+    repeats.over(app, f"courier {courier}")
     log.info("Courier %s stopped.", courier)
 
 
-def _courier_stalled(_app: object, courier: str, error: Exception, **_: Any) -> None:
-    log.error("Courier %s cannot go on and tries again: %s", courier, error)
+def _courier_stalled(app: object, courier: str, error: Exception, **_: Any) -> None:
+    held_back = repeats.held_back(app, f"courier {courier}", str(error))
+    if held_back is not None:
+        log.error(
+            "Courier %s cannot go on and tries again: %s%s",
+            courier,
+            error,
+            _as_before(held_back),
+        )
 
 
-def _relay_stalled(_app: object, error: Exception, **_: Any) -> None:
-    log.error(
-        "Couriers elsewhere cannot be told of new mail, which is kept all the same, "
-        "and find it when they look by themselves: %s",
-        error,
-    )
+def _relay_stalled(app: object, error: Exception, **_: Any) -> None:
+    held_back = repeats.held_back(app, "relay", str(error))
+    if held_back is not None:
+        log.error(
+            "Couriers elsewhere cannot be told of new mail, which is kept all the "
+            "same, and find it when they look by themselves: %s%s",
+            error,
+            _as_before(held_back),
+        )
 
 
-def _relay_resumed(_app: object, **_: Any) -> None:
+def _relay_resumed(app: object, **_: Any) -> None:
+    repeats.over(app, "relay")
     log.warning("Couriers elsewhere are told of new mail again.")
