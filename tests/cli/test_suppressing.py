@@ -201,14 +201,19 @@ def test_a_file_that_is_something_else(
 def test_an_import_that_breaks_off_says_how_far_it_came(
     shop: Shop, tmp_path: Path
 ) -> None:
+    """No number is left in the table that is used up: SQLite says SQLITE_FULL of it."""
     file = tmp_path / "list.csv"
     lines = [f"reader-{number:04}@example.org\n" for number in range(1_200)]
     file.write_text("address\n" + "".join(lines))
     with shop.outbox.database.engine.begin() as connection:
         connection.exec_driver_sql(
+            "CREATE TABLE used_up (id INTEGER PRIMARY KEY AUTOINCREMENT)"
+        )
+        connection.exec_driver_sql(f"INSERT INTO used_up VALUES ({2**63 - 1})")
+        connection.exec_driver_sql(
             "CREATE TRIGGER full BEFORE INSERT ON outbox_suppression "
             "WHEN NEW.address = 'reader-0700@example.org' "
-            "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+            "BEGIN INSERT INTO used_up (id) VALUES (NULL); END"
         )
 
     result = shop.run("suppressions", "--import", str(file), code=2)

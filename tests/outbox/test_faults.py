@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, NullPool, create_engine, make_url
+from sqlalchemy import Connection, Engine, NullPool, create_engine, make_url
 
 from flask_outbox.errors import OutboxUnavailable, SchemaError
 from flask_outbox.outbox import conflicts
@@ -255,3 +255,36 @@ def test_prepared_statements_as_the_url_says(
     outbox = opener(f"{url}?prepare_threshold={said}")
     ids = [put(outbox) for _ in range(8)]
     assert {one.id for one in outbox.list()} == {*ids}
+
+
+# --------------------------------------------------------------------------- full disks
+
+FULL = {
+    "sqlite": ["INSERT INTO used_up (id) VALUES (NULL)"],
+    "postgresql": ["DO $$ BEGIN RAISE 'voll' USING ERRCODE = '53100'; END $$"],
+    "mysql": [
+        f"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {number}, MESSAGE_TEXT = 'voll'"
+        for number in (1021, 1114)
+    ],
+}
+"""What makes each database say that it is full."""
+
+
+def test_a_full_disk_is_told_by_its_code(url: str, opener: Opener) -> None:
+    database = opener(url).database
+    name = database.engine.dialect.name
+    if name == "sqlite":
+        use_up(database.engine)
+    for statement in FULL[name]:
+        with pytest.raises(OutboxUnavailable) as raised:
+            database.write(lambda conn, do=statement: conn.exec_driver_sql(do))
+        assert "Make room on the disk." in str(raised.value)
+
+
+def use_up(engine: Engine) -> None:
+    """Make a table that has no number left for a row: SQLite calls that full."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TABLE used_up (id INTEGER PRIMARY KEY AUTOINCREMENT)"
+        )
+        connection.exec_driver_sql(f"INSERT INTO used_up VALUES ({2**63 - 1})")
