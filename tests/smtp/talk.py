@@ -140,3 +140,23 @@ def deliver_once(settings: SmtpSettings, *recipients: str, **message: Any) -> At
             await transport.close()
 
     return asyncio.run(run())
+
+
+def deliver_to_each(host: str, port: int, addresses: list[str]) -> None:
+    """A message to each address, over two connections; all have to be accepted."""
+
+    async def run() -> None:
+        settings = SmtpSettings(
+            host,
+            port,
+            local_hostname="client.test",
+            connect_timeout_seconds=PATIENT_SECONDS,
+            max_connections=2,
+        )
+        transport = SmtpTransport(settings)
+        attempts = (attempt(transport, one) for one in addresses)
+        for made in await asyncio.gather(*attempts):
+            assert made.outcomes == [Outcome.ACCEPTED]
+        await transport.close()
+
+    asyncio.run(run())
