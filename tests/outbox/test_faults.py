@@ -277,8 +277,13 @@ def test_a_full_disk_is_told_by_its_code(url: str, opener: Opener) -> None:
         use_up(database.engine)
     for statement in FULL[name]:
         with pytest.raises(OutboxUnavailable) as raised:
-            database.write(lambda conn, do=statement: conn.exec_driver_sql(do))
+            database.write(saying(statement))
         assert "Make room on the disk." in str(raised.value)
+
+
+def saying(statement: str) -> Callable[[Connection], object]:
+    """A work that says this one statement."""
+    return lambda connection: connection.exec_driver_sql(statement)
 
 
 def use_up(engine: Engine) -> None:
