@@ -302,6 +302,20 @@ def test_as_many_messages_as_a_connection_may_carry() -> None:
     assert server.connections_made == 2
 
 
+def test_a_used_up_connection_is_ended_once() -> None:
+    """However many verdicts come in one packet, after which it carries nothing more."""
+
+    async def run(transport: SmtpTransport, server: ScriptedSmtp) -> None:
+        made = await many(transport, 3)
+        assert [one.outcomes for one in made] == [ACCEPTED] * 3
+        await asyncio.to_thread(server.wait_for_end)
+
+    rest = held(CONTENT, *["RSET", "MAIL", "RCPT", CHUNK] * 2, reply=OK * 9)
+    script = [*CHUNKING, *ONE_MAIL[:3], *rest, Step("QUIT"), QUIT]
+    server = talk(script, run=run, max_messages_per_connection=3)
+    assert server.commands().count("QUIT") == 1
+
+
 # ---------------------------------------------------------------------------- fairness
 
 

@@ -39,6 +39,9 @@ SECURE = {"starttls": "starttls", "tls": "tls"}
 ODD = ["quota", "few"]
 LOGINS = ["login", "cram-md5", "only plain", "only login"]
 
+MAILS = 500
+"""How many a port with odd settings is sent."""
+
 BODY = "Hello\n.\n..\n.dot\n\n" + "x" * 2_000 + "\nGr\u00fc\u00dfe \u2026\n\n\n"
 
 
@@ -233,8 +236,8 @@ def test_a_wrong_password(kind: str, route: Route) -> None:
 @pytest.mark.parametrize("kind", ODD)
 def test_odd_settings_harm_nobody(kind: str, route: Route) -> None:
     """A full mailbox is found out after the content; a third connection is too many."""
-    mails = [composed() for _ in range(100)]
-    refused = set(range(3, 100, 10)) if kind == "quota" else set()
+    mails = [composed() for _ in range(MAILS)]
+    refused = set(range(3, MAILS, 10)) if kind == "quota" else set()
 
     async def run() -> None:
         connections = 2 if kind == "quota" else 6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from math import inf
 from typing import Protocol
 
@@ -311,8 +311,15 @@ class SmtpSession:
             return closing(error.reply, self._settings)
         return no_answer(error, self._settings)
 
-    async def quit(self) -> None:
-        """End the connection, politely if the server is quick. Never raises."""
+    def quit(self) -> Coroutine[None, None, None]:
+        """End the connection, politely if the server is quick. Never raises.
+
+        It carries nothing more from the call on, before the first wait.
+        """
+        self._used_up = True
+        return self._say_goodbye()
+
+    async def _say_goodbye(self) -> None:
         try:
             async with asyncio.timeout(QUIT_SECONDS):
                 await self._link.command(b"QUIT", QUIT_SECONDS)
