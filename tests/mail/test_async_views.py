@@ -195,3 +195,15 @@ def test_a_loop_of_ones_own(site: Site, server: JournalSmtp):
     receipt = asyncio.run(work())
     (arrived,) = server.wait_for(1)
     assert arrived.message_id == receipt.message_id
+
+
+async def _awaited(receipt: Any) -> None:
+    await receipt
+
+
+def test_whoever_awaits_send_is_told_what_to_write(make_site: MakeSite) -> None:
+    site = make_site(OUTBOX_ENGINE="external")
+    with site.app.app_context():
+        receipt = site.mail.send(Message("Hello", ["ada@example.org"], "Hello"))
+        with pytest.raises(TypeError, match=r"receipt = mail\.send\(message\)"):
+            asyncio.run(_awaited(receipt))

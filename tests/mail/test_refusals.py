@@ -182,6 +182,12 @@ BAD_MESSAGES: dict[str, tuple[Callable[[], Any], type[MessageError], str, str]] 
         "message",
         "pass a Message or an EmailMessage",
     ),
+    "several messages": (
+        lambda: [Message("Hello", [ADA]), Message("Hello", [ADA])],
+        MessageError,
+        "message",
+        "send many with mail.send_many(messages)",
+    ),
     "a standard message to nobody": (
         lambda: _standard(Subject="Hello"),
         AddressError,
@@ -356,6 +362,14 @@ BAD_URLS: dict[str, tuple[dict[str, str], str]] = {
     "a database whose driver is not installed": (
         {"OUTBOX_URL": "postgresql+pg8000://user:hunter2@host/name"},
         "is not installed",
+    ),
+    "a driver that is not ours": (
+        {"OUTBOX_URL": "postgresql+psycopg2://user:hunter2@host/name"},
+        'Write "postgresql+psycopg://" in its place',
+    ),
+    "PostgreSQL as others write it": (
+        {"OUTBOX_URL": "postgres://user:hunter2@host/name"},
+        'begins with "postgres://": write "postgresql+psycopg://" in its place',
     ),
     "a database in memory": ({"OUTBOX_URL": "sqlite://"}, "Name a file"),
 }

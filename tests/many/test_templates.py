@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from flask_outbox import BatchInterrupted, BatchReceipt, MessageError, State
+from flask_outbox import (
+    BatchInterrupted,
+    BatchReceipt,
+    MessageError,
+    State,
+    TemplateError,
+)
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, BOB
 from tests.servers import JournalSmtp
@@ -109,3 +115,23 @@ def test_what_goes_together(desk: Stationery) -> None:
             mail.send_many([], [])
         with pytest.raises(TypeError, match="takes no sender with messages"):
             mail.send_many([], sender="shop@example.com")
+
+
+def test_a_template_without_a_subject_begins_no_batch(desk: Stationery) -> None:
+    desk.write("bare.txt", "Dear {{ name }}\n")
+    with desk.site.app.app_context():
+        with pytest.raises(TemplateError, match="bare: it has no subject"):
+            desk.site.mail.send_many("bare", [row(0), row(1)])
+        assert desk.site.mail.batches() == []
+        desk.site.mail.send_many("bare", [row(0)], subject="News")
+        assert len(desk.site.mail.batches()) == 1
+
+
+def test_a_subject_may_come_from_what_a_template_extends(desk: Stationery) -> None:
+    desk.write("frame.txt", "{% block subject %}News{% endblock %}Dear reader\n")
+    desk.write("named.txt", "{% extends 'mail/frame.txt' %}\n")
+    desk.write("chosen.txt", "{% extends 'mail/' ~ frame %}\n")
+    with desk.site.app.app_context():
+        desk.site.mail.send_many("named", [row(0)])
+        desk.site.mail.send_many("chosen", [{**row(0), "frame": "frame.txt"}])
+        assert len(desk.site.mail.batches()) == 2

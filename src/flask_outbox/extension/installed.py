@@ -229,6 +229,10 @@ class _OfAnApp:
         """`MailTemplates.prepared`."""
         return self._here().prepared(template)
 
+    def may_have_subject(self, template: Template) -> bool:
+        """`MailTemplates.may_have_subject`."""
+        return self._here().may_have_subject(template)
+
     def _here(self) -> MailTemplates:
         templates = self._templates()
         if templates is None:

@@ -133,7 +133,10 @@ class Message:
 
     def _rendered(self, template: Template, when: str) -> Self:
         if when == "later":
-            self.template = templates_here().prepared(template)
+            here = templates_here()
+            self.template = here.prepared(template)
+            if self.subject is None and not here.may_have_subject(template):
+                raise _without_subject(template.name)
         elif when == "now":
             self.fill(templates_here().render(template))
         else:
@@ -166,11 +169,7 @@ class Message:
         if self.subject is None:
             self.subject = rendered.subject
         if self.subject is None:
-            raise TemplateError(
-                "it has no subject: write one into name.subject.txt beside it or into "
-                "its block 'subject', or pass subject=.",
-                rendered.name,
-            )
+            raise _without_subject(rendered.name)
         self.body = rendered.body
         if rendered.html is not None:
             self.html = None
@@ -232,3 +231,11 @@ def _options(options: Iterable[str] | None, field: str) -> list[str]:
     if isinstance(options, str):
         raise MessageError(field, f"{shown(options)} is a string; pass a list of them")
     return list(options or ())
+
+
+def _without_subject(template: str) -> TemplateError:
+    return TemplateError(
+        "it has no subject: write one into name.subject.txt beside it or into its "
+        "block 'subject', or pass subject=.",
+        template,
+    )

@@ -50,6 +50,9 @@ class Templates(Protocol):
         Its context is a copy of its own, and its locale the one that counts here.
         """
 
+    def may_have_subject(self, template: Template) -> bool:
+        """Whether it has a subject, as far as can be told before it is rendered."""
+
 
 _of_this_app: list[Callable[[], Templates]] = []
 

@@ -63,9 +63,7 @@ def compose(
     elif isinstance(message, StandardMessage):
         heading, parts = adopt(message, unique, default_sender, now)
     else:
-        raise MessageError(
-            "message", f"is {shown(message)}; pass a Message or an EmailMessage"
-        )
+        raise MessageError("message", f"is {shown(message)}; {_what_to_write(message)}")
     head = heading.write()
     envelope = heading.envelope(not head.isascii(), mail_options, rcpt_options)
     ending = b"" if parts[-1][-2:] in (b"", b"\r\n") else b"\r\n"
@@ -79,3 +77,9 @@ def compose(
         if own is not None:
             content, message_id = own_form(own, message_id)
     return Composed(envelope, message_id, heading.subject, content)
+
+
+def _what_to_write(message: object) -> str:
+    if isinstance(message, list | tuple):
+        return "send many with mail.send_many(messages), or one with mail.send(message)"
+    return "pass a Message or an EmailMessage"

@@ -56,6 +56,11 @@ def parse_url(url: str, given_as: str = "OUTBOX_URL") -> URL:
             "password, what is special must be percent-encoded."
         ) from None
     backend, _, driver = parsed.drivername.partition("+")
+    if backend == "postgres":
+        raise ConfigError(
+            f'{given_as} begins with "{parsed.drivername}://": write '
+            '"postgresql+psycopg://" in its place.'
+        )
     if backend not in _DRIVERS:
         known = ", ".join(_DRIVERS)
         raise ConfigError(
@@ -95,7 +100,13 @@ def open_engine(url: URL, durability: str) -> Engine:
 
 
 def _no_driver(url: URL, given_as: str = "OUTBOX_URL") -> ConfigError:
-    extra = _DRIVERS[url.get_backend_name()][1]
+    driver, extra = _DRIVERS[url.get_backend_name()]
+    if url.drivername != driver:
+        return ConfigError(
+            f"{given_as} asks for {url.drivername}, and that driver is not installed. "
+            f'Write "{driver}://" in its place'
+            + (f": pip install 'flask-outbox[{extra}]' brings that." if extra else ".")
+        )
     return ConfigError(
         f"{given_as} asks for {url.drivername}, and that driver is not installed: "
         f"pip install 'flask-outbox[{extra}]' brings {extra}'s."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Never
 
 from ..delivery import Envelope, Reply, State
 from ..message import Template
@@ -25,6 +25,14 @@ class Receipt:
     """Who does not get it, because that address must not be mailed, and why."""
     stopped: str | None = None
     """Why an interceptor kept it from being sent; None where none did."""
+
+    if not TYPE_CHECKING:  # a type checker says so by itself
+
+        def __await__(self) -> Never:
+            raise TypeError(
+                "mail.send() is not awaited, in async views neither: write receipt = "
+                f"mail.send(message). The message is kept already, as {self.id}."
+            )
 
 
 @dataclass(frozen=True, slots=True)

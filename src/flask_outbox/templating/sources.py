@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from jinja2 import Environment, TemplateNotFound
 from jinja2.meta import find_referenced_templates, find_undeclared_variables
-from jinja2.nodes import Name
+from jinja2.nodes import Block, Name
 from jinja2.nodes import Template as JinjaTree
 
 VERSION_DIGITS = 12
@@ -26,6 +26,8 @@ class _Source:
 @dataclass(frozen=True, slots=True)
 class _Read:
     version: str
+    blocks: frozenset[str] | None
+    """The names of all blocks; None where a variable names what is extended."""
     unchanged: tuple[Callable[[], bool], ...]
 
 
@@ -42,11 +44,15 @@ class Sources:
         What a variable names cannot be told. Raises Jinja's error for a source that is
         no template.
         """
-        key = tuple(names)
-        known = self._read.get(key)
-        if known is None or not all(same() for same in known.unchanged):
-            known = self._read[key] = self._look(key)
-        return known.version
+        return self._known(names).version
+
+    def may_have_block(self, names: Iterable[str], block: str) -> bool:
+        """Whether one of them, or what they are made of, has such a block.
+
+        True also where that cannot be told before they are rendered.
+        """
+        blocks = self._known(names).blocks
+        return blocks is None or block in blocks
 
     def undeclared(self, names: Iterable[str]) -> set[str]:
         """The names that these templates, and all that they are made of, ask for.
@@ -63,14 +69,29 @@ class Sources:
             }
         return asked - given
 
+    def _known(self, names: Iterable[str]) -> _Read:
+        key = tuple(names)
+        known = self._read.get(key)
+        if known is None or not all(same() for same in known.unchanged):
+            known = self._read[key] = self._look(key)
+        return known
+
     def _look(self, names: tuple[str, ...]) -> _Read:
         digest = sha256()
         unchanged: list[Callable[[], bool]] = []
+        blocks: set[str] = set()
+        all_named = True
         for one in self._all(names):
             digest.update(f"{one.name}\0{one.text}\0".encode())
+            blocks |= {block.name for block in one.tree.find_all(Block)}
+            all_named &= None not in find_referenced_templates(one.tree)
             if one.same is not None:
                 unchanged.append(one.same)
-        return _Read(digest.hexdigest()[:VERSION_DIGITS], tuple(unchanged))
+        return _Read(
+            digest.hexdigest()[:VERSION_DIGITS],
+            frozenset(blocks) if all_named else None,
+            tuple(unchanged),
+        )
 
     def _all(self, names: Iterable[str]) -> Iterator[_Source]:
         """These templates, and all that they extend or include by name."""

@@ -20,7 +20,7 @@ from .speaking import language_of, speaking
 from .styles import has_styles, inlined
 from .texts import text_of
 from .waiting import kept
-from .writing import write
+from .writing import SUBJECT, write
 
 
 class MailTemplates:
@@ -75,6 +75,15 @@ class MailTemplates:
             self._version(find(self._environment, template.name, locale))
             context = kept(template.context, template.name, self._app.json.dumps)
             return Template(template.name, context, locale)
+
+    def may_have_subject(self, template: Template) -> bool:
+        """Whether it has a subject, as far as can be told before it is rendered."""
+        with self._in_its_language(template) as locale:
+            files = find(self._environment, template.name, locale)
+            bodies = [one for one in (files.html, files.text) if one is not None]
+            return files.subject is not None or self._sources.may_have_block(
+                (str(one.name) for one in bodies), SUBJECT
+            )
 
     def wanted(self, name: str) -> set[str]:
         """The names that the template ``name`` asks for, and that a context must give.
