@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http.client
 import re
+import sqlite3
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Engine, String, event, func, select
 
 from tests.examples.apps import EXAMPLES, ExampleApp
 from tests.mail.site import ADA, BOB
@@ -97,13 +99,20 @@ def test_no_link_leads_to_another_host(example: ExampleApp) -> None:
     asked.close()
 
 
+def in_this_process(
+    folder: Path, server: JournalSmtp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Have the example's package be found, and its settings be those of a test."""
+    monkeypatch.syspath_prepend(EXAMPLES / "password_reset")
+    example = ExampleApp("password_reset", folder, server)
+    for name, value in example.settings.items():
+        monkeypatch.setenv(name, value)
+
+
 def test_what_is_rolled_back_sends_nothing(
     tmp_path: Path, server: JournalSmtp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(EXAMPLES / "password_reset")
-    example = ExampleApp("password_reset", tmp_path, server)
-    for name, value in example.settings.items():
-        monkeypatch.setenv(name, value)
+    in_this_process(tmp_path, server, monkeypatch)
     from accounts import create_app
     from accounts.models import PasswordReset, User, db
     from accounts.resets import ask_for_reset, mail
@@ -121,3 +130,45 @@ def test_what_is_rolled_back_sends_nothing(
         assert mail.drain(10)
         mail.stop()
     next_mail(server, before)
+
+
+def folded(address: str) -> str:
+    """What a collation that folds case and accents, as MariaDB's default, compares."""
+    parts = unicodedata.normalize("NFKD", address)
+    return "".join(one for one in parts if not unicodedata.combining(one)).casefold()
+
+
+@pytest.mark.parametrize("typed", ["ADA@Example.ORG", "adá@example.org"])
+def test_the_stored_address_is_mailed_not_the_typed_one(
+    tmp_path: Path, server: JournalSmtp, monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    """A stranger's mailbox may be called so, where the database finds Ada's account."""
+    in_this_process(tmp_path, server, monkeypatch)
+    from accounts import create_app
+    from accounts.models import User, db
+    from accounts.resets import ask_for_reset, mail
+
+    assert folded(typed) == folded(ADA)
+    assert typed != ADA
+
+    def fold(connection: sqlite3.Connection, _record: object) -> None:
+        def order(one: str, other: str) -> int:
+            return (folded(one) > folded(other)) - (folded(one) < folded(other))
+
+        connection.create_collation("folding", order)
+
+    address = User.__table__.c.email
+    monkeypatch.setattr(address, "type", String(collation="folding"))
+    event.listen(Engine, "connect", fold)
+    before = len(server.mails)
+    try:
+        with create_app().test_request_context():
+            db.session.add(User(email=ADA, password_hash=""))
+            db.session.commit()
+            ask_for_reset(typed)
+            db.session.commit()
+            assert mail.drain(10)
+            mail.stop()
+    finally:
+        event.remove(Engine, "connect", fold)
+    assert next_mail(server, before).recipients == (ADA,)
