@@ -24,7 +24,6 @@ SWITCHES = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--disable-features=IsolateSandboxedIframes",  # a process for each takes its time
 )
 WAIT_MS = 20_000
 

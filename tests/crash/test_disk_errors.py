@@ -52,7 +52,7 @@ class Disk:
         folder = self._folder / f"try-{next(self._tries)}"
         folder.mkdir()
         file = folder / "outbox.db"
-        shutil.copyfile(self._template, file)
+        shutil.copy(self._template, file)
         url = f"sqlite:///{file}"
         config = {**KEEPS, "OUTBOX_URL": url, "OUTBOX_DURABILITY": durability}
         files = [str(file), *(f"{file}-{end}" for end in ("wal", "shm", "journal"))]

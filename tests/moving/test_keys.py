@@ -105,7 +105,7 @@ def test_the_copy_of_an_outbox_sends_nothing_twice(
     message_id = put(source, key=KEY)
     source.database.close()
     copy = Outbox(Database(f"sqlite:///{tmp_path / 'copy.db'}"), source.clock)
-    shutil.copyfile(tmp_path / "old" / "outbox.db", tmp_path / "copy.db")
+    shutil.copy(tmp_path / "old" / "outbox.db", tmp_path / "copy.db")
     carry_all(move)
     enlist(target)
     target.record([sent(claim_one(target), target.clock())])

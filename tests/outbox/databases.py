@@ -95,7 +95,7 @@ class SqliteHome:
 
     @contextmanager
     def empty(self, folder: Path) -> Iterator[Database]:
-        shutil.copyfile(self._template, folder / "outbox.db")
+        shutil.copy(self._template, folder / "outbox.db")
         database = Database(f"sqlite:///{folder / 'outbox.db'}")
         yield database
         database.close()
