@@ -23,6 +23,7 @@ from tests.servers import (
     Authority,
     Behaviour,
     JournalSmtp,
+    Pause,
     ScriptedSmtp,
     StartTls,
     Step,
@@ -280,6 +281,23 @@ def test_a_rejected_password_is_tried_by_one_connection(
         f"{server.host}:{server.port} rejected the login of 'ada'"
     }
     assert tried == ["ada"]
+
+
+def test_a_rejection_is_shared_by_a_connection_that_is_late() -> None:
+    """It was begun before the password was rejected, and is greeted after that."""
+
+    async def run(server: ScriptedSmtp) -> list[Attempt]:
+        transport = SmtpTransport(settings_for(server, max_connections=2, **LOGIN))
+        made = await asyncio.gather(*(attempt(transport) for _ in range(2)))
+        await transport.close()
+        return made
+
+    offer, rejected = ehlo("AUTH PLAIN"), Step("AUTH", b"535 5.7.8 no\r\n")
+    late = Step("", Pause(HASTY_SECONDS), b"220 scripted.test ready\r\n")
+    with ScriptedSmtp([GREETING, offer, rejected], [late, offer, rejected]) as server:
+        made = asyncio.run(run(server))
+    assert [type(one.down) for one in made] == [LoginRejected] * 2
+    assert server.commands(1) == ["EHLO client.test"]
 
 
 def test_connections_log_in_together_once_a_login_was_accepted(journal: Path) -> None:
