@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import sqlite3
 import time
 from pathlib import Path
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
 
 from flask_outbox import MessageNotFound, events
 from flask_outbox.outbox.schema import REVISION
@@ -39,6 +44,25 @@ def test_init_makes_the_tables_and_may_be_run_again(shop: Shop, file: Path) -> N
     assert "outbox_message" in tables
     assert shop.run("init").stdout.endswith(f"is at version {REVISION} already.\n")
     assert shop.run("upgrade").stdout.endswith(f"is at version {REVISION} already.\n")
+
+
+def test_init_says_what_keeps_flask_migrate_from_dropping_the_tables(
+    shop: Shop, file: Path
+) -> None:
+    assert "Migrate" not in shop.run("init").stdout
+    shop.app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{file}"
+    db = SQLAlchemy(shop.app)
+    Migrate(shop.app, db)
+    found = re.search(r"include_name=(lambda .+)\)\n", shop.run("init").stdout)
+    assert found
+    include_name = eval(found[1])
+    with shop.app.app_context(), db.engine.connect() as connection:
+        for options, dropped in (({}, True), ({"include_name": include_name}, False)):
+            context = MigrationContext.configure(connection, opts=options)
+            changes = compare_metadata(context, db.metadata)
+            assert bool(changes) is dropped
+    Migrate(shop.app, db, include_name=include_name)
+    assert "Migrate" not in shop.run("init").stdout
 
 
 def test_init_leaves_upgrading_to_upgrade(shop: Shop, file: Path) -> None:
