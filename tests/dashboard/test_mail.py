@@ -96,7 +96,7 @@ def test_a_mail_is_found_by_its_id_and_its_message_id(shop: Shop) -> None:
 
 def test_an_empty_list_says_so(shop: Shop) -> None:
     assert "No mail was handed over yet." in shop.page("/messages")
-    assert "Nothing here that fits." in shop.page("/messages?q=x")
+    assert "No mail matches." in shop.page("/messages?q=x")
 
 
 # ----------------------------------------------------------------------------- one mail
@@ -143,7 +143,7 @@ def test_each_step_says_where_the_mail_then_stood(
     shop.wait_for(events.message_deferred)
     page = shop.page(f"/messages/{id}")
     states = re.findall(r'data-heading="Mail"><span class="state"[^>]*>(\w+)', page)
-    assert states == ["pending", "leased", "pending"]
+    assert states == ["waiting", "leased", "waiting"]
     with shop.app.app_context():
         shop.mail.cancel(id)
     page = shop.page(f"/messages/{id}")

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine
 
 from flask_outbox.errors import OutboxUnavailable
 from flask_outbox.outbox import conflicts, dialects
+from flask_outbox.outbox.ids import new_id
 from flask_outbox.outbox.joining import Joined
 from flask_outbox.outbox.records import NewMessage
 from flask_outbox.outbox.store import Outbox
@@ -23,8 +24,6 @@ from .making import COURIER, LEASE_SECONDS, claim_one, new_message, put, sent
 
 pytestmark = pytest.mark.parametrize("home", [*SERVERS], indirect=True)
 
-KEY = "order-7"
-
 
 def attached(byte: bytes) -> bytes:
     """A message with a large attachment."""
@@ -33,6 +32,12 @@ def attached(byte: bytes) -> bytes:
         b"Content-Type: multipart/mixed; boundary=x\r\n\r\n\r\n"
         b"--x\r\nContent-Transfer-Encoding: base64\r\n\r\n" + lines + b"\r\n--x--\r\n"
     )
+
+
+@pytest.fixture
+def key() -> str:
+    """A new one: MariaDB locks the gap around one that was just deleted."""
+    return new_id()
 
 
 @pytest.fixture
@@ -96,11 +101,12 @@ def test_a_key_is_waited_for_by_who_wants_it(
     app: Engine,
     threads: ThreadPoolExecutor,
     tries: list[float],
+    key: str,
     commits: bool,
 ) -> None:
-    theirs = new_message(outbox.clock(), key=KEY)
+    theirs = new_message(outbox.clock(), key=key)
     with staying_open(outbox, app, theirs) as transaction:
-        waiting = threads.submit(put, outbox, key=KEY)
+        waiting = threads.submit(put, outbox, key=key)
         eventually(lambda: tries)
         everybody_else(outbox)
         assert not waiting.done()
@@ -146,15 +152,15 @@ def test_many_that_wait_hold_nobody_up(
 
 
 def test_one_that_stays_open_for_too_long(
-    outbox: Outbox, app: Engine, monkeypatch: pytest.MonkeyPatch
+    outbox: Outbox, app: Engine, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dialects, "BUSY_SECONDS", 0.1)
-    with staying_open(outbox, app, new_message(outbox.clock(), key=KEY)) as transaction:
-        with pytest.raises(OutboxUnavailable, match=rf"key '{KEY}' .* open for too"):
-            put(outbox, key=KEY)
+    with staying_open(outbox, app, new_message(outbox.clock(), key=key)) as transaction:
+        with pytest.raises(OutboxUnavailable, match=rf"key '{key}' .* open for too"):
+            put(outbox, key=key)
         transaction.commit()
 
-    assert put(outbox, key=KEY) == claim_one(outbox).id
+    assert put(outbox, key=key) == claim_one(outbox).id
 
 
 def test_a_renewal_passes_by_whoever_writes(
@@ -168,8 +174,8 @@ def test_a_renewal_passes_by_whoever_writes(
     assert outbox.database.write(meanwhile)
 
 
-def test_the_next_transaction_waits_for_locks_again(outbox: Outbox) -> None:
-    put(outbox, key=KEY)
+def test_the_next_transaction_waits_for_locks_again(outbox: Outbox, key: str) -> None:
+    put(outbox, key=key)
     with outbox.database.engine.connect() as connection:
         ask = {
             "postgresql": "SELECT setting::int / 1000 FROM pg_settings "

@@ -89,6 +89,7 @@ def is_free(path: Path) -> bool:
 
 
 @on_sqlite
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_no_lock_outlives_a_send(outbox: Outbox, tmp_path: Path) -> None:
     """Wherever it is interrupted, the file and the turn are free for others at once."""
     put(outbox)

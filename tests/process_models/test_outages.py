@@ -210,8 +210,10 @@ def test_a_lock_that_another_process_holds(
 ):
     """Who waits for it together is refused together, not one after the other."""
     monkeypatch.setattr(dialects, "BUSY_SECONDS", OUTAGE_SECONDS)
-    outage = Outage(open_site(tmp_path), smtp)
-    with locked(tmp_path / "outbox.db"), ThreadPoolExecutor(8) as threads:
+    site = open_site(tmp_path)
+    outage = Outage(site, smtp)
+    file = Path(site.outbox.database.url.database or "")
+    with locked(file), ThreadPoolExecutor(8) as threads:
         began = time.monotonic()
         list(threads.map(lambda _: outage.refuses("locked"), range(8)))
         assert time.monotonic() - began < 4 * OUTAGE_SECONDS

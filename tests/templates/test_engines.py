@@ -26,8 +26,8 @@ def desk(make_site: MakeSite, tmp_path: Path) -> Stationery:
 
 def run(desk: Stationery, *words: str) -> str:
     """What a command says, however wide its columns are."""
-    ran = desk.site.app.test_cli_runner(catch_exceptions=False).invoke(
-        args=["outbox", *words], env={"COLUMNS": "200"}
+    ran = desk.site.app.test_cli_runner().invoke(
+        args=["outbox", *words], env={"COLUMNS": "200"}, catch_exceptions=False
     )
     return " ".join(ran.output.split())
 

@@ -110,6 +110,7 @@ def test_outside_an_app(stationery: Stationery) -> None:
         Message.from_template("bill")
 
 
+@pytest.mark.filterwarnings("ignore:Current server name")
 def test_whole_links_without_a_request(stationery: Stationery) -> None:
     app = stationery.site.app
     app.config.update(PREFERRED_URL_SCHEME="https", APPLICATION_ROOT="/shop")

@@ -12,7 +12,9 @@ from typing import IO, Any, Protocol, TypeAlias
 from ..characters import shown
 from ..errors import AttachmentError
 
-_is_of_one_part = re.compile(r"(?!multipart/)[\w.+!#$&^-]+/[\w.+!#$&^-]+", re.I | re.A)
+_is_of_one_part = re.compile(
+    r"(?!multipart/)[\w.+!#$&^-]+/[\w.+!#$&^-]+", re.I | re.A
+).fullmatch
 _between_names = re.compile(r"[/\\]")
 
 
@@ -130,7 +132,7 @@ def _type_of(file: object) -> str | None:
     for name in ("mimetype", "content_type"):
         value = getattr(file, name, None)
         if isinstance(value, str) and value:
-            return value if _is_of_one_part.fullmatch(value) else None
+            return value if _is_of_one_part(value) else None
     return None
 
 
