@@ -4,7 +4,6 @@ is thrown away, not cleaned.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +23,7 @@ def outbox_on(name: str, folder: Path) -> Iterator[str]:
         yield url
         return
     with databases._server(name) as server, server.connect() as connection:
-        own = f"outbox_crash_{os.getpid()}"
+        own = databases.own_name("crash")
         forced = " WITH (FORCE)" if server.name == "postgresql" else ""
         connection.exec_driver_sql(f"CREATE DATABASE {own}")
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import permutations
@@ -28,7 +27,7 @@ def place(name: str, role: str, folder: Path) -> Iterator[str]:
         yield f"sqlite:///{folder / f'{role}.db'}"
         return
     with databases._server(name) as server, server.connect() as connection:
-        own = f"outbox_{role}_{os.getpid()}"
+        own = databases.own_name(role)
         forced = " WITH (FORCE)" if server.name == "postgresql" else ""
         connection.exec_driver_sql(f"CREATE DATABASE {own}")
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -25,6 +26,11 @@ SERVERS = {
 """Where each server answers; no password is asked on a test machine."""
 
 NAMES = ("sqlite", *SERVERS)
+
+
+def own_name(purpose: str) -> str:
+    """A name for a database that nobody has, nor left behind when it was killed."""
+    return f"outbox_{purpose}_{os.getpid()}_{secrets.token_hex(3)}"
 
 
 class Home(Protocol):
@@ -106,7 +112,7 @@ class ServerHome:
 
     def __init__(self, server: Engine, purpose: str) -> None:
         self._server = server
-        self._name = f"outbox_{purpose}_{os.getpid()}"
+        self._name = own_name(purpose)
         self._outbox = Database(_named(server.url, self._name))
 
     @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from flask_outbox.outbox.store import Outbox
 from tests.waiting import WAIT_SECONDS
 
 from .conftest import Opener
-from .databases import SERVERS
+from .databases import SERVERS, own_name
 from .making import new_message, put
 
 GERMAN = "SET lc_messages = 'de_DE'"
@@ -190,7 +189,7 @@ def end_it(driver: Any) -> None:
 @pytest.fixture(params=["LATIN1", "SQL_ASCII"])
 def other_encoding(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a PostgreSQL database that is not in UTF-8."""
-    name = f"outbox_{request.param.lower()}_{os.getpid()}"
+    name = own_name(request.param.lower())
     server = create_engine(
         SERVERS["postgresql"], poolclass=NullPool, isolation_level="AUTOCOMMIT"
     )

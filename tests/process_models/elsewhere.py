@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,13 +10,11 @@ from sqlalchemy import NullPool, create_engine
 from sqlalchemy.exc import OperationalError
 
 from flask_outbox.outbox.database import Database
-from tests.outbox.databases import SERVERS, is_required
+from tests.outbox.databases import SERVERS, is_required, own_name
 
 from .proxy import Proxy
 
 PORTS = {"postgresql": 5432, "mariadb": 3306}
-
-_numbers = itertools.count(1)
 
 
 @contextmanager
@@ -30,7 +26,7 @@ def outbox_behind_proxy(server: str) -> Iterator[tuple[str, Proxy]]:
     engine = create_engine(
         SERVERS[server], poolclass=NullPool, isolation_level="AUTOCOMMIT"
     )
-    name = f"outbox_models_{os.getpid()}_{next(_numbers)}"
+    name = own_name("models")
     try:
         with engine.connect() as connection:
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
