@@ -1,6 +1,7 @@
 # Sourced by the scripts beside it, in the project's folder. `need_venv NAME PIP-ARGUMENT...`
 # makes $venv (.venv unless it is set) with Python >= 3.11 and installs what NAME needs; it
 # does nothing when neither pyproject.toml nor requirements/ changed since the last time.
+# `run_tests ARGUMENT...` then runs pytest.
 
 # Tests and checks start Python hundreds of times: without its bytecode on the disk, each
 # of them would compile every module anew.
@@ -48,4 +49,15 @@ need_venv() {
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" ||
         fail "Installing into $venv failed; the reason is above."
     printf '%s\n' "$sum" >"$venv/$name.stamp"
+}
+
+# Nearly each test commits, and a disk takes its time to sync: so pytest's folders are in
+# memory, where there is room.
+run_tests() {
+    room=$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 { print $4 }')
+    if [ "${room:-0}" -lt 2000000 ]; then exec "$venv/bin/python" -m pytest "$@"; fi
+    folder=$(mktemp -d /dev/shm/flask-outbox-XXXXXX)
+    trap 'rm -rf "$folder"' EXIT
+    trap 'exit 130' INT TERM
+    "$venv/bin/python" -m pytest --basetemp="$folder/tests" "$@"
 }

@@ -1,4 +1,4 @@
-"""Chromium, as the system has it, and pages on which nothing goes wrong unseen."""
+"""Chromium, and pages on which every error fails the test."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.waiting import WAIT_SECONDS
+
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api._generated import LocatorAssertions
 
 SWITCHES = (
     "--no-sandbox",
@@ -25,15 +28,18 @@ SWITCHES = (
     "--disable-component-update",
     "--disable-sync",
 )
-WAIT_MS = 20_000
+WAIT_MS = 1_000 * WAIT_SECONDS
+
+PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser")
+"""In the order of preference: the first has no windows, and does half as much."""
 
 AXE = Path(__file__).parent / "vendor" / "axe-core" / "axe.min.js"
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser for the ``with`` block; where there is none, the test is skipped."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    """A browser for the ``with`` block; the test is skipped if there is none."""
+    path = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if path is None:
         _absent("there is no chromium on the PATH")
     try:
@@ -47,7 +53,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def _absent(reason: str) -> Never:
-    """Skip, or fail where ``OUTBOX_TEST_REQUIRE`` names chromium."""
+    """Skip, or fail if ``OUTBOX_TEST_REQUIRE`` names chromium."""
     if "chromium" in re.split(r"[\s,]+", os.environ.get("OUTBOX_TEST_REQUIRE", "")):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
@@ -55,7 +61,7 @@ def _absent(reason: str) -> Never:
 
 @contextmanager
 def opened(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
-    """A page there. Nothing may go wrong on it unseen, nor may it ask another host."""
+    """A page at this URL. Errors and requests to other hosts fail the test."""
     complaints: list[str] = []
     hosts: set[str] = set()
     context = browser.new_context(reduced_motion="reduce", **options)
@@ -71,10 +77,22 @@ def opened(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
     assert hosts == {urlsplit(address).netloc}
 
 
+def expect(found: Locator) -> LocatorAssertions:
+    """Playwright's assertions on what was found: each waits until it holds."""
+    from playwright.sync_api import expect as expected
+
+    expected.set_options(timeout=WAIT_MS)
+    return expected(found)
+
+
 def serious_findings(page: Page) -> list[str]:
-    """What axe-core has to say against the page as it is now."""
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run(document, {iframes: false})")  # a mail is not ours
+    """axe-core's serious findings on the current page."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+    # Mail content is not ours.
+    found = page.evaluate(
+        "axe.run(document, {iframes: false, resultTypes: ['violations']})"
+    )
     return [
         f"{one['id']}: {one['help']}: {[node['target'] for node in one['nodes']]}"
         for one in found["violations"]

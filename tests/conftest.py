@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,22 +11,104 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from flask_outbox.outbox.database import Database
+from flask_outbox.outbox import Database
 from tests.outbox import databases
 from tests.outbox.databases import Home
 
+TESTS = Path(__file__).parent
 
-def pytest_configure() -> None:
+NOBODY = TESTS / "servers" / "nobody.pem"
+"""What is trusted in place of the system's authorities: all that tests talk with has
+certificates of theirs. To read the system's takes longer than most tests, and PyMySQL
+does so for each connection.
+"""
+
+NOT_FAST = (
+    "checks/test_any_bytes.py", "cli/test_batch.py", "cli/test_feedback.py",
+    "cli/test_feedback_imap.py", "cli/test_feedback_servers.py", "cli/test_move.py",
+    "cli/test_processes.py", "cli/test_schema.py", "cli/test_send_many.py",
+    "cli/test_worker.py", "compose/test_roundtrip.py", "crash",
+    "dashboard/test_access.py", "demo", "doctor", "drop_in", "engines",
+    "examples", "hosts",
+    "mail/test_claim_ahead.py", "mail/test_drain.py", "mail/test_isolation.py",
+    "mail/test_lane_down.py", "mail/test_lifetimes.py", "mail/test_migrate.py",
+    "mail/test_resolver.py", "mail/test_server_habits.py", "mail/test_signing.py",
+    "mail/test_testing.py", "mail/test_transactions.py", "mail/test_unsubscribe.py",
+    "many/test_send_many.py", "migrating", "moving", "outbox/test_couriers.py",
+    "outbox/test_fork.py", "outbox/test_interrupted.py", "outbox/test_schema.py",
+    "process_models", "processes", "provider_events/test_any_body.py",
+    "provider_events/test_newsletter.py",
+    "smtp/test_exim.py", "smtp/test_haraka.py",
+    "smtp/test_postfix.py", "smtp/test_servers.py", "smtp/test_session_model.py",
+    "templates/test_endless.py", "templates/test_kills.py", "test_architecture.py",
+    "test_notifier.py", "test_patterns.py", "test_report.py", "test_tracing.py",
+    "testing", "transports/test_apps.py", "transports/test_contract.py",
+    "transports/test_kills.py",
+)  # fmt: skip
+"""Folders and files of ``tests/`` that take too long for ``--fast``.
+
+``scripts/check`` runs ``test_architecture.py``.
+"""
+
+NOT_FAST_WORDS = {*databases.SERVERS, "browser"}
+"""``--fast`` leaves out tests with such a fixture, or with one in their parameters."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--fast``."""
+    parser.addoption("--fast", action="store_true", help="the tests of the inner loop")
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Have Ctrl-C count, and in the processes under test too.
 
     A shell that starts this run in the background has it ignored, and they inherit it.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ["SSL_CERT_FILE"] = str(NOBODY)
     # No example fails because the machine is slow.
     settings.register_profile(
         "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
-    settings.load_profile("any machine")
+    settings.register_profile(
+        "fast", settings.get_profile("any machine"), max_examples=20
+    )
+    settings.load_profile("fast" if config.getoption("fast") else "any machine")
+    if os.environ.get("OUTBOX_TEST_LOOP") == "uvloop":
+        import uvloop
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    if config.getoption("fast"):
+        check_not_fast(TESTS)
+
+
+def check_not_fast(tests: Path) -> None:
+    """Raise `pytest.UsageError` where ``NOT_FAST`` names what is not there."""
+    if absent := [name for name in NOT_FAST if not (tests / name).exists()]:
+        raise pytest.UsageError(f"NOT_FAST names what is not there: {absent}")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Pass over what takes too long for ``--fast``."""
+    is_slow = collection_path in [TESTS / name for name in NOT_FAST]
+    return True if is_slow and config.getoption("fast") else None
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Leave out the tests on other databases, and in a browser, with ``--fast``."""
+    if not config.getoption("fast"):
+        return
+    left_out = [item for item in items if NOT_FAST_WORDS & words_of(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def words_of(item: pytest.Item) -> set[str]:
+    """The fixtures that a test uses, and the words of its parameters."""
+    parameters = item.name.partition("[")[2].rstrip("]")
+    return {*getattr(item, "fixturenames", ()), *parameters.split("-")}
 
 
 @pytest.fixture(scope="session", params=databases.NAMES)

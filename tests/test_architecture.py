@@ -1,4 +1,4 @@
-"""The house: each floor imports only lower floors, and floors 0-6 never import Flask.
+"""The house: each layer imports only itself and those before it, without a cycle.
 
 The rules are written as functions of a folder of sources, so that the tests at the end
 can show, on small trees that break them, that each rule is able to fail.
@@ -7,90 +7,69 @@ can show, on small trees that break them, that each rule is able to fail.
 from __future__ import annotations
 
 import ast
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[1] / "src" / "flask_outbox"
+from tests.conftest import check_not_fast
 
-FLOORS = {
-    "errors": 0,
-    "characters": 0,
-    "spreadsheets": 0,
-    "rate": 0,
-    "patience": 0,
-    "tally": 0,
-    "backoff": 0,
-    "daemon_executor": 0,
-    "events": 0,
-    "forking": 0,
-    "words": 0,
-    "offhub": 0,
-    "loops": 1,
-    "opened": 1,
-    "plain_json": 1,
-    "message": 1,
-    "delivery": 1,
-    "config": 1,
-    "uwsgi_threads": 1,
-    "checks": 2,
-    "guard": 2,
-    "previews": 2,
-    "mime": 2,
-    "dkim": 2,
-    "story": 2,
-    "outbox.schema": 2,
-    "outbox.ids": 2,
-    "outbox.migrations": 2,
-    "transports.base": 2,
-    "outbox": 3,
-    "transports": 3,
-    "lane": 4,
-    "routing": 2,
-    "attempt": 4,
-    "picture": 4,
-    "standing": 4,
-    "handover": 4,
-    "rendering": 4,
-    "telling": 4,
-    "relay": 4,
-    "courier": 5,
-    "many": 5,
-    "direct": 5,
-    "readying": 5,
-    "repeats": 0,
-    "runtime": 6,
-    "engines": 7,
-    "cli": 7,
-    "dashboard": 7,
-    "logs": 7,
-    "templating": 7,
-    "unsubscribing": 7,
-    "origin": 7,
-    "extension": 8,
-    "testing": 9,
-    "flask_mail": 9,
-    "demo": 9,
-    "__init__": 9,
-}
-"""Each module's floor. A package's is that of all in it that is not named itself."""
+PROJECT = Path(__file__).parents[1]
+SOURCE = PROJECT / "src" / "flask_outbox"
 
-WEB_FLOOR = 7
+LAYERS = (
+    {
+        "bounce_address", "checks", "concurrency", "config", "counters", "delivery",
+        "dkim", "errors",
+        "events", "feedback", "humanize", "limits", "log_context", "message", "mime",
+        "oauth", "previews", "recipient_guard", "signals", "webhooks",
+    },
+    {"outbox", "transports"},
+    {"courier", "history", "metrics", "sending", "status"},
+    {"actions", "doctor", "engines", "health", "intake", "runtime"},
+    {
+        "__init__", "app_state", "cli", "dashboard", "demo", "extension", "flask_mail",
+        "event_routes", "health_routes", "local_requests", "log", "metrics_routes",
+        "mounting", "templating", "testing", "unsubscribe",
+    },
+)  # fmt: skip
+"""The five layers: core, stores and transports, sending, running, and Flask's faces."""
+
+NAMES = ("core", "outbox and transports", "sending and courier", "engines", "faces")
+
+FACES = {"outbox": {"outbox", "outbox.records", "outbox.session", "outbox.transfer"}}
+"""Package → the modules of it that other packages may import."""
+
 WEB = {"flask", "werkzeug", "click"}
 CELERY = {"celery", "kombu", "billiard", "amqp"}
-CELERY_PACKAGE = "engines"
+CELERY_MODULE = "engines.celery"
 
-FILE_LINES = 600
-FUNCTION_LINES = 60
-LONG: dict[str, str] = {
-    "outbox.migrations.versions.v0001_the_first_tables:upgrade": (
-        "the first schema, kept as it was: one statement for each table"
-    ),
-}
-"""What may be longer, and why: ``"module"`` or ``"module:Class.function"``."""
+AT_START = {
+    "app_state", "bounce_address", "cli", "cli.group", "concurrency", "config",
+    "delivery", "dkim", "errors", "events", "extension", "feedback", "feedback.fate",
+    "feedback.rules", "humanize", "limits", "log", "log_context", "message",
+    "outbox", "outbox.database_errors", "outbox.ddl", "outbox.dialects", "outbox.ids",
+    "outbox.records", "outbox.schema", "previews", "recipient_guard", "sending",
+    "sending.announce", "sending.batch", "sending.interceptors",
+    "sending.list_unsubscribe", "sending.options", "signals", "templating",
+    "templating.message", "transports", "transports.base", "transports.resolver",
+    "unsubscribe", "unsubscribe.links", "webhooks", "webhooks.addresses",
+    "webhooks.kinds",
+}  # fmt: skip
+"""What ``import flask_outbox`` may load of its own, for each web worker pays for it."""
+
+WHOLE_AT_START = {"config", "message"}
+"""The packages in it of which any module may be loaded."""
+
+OTHERS_AT_START = {"blinker", "concurrent", "queue", "sqlite3"}
+"""What else it may load that Flask and SQLAlchemy do not."""
 
 
 # ------------------------------------------------------------------- reading a tree
@@ -123,8 +102,13 @@ def read_tree(root: Path) -> dict[str, Module]:
         package = ".".join(parts[:-1])
         name = package or "__init__" if parts[-1] == "__init__" else ".".join(parts)
         text = path.read_text(encoding="utf-8")
-        modules[name] = Module(name, package, ast.parse(text), len(text.splitlines()))
+        modules[name] = Module(name, package, _parsed(text), len(text.splitlines()))
     return modules
+
+
+@cache
+def _parsed(text: str) -> ast.Module:
+    return ast.parse(text)
 
 
 def imports_of(
@@ -177,10 +161,9 @@ def _nearest(name: str, modules: dict[str, Module]) -> str:
     return name
 
 
-def floor_of(name: str) -> int | None:
-    while name not in FLOORS and "." in name:
-        name = name.rpartition(".")[0]
-    return FLOORS.get(name)
+def layer_of(name: str) -> int | None:
+    top = name.partition(".")[0]
+    return next((at for at, layer in enumerate(LAYERS) if top in layer), None)
 
 
 # ------------------------------------------------------------------------- the rules
@@ -192,16 +175,15 @@ def import_faults(root: Path) -> list[str]:
     faults = []
     graph: dict[str, set[str]] = {}
     for module in modules.values():
-        floor = floor_of(module.name)
-        if floor is None:
-            faults.append(f"{module.name} has no floor: name it in FLOORS")
-            continue
         imports = imports_of(module, root.name, modules)
         graph[module.name] = {one.target for one in imports if one.ours}
+        if layer_of(module.name) is None:
+            faults.append(f"{module.name} is in no layer: name it in LAYERS")
+            continue
         for one in imports:
-            fault = _fault(module.name, floor, one)
+            fault = _fault(module.name, one)
             if fault:
-                faults.append(f"{module.name}:{one.line} (floor {floor}) {fault}")
+                faults.append(f"{module.name}:{one.line} imports {one.target}: {fault}")
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -209,34 +191,38 @@ def import_faults(root: Path) -> list[str]:
     return faults
 
 
-def _fault(name: str, floor: int, one: Import) -> str | None:
+def _fault(name: str, one: Import) -> str | None:
     if not one.ours:
-        return _foreign_fault(name, floor, one.target.partition(".")[0])
-    other = floor_of(one.target)
-    if other is None:
-        return f"imports {one.target}, which has no floor"
-    if other > floor:
-        return f"imports {one.target} on floor {other}: an upward arrow"
-    if other == floor and not _neighbours(name, one.target):
-        return f"imports {one.target} on its own floor, from another package"
+        return _foreign_fault(name, one.target.partition(".")[0])
+    here, there = layer_of(name), layer_of(one.target)
+    if there is None:
+        return "it is in no layer"
+    assert here is not None
+    if there > here:
+        return f"{NAMES[there]} come after {NAMES[here]}"
+    if _is_private(one.target) and not _shares_package(name, one.target):
+        return "it is private to its package"
+    package = one.target.partition(".")[0]
+    if package != name.partition(".")[0] and one.target not in FACES.get(
+        package, {one.target}
+    ):
+        return f"other packages import {package} or what FACES names"
     return None
 
 
-def _foreign_fault(name: str, floor: int, top: str) -> str | None:
-    if floor < WEB_FLOOR and top in WEB:
-        return f"imports {top}: only floor {WEB_FLOOR} and above may"
-    if top in CELERY and name.partition(".")[0] != CELERY_PACKAGE:
-        return f"imports {top}: only {CELERY_PACKAGE} may"
+def _foreign_fault(name: str, top: str) -> str | None:
+    if top in WEB and layer_of(name) != len(LAYERS) - 1:
+        return "only Flask's faces may"
+    if top in CELERY and name != CELERY_MODULE:
+        return f"only {CELERY_MODULE} may"
     return None
 
 
-def _neighbours(name: str, other: str) -> bool:
-    """Whether two modules of one floor may know each other (without a cycle).
-
-    They may inside one sub-package; and the top floor may use the public names as any
-    user would: ``from flask_outbox import Mail``.
-    """
-    return other == "__init__" or name.partition(".")[0] == other.partition(".")[0]
+def _shares_package(name: str, private: str) -> bool:
+    """Whether ``name`` is in the package that ``private`` belongs to."""
+    parts = private.split(".")
+    at = next(at for at, part in enumerate(parts) if part.startswith("_"))
+    return name.split(".")[:at] == parts[:at]
 
 
 def missing_docstrings(root: Path) -> list[str]:
@@ -253,38 +239,93 @@ def _is_private(name: str) -> bool:
     )
 
 
-def lengths(root: Path) -> dict[str, int]:
-    """How long is what is too long; a function's docstring does not count."""
-    long = {}
-    for module in read_tree(root).values():
-        if module.lines > FILE_LINES:
-            long[module.name] = module.lines
-        for name, function in _functions(module.tree):
-            lines = _body_lines(function)
-            if lines > FUNCTION_LINES:
-                long[f"{module.name}:{name}"] = lines
-    return long
+def loaded_at_start(source: Path) -> set[str]:
+    """The modules that ``import flask_outbox`` adds to Flask's and SQLAlchemy's."""
+    script = (
+        "import sys, flask, sqlalchemy; before = {*sys.modules}; import flask_outbox; "
+        "print(*(sys.modules.keys() - before))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(source.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return set(done.stdout.split())
 
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+def budget_faults(loaded: set[str]) -> list[str]:
+    """What is loaded at the start and may not be, in words."""
+    return [f"{one} is loaded at the start" for one in sorted(loaded) if _late(one)]
 
 
-def _functions(node: ast.AST, inside: str = "") -> Iterator[tuple[str, Function]]:
-    for child in ast.iter_child_nodes(node):
-        name = inside
-        if isinstance(child, Function | ast.ClassDef):
-            name = f"{inside}.{child.name}" if inside else child.name
-        if isinstance(child, Function):
-            yield name, child
-        yield from _functions(child, name)
+def _late(module: str) -> bool:
+    top, _, own = module.partition(".")
+    if top != SOURCE.name:
+        return top.lstrip("_") not in OTHERS_AT_START
+    package = own.partition(".")[0]
+    return bool(own) and own not in AT_START and package not in WHOLE_AT_START
 
 
-def _body_lines(function: Function) -> int:
-    lines = (function.end_lineno or function.lineno) - function.lineno + 1
-    if ast.get_docstring(function, clean=False) is not None:
-        docstring = function.body[0]
-        lines -= (docstring.end_lineno or docstring.lineno) - docstring.lineno + 1
-    return lines
+STATE_WRITER = "outbox.states"
+"""The module that changes the states of messages; it knows which may follow which."""
+
+
+def state_writers(root: Path) -> list[str]:
+    """Each place of the outbox, outside `STATE_WRITER`, that changes a message's state.
+
+    Other packages cannot: they import neither tables nor statements.
+    """
+    return [
+        f"{name}:{node.lineno} changes a state: {STATE_WRITER} does"
+        for name, module in read_tree(root).items()
+        if name.startswith("outbox.") and name != STATE_WRITER
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and _changes_state(node)
+    ]
+
+
+def _changes_state(call: ast.Call) -> bool:
+    match call:
+        case ast.Call(func=ast.Attribute(attr="values", value=statement)):
+            names = {one.arg for one in call.keywords} | _strings(*call.args)
+            return "state" in names and any(map(_updates_messages, ast.walk(statement)))
+        case ast.Call(func=ast.Name(id="RowsUpdate"), args=[table, *_]):
+            values = [one.value for one in call.keywords if one.arg == "values"]
+            return _is_messages(table) and "state" in _strings(*values)
+    return False
+
+
+def _updates_messages(node: ast.AST) -> bool:
+    match node:
+        case ast.Call(func=ast.Name(id="update"), args=[table]):
+            return _is_messages(table)
+        case ast.Call(func=ast.Attribute(attr="update", value=table)):
+            return _is_messages(table)
+    return False
+
+
+def _is_messages(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id == "message"
+
+
+def _strings(*nodes: ast.AST) -> set[object]:
+    inside = [one for node in nodes for one in ast.walk(node)]
+    return {one.value for one in inside if isinstance(one, ast.Constant)}
+
+
+_PATH = re.compile(r"(?<![\w./~:$-])(?:(?:[\w-]+/)+[\w.-]*|\w+\.py\b)(?<![.])")
+
+
+def missing_paths(text: str) -> list[str]:
+    """The files and folders that ``text`` names and that are not there.
+
+    They start from the project or from the package.
+    """
+    return sorted(
+        name
+        for name in set(_PATH.findall(text))
+        if not (PROJECT / name).exists() and not (SOURCE / name).exists()
+    )
 
 
 # ------------------------------------------------------------------- our own sources
@@ -295,23 +336,29 @@ def test_imports_go_down() -> None:
     assert not faults, "\n".join(["", *faults])
 
 
+def test_states_are_changed_in_one_place() -> None:
+    faults = state_writers(SOURCE)
+    assert not faults, "\n".join(["", *faults])
+
+
 def test_public_modules_have_a_docstring() -> None:
     faults = missing_docstrings(SOURCE)
     assert not faults, "\n".join(["", *faults])
 
 
-def test_what_is_long_has_a_reason() -> None:
-    faults = [
-        f"{name} has {lines} lines: split it, or give a reason in LONG"
-        for name, lines in lengths(SOURCE).items()
-        if name not in LONG
-    ]
+@pytest.mark.parametrize("file", ["CONTRIBUTING.md", "scripts/core"])
+def test_every_path_in_the_documents_exists(file: str) -> None:
+    text = (PROJECT / file).read_text(encoding="utf-8")
+    assert missing_paths(text) == []
+
+
+def test_every_entry_of_not_fast_exists() -> None:
+    check_not_fast(PROJECT / "tests")
+
+
+def test_the_package_loads_no_more_than_it_needs() -> None:
+    faults = budget_faults(loaded_at_start(SOURCE))
     assert not faults, "\n".join(["", *faults])
-
-
-def test_reasons_are_still_needed() -> None:
-    assert LONG.keys() <= lengths(SOURCE).keys()
-    assert all(LONG.values())
 
 
 # --------------------------------------------------------- the rules are able to fail
@@ -319,18 +366,20 @@ def test_reasons_are_still_needed() -> None:
 GOOD = {
     "errors.py": "import enum",
     "delivery.py": "from .errors import OutboxError",
-    "outbox/__init__.py": "",
+    "outbox/__init__.py": "from .outbox import Outbox",
     "outbox/schema.py": "from ..delivery import State",
-    "outbox/store.py": "from . import schema\nfrom .claims import claim",
-    "outbox/claims.py": "from flask_outbox.outbox.schema import message",
+    "outbox/outbox.py": "from . import schema\nfrom .claim import claim",
+    "outbox/claim.py": "from flask_outbox.outbox.schema import message",
+    "outbox/records.py": "",
     "outbox/migrations/versions/0001_first.py": "from ...schema import message",
-    "runtime.py": "import flask_outbox.outbox.store",
+    "runtime.py": "from .outbox import Outbox\nfrom .outbox.records import Claim",
     "cli.py": "import click\nfrom .runtime import Runtime",
     "extension.py": "from flask import Flask\nfrom . import runtime, errors",
     "__init__.py": "from .extension import Mail",
     "demo/__init__.py": "",
     "demo/__main__.py": "from .app import app",
-    "demo/app.py": "import flask\nfrom flask_outbox import Mail",
+    "demo/_page.py": "",
+    "demo/app.py": "import flask\nfrom flask_outbox import Mail\nfrom ._page import x",
 }
 
 
@@ -345,10 +394,10 @@ def tree(tmp_path: Path, files: dict[str, str]) -> Path:
 
 
 def faults_of(tmp_path: Path, **changed: str) -> list[str]:
-    """The faults of the good tree after files were changed: ``outbox_store="…"``."""
+    """The faults of the good tree after files were changed: ``outbox_outbox="…"``."""
     paths = {
         path.removesuffix(".py").replace("/", "_"): path
-        for path in [*GOOD, "lane.py", "attempt.py", "engines/celery.py", "utils.py"]
+        for path in [*GOOD, "engines/celery.py", "engines/thread.py", "utils.py"]
     }
     files = GOOD | {paths[name]: text for name, text in changed.items()}
     return import_faults(tree(tmp_path, files))
@@ -361,45 +410,39 @@ def test_a_good_tree_has_no_faults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "from .delivery import State",
-        "from . import delivery",
-        "import flask_outbox.delivery",
-        "from flask_outbox import delivery",
-        "from flask_outbox.delivery import *",
-        "def f():\n    from .delivery import State",
-        "if TYPE_CHECKING:\n    from .delivery import Report",
-        "importlib.import_module('.delivery', __package__)",
-        "__import__('flask_outbox.delivery')",
+        "from .runtime import Runtime",
+        "from . import runtime",
+        "import flask_outbox.runtime",
+        "from flask_outbox import runtime",
+        "from flask_outbox.runtime import *",
+        "def f():\n    from .runtime import Runtime",
+        "if TYPE_CHECKING:\n    from .runtime import Runtime",
+        "importlib.import_module('.runtime', __package__)",
+        "__import__('flask_outbox.runtime')",
     ],
 )
-def test_an_upward_arrow_is_found(tmp_path: Path, text: str) -> None:
+def test_an_import_of_a_later_layer_is_found(tmp_path: Path, text: str) -> None:
     line = text.count("\n") + 1
-    assert (
-        f"errors:{line} (floor 0) imports delivery on floor 1: an upward arrow"
-    ) in faults_of(tmp_path, errors=text)
+    assert (f"delivery:{line} imports runtime: engines come after core") in faults_of(
+        tmp_path, delivery=text
+    )
 
 
-def test_an_upward_arrow_inside_one_package_is_found(tmp_path: Path) -> None:
-    assert (
-        "outbox.schema:1 (floor 2) imports outbox.store on floor 3: an upward arrow"
-    ) in faults_of(tmp_path, outbox_schema="from .store import Outbox")
-
-
-def test_an_upward_arrow_to_the_public_names_is_found(tmp_path: Path) -> None:
-    assert (
-        "runtime:1 (floor 6) imports __init__ on floor 9: an upward arrow"
-    ) in faults_of(tmp_path, runtime="from . import Mail")
-
-
-def test_a_neighbour_in_another_package_is_found(tmp_path: Path) -> None:
-    assert faults_of(tmp_path, lane="from .attempt import Attempt", attempt="") == [
-        "lane:1 (floor 4) imports attempt on its own floor, from another package"
-    ]
+def test_an_import_of_the_public_names_is_found(tmp_path: Path) -> None:
+    assert "runtime:1 imports __init__: faces come after engines" in faults_of(
+        tmp_path, runtime="from . import Mail"
+    )
 
 
 def test_a_cycle_inside_one_package_is_found(tmp_path: Path) -> None:
-    assert faults_of(tmp_path, outbox_claims="from .store import Outbox") == [
-        "a cycle of imports: outbox.store -> outbox.claims -> outbox.store"
+    assert faults_of(tmp_path, outbox_claim="from .outbox import Outbox") == [
+        "a cycle of imports: outbox.outbox -> outbox.claim -> outbox.outbox"
+    ]
+
+
+def test_a_cycle_inside_one_layer_is_found(tmp_path: Path) -> None:
+    assert faults_of(tmp_path, errors="from .delivery import State") == [
+        "a cycle of imports: delivery -> errors -> delivery"
     ]
 
 
@@ -412,31 +455,60 @@ def test_a_cycle_inside_one_package_is_found(tmp_path: Path) -> None:
         "import click as c",
     ],
 )
-def test_flask_below_its_floor_is_found(tmp_path: Path, text: str) -> None:
-    (fault,) = faults_of(tmp_path, outbox_store=text)
-    assert fault.startswith("outbox.store:1 (floor 3) imports ")
-    assert fault.endswith(": only floor 7 and above may")
+@pytest.mark.parametrize("module", ["delivery", "outbox_outbox", "engines_thread"])
+def test_an_import_of_flask_below_the_faces_is_found(
+    tmp_path: Path, module: str, text: str
+) -> None:
+    (fault,) = faults_of(tmp_path, **{module: text})
+    assert fault.startswith(f"{module.replace('_', '.')}:1 imports ")
+    assert fault.endswith(": only Flask's faces may")
 
 
-def test_celery_outside_its_engine_is_found(tmp_path: Path) -> None:
+def test_an_import_of_celery_outside_its_engine_is_found(tmp_path: Path) -> None:
     late = "def f():\n    from celery.signals import worker_ready"
     assert faults_of(tmp_path, extension=late) == [
-        "extension:2 (floor 8) imports celery: only engines may"
+        "extension:2 imports celery.signals.worker_ready: only engines.celery may"
     ]
-    assert faults_of(tmp_path, engines_celery="import celery, kombu") == []
+    assert faults_of(tmp_path, engines_thread="import kombu") == [
+        "engines.thread:1 imports kombu: only engines.celery may"
+    ]
+    fine = {"engines_celery": "import celery, kombu", "engines_thread": ""}
+    assert faults_of(tmp_path, extension="", **fine) == []
 
 
 def test_a_similar_name_is_not_flask(tmp_path: Path) -> None:
     assert faults_of(tmp_path, errors="import flaskless\nimport asyncclick") == []
 
 
-def test_a_module_without_a_floor_is_found(tmp_path: Path) -> None:
-    assert faults_of(tmp_path, utils="") == ["utils has no floor: name it in FLOORS"]
+def test_an_import_of_a_private_module_is_found(tmp_path: Path) -> None:
+    assert faults_of(tmp_path, extension="from .demo._page import x") == [
+        "extension:1 imports demo._page: it is private to its package"
+    ]
 
 
-def test_an_import_of_nothing_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("from .outbox.schema import message", "outbox.schema"),
+        ("from .outbox import schema", "outbox.schema"),
+        ("import flask_outbox.outbox.outbox", "outbox.outbox"),
+    ],
+)
+def test_an_import_past_a_packages_face_is_found(
+    tmp_path: Path, text: str, target: str
+) -> None:
+    assert faults_of(tmp_path, runtime=text) == [
+        f"runtime:1 imports {target}: other packages import outbox or what FACES names"
+    ]
+
+
+def test_a_module_in_no_layer_is_found(tmp_path: Path) -> None:
+    assert faults_of(tmp_path, utils="") == ["utils is in no layer: name it in LAYERS"]
+
+
+def test_an_import_of_a_missing_module_is_found(tmp_path: Path) -> None:
     assert faults_of(tmp_path, cli="from .nowhere import x") == [
-        "cli:1 (floor 7) imports nowhere.x, which has no floor"
+        "cli:1 imports nowhere.x: it is in no layer"
     ]
 
 
@@ -445,19 +517,46 @@ def test_a_missing_docstring_is_found(tmp_path: Path) -> None:
     assert missing_docstrings(tree(tmp_path, files)) == ["errors has no docstring"]
 
 
-def test_a_long_file_and_a_long_function_are_found(tmp_path: Path) -> None:
-    said = '        """\n' + "        Said.\n" * 50 + '        """\n'
+def test_a_module_that_is_loaded_at_the_start_is_found(tmp_path: Path) -> None:
     files = {
-        "errors.py": "x = 1\n" * (FILE_LINES + 1),
-        "backoff.py": "x = 1\n" * FILE_LINES,
-        "events.py": "class C:\n"
-        + "    async def f():\n"
-        + "        pass\n" * FUNCTION_LINES
-        + "    def g():\n"
-        + said
-        + "        pass\n" * (FUNCTION_LINES - 1),
+        "__init__.py": "import alembic\nfrom . import cli, dashboard",
+        "dashboard/__init__.py": "from . import pages",
+        "dashboard/pages.py": "",
+        "cli/__init__.py": "from . import group, move",
+        "cli/group.py": "",
+        "cli/move.py": "",
     }
-    assert lengths(tree(tmp_path, files)) == {
-        "errors": FILE_LINES + 1,
-        "events:C.f": FUNCTION_LINES + 1,
-    }
+    faults = budget_faults(loaded_at_start(tree(tmp_path, files)))
+    assert "alembic is loaded at the start" in faults
+    assert [one for one in faults if one.startswith("flask_outbox")] == [
+        "flask_outbox.cli.move is loaded at the start",
+        "flask_outbox.dashboard is loaded at the start",
+        "flask_outbox.dashboard.pages is loaded at the start",
+    ]
+
+
+def test_another_writer_of_states_is_found(tmp_path: Path) -> None:
+    text = (
+        "update(message).where(x).values(state='sent')\n"
+        "message.update().values({'state': 'sent'})\n"
+        "RowsUpdate(message, keys=('id',), values=('state', 'due_at'))\n"
+        "update(message).values(due_at=0)\n"
+        "update(recipient).values(state='sent')\n"
+        "RowsUpdate(message, keys=('id',), values=('subject',))\n"
+    )
+    files = {"outbox/states.py": text, "outbox/claim.py": text}
+    assert state_writers(tree(tmp_path, files)) == [
+        f"outbox.claim:{line} changes a state: outbox.states does" for line in (1, 2, 3)
+    ]
+
+
+def test_a_path_that_does_not_exist_is_found() -> None:
+    text = "`outbox/claim.py`, `tests/`, extension.py, `cli/nowhere.py`, gone.py, `no/`"
+    assert missing_paths(text) == ["cli/nowhere.py", "gone.py", "no/"]
+
+
+def test_an_entry_of_not_fast_that_does_not_exist_is_found(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(pytest.UsageError, match="'crash'"):
+        check_not_fast(tmp_path)

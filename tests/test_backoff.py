@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_outbox.backoff import backoff
+from flask_outbox.limits import backoff
 
 seconds = st.floats(0.001, 1e6)
 rolls = st.floats(0, 1)
@@ -39,7 +39,7 @@ def test_full_jitter_is_the_roll_of_the_longest(attempt, base, cap, roll):
     assert wait == roll * _longest(attempt, base, cap)
 
 
-def test_a_crowd_that_failed_together_does_not_come_back_together():
+def test_messages_that_failed_together_are_not_retried_together():
     waits = {backoff(5, base_seconds=10, cap_seconds=3_600) for _ in range(200)}
     assert len(waits) > 190
     assert all(0 <= wait <= 160 for wait in waits)

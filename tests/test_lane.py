@@ -10,8 +10,14 @@ import pytest
 
 from flask_outbox import TransportDown
 from flask_outbox.config import SmtpSettings
-from flask_outbox.errors import LoginDemanded, LoginRejected
-from flask_outbox.lane import FIRST_PAUSE_SECONDS, Lane, Lanes
+from flask_outbox.courier.lane import FIRST_PAUSE_SECONDS, Lane, Lanes
+from flask_outbox.errors import (
+    AccountTrouble,
+    LoginDemanded,
+    LoginRejected,
+    Throttled,
+)
+from flask_outbox.transports.inbox import InboxTransport
 from flask_outbox.transports.smtp import SmtpTransport
 from tests.servers import JournalSmtp
 
@@ -125,7 +131,7 @@ def test_many_failures_do_not_overflow(server: JournalSmtp):
     _with_lane(server, work)
 
 
-def test_the_next_trouble_begins_anew(server: JournalSmtp):
+def test_after_it_opened_the_waits_start_anew(server: JournalSmtp):
     async def work(lane: Lane) -> None:
         server.go_down()
         lane.pause(TransportDown("down"))
@@ -152,7 +158,7 @@ def test_attempts_that_fail_meanwhile_do_not_lengthen_the_wait(server: JournalSm
     _with_lane(server, work)
 
 
-def test_nor_do_they_shorten_it(server: JournalSmtp):
+def test_attempts_that_fail_meanwhile_do_not_shorten_the_wait(server: JournalSmtp):
     async def work(lane: Lane) -> None:
         server.go_down()
         lane.pause(TransportDown("down"))
@@ -167,20 +173,20 @@ def test_nor_do_they_shorten_it(server: JournalSmtp):
 # ------------------------------------------------------------- whose doing it is
 
 
-def test_trouble_is_a_messages_own_doing_at_the_third_time(server: JournalSmtp):
+def test_a_message_that_pauses_the_lane_three_times_is_blamed(server: JournalSmtp):
     async def work(lane: Lane) -> None:
         for _ in range(2):
-            assert not lane.is_its_doing("A")
+            assert not lane.is_caused_by("A")
             lane.pause(TransportDown("421"), "A")
-            assert not lane.is_its_doing("A")
+            assert not lane.is_caused_by("A")
             assert await lane.probe() is True
-        assert lane.is_its_doing("A")
-        assert not lane.is_its_doing("B")
+        assert lane.is_caused_by("A")
+        assert not lane.is_caused_by("B")
 
     _with_lane(server, work)
 
 
-def test_it_is_not_when_a_probe_found_trouble_between(server: JournalSmtp):
+def test_a_failed_probe_in_between_clears_the_message(server: JournalSmtp):
     async def work(lane: Lane) -> None:
         lane.pause(TransportDown("421"), "A")
         assert await lane.probe() is True
@@ -189,44 +195,44 @@ def test_it_is_not_when_a_probe_found_trouble_between(server: JournalSmtp):
         assert await lane.probe() is False
         server.come_back()
         assert await lane.probe() is True
-        assert not lane.is_its_doing("A")
+        assert not lane.is_caused_by("A")
 
     _with_lane(server, work)
 
 
-def test_it_is_not_when_another_was_in_the_way_between(server: JournalSmtp):
+def test_another_messages_failure_in_between_clears_the_message(server: JournalSmtp):
     async def work(lane: Lane) -> None:
         for message_id in ("A", "B", "A"):
             lane.pause(TransportDown("421"), message_id)
             assert await lane.probe() is True
-        assert not lane.is_its_doing("A")
-        assert not lane.is_its_doing("B")
+        assert not lane.is_caused_by("A")
+        assert not lane.is_caused_by("B")
 
     _with_lane(server, work)
 
 
-def test_several_that_meet_one_pause_count_once_each(server: JournalSmtp):
+def test_messages_that_fail_in_one_pause_count_once_each(server: JournalSmtp):
     async def work(lane: Lane) -> None:
         for _ in range(2):
             lane.pause(TransportDown("421"), "A")
             lane.pause(TransportDown("421"), "B")
             assert await lane.probe() is True
-        assert lane.is_its_doing("A")
-        assert lane.is_its_doing("B")
+        assert lane.is_caused_by("A")
+        assert lane.is_caused_by("B")
 
     _with_lane(server, work)
 
 
-def test_a_login_demanded_is_nobodys_doing(server: JournalSmtp):
+def test_a_demanded_login_blames_no_message(server: JournalSmtp):
     async def work(lane: Lane) -> None:
         for _ in range(2):
             lane.pause(TransportDown("421"), "A")
             assert await lane.probe() is True
-        assert not lane.is_its_doing("A", LoginDemanded("530"))
+        assert not lane.is_caused_by("A", LoginDemanded("530"))
         for _ in range(4):
             lane.pause(LoginDemanded("530"), "A")
             assert await lane.probe() is True
-        assert not lane.is_its_doing("A", TransportDown("421"))
+        assert not lane.is_caused_by("A", TransportDown("421"))
 
     _with_lane(server, work)
 
@@ -242,7 +248,7 @@ def test_a_rejected_login_makes_the_waits_much_longer(server: JournalSmtp):
     _with_lane(server, work)
 
 
-def test_a_login_that_no_probe_misses_makes_the_waits_longer_all_the_same(
+def test_a_login_demanded_after_a_good_probe_makes_the_waits_longer(
     server: JournalSmtp,
 ):
     async def work(lane: Lane) -> None:
@@ -250,7 +256,7 @@ def test_a_login_that_no_probe_misses_makes_the_waits_longer_all_the_same(
             lane.pause(LoginDemanded("530 to RCPT"), "A")
             _assert_waits(lane, longest * FIRST_PAUSE_SECONDS)
             assert await lane.probe() is True
-        lane.served()
+        lane.note_attempt()
         lane.pause(LoginDemanded("530 to RCPT"), "A")
         _assert_waits(lane, FIRST_PAUSE_SECONDS)
 
@@ -260,21 +266,45 @@ def test_a_login_that_no_probe_misses_makes_the_waits_longer_all_the_same(
 # ------------------------------------------------------------------ which way
 
 
-def test_the_way_of_a_lanes_mail(server: JournalSmtp):
+def test_mail_goes_by_the_first_open_fallback(server: JournalSmtp):
     async def work(first: Lane) -> None:
         others = [Lane(one, first.transport, CAP_SECONDS) for one in ("b", "c")]
         lanes = Lanes([first, *others], {"default": ("b", "c")})
-        assert lanes.way("default") is first
+        assert lanes.lane_for("default") is first
         first.pause(TransportDown("down"))
-        assert lanes.way("default") is lanes["b"]
-        assert lanes.way("b") is lanes["b"]
-        lanes["b"].held = "no"
-        assert lanes.way("default") is lanes["c"]
-        assert lanes.way("b") is None
+        assert lanes.lane_for("default") is lanes["b"]
+        assert lanes.lane_for("b") is lanes["b"]
+        lanes["b"].paused_by_operator = "no"
+        assert lanes.lane_for("default") is lanes["c"]
+        assert lanes.lane_for("b") is None
         lanes["c"].pause(TransportDown("down"))
-        assert lanes.way("default") is None
+        assert lanes.lane_for("default") is None
         assert await lanes["c"].probe() is True
-        first.held = "a person's will"
-        assert lanes.way("default") is None
+        first.paused_by_operator = "a person's will"
+        assert lanes.lane_for("default") is None
 
     _with_lane(server, work)
+
+
+def test_the_lane_pauses_for_the_time_that_the_server_asks_for() -> None:
+    lane = Lane("default", InboxTransport(), 60)
+    lane.pause(Throttled("429", 7.5), "A")
+    assert lane.wait_seconds() == 7.5
+    lane.pause(Throttled("429", 10_000_000), "A")
+    assert lane.wait_seconds() == 3_600
+    lane.pause(Throttled("429"), "A")
+    assert 0 < lane.wait_seconds() <= 60
+
+
+def test_account_trouble_pauses_longer_each_time_and_blames_no_message() -> None:
+    async def run() -> None:
+        lane = Lane("default", InboxTransport(), 1_000)
+        waits = []
+        for _ in range(8):
+            lane.pause(AccountTrouble("401"), "A")
+            waits.append(lane.wait_seconds())
+            assert await lane.probe()
+            assert not lane.is_caused_by("A", AccountTrouble("401"))
+        assert waits[7] > 16 * waits[0]
+
+    asyncio.run(run())

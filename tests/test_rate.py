@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_outbox.rate import SLOTS, Allowance, Limit, parse_limits
+from flask_outbox.limits import SLOTS, Allowance, Limit, parse_limits
 
 NOW = 1_900_000_000.0
 
 
 def _steps(longest: float) -> st.SearchStrategy[list[tuple[float, int]]]:
-    """Waits and wishes, one after another."""
+    """Waits and options, one after another."""
     waits = st.one_of(st.just(0.0), st.floats(0.0, longest), st.floats(0.0, 0.1))
     return st.lists(st.tuples(waits, st.integers(0, 30)), max_size=60)
 
@@ -29,7 +29,7 @@ def _most_in_a_window(taken: list[tuple[float, int]], seconds: float) -> int:
 
 
 @given(_steps(3.0), st.integers(1, 40))
-def test_no_window_holds_more_than_allowed(steps: list[tuple[float, int]], count: int):
+def test_no_window_has_more_than_allowed(steps: list[tuple[float, int]], count: int):
     limits = (Limit(count, 1), Limit(count * 3, 60))
     now, kept, taken = NOW, None, []
     for wait, wanted in steps:
@@ -44,7 +44,7 @@ def test_no_window_holds_more_than_allowed(steps: list[tuple[float, int]], count
 
 
 @given(_steps(1.0), st.integers(1, 40))
-def test_what_is_allowed_next_is_allowed_then_and_not_before(
+def test_the_next_message_is_allowed_at_the_stated_time_and_not_before(
     steps: list[tuple[float, int]], count: int
 ):
     allowance, now = Allowance([Limit(count, 1)], None), NOW
@@ -77,7 +77,7 @@ def test_the_tightest_limit_counts():
     assert allowance.next_at(NOW + 2) == pytest.approx(NOW + 60, abs=1)
 
 
-def test_it_takes_little_room_however_much_goes():
+def test_the_stored_state_stays_small():
     allowance, now = Allowance(parse_limits("1000/s, 999999/h"), None), NOW
     for _ in range(2_000):
         now += 0.7
@@ -85,14 +85,14 @@ def test_it_takes_little_room_however_much_goes():
     assert len(allowance.dump()) < 5_000
 
 
-def test_a_clock_that_is_put_back_blocks_for_one_window_at_most():
+def test_a_clock_set_back_blocks_for_one_window_at_most():
     allowance = Allowance([Limit(10, 60)], None)
     allowance.take(10, NOW + 86_400)
     assert allowance.left(1, NOW) == 0
     assert allowance.left(10, NOW + 61) == 10
 
 
-def test_a_limit_that_another_process_does_not_know_is_kept():
+def test_a_limit_unknown_to_another_process_is_kept():
     """While an app is deployed, its processes may have different settings."""
     old = Allowance([Limit(10, 60)], None)
     old.take(10, NOW)

@@ -40,11 +40,11 @@ PEM = f"-----BEGIN PRIVATE KEY-----\n{SECRET * 20}\n-----END PRIVATE KEY-----\n"
         ("smtp://host:25 and ada@example.org", "smtp://host:25 and ada@example.org"),
     ],
 )
-def test_a_secret_is_found_by_its_form(text: str, shown: str) -> None:
+def test_a_secret_is_recognized_by_its_form(text: str, shown: str) -> None:
     assert redacted(text) == shown
 
 
-def test_a_secret_that_is_known_is_hidden() -> None:
+def test_a_known_secret_is_hidden() -> None:
     assert redacted("it is abc, abc", ["abc"]) == "it is ***, ***"
 
 
@@ -79,21 +79,22 @@ WRONG: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("config", WRONG, ids=map(str, range(len(WRONG))))
-def test_a_setting_that_is_refused_shows_no_secret(
-    tmp_path: Path, config: dict[str, Any]
+def test_the_error_for_a_setting_shows_no_secret(
+    tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
-    app = make_app(tmp_path, **{"MAIL_URL": "inbox://", **config})
-    if "MAIL_SERVER" in config:
-        del app.config["MAIL_URL"]
-    with pytest.raises(ConfigError) as refused:
-        Mail(app)
-    told = "".join(traceback.format_exception(refused.value))
-    assert SECRET not in told
-    assert SECRET[:7] not in told
+    for number, config in enumerate(WRONG):
+        app = make_app(tmp_path / str(number), **{"MAIL_URL": "inbox://", **config})
+        if "MAIL_SERVER" in config:
+            del app.config["MAIL_URL"]
+        with subtests.test(number=number):
+            with pytest.raises(ConfigError) as refused:
+                Mail(app)
+            told = "".join(traceback.format_exception(refused.value))
+            assert SECRET not in told
+            assert SECRET[:7] not in told
 
 
-def test_settings_show_no_secret(tmp_path: Path) -> None:
+def test_the_repr_of_settings_shows_no_secret(tmp_path: Path) -> None:
     def token(_secret: str = SECRET) -> str:
         return _secret
 
@@ -113,7 +114,7 @@ def test_a_databases_url_is_shown_without_its_passwords() -> None:
     assert shown == "postgresql+psycopg://ada:***@h/db?password=***&sslmode=require"
 
 
-def test_an_outbox_that_is_away_shows_no_password(
+def test_the_error_for_an_unavailable_outbox_shows_no_password(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     pytest.importorskip("psycopg")
@@ -132,7 +133,7 @@ def test_an_outbox_that_is_away_shows_no_password(
     assert SECRET not in caplog.text
 
 
-def test_what_a_function_raised_is_told_by_its_place() -> None:
+def test_an_error_of_an_apps_function_is_named_by_type_and_place() -> None:
     def fetch() -> None:
         raise RuntimeError(f"https://login.example/?key={SECRET}")
 
@@ -144,7 +145,7 @@ def test_what_a_function_raised_is_told_by_its_place() -> None:
     assert SECRET not in told
 
 
-def test_a_databases_error_shows_nothing_of_the_mail(tmp_path: Path) -> None:
+def test_a_database_error_shows_nothing_of_the_mail(tmp_path: Path) -> None:
     app = make_app(tmp_path, MAIL_URL="inbox://", OUTBOX_ENGINE="external")
     site = Site(app, Mail(app))
     site.send()
@@ -164,7 +165,7 @@ POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
 
 
 @POSIX
-def test_the_files_of_an_outbox_are_its_users_own(tmp_path: Path) -> None:
+def test_only_the_user_can_read_the_outboxs_files(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
         folder = tmp_path / "instance"
@@ -197,7 +198,7 @@ def test_the_files_of_an_outbox_are_its_users_own(tmp_path: Path) -> None:
         (0o600, 0o1777, []),
     ],
 )
-def test_files_that_others_get_at_are_told_of(
+def test_files_that_others_can_read_are_logged(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     file_mode: int,

@@ -9,7 +9,7 @@ import pytest
 
 from flask_outbox import ConfigError
 from flask_outbox.config import Settings, SmtpSettings
-from flask_outbox.rate import Limit
+from flask_outbox.limits import Limit
 
 URL = "sqlite:////srv/app/outbox.db"
 MAIL = "smtp://m.example.com"
@@ -22,18 +22,18 @@ def _read(**config: Any) -> Settings:
 
 
 def _smtp(settings: Settings, name: str) -> SmtpSettings:
-    smtp = settings.transports[name].smtp
-    assert smtp is not None
+    smtp = settings.transports[name].adapter
+    assert isinstance(smtp, SmtpSettings)
     return smtp
 
 
-def test_an_app_that_names_none_has_the_default():
+def test_an_app_without_named_transports_has_the_default():
     settings = _read(MAIL_URL=MAIL)
     assert list(settings.transports) == ["default"]
-    assert settings.transports["default"].smtp == settings.smtp
+    assert settings.transports["default"] == settings.default
 
 
-def test_a_transport_is_a_url_or_keys():
+def test_a_transport_is_given_as_a_url_or_as_keys():
     keys = {"MAIL_SERVER": "news.example.com", "MAIL_USE_TLS": True, "MAIL_PORT": 587}
     settings = _read(MAIL_URL=MAIL, MAIL_TRANSPORTS={"bulk": BULK, "news": keys})
     assert list(settings.transports) == ["default", "bulk", "news"]
@@ -41,13 +41,13 @@ def test_a_transport_is_a_url_or_keys():
     assert _smtp(settings, "news") == SmtpSettings("news.example.com", 587, "starttls")
 
 
-def test_the_default_may_be_named():
+def test_the_default_may_be_in_mail_transports():
     settings = _read(MAIL_TRANSPORTS={"bulk": BULK, "default": MAIL})
     assert list(settings.transports) == ["default", "bulk"]
-    assert settings.smtp == SmtpSettings("m.example.com", 25)
+    assert settings.default.adapter == SmtpSettings("m.example.com", 25)
 
 
-def test_the_keys_outside_are_every_transports_defaults():
+def test_the_apps_keys_are_every_transports_defaults():
     settings = _read(
         MAIL_URL=MAIL,
         MAIL_MAX_EMAILS=7,
@@ -67,7 +67,7 @@ def test_the_keys_outside_are_every_transports_defaults():
     assert settings.transports["news"].limits == (Limit(5, 60),)
 
 
-def test_nothing_that_was_said_of_one_server_goes_to_another():
+def test_a_transport_inherits_nothing_about_another_server():
     settings = _read(
         MAIL_SERVER="m.example.com",
         MAIL_USERNAME="shop",
@@ -83,7 +83,7 @@ def test_nothing_that_was_said_of_one_server_goes_to_another():
     assert _smtp(settings, "bulk") == SmtpSettings("bulk.example.com", 25)
 
 
-def test_a_token_stays_with_its_server():
+def test_a_token_is_not_inherited_by_another_server():
     settings = _read(
         MAIL_URL="smtps://shop@m.example.com",
         MAIL_OAUTH_TOKEN=lambda: "token",
@@ -92,7 +92,7 @@ def test_a_token_stays_with_its_server():
     assert _smtp(settings, "bulk").oauth_token is None
 
 
-def test_the_same_server_with_another_login():
+def test_a_transport_may_have_another_login_on_the_same_server():
     login = {"MAIL_USERNAME": "news", "MAIL_PASSWORD": "other"}
     settings = _read(
         MAIL_SERVER="m.example.com", MAIL_USE_SSL=True, MAIL_TRANSPORTS={"news": login}
@@ -101,20 +101,20 @@ def test_the_same_server_with_another_login():
     assert _smtp(settings, "news") == expected
 
 
-def test_what_is_named_may_keep_its_mail_here():
+def test_a_named_transport_may_be_the_inbox():
     settings = _read(MAIL_URL=MAIL, MAIL_TRANSPORTS={"bulk": "inbox://"})
-    assert settings.transports["bulk"].smtp is None
+    assert settings.transports["bulk"].keeps_mail
     assert settings.transports["bulk"].place == "the dev inbox"
 
 
-def test_suppressed_is_all_of_it():
+def test_suppress_send_applies_to_all_transports():
     settings = _read(
         MAIL_URL=MAIL, MAIL_SUPPRESS_SEND=True, MAIL_TRANSPORTS={"bulk": BULK}
     )
-    assert {one.smtp for one in settings.transports.values()} == {None}
+    assert all(one.keeps_mail for one in settings.transports.values())
 
 
-def test_production_says_how_other_mail_leaves():
+def test_production_without_a_default_transport_is_refused():
     with pytest.raises(ConfigError, match="name one 'default' there, or set MAIL_URL"):
         _read(MAIL_TRANSPORTS={"bulk": BULK})
 
@@ -124,13 +124,14 @@ def test_production_says_how_other_mail_leaves():
     [
         ({"MAIL_MAX_EMAIL": 5}, "Did you mean MAIL_MAX_EMAILS?"),
         ({"SERVER": "x"}, "SERVER is not a setting of a transport. Did you mean"),
-        ({"MAIL_DEFAULT_SENDER": "a@b.c"}, "holds for the whole app: set it outside"),
-        ({"MAIL_PORT": 0}, "MAIL_PORT is no port: it must be"),
+        ({"MAIL_DEFAULT_SENDER": "a@b.c"}, "is for the whole app: set it outside"),
+        ({"MAIL_PORT": 0}, "MAIL_PORT is not a port: it must be"),
         ({"MAIL_URL": BULK, "MAIL_PORT": 25}, "remove MAIL_PORT"),
-        ("smpt://x", "begins with 'smpt'"),
+        ("smpt.x", "is no URL: it must begin with one of"),
+        ({"MAIL_SERVER": "a", "MAIL_API_KEY": "b"}, "by SMTP, where nothing asks"),
     ],
 )
-def test_what_is_wrong_says_with_which(keys: Any, words: str):
+def test_an_error_names_the_transport(keys: Any, words: str):
     with pytest.raises(ConfigError) as refused:
         _read(MAIL_URL="smtp://m", MAIL_TRANSPORTS={"bulk": keys})
     assert str(refused.value).startswith("MAIL_TRANSPORTS['bulk']: ")
@@ -161,12 +162,12 @@ def test_no_error_shows_a_password(given: Any):
         ({"default": ["bulk", "bulk"]}, "each once"),
     ],
 )
-def test_a_failover_that_cannot_be(failover: Any, words: str):
+def test_an_invalid_failover_is_refused(failover: Any, words: str):
     with pytest.raises(ConfigError, match=words):
         _read(MAIL_URL=MAIL, MAIL_TRANSPORTS={"bulk": BULK}, MAIL_FAILOVER=failover)
 
 
-def test_a_failover_is_kept_in_its_order():
+def test_a_failover_keeps_its_order():
     settings = _read(
         MAIL_URL=MAIL,
         MAIL_TRANSPORTS={"bulk": BULK, "news": BULK},
@@ -175,6 +176,8 @@ def test_a_failover_is_kept_in_its_order():
     assert settings.failover == {"default": ("news", "bulk")}
 
 
-def test_a_tag_that_leads_nowhere_is_found_at_once():
-    with pytest.raises(ConfigError, match="sends the tag 'news' to 'bulk', and there"):
+def test_a_route_to_an_unknown_transport_is_refused_at_once():
+    with pytest.raises(
+        ConfigError, match="sends the tag 'news' to 'bulk', which is not"
+    ):
         _read(MAIL_URL=MAIL, MAIL_ROUTE={"news": "bulk"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flask_outbox.words import counted, duration
+from flask_outbox.humanize import counted, duration
 
 
 @pytest.mark.parametrize(
@@ -21,10 +21,10 @@ from flask_outbox.words import counted, duration
         (-252.4, "-4 min 12 s"),
     ],
 )
-def test_durations(seconds: float, text: str) -> None:
+def test_durations_are_written_for_people(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_amounts() -> None:
+def test_amounts_are_written_for_people() -> None:
     assert counted(1, "message") == "1 message"
     assert counted(1_234, "message") == "1,234 messages"

@@ -2,6 +2,7 @@
 
 from .delivery import Outcome, Reply, Report, State
 from .errors import (
+    AccountTrouble,
     AddressError,
     AppUnknown,
     AttachmentError,
@@ -15,42 +16,70 @@ from .errors import (
     MessageError,
     MessageNotFound,
     MessageStopped,
+    MoveRefused,
     OutboxError,
     OutboxUnavailable,
     SchemaError,
     SigningError,
     StoreError,
     TemplateError,
+    Throttled,
     TransitionRefused,
     TransportDown,
     TransportError,
 )
-from .events import email_dispatched
+from .events import Event, EventKind
 from .extension import Mail
-from .handover import Wishes
-from .message import Address, Attachment, Message
-from .outbox.batch_records import BatchReceipt, BatchRecord, BatchState, Failure
-from .outbox.records import MessageRecord, Receipt, Suppression
-from .outbox.schema import add_tables
-from .story import Event
+from .feedback import Fate, Feedback
+from .message import Address, Attachment, Template
+from .outbox import add_tables
+from .outbox.records import (
+    Attempt,
+    BatchReceipt,
+    BatchRecord,
+    BatchState,
+    CourierRecord,
+    Failure,
+    LaneRecord,
+    MessageRecord,
+    MessageSummary,
+    OutboxStatus,
+    Page,
+    Receipt,
+    Recipient,
+    Search,
+    Suppression,
+    SuppressionSync,
+)
+from .sending.options import SendOptions
+from .signals import email_dispatched
+from .templating import Message
+from .transports.base import Transport
 
 __all__ = [
+    "AccountTrouble",
     "Address",
     "AddressError",
     "AppUnknown",
     "Attachment",
     "AttachmentError",
+    "Attempt",
     "BatchInterrupted",
     "BatchNotFound",
     "BatchReceipt",
     "BatchRecord",
     "BatchState",
     "ConfigError",
+    "CourierRecord",
     "DeliveryError",
     "Event",
+    "EventKind",
     "Failure",
+    "Fate",
+    "Feedback",
     "HeaderError",
     "InterceptorError",
+    "LaneRecord",
     "LeaseLost",
     "Mail",
     "Message",
@@ -58,22 +87,32 @@ __all__ = [
     "MessageNotFound",
     "MessageRecord",
     "MessageStopped",
+    "MessageSummary",
+    "MoveRefused",
     "OutboxError",
+    "OutboxStatus",
     "OutboxUnavailable",
     "Outcome",
+    "Page",
     "Receipt",
+    "Recipient",
     "Reply",
     "Report",
     "SchemaError",
+    "Search",
+    "SendOptions",
     "SigningError",
     "State",
     "StoreError",
     "Suppression",
+    "SuppressionSync",
+    "Template",
     "TemplateError",
+    "Throttled",
     "TransitionRefused",
+    "Transport",
     "TransportDown",
     "TransportError",
-    "Wishes",
     "add_tables",
     "email_dispatched",
 ]

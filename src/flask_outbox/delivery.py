@@ -1,4 +1,4 @@
-"""What became of a message: states and their legal transitions, replies, reports."""
+"""States, replies and reports of deliveries."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from types import MappingProxyType
-from typing import NamedTuple
-
-from .errors import TransitionRefused
 
 
 class State(StrEnum):
-    """Where a message, or one recipient of it, stands.
+    """The state of a message, or of one recipient of it.
 
-    *Sent* means that the next hop accepted it. *Unknown* means that the link was lost
-    after the final dot, so that nobody can know. *Paused* is a message, never a
-    recipient, whose batch a person paused; *moving* one that is on its way to another
-    outbox.
+    *Sent*: the next hop accepted it. *Unknown*: the connection was lost after the final
+    dot, so whether it was accepted cannot be known. *Paused*: a person paused its
+    batch; never the state of a recipient. *Moving*: it is on its way to another outbox.
     """
 
     PENDING = "pending"
@@ -34,49 +30,8 @@ class State(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether couriers are done with it; a person may still retry it."""
+        """Whether couriers are finished with it; a person may still retry it."""
         return self not in (State.PENDING, State.LEASED, State.PAUSED, State.MOVING)
-
-
-TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
-    {
-        State.PENDING: frozenset(
-            {
-                State.LEASED,
-                State.CANCELLED,
-                State.SUPPRESSED,
-                State.FAILED,
-                State.PAUSED,
-            }
-        ),
-        State.LEASED: frozenset(
-            {
-                State.PENDING,
-                State.SENT,
-                State.FAILED,
-                State.UNKNOWN,
-                State.SUPPRESSED,
-            }
-        ),
-        State.SENT: frozenset(),
-        State.FAILED: frozenset({State.PENDING}),
-        State.UNKNOWN: frozenset({State.PENDING, State.CANCELLED, State.SENT}),
-        State.CANCELLED: frozenset({State.PENDING}),
-        State.SUPPRESSED: frozenset({State.PENDING}),
-        State.PAUSED: frozenset({State.PENDING, State.CANCELLED}),
-        State.MOVING: frozenset(),
-    }
-)
-"""Which state may follow which, for messages and recipients alike. Any but a leased
-message may also be *moving*, and is what it was once it has arrived or stayed."""
-
-
-def check_transition(message_id: str, present: State, wanted: State) -> None:
-    """Return if ``wanted`` may follow ``present``, else raise `TransitionRefused`."""
-    if wanted not in TRANSITIONS[present]:
-        raise TransitionRefused(
-            f"Message {message_id} is {present}: it cannot become {wanted}."
-        )
 
 
 _PRECEDENCE = (
@@ -85,12 +40,15 @@ _PRECEDENCE = (
 
 
 def state_of(recipients: Collection[State]) -> State:
-    """The state of a message after an attempt, by the states of its recipients.
+    """The state of a message after an attempt, from the states of its recipients.
 
-    What anyone waits for comes first, then what went wrong for anyone; it is *sent*
-    when it was for all who may be mailed, and *suppressed* when nobody may.
+    *Pending* for any recipient comes first, then *unknown*, then *failed*. It is *sent*
+    if all who may be mailed got it, and *suppressed* if nobody may be mailed.
     """
-    return next((one for one in _PRECEDENCE if one in recipients), State.FAILED)
+    for one in _PRECEDENCE:
+        if one in recipients:
+            return one
+    return State.FAILED
 
 
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
@@ -98,10 +56,10 @@ _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s+|$)")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a server said: code, enhanced status code (RFC 3463), text.
+    """A server's reply: code, enhanced status code (RFC 3463), text.
 
-    A reply without a code is our own observation ("connection lost before the final
-    dot"), kept in the same place so that there is one place to look.
+    A reply without a code is our own observation, such as "connection lost before the
+    final dot".
     """
 
     code: int | None
@@ -110,7 +68,9 @@ class Reply:
 
     @classmethod
     def parse(cls, code: int, text: str) -> Reply:
-        """Split the enhanced status code from the text, where there is one."""
+        """Make a reply, with the enhanced status code split from the text if there is
+        one.
+        """
         text = storable(text)
         found = _ENHANCED.match(text)
         if not found:
@@ -119,7 +79,7 @@ class Reply:
 
     @classmethod
     def observed(cls, text: str) -> Reply:
-        """What we saw ourselves, without a server's word."""
+        """Make a reply from our own observation."""
         return cls(None, None, storable(text))
 
     def __str__(self) -> str:
@@ -132,11 +92,14 @@ class Reply:
 
 
 REPLY_LENGTH = 2_000
-"""Longer texts are cut: nobody has more to say, and each is kept more than once."""
+"""The longest text of a reply, in characters; the rest is cut, as each is stored
+several times."""
 
 
 def storable(text: str) -> str:
-    """The text in a form that every database takes and no terminal obeys."""
+    """The text in a form that every database stores and that cannot control a
+    terminal.
+    """
     if len(text) > REPLY_LENGTH:
         text = f"{text[:REPLY_LENGTH]} …"
     if text.isprintable():
@@ -144,17 +107,19 @@ def storable(text: str) -> str:
     return "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in text)
 
 
-KEPT_HERE = Reply.observed("kept in the dev inbox: nothing left this machine")
-"""What the dev inbox answers for a message that it keeps."""
+IN_INBOX = Reply.observed("kept in the dev inbox: nothing left this machine")
+"""The dev inbox's reply for a message that it stores."""
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Return path and recipients: what the transport needs beside the content.
+    """Return path and recipients: what a transport needs in addition to the content.
 
-    Domains are in their ASCII form (IDNA 2008); a local part may be non-ASCII, which
-    takes a server with SMTPUTF8 (RFC 6531). ``utf8_headers`` says that the content
-    itself holds such an address, so that every recipient's server must offer it.
+    Domains are in their ASCII form (IDNA 2008). A local part may be non-ASCII, which
+    requires a server with SMTPUTF8 (RFC 6531). ``utf8_headers`` says that the content
+    contains such an address, so that every recipient's server must offer SMTPUTF8.
+    ``message_id`` is the outbox's id of the message, and ``attempt`` counts from 1: an
+    attempt that a crash broke off has the same number when it is repeated.
     """
 
     return_path: str
@@ -162,17 +127,19 @@ class Envelope:
     utf8_headers: bool = False
     mail_options: tuple[str, ...] = ()
     rcpt_options: tuple[str, ...] = ()
+    message_id: str | None = None
+    attempt: int = 1
 
 
 class Outcome(StrEnum):
-    """What one attempt came to for one recipient."""
+    """The outcome of one attempt for one recipient."""
 
     ACCEPTED = "accepted"
     DEFERRED = "deferred"
     REFUSED = "refused"
     UNKNOWN = "unknown"
     SUPPRESSED = "suppressed"
-    """Left out, because that address must not be mailed."""
+    """Not attempted, because this address must not be mailed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +152,7 @@ class RecipientReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one attempt came to, recipient by recipient."""
+    """The outcome of one attempt for each recipient."""
 
     recipients: Mapping[str, RecipientReport]
 
@@ -193,7 +160,7 @@ class Report:
     def same(
         cls, recipients: tuple[str, ...], outcome: Outcome, reply: Reply
     ) -> Report:
-        """The report of an attempt that ended alike for everyone."""
+        """The report of an attempt that had the same outcome for all recipients."""
         return cls(dict.fromkeys(recipients, RecipientReport(outcome, reply)))
 
     @property
@@ -202,47 +169,56 @@ class Report:
         return all(one.outcome is Outcome.ACCEPTED for one in self.recipients.values())
 
 
-class Line(NamedTuple):
-    """One line of a dialogue: when (epoch seconds), who spoke, what was said."""
-
-    at: float
-    speaker: str
-    text: str
-
-
 @dataclass(slots=True)
 class Progress:
-    """How far a transport has come with one message, visible while it works.
+    """How far a transport has come with one message; may be read while it works.
 
-    ``final_dot_sent`` turns true before the first byte leaves that could complete the
-    content: from then on a lost link means *unknown*. ``lines`` is the dialogue
-    without secrets and without the content. ``lease_holds()`` says whether the message
-    is still ours to send: a transport asks before the first byte leaves, and before the
-    final dot.
+    ``final_dot_sent`` becomes true before the first byte is sent that could complete
+    the content: from then on a lost connection means *unknown*. ``lines`` is the
+    dialogue, without secrets and content; each line begins with its speaker.
+    ``provider_ids`` has the id that the next hop gave the message, if any, for each
+    recipient for whom it accepted it. ``lease_holds()`` says whether the message is
+    still ours to send; a transport asks before it sends the first byte, and before the
+    final dot. Without a courier (`Mail.send_now`, tests) there is no lease, and it is
+    always true.
     """
 
     final_dot_sent: bool = False
-    lines: list[Line] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    provider_ids: dict[str, str] = field(default_factory=dict)
     lease_holds: Callable[[], bool] = lambda: True
 
-    def note(self, speaker: str, text: str) -> None:
-        """Add what ``speaker`` ("us" or "them") said now."""
-        self.lines.append(Line(time.time(), speaker, text))
+    def note(self, speaker: str, *texts: str) -> None:
+        """Add lines that ``speaker`` ("us" or "them") sends now."""
+        for text in texts:
+            self.lines.append(f"{speaker}: {text}")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is to be recorded after an attempt: the classified report.
+    """The classified report of an attempt: what to record.
 
-    ``recipients`` holds the next state and last reply of each recipient that the
-    attempt was for. ``due_at`` is when the message is looked at again: the next attempt
-    when *pending*, the resending when *unknown*, else None.
+    ``recipients`` has the next state and last reply of each recipient of the attempt.
+    ``due_at`` is when the message is due again: for the next attempt if *pending*, for
+    resending if *unknown*, else None.
     """
 
     state: State
     recipients: Mapping[str, tuple[State, Reply]]
     due_at: float | None = None
     attempted: bool = True
-    """Whether the message spent an attempt; trouble of the transport spends none."""
+    """Whether it counts as an attempt; trouble of the transport does not."""
     reason: str | None = None
-    """Why, where no recipient's reply says it."""
+    """The reason, if no recipient's reply says it."""
+
+
+def retry_after_seconds(text: str) -> float | None:
+    """What ``Retry-After`` says, in seconds or as a date (RFC 9110 section 10.2.3)."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(text.strip()).timestamp() - time.time()
+        except (TypeError, ValueError):
+            return None
+    return max(seconds, 0.0) if seconds < float("inf") else None

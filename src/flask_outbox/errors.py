@@ -1,53 +1,56 @@
-"""Every error that Flask-Outbox raises, as one tree.
+"""All errors that Flask-Outbox raises.
 
 ::
 
     OutboxError
     ├── ConfigError              a setting is missing, unknown or impossible
-    │   └── AppUnknown           nobody can tell whose mail it is
+    │   └── AppUnknown           it is unknown which app is meant
     ├── MessageError             a message that could never be sent; names the field
     │   ├── AddressError         … because of an address
     │   ├── HeaderError          … because of a header's name or value
     │   ├── AttachmentError      … because of an attachment
     │   └── TemplateError        … because of its template; names it and the line
-    ├── MessageStopped           an interceptor keeps a message from being sent
-    ├── InterceptorError         an interceptor raised something else
+    ├── MessageStopped           an interceptor stopped a message
+    ├── InterceptorError         an interceptor raised another error
     ├── StoreError               the outbox could not do what was asked
     │   ├── OutboxUnavailable    its database did not answer, is full or read-only
     │   ├── SchemaError          its tables are missing or of another version
-    │   ├── LeaseLost            a courier came back after its lease had passed on
+    │   ├── LeaseLost            a courier's lease ran out before it sent the message
     │   ├── MessageNotFound      no message has that id
     │   ├── BatchNotFound        no batch has that id
     │   ├── TransitionRefused    the message's state does not allow it
     │   └── MoveRefused          messages cannot be moved from or to this outbox now
-    ├── BatchInterrupted         send_many(): it broke off at a row, and can go on
+    ├── BatchInterrupted         send_many() stopped at a row, and can be resumed
     ├── TransportError           mail could not leave
     │   ├── TransportDown        the transport itself is in trouble: pauses its lane
-    │   │   ├── LoginDemanded    the server takes no mail without a login or TLS
-    │   │   └── LoginRejected    the server knows no such login
+    │   │   ├── AccountTrouble   the account is at fault, and no probe shows it
+    │   │   │   ├── LoginDemanded  the server takes no mail without a login or TLS
+    │   │   │   └── Throttled    too many messages in too short a time
+    │   │   └── LoginRejected    the server rejected the login
     │   └── SigningError         a message could not be signed (DKIM)
-    ├── DeliveryError            send_now(): not every recipient was accepted
-    └── ScriptError              a script for a test's mail server cannot be read
+    ├── DeliveryError            send_now(): not accepted for every recipient
+    ├── EventsRefused            a request is no provider's, or not as a provider's are
+    └── ScriptError              a script for a test's mail server is invalid
 
-Whatever another library raises is turned into one of these at the border, with the
-original as ``__cause__``.
+Errors of other libraries are turned into one of these, with the original as
+``__cause__``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
 class OutboxError(Exception):
-    """Base of everything that this package raises on purpose."""
+    """Base of every error that this package raises on purpose."""
 
 
 class ConfigError(OutboxError):
     """A setting is missing, unknown or impossible; the text says what to set.
 
-    No password and no private key is in the text, in whatever setting it was.
+    The text contains no password and no private key, whichever setting had it.
     """
 
     def __init__(self, text: str) -> None:
@@ -55,17 +58,18 @@ class ConfigError(OutboxError):
 
 
 class AppUnknown(ConfigError, RuntimeError):
-    """Nobody can tell whose mail it is: no app is at work, or one without an outbox.
+    """It is unknown which app is meant: there is no current app, or one without an
+    outbox.
 
-    Also a ``RuntimeError``, as Flask's own error outside an application context is.
+    Also a ``RuntimeError``, like Flask's own error outside an application context.
     """
 
 
 class MessageError(OutboxError, ValueError):
-    """A message that could never be sent, refused before anything was stored.
+    """A message that could never be sent; nothing of it was stored.
 
-    ``field`` names the argument or header at fault, ``problem`` what is wrong with it
-    and what to do.
+    ``field`` names the argument or header at fault, ``problem`` says what is wrong with
+    it and what to do.
     """
 
     def __init__(self, field: str, problem: str) -> None:
@@ -75,11 +79,11 @@ class MessageError(OutboxError, ValueError):
 
 
 class AddressError(MessageError):
-    """An address that is missing, broken, or several where one is wanted."""
+    """An address that is missing or malformed, or several where one is expected."""
 
 
 class HeaderError(MessageError):
-    """A header name or value that cannot stand in a message."""
+    """A header name or value that a message cannot contain."""
 
 
 class AttachmentError(MessageError):
@@ -87,11 +91,12 @@ class AttachmentError(MessageError):
 
 
 class TemplateError(MessageError):
-    """A message that its template, or what that is rendered with, makes impossible.
+    """A message that cannot be rendered: its template or the template's values are at
+    fault.
 
-    ``template`` is the file at fault and ``line`` the place in it, each None where
-    there is none. With ``render="later"`` it may be found out by a courier, which fails
-    the message with the same text.
+    ``template`` is the file at fault and ``line`` the line in it, each None if unknown.
+    With ``render="later"`` a courier may find this out; it fails the message with the
+    same text.
     """
 
     def __init__(
@@ -105,10 +110,11 @@ class TemplateError(MessageError):
 
 
 class MessageStopped(OutboxError):
-    """Raised by an interceptor (`Mail.before_send`), it keeps a message from leaving.
+    """Raised by an interceptor (`Mail.before_send`), it keeps a message from being
+    sent.
 
-    ``reason`` says why; the message's story shows it. ``send()`` keeps such a message
-    as *cancelled* and returns; ``send_now()`` raises this.
+    ``reason`` says why, and is shown in the message's history. ``send()`` stores such a
+    message as *cancelled* and returns; ``send_now()`` raises this error.
     """
 
     def __init__(self, reason: str) -> None:
@@ -117,9 +123,10 @@ class MessageStopped(OutboxError):
 
 
 class InterceptorError(OutboxError):
-    """An interceptor raised, or answered what is no message; nothing was accepted.
+    """An interceptor raised another error, or returned no message; nothing was
+    accepted.
 
-    The text names the function, and what it raised is the ``__cause__``.
+    The text names the function; the error that it raised is the ``__cause__``.
     """
 
 
@@ -130,7 +137,7 @@ class StoreError(OutboxError):
 class OutboxUnavailable(StoreError):
     """The outbox's database did not answer, is full, locked or read-only.
 
-    Raised by ``send()`` this means that the message was **not** accepted.
+    If ``send()`` raises this, the message was **not** accepted.
     """
 
 
@@ -139,11 +146,13 @@ class SchemaError(StoreError):
 
 
 class LeaseLost(StoreError):
-    """The lease ran out, and may have passed to another courier: nothing was sent."""
+    """The courier's lease ran out, and another may have the message: nothing
+    was sent.
+    """
 
 
-OVERDUE = "its courier's lease ran out before the mail was through"
-"""Why a message is given back that another courier may have taken over."""
+OVERDUE = "its courier's lease ran out before the message was transmitted"
+"""The reason for returning a message whose lease has run out."""
 
 
 class MessageNotFound(StoreError, LookupError):
@@ -155,57 +164,78 @@ class BatchNotFound(StoreError, LookupError):
 
 
 class TransitionRefused(StoreError):
-    """The message's present state does not allow the step that was asked for."""
+    """The message's present state does not allow what was asked for."""
 
 
 class MoveRefused(StoreError):
-    """Messages cannot be moved to that outbox; the text says why and what to do."""
+    """Messages cannot be moved to or from this outbox; the text says why and what to
+    do.
+    """
 
 
 class BatchInterrupted(OutboxError):
-    """``send_many()`` broke off at a row; the cause is in ``__cause__``.
+    """``send_many()`` stopped at a row; the error is the ``__cause__``.
 
-    ``problem`` says what is wrong with the row, and how many are in the outbox:
-    ``kept`` of them, from the first on. ``batch`` is the batch's id and ``row`` the
-    number of the row at fault, from 1. To hand over the same rows with
-    ``resume=batch`` keeps the rest, and nothing twice.
+    ``problem`` says what is wrong with the row, and how many rows were stored. The
+    first ``rows_stored`` rows are in the outbox. ``batch`` is the batch's id, and
+    ``row`` the number of the row at fault, counted from 1. Calling it again with the
+    same rows and ``resume=batch`` stores the rest, and nothing twice.
     """
 
-    def __init__(self, problem: str, batch: str, row: int, kept: int) -> None:
+    def __init__(self, problem: str, batch: str, row: int, rows_stored: int) -> None:
         super().__init__(
-            f"{problem} Put that right, then hand over the same rows with "
-            f"resume={batch!r}: those that are kept are passed over."
+            f"{problem} Fix that, then pass the same rows again with "
+            f"resume={batch!r}: stored rows are skipped."
         )
         self.problem = problem
         self.batch = batch
         self.row = row
-        self.kept = kept
+        self.rows_stored = rows_stored
 
 
 class TransportError(OutboxError):
-    """Mail could not leave through a transport."""
+    """Mail could not leave by a transport."""
 
 
 class TransportDown(TransportError):
     """The transport itself is in trouble, whatever the message.
 
-    Refused connections, DNS, TLS, rejected credentials and reply 421 are such: they
-    pause the lane, and no message spends an attempt on them.
+    This covers refused connections, failures of DNS or TLS, rejected credentials and
+    reply 421. They pause the lane, and do not count as attempts of a message.
     """
 
 
-class LoginDemanded(TransportDown):
-    """The server takes no mail before a login or TLS (reply 530).
+class AccountTrouble(TransportDown):
+    """The server takes no mail from this account: its key, plan or domain is at fault.
 
-    It is never one message's doing, though a server may say so after RCPT or after the
-    content only, where no probe finds it.
+    It is never caused by one message, and no probe shows it. The lane pauses for longer
+    each time, and no message spends an attempt.
     """
+
+
+class LoginDemanded(AccountTrouble):
+    """The server takes no mail without a login or TLS (reply 530).
+
+    A server may reply so only after RCPT or after the content.
+    """
+
+
+class Throttled(AccountTrouble):
+    """The server takes no more mail for now: a rate or a quota is used up.
+
+    ``wait_seconds`` is how long it asks to be left alone; None if it does not say. The
+    lane pauses for that time, but for no more than an hour.
+    """
+
+    def __init__(self, text: str, wait_seconds: float | None = None) -> None:
+        super().__init__(text)
+        self.wait_seconds = wait_seconds
 
 
 class LoginRejected(TransportDown):
     """The server rejected the login (reply 535).
 
-    The lane pauses for longer: servers lock out whoever goes on trying.
+    The lane pauses for longer, as servers lock out clients that keep trying.
     """
 
 
@@ -217,9 +247,9 @@ class SigningError(TransportError):
 
 
 class DeliveryError(TransportError):
-    """``send_now()`` could not hand the message to every recipient's next hop.
+    """``send_now()`` could not deliver the message to the next hop of every recipient.
 
-    ``report``, a `Report`, says for each recipient what the server replied.
+    ``report``, a `Report`, has the server's reply for each recipient.
     """
 
     def __init__(self, message: str, report: Any) -> None:
@@ -227,11 +257,25 @@ class DeliveryError(TransportError):
         self.report = report
 
 
+class EventsRefused(OutboxError):
+    """A request to the page of a provider's events is not taken.
+
+    It is answered with ``status`` and ``reason``, which is the same whenever the same
+    is wrong. ``detail`` is for the log alone.
+    """
+
+    def __init__(self, status: int, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.detail = detail
+
+
 class ScriptError(OutboxError, ValueError):
-    """A script for a test's mail server cannot be read; the text shows the grammar."""
+    """A script for a test's mail server is invalid; the text shows the grammar."""
 
 
-# Redaction: a secret that stands in the wrong place has no name, so it is sought by its
+# Redaction: a secret in the wrong place has no name, so it is recognized by its
 # form: a password in a URL, before its host or in its query, and a key in PEM form.
 
 HIDDEN = "***"
@@ -245,7 +289,9 @@ _pem_ends = re.compile(r"-----END [A-Z0-9 ]{1,40}-----")
 
 
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:
-    """``text`` with ``***`` in place of ``secrets``, and of what looks like one."""
+    """Return ``text`` with ``***`` in place of ``secrets`` and of what looks
+    like one.
+    """
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
     return _in_query.sub(
@@ -254,7 +300,9 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def _keyless(text: str) -> str:
-    """``text`` without private keys; one that does not end goes on to the end."""
+    """Return ``text`` without private keys; one without an end marker takes all the
+    rest.
+    """
     begins = _pem_begins.search(text)
     if begins is None:
         return text
@@ -265,7 +313,10 @@ def _keyless(text: str) -> str:
 
 
 def raised(error: BaseException) -> str:
-    """What an app's own function raised, and where: what it says may be a secret."""
+    """The type and place of an error in an app's own function, without its text.
+
+    The text may contain a secret.
+    """
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -274,3 +325,17 @@ def raised(error: BaseException) -> str:
         file = trace.tb_frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2]
         where = f" ({file}, line {trace.tb_lineno})"
     return f"{type(error).__name__}{where}"
+
+
+def text_from(function: Callable[[], Any], nothing: str) -> str:
+    """The text, such as a key, that an app's own function returns.
+
+    Raises `TransportDown` beginning with ``nothing`` if it raises or returns no text.
+    """
+    try:
+        text = function()
+    except Exception as error:
+        raise TransportDown(f"{nothing}, it raised {raised(error)}.") from None
+    if not isinstance(text, str) or not text:
+        raise TransportDown(f"{nothing}, but something of type {type(text).__name__}.")
+    return text

@@ -1,4 +1,6 @@
-"""Previews: functions that build a message, registered to be looked at."""
+"""Previews: registered functions that build a message, to view it without sending
+it.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,12 @@ from pathlib import Path
 from types import FunctionType, MethodType
 from typing import Any, TypeVar
 
-from .characters import shown
 from .errors import ConfigError
 from .message import Message
+from .message.text import shown
 
 Function = Callable[..., Message | StandardMessage]
-"""What is registered: a function that builds a message."""
+"""A function that builds a message."""
 
 Builder = TypeVar("Builder", bound=Function)
 
@@ -25,7 +27,7 @@ _NO = {"", "0", "false", "no", "off"}
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """What may be chosen when a preview is looked at."""
+    """A parameter of a preview, which can be set on its page."""
 
     name: str
     kind: type
@@ -33,12 +35,12 @@ class Parameter:
 
     @property
     def hint(self) -> str:
-        """What it is where nothing is chosen."""
+        """Its value if nothing is set, or "needed"."""
         needed = self.default is inspect.Parameter.empty
         return "needed" if needed else str(self.default)
 
     def read(self, text: str) -> Any:
-        """The value that is meant by ``text``. Raises `ValueError`."""
+        """The value that ``text`` stands for. Raises `ValueError`."""
         if self.kind is bool:
             return text.lower() not in _NO
         return self.kind(text)
@@ -58,13 +60,13 @@ class Preview:
 
     @property
     def place(self) -> str:
-        """Where the function is: ``shop/mails.py:12``."""
+        """The place of the function: ``shop/mails.py:12``."""
         code = inspect.unwrap(self.function).__code__
-        return f"{_near(code.co_filename)}:{code.co_firstlineno}"
+        return f"{_relative_path(code.co_filename)}:{code.co_firstlineno}"
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """What the function takes, as far as a text can say it."""
+        """The function's parameters whose values can be written as text."""
         return tuple(
             Parameter(one.name, _kind(one), one.default)
             for one in inspect.signature(self.function).parameters.values()
@@ -72,7 +74,7 @@ class Preview:
         )
 
     def build(self, chosen: Mapping[str, str]) -> Message | StandardMessage:
-        """The message, with what was chosen for its parameters by their names."""
+        """The message, built with the ``chosen`` values of the parameters."""
         return self.function(
             **{
                 one.name: one.read(chosen[one.name])
@@ -90,13 +92,15 @@ class Previews:
         self._included: list[Previews] = []
 
     def register(self, name: str | None) -> Callable[[Builder], Builder]:
-        """A decorator that adds a function under ``name``, or its own."""
+        """A decorator that adds a function under ``name``, by default the function's
+        own.
+        """
 
         def add(function: Builder) -> Builder:
             if not isinstance(inspect.unwrap(function), FunctionType | MethodType):
                 raise ConfigError(
-                    f"{shown(function)} is no function: put @mail.preview over one "
-                    "that builds a Message."
+                    f"{shown(function)} is not a function: decorate one that builds "
+                    "a Message with @mail.preview."
                 )
             self._add(function, function.__name__ if name is None else name)
             return function
@@ -104,7 +108,7 @@ class Previews:
         return add
 
     def _add(self, function: Function, name: str) -> None:
-        """Keep ``function``; one that was made anew takes the place of the old."""
+        """Add ``function``; after a reload of its module, it replaces the old one."""
         if not name or "/" in name or not name.isprintable() or name != name.strip():
             raise ConfigError(
                 f"A preview cannot be called {name!r}: leave out slashes, control "
@@ -124,7 +128,7 @@ class Previews:
         return not self._all()
 
     def include(self, others: Previews) -> None:
-        """Have those of ``others`` too, now and when there are more."""
+        """Include the previews of ``others``, now and later."""
         if others is not self and others not in self._included:
             self._included.append(others)
 
@@ -153,8 +157,8 @@ def _origin(function: Function) -> tuple[str, str]:
     return function.__module__, function.__qualname__
 
 
-def _near(path: str) -> str:
-    """A path as it is from where the app was started, if it is below that."""
+def _relative_path(path: str) -> str:
+    """A path, relative to the current folder if it is inside it."""
     try:
         return str(Path(path).relative_to(Path.cwd()))
     except ValueError:

@@ -1,70 +1,146 @@
-"""Runtime: everything one app's mail needs, put together from its settings."""
+"""The runtime: one app's outbox, courier and sending, built from its settings."""
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from email.message import Message as StandardMessage
 from typing import Any
 
-from blinker import NamedSignal
-
-from . import events
-from .config import Settings
-from .courier import Courier, CourierThread, Crew, for_workers, hire
-from .delivery import Report, State
-from .direct import deliver_now, refusals
-from .dkim import Signer
-from .errors import DeliveryError, MessageStopped
-from .forking import tell_of_forks
-from .guard import Guard
-from .handover import Wishes, leased
-from .many import Batches
-from .message import Message, Templates
-from .mime import compose
-from .outbox.database import Database
-from .outbox.doorbell import has_doorbell, ring_for_mail
-from .outbox.enqueue import event_row
-from .outbox.joining import Joined
-from .outbox.records import NewMessage, Receipt
-from .outbox.store import Outbox
-from .plain_json import WriteJson
-from .readying import (
-    HeldBack,
-    Interceptors,
-    Link,
-    Readying,
-    no_link,
-    nothing_held_back,
+from . import signals
+from .bounce_address import BounceAddress
+from .concurrency import call_at_forks
+from .config import Settings, TransportSettings, listed
+from .courier import Courier, CourierContext, build_context
+from .courier.notifier import (
+    BatchingNotifier,
+    WakeupNotifier,
+    committed_already,
 )
-from .relay import BatchingRelay, Over, Relay, is_over
-from .rendering import rendered
-from .routing import route
-from .telling import goes_out, tell_of_handover, tell_of_receipt
+from .courier.provider_list import ProviderList, SyncStep, sync, without_list
+from .courier.rendering import rendered
+from .courier.send_now import deliver_now, refusals
+from .delivery import Report
+from .dkim import Signer
+from .engines.thread import CourierThread
+from .errors import ConfigError, DeliveryError, MessageError, MessageStopped
+from .events import EventKind
+from .feedback import Feedback
+from .feedback.rules import FeedbackRules
+from .health import (
+    CHECK_SECONDS,
+    CourierHealth,
+    CourierWatch,
+    Readiness,
+    ReadyCheck,
+)
+from .message import Address, AddressLike, Message, Templates, comparable
+from .message.plain_json import WriteJson
+from .mime import compose
+from .outbox import (
+    BatchStore,
+    Database,
+    Outbox,
+    WebhookStore,
+    can_notify,
+    event_row,
+    notify_of_mail,
+)
+from .outbox.records import (
+    BatchReceipt,
+    FeedbackTaken,
+    NewMessage,
+    Receipt,
+    suppressed_announcement,
+)
+from .outbox.session import AppTransaction, CommitIsOver
+from .recipient_guard import Guard
+from .sending import Interceptors, Link, no_link
+from .sending.announce import announce_handover
+from .sending.batch import BatchHandOver, Composable, Plan, StoredRow
+from .sending.options import SendOptions, check_options
+from .sending.prepare import Pipeline, StopAll, claimed, route, stop_nothing
+from .signals import emit
+from .status import WebhookStatus, webhook_statuses
+from .transports.intakes import EventIntakes
+from .transports.registry import check_message
+from .transports.resolver import FindTransport, Resolvers
 
-DRAIN_POLL_SECONDS = 0.02
-"""How often `drain` looks: other processes deliver too, and nobody tells it."""
+DRAIN_POLL_SECONDS = (0.005, 0.1)
+"""The first and the longest wait between two checks whether all is delivered; the
+wait doubles each time.
+"""
+
+BURST_PAUSE_SECONDS = 0.001
+"""A thread that sends again within this time is in a burst."""
+
+BURST_SECONDS = 0.02
+"""How long the messages of a burst wait at most."""
 
 _log = logging.getLogger("flask_outbox")
 
 
-class Runtime:
-    """The outbox, the lanes and the courier of one app.
+class _Burst:
+    """Messages that one thread sends in quick succession.
 
-    Nothing is opened or started before it is needed, and what was ends when nobody has
-    the runtime any more. ``sender`` is whose signals the signals are, or a weak
-    reference to it, ``templates`` those of its mail. With ``idle`` no courier starts by
-    itself, as under TESTING. The ``interceptors`` are asked about each message that is
-    handed over; ``link`` makes those by which people unsubscribe; ``held_back`` says
-    why nothing may leave that is handed over at present. ``make_relay`` makes
-    what tells couriers in other processes of new messages; by default that is the
-    database, where it can and there are such couriers. ``write`` writes metadata that
-    is no JSON by itself.
+    The courier shares the interpreter with that thread. It begins with the first
+    message at once, and with the others when the thread pauses: until then each would
+    wait for the other at every message.
+    """
+
+    def __init__(self) -> None:
+        self._thread = 0
+        self._ends_at = 0.0
+        self._waits_until = 0.0
+
+    def goes_on(self) -> bool:
+        """Note that this thread sends a message; whether it has just sent another."""
+        me = threading.get_ident()
+        goes_on = self._thread == me and time.monotonic() < self._ends_at
+        self._thread, self._ends_at = me, math.inf
+        return goes_on
+
+    def note_sent(self) -> None:
+        """Note that the message is sent."""
+        self._ends_at = time.monotonic() + BURST_PAUSE_SECONDS
+
+    def begin_wait(self) -> bool:
+        """Let messages wait from now on; False if some wait already."""
+        now = time.monotonic()
+        if now < self._waits_until:
+            return False
+        self._waits_until = now + BURST_SECONDS
+        return True
+
+    def is_over(self) -> bool:
+        """Whether the messages have waited long enough; then none wait any more."""
+        if time.monotonic() < min(self._ends_at, self._waits_until):
+            return False
+        self._waits_until = 0.0
+        return True
+
+
+class Runtime:
+    """The outbox, the transports and the courier of one app.
+
+    Nothing is opened or started before it is needed, and all of it ends when the
+    runtime is no longer referenced.
+
+    ``sender`` is the sender of the signals, or a weak reference to it; ``templates``
+    are those of the app's mail. With ``idle`` no courier starts by itself, as under
+    TESTING. ``interceptors`` are called with each message; ``find_transport`` finds the
+    transports that the settings do not name; ``link`` makes unsubscribe
+    links; ``stop_all`` returns why no message may leave at present. ``make_notifier``
+    makes what notifies couriers in other processes of new messages; by default that is
+    the database, if it can notify and such couriers may exist. ``write_json`` writes
+    metadata that JSON does not know. Reports about mail come back to ``bounces``, if
+    that is given.
     """
 
     def __init__(
@@ -75,79 +151,125 @@ class Runtime:
         *,
         idle: bool,
         interceptors: Interceptors | None = None,
+        find_transport: FindTransport | None = None,
         link: Link = no_link,
-        held_back: HeldBack = nothing_held_back,
-        make_relay: Callable[[Runtime], Relay | None] | None = None,
-        write: WriteJson = json.dumps,
+        stop_all: StopAll = stop_nothing,
+        make_notifier: Callable[[Runtime], WakeupNotifier | None] | None = None,
+        write_json: WriteJson = json.dumps,
+        bounces: BounceAddress | None = None,
     ) -> None:
         self.settings = settings
         self.outbox = Outbox(
             Database(settings.url, settings.durability, settings.listen_url),
             guard=Guard.read(settings.only_to, settings.redirect_to),
+            retry_window=settings.give_up_after,
+            feedback_rules=_feedback_rules(settings),
+            bounces=bounces,
         )
         self._signer = Signer(settings.dkim_keys) if settings.dkim_keys else None
-        self.crew = hire(settings, self.outbox, self._signer, templates, sender)
+        self._find_transport = find_transport or Resolvers()
+        self.context = build_context(
+            settings, self.outbox, self._signer, templates, sender, self._find_transport
+        )
         self._templates = templates
-        self._sender = sender
+        self.sender = sender
+        """The sender of all signals, or a weak reference to it."""
         self._interceptors = interceptors or Interceptors()
         self.link = link
-        """Makes the link by which an address leaves a list."""
-        self._ready = Readying(
-            self.outbox, settings, self._interceptors, link, held_back, write
+        """Makes the link by which an address unsubscribes from a list."""
+        self._pipeline = Pipeline(
+            settings,
+            self._interceptors,
+            self._find_transport,
+            link,
+            stop_all,
+            write_json,
+            bounces,
+            self.outbox.clock,
         )
-        self._held_back = held_back
-        self.batches = Batches(
-            self.outbox,
-            settings.give_up_after,
-            sender,
-            make_ready=self._ready,
-            start=self.start_if_wanted,
-            look=self._look,
-            write=write,
-        )
+        self._stop_all = stop_all
+        self._write_json = write_json
+        self.batches = BatchStore(self.outbox)
+        self.webhooks = WebhookStore(self.outbox)
         self._works_here = settings.engine == "thread" and not idle
         self._works_elsewhere = settings.engine != "thread" and not idle
         self._starting = threading.Lock()
         self._thread: CourierThread | None = None
-        self._letting_go: weakref.finalize[..., Runtime] | None = None
+        self._finalizer: weakref.finalize[..., Runtime] | None = None
         self._ends_at_exit = False
         self._has_ended = False
-        """Whether the courier has ended with the process."""
-        self._has_said_so = False
-        self._relay = None if idle else (make_relay or Runtime._make_bell)(self)
-        self._let_go_in_the_end(None)
-        tell_of_forks(self)
+        """Whether the courier was stopped because the process is ending."""
+        self._has_warned = False
+        self._burst = _Burst()
+        self._watch = CourierWatch()
+        self._ready_check = ReadyCheck(self.outbox)
+        self.event_intakes = self._no_intakes()
+        """What takes the events of the transports' providers."""
+        self._notifier = (
+            None if idle else (make_notifier or Runtime._database_notifier)(self)
+        )
+        self._close_when_collected(None)
+        call_at_forks(self)
 
     # Sending
 
     def send(
         self,
         message: Message | StandardMessage,
-        wishes: Wishes,
+        options: SendOptions,
         origin: Mapping[str, Any] | None = None,
         session: Any = None,
     ) -> Receipt:
-        """Keep ``message`` durably and return; its courier has it already.
+        """Store ``message`` durably and return; a courier delivers it.
 
-        With ``session``, keep it as part of that transaction.
+        With ``session``, store it as part of that transaction. Raises
+        `OutboxUnavailable` if it was not stored.
         """
         began = time.perf_counter()
-        dispatched, new = self._ready(message, wishes, origin)
-        receipt = self._keep(new) if session is None else self._join(new, session)
-        if goes_out(new, receipt):
-            self.tell(events.email_dispatched, message=dispatched)
-        tell_of_handover(self._sender, new, receipt, time.perf_counter() - began)
+        dispatched, new = self._pipeline.prepare(message, options, origin)
+        receipt = self._enqueue(new) if session is None else self._join(new, session)
+        seconds = time.perf_counter() - began
+        announce_handover(self.sender, dispatched, new, receipt, seconds)
+        self._burst.note_sent()
         return receipt
+
+    def send_many(
+        self,
+        rows: Iterable[Any],
+        message_of: Callable[[Any], Composable],
+        recipients_of: Callable[[Any], Iterable[str]],
+        options: SendOptions,
+        plan: Plan,
+        origin: Mapping[str, Any] | None = None,
+    ) -> BatchReceipt:
+        """Store a message for each row; couriers begin with the first at once.
+
+        ``message_of`` makes a row a message, ``recipients_of`` names the recipients of
+        a row. Raises what `BatchHandOver` raises.
+        """
+        check_options(options, self.outbox.clock(), self._write_json)
+
+        def compose(row: Any) -> tuple[Composable, NewMessage]:
+            return self._pipeline.prepare(message_of(row), options, origin)
+
+        hand_over = BatchHandOver(
+            self.batches, compose, recipients_of, self._announce_rows
+        )
+        return hand_over.run(rows, plan)
 
     def send_now(
         self, message: Message | StandardMessage, transport: str | None = None
     ) -> Report:
-        """Deliver ``message`` in this thread, outside the outbox."""
-        passed = self._interceptors(message, Wishes(transport=transport))
-        if stop := passed.stop or self._held_back():
+        """Deliver ``message`` in this thread, outside the outbox.
+
+        Raises `MessageStopped` if an interceptor stops it, and `DeliveryError` unless
+        every recipient was accepted.
+        """
+        passed = self._interceptors(message, SendOptions(transport=transport))
+        if stop := passed.stop or self._stop_all():
             raise MessageStopped(f"{stop.by} stopped it: {stop.reason}")
         message = passed.message
-        name = route(message, transport, None, self.settings)
+        name = route(message, transport, None, self.settings, self._find_transport)
         composed = compose(
             rendered(message, self._templates),
             default_sender=self.settings.default_sender,
@@ -155,64 +277,115 @@ class Runtime:
         )
         recipients = composed.envelope.recipients
         barred = self.outbox.barred(recipients, None)
-        smtp = self.settings.transports[name].smtp
-        report = deliver_now(composed, smtp, self._signer, barred, self.outbox.guard)
+        leaves_by = self._transport(name)
+        check_message(leaves_by, composed.envelope, composed.content)
+        report = deliver_now(
+            composed, leaves_by, self._signer, barred, self.outbox.guard
+        )
         if len(barred) < len(recipients):
-            self.tell(events.email_dispatched, message=message)
+            emit(signals.email_dispatched, self.sender, message=message)
         content = composed.content
-        self.tell(events.message_sent_now, content=content, report=report)
+        emit(signals.message_sent_now, self.sender, content=content, report=report)
         if not report.accepted:
             raise DeliveryError(refusals(report), report)
         return report
 
-    def retry(self, message_id: str) -> None:
-        """Make a message due now and have it looked at."""
-        self.outbox.retry(message_id, self.settings.give_up_after)
-        self.tell(events.message_retried, message_id=message_id)
-        self._look([message_id])
+    def provider_lists(self, transport: str | None = None) -> list[ProviderList]:
+        """The suppression lists of the providers by which the app sends, or of that of
+        one ``transport``.
 
-    def cancel(self, message_id: str) -> None:
-        """Take a message out before it is delivered."""
-        self.outbox.cancel(message_id)
-        self.tell(events.message_cancelled, message_id=message_id)
-
-    def release(self, message_id: str) -> None:
-        """Have a message sent once more that may have arrived."""
-        self.outbox.release(message_id, self.settings.give_up_after)
-        self.tell(events.message_retried, message_id=message_id)
-        self._look([message_id])
-
-    def drop(self, message_id: str) -> None:
-        """Have done with a message that may have arrived."""
-        self.outbox.drop(message_id)
-        self.tell(events.message_cancelled, message_id=message_id)
-
-    def send_again(
-        self,
-        message_id: str,
-        origin: Mapping[str, Any] | None = None,
-        *,
-        by: str | None = None,
-        to: Sequence[str] | None = None,
-    ) -> Receipt:
-        """Send what a finished message said once more, as a new one.
-
-        With ``by`` it leaves by that transport, with ``to`` it goes to these addresses.
+        Raises `ConfigError` if that one has none.
         """
-        began = time.perf_counter()
-        receipt = self.outbox.send_again(
-            message_id, self.settings.give_up_after, origin, by=by, to=to
-        )
-        nobody = self.outbox.get(receipt.id).state is State.SUPPRESSED
-        seconds = time.perf_counter() - began
-        tell_of_receipt(self._sender, receipt, nobody, seconds)
-        again = {"message_id": message_id, "again_as": receipt.id}
-        self.tell(events.message_sent_again, **again)
-        self._look([receipt.id])
-        return receipt
+        if transport is not None:
+            found = ProviderList.of(transport, self._transport(transport))
+            if found is None:
+                raise without_list(transport)
+            return [found]
+        every = self.settings.transports.items()
+        lists = (ProviderList.of(name, one) for name, one in every)
+        return [one for one in lists if one is not None]
 
-    def note(self, message_id: str, kind: str, **detail: Any) -> None:
-        """Add an event to a message's story: soon where a courier works, else now."""
+    def sync_suppressions(
+        self, source: ProviderList, *, dry_run: bool = False
+    ) -> Iterator[SyncStep]:
+        """Suppress what a provider lists, and announce each address; in steps.
+
+        Raises `TransportDown` and `StoreError`; the steps before it stay.
+        """
+        with source:
+            for step in sync(source, self.outbox, dry_run=dry_run):
+                for one in () if dry_run else step.added:
+                    signal, payload = suppressed_announcement(one)
+                    emit(signal, self.sender, **payload)
+                yield step
+
+    def unsuppress_at_providers(self, address: AddressLike) -> list[str]:
+        """Take ``address`` off the suppression lists of all providers; the transports
+        whose provider had it.
+
+        Raises `ConfigError` if no provider has such a list, and `TransportDown`, which
+        names the transport, if one does not remove it.
+        """
+        spec = Address.parse(address, "address").spec
+        lists = self.provider_lists()
+        if not lists:
+            raise ConfigError(
+                f"{spec} was not unsuppressed: no transport has a provider whose "
+                "suppression list can be changed from here. Do so on the provider's "
+                "own pages."
+            )
+        had = []
+        for source in lists:
+            with source:
+                written = dict.fromkeys((spec, comparable(spec)))
+                found = [source.remove(one) for one in written]
+                if any(found):
+                    had.append(source.name)
+        return had
+
+    @property
+    def resolves_transports(self) -> bool:
+        """Whether the app finds transports by name that its settings do not name."""
+        return not self._find_transport.none
+
+    def check_transport(self, name: str) -> None:
+        """Raise `ConfigError` for a name that no transport of the app can have."""
+        self.settings.check_transport(name, resolves=self.resolves_transports)
+
+    def _transport(self, name: str) -> TransportSettings:
+        known = self.settings.transports.get(name)
+        if known is not None:
+            return known
+        try:
+            return self.context.resolve(name)
+        except ConfigError as error:
+            raise MessageError("transport", f"{error}.") from error
+
+    def check_webhook_endpoint(self, name: str) -> None:
+        """Raise `ConfigError` unless the app has an endpoint of webhooks with this
+        name.
+        """
+        if name not in self.settings.webhooks:
+            named = listed(self.settings.webhooks) or "none"
+            raise ConfigError(
+                f"OUTBOX_WEBHOOKS has no endpoint {name!r}: it has {named}."
+            )
+
+    def webhook_statuses(self) -> list[WebhookStatus]:
+        """The endpoints of webhooks in the app's settings, in their order."""
+        return webhook_statuses(
+            self.settings, self.webhooks.endpoints([*self.settings.webhooks])
+        )
+
+    def look(self, ids: Sequence[str]) -> None:
+        """Have couriers look for these due messages."""
+        self._wake()
+        self._announce(ids)
+
+    def note(self, message_id: str, kind: EventKind, **detail: Any) -> None:
+        """Add an event to a message's history: soon if a courier runs here,
+        else now.
+        """
         row = event_row(message_id, self.outbox.clock(), kind, **detail)
         courier = self._courier()
         if courier is None:
@@ -220,10 +393,24 @@ class Runtime:
         else:
             courier.note(row)
 
-    def drain(self, timeout_seconds: float | None = None) -> bool:
-        """Wait until nothing is due or being delivered; False when time ran out.
+    def take_feedback(self, reports: Sequence[Feedback]) -> FeedbackTaken:
+        """Store what others report of the app's mail, and send the signals for it.
 
-        Where no courier works by itself, one works for as long as this takes.
+        See `Outbox.take_feedback`. Raises `OutboxUnavailable` with nothing stored.
+        """
+        taken = self.outbox.take_feedback(reports)
+        self.announce(taken)
+        return taken
+
+    def announce(self, taken: FeedbackTaken) -> None:
+        """Send the signals for reports that were taken."""
+        for signal, said in taken.announcements():
+            emit(signal, self.sender, **said)
+
+    def drain(self, timeout_seconds: float | None = None) -> bool:
+        """Wait until nothing is due or being delivered; False if time ran out.
+
+        If no courier runs by itself, one runs for as long as this takes.
         """
         if self._thread is not None or self._works_elsewhere:
             return self._wait_until_drained(timeout_seconds)
@@ -236,40 +423,37 @@ class Runtime:
         finally:
             self.stop()
 
-    def tell(self, signal: NamedSignal, **payload: Any) -> None:
-        """Tell the app's listeners what happened."""
-        events.emit(signal, self._sender, **payload)
-
     # The courier
 
     @property
-    def worker_crew(self) -> Crew:
-        """What couriers have in common in processes where nothing is handed over."""
-        return for_workers(self.crew, self.settings)
+    def worker_context(self) -> CourierContext:
+        """The context of couriers in worker processes."""
+        return self.context.for_workers(self.settings)
 
     def start(self) -> None:
-        """Start this process's courier, unless it works already."""
+        """Start this process's courier unless it is running."""
         with self._starting:
             if self._thread is None or not self._thread.alive:
                 self._end_at_exit()
-                self._thread = CourierThread(self.crew)
+                self._thread = CourierThread(self.context)
                 self._thread.start()
-                self._let_go_in_the_end(self._thread)
+                self._close_when_collected(self._thread)
 
     def start_if_wanted(self) -> None:
-        """Start the courier where the settings want one in each sending process."""
+        """Start the courier if the settings ask for one in each sending process."""
         if self._works_here and (self._thread is None or not self._thread.alive):
             try:
                 self.start()
             except RuntimeError as error:
-                self._say_that_nobody_delivers(str(error))
+                self._warn_that_nothing_delivers(str(error))
         elif self._has_ended:
-            self._say_that_nobody_delivers("the main thread has ended")
+            self._warn_that_nothing_delivers("the main thread has ended")
 
     def deliver(self, ids: Sequence[str], timeout_seconds: float) -> None:
-        """Have this process's courier deliver what can leave now of these messages.
+        """Have this process's courier deliver those of these messages that can leave
+        now.
 
-        Returns once that is recorded, or the time is over.
+        Returns once their ends are recorded, or after ``timeout_seconds``.
         """
         deadline = time.monotonic() + timeout_seconds
         self.start()
@@ -278,100 +462,145 @@ class Runtime:
             thread.courier.deliver(ids, deadline - time.monotonic())
 
     def sweep(self) -> None:
-        """See that this process has a courier, and have it look at the outbox now."""
+        """Start this process's courier unless it is running, and have it look for
+        messages.
+        """
         self.start()
         self._wake()
 
     def stop(self, *, drain: bool = False) -> None:
-        """Stop this process's courier: finish what was begun, give the rest back."""
+        """Stop this process's courier: finish attempts that have begun, return other
+        messages.
+
+        With ``drain``, first deliver what is due, within the grace time.
+        """
         with self._starting:
             thread, self._thread = self._thread, None
         if thread is not None:
             thread.stop(drain=drain)
-        if self._relay is not None:
-            self._relay.stop()
+        if self._notifier is not None:
+            self._notifier.stop()
 
     def close(self) -> None:
-        """Stop the courier, and give all connections back."""
+        """Stop the courier and close all connections."""
         self.stop()
         self.outbox.database.close()
+
+    # Health
+
+    def courier_health(self) -> CourierHealth:
+        """Whether this process's courier works, if it should have one; does not
+        wait.
+        """
+        thread = self._thread
+        if thread is not None:
+            return self._watch.look(thread)
+        return CourierHealth.ENDED if self._works_here else CourierHealth.NONE
+
+    def readiness(self, limit_seconds: float = CHECK_SECONDS) -> Readiness:
+        """Whether the outbox stores mail; probes at the same time share one check."""
+        return self._ready_check.readiness(limit_seconds)
 
     # Forks
 
     def before_fork(self) -> None:
-        """Close all connections until the fork is over."""
+        """Before a fork: close all connections."""
         self.outbox.database.before_fork()
 
     def after_fork_in_parent(self) -> None:
-        """Go on."""
+        """After a fork, in the parent: allow connections again."""
         self.outbox.database.after_fork_in_parent()
 
     def after_fork_in_child(self) -> None:
-        """Begin anew in a child process: nothing of the parent's may be touched."""
+        """After a fork, in the child: start afresh, without touching anything of the
+        parent's.
+        """
         self.outbox.database.after_fork_in_child()
+        self.event_intakes = self._no_intakes()
         self._starting = threading.Lock()
         self._thread = None
-        if self._relay is not None:
-            self._relay.after_fork_in_child()
-        self._let_go_in_the_end(None)
+        self._watch = CourierWatch()
+        self._ready_check = ReadyCheck(self.outbox)
+        if self._notifier is not None:
+            self._notifier.after_fork_in_child()
+        self._close_when_collected(None)
 
-    # Inside
+    # Internals
 
-    def _keep(self, new: NewMessage) -> Receipt:
-        """Enqueue, under a lease of this process's courier where it has a place."""
+    def _no_intakes(self) -> EventIntakes:
+        """The intakes before any was asked for."""
+        return EventIntakes(
+            self.settings.transports, self._find_transport, self.context.resolve
+        )
+
+    def _enqueue(self, new: NewMessage) -> Receipt:
+        """Enqueue a message; this process's courier delivers it at once if it has a
+        place, unless the message is one of a burst.
+        """
         if new.stop:
             return self.outbox.enqueue([new])[0]
         self.start_if_wanted()
         courier = self._courier()
-        due = _is_due(new)
-        if courier is not None and due and courier.offer(new):
-            return self._keep_leased(new, courier)
-        receipt = self.outbox.enqueue([new])[0]
-        self._wake()
-        if due and not receipt.duplicate:
+        is_due = new.due_at <= new.enqueued_at
+        in_burst = courier is not None and self._burst.goes_on()
+        if courier is not None and is_due and not in_burst:
+            with courier.hand_over(new) as handed:
+                receipt = self.outbox.enqueue([new], handed.owner)[0]
+                if handed.owner is not None:
+                    handed.claim = claimed(new, handed.owner, receipt)
+                    return receipt
+        else:
+            receipt = self.outbox.enqueue([new])[0]
+        if courier is not None and not in_burst:
+            courier.wake()
+        elif courier is not None and self._burst.begin_wait():
+            courier.wake_when(self._burst.is_over)
+        if is_due and not receipt.duplicate:
             self._announce([new.id])
         return receipt
 
     def _join(self, new: NewMessage, session: Any) -> Receipt:
-        """Enqueue inside the app's transaction; couriers look when it commits."""
+        """Enqueue in the app's transaction; couriers look for the message when it
+        commits.
+        """
         self.start_if_wanted()
-        joined = Joined(self.outbox.database, session, self.outbox.guard)
-        receipt = joined.enqueue(new)
+        transaction = AppTransaction(self.outbox.database, session, self.outbox.guard)
+        receipt = transaction.enqueue(new)
         if not receipt.duplicate and not receipt.stopped:
-            joined.on_commit(lambda over: self._committing(new, over))
+            transaction.on_commit(lambda is_over: self._committing(new, is_over))
         return receipt
 
-    def _keep_leased(self, new: NewMessage, courier: Courier) -> Receipt:
-        try:
-            receipt = self.outbox.enqueue([new], courier.id)[0]
-        except BaseException:
-            courier.withdraw(new.id)
-            raise
-        held = leased(new, courier.id, receipt.suppressed)
-        if receipt.duplicate or not held.envelope.recipients:
-            courier.withdraw(new.id)
-        else:
-            courier.take(held)
-        return receipt
+    def _announce_rows(self, rows: Sequence[StoredRow], seconds: float) -> None:
+        """Announce what one commit has stored, and have couriers look for it."""
+        for one in rows:
+            each = seconds / len(rows)
+            announce_handover(self.sender, one.message, one.new, one.receipt, each)
+        self.start_if_wanted()
+        now = self.outbox.clock()
+        self.look([one.new.id for one in rows if one.new.due_at <= now])
 
     def _wake(self) -> None:
         courier = self._courier()
         if courier is not None:
             courier.wake()
 
-    def _committing(self, new: NewMessage, over: Over) -> None:
+    def _committing(self, new: NewMessage, is_over: CommitIsOver) -> None:
         courier = self._courier()
         if courier is not None:
-            courier.wake_when(over)
-        if _is_due(new):
-            self._announce([new.id], over)
+            courier.wake_when(is_over)
+        if new.due_at <= new.enqueued_at:
+            self._announce([new.id], is_over)
 
-    def _announce(self, ids: Sequence[str], over: Over = is_over) -> None:
-        """Have couriers elsewhere told of messages, once they are kept."""
-        if self._relay is not None:
-            with suppress(RuntimeError):  # too late: what is kept goes out even so
+    def _announce(
+        self, ids: Sequence[str], is_over: CommitIsOver = committed_already
+    ) -> None:
+        """Notify couriers in other processes of committed messages."""
+        if self._notifier is not None:
+            with suppress(
+                RuntimeError
+            ):  # the message is committed: it is delivered anyway
                 self._end_at_exit()
-            self._relay.committed(ids, over)
+            self._notifier.committed(ids, is_over)
 
     def _courier(self) -> Courier | None:
         return self._thread.courier if self._thread is not None else None
@@ -380,59 +609,56 @@ class Runtime:
         deadline = (
             None if timeout_seconds is None else time.monotonic() + timeout_seconds
         )
+        wait_seconds, longest_seconds = DRAIN_POLL_SECONDS
         while self.outbox.anything_due():
             if deadline is not None and time.monotonic() >= deadline:
                 return False
-            time.sleep(DRAIN_POLL_SECONDS)
+            time.sleep(wait_seconds)
+            wait_seconds = min(2 * wait_seconds, longest_seconds)
         return True
 
-    def _make_bell(self) -> Relay | None:
+    def _database_notifier(self) -> WakeupNotifier | None:
         database = self.outbox.database
-        if self.settings.engine != "external" or not has_doorbell(database):
+        if self.settings.engine != "external" or not can_notify(database):
             return None
-        return BatchingRelay(lambda _ids: ring_for_mail(database), self._sender)
-
-    def _look(self, ids: Sequence[str]) -> None:
-        """Have couriers look for these messages, which are due."""
-        self._wake()
-        self._announce(ids)
+        return BatchingNotifier(lambda _ids: notify_of_mail(database), self.sender)
 
     def _end_at_exit(self) -> None:
-        """Have `_end` called while threads may still work.
+        """Have `_end` called at exit, while threads may still work.
 
-        ``atexit`` would be too late: by then asyncio can no longer look up a host,
-        because the standard executors have shut down. There is no public way to come
-        before them.
+        ``atexit`` would be too late: the standard executors have shut down by then, and
+        asyncio can no longer look up a host. There is no public hook that comes before
+        that.
         """
         if not self._ends_at_exit:
             end = weakref.WeakMethod(self._end)
-            threading._register_atexit(_call_if_there, end)  # type: ignore[attr-defined]
+            threading._register_atexit(_call_if_alive, end)  # type: ignore[attr-defined]
             self._ends_at_exit = True
 
-    def _let_go_in_the_end(self, thread: CourierThread | None) -> None:
-        """Have ``thread``, and the connections, end with this runtime."""
-        if self._letting_go is not None:
-            self._letting_go.detach()
-        self._letting_go = weakref.finalize(
-            self, _let_go, thread, self._relay, self.outbox.database
+    def _close_when_collected(self, thread: CourierThread | None) -> None:
+        """Stop ``thread`` and close the connections when this runtime ends."""
+        if self._finalizer is not None:
+            self._finalizer.detach()
+        self._finalizer = weakref.finalize(
+            self, _close_parts, thread, self._notifier, self.outbox.database
         )
-        self._letting_go.atexit = False
+        self._finalizer.atexit = False
 
     def _end(self) -> None:
-        """Deliver what is due within the grace time; from then on mail is only kept.
+        """Deliver what is due within the grace time; later messages are only stored.
 
-        Under gevent another greenlet's ``sys.exit()`` may arrive meanwhile: the end has
-        begun anyway.
+        Under gevent another greenlet's ``sys.exit()`` may arrive meanwhile; by then the
+        shutdown has begun.
         """
         self._has_ended = self._works_here
         self._works_here = False
         with suppress(SystemExit):
             self.stop(drain=True)
 
-    def _say_that_nobody_delivers(self, reason: str) -> None:
-        """Say once that what is handed over in this process only waits."""
-        if not self._has_said_so:
-            self._has_said_so = True
+    def _warn_that_nothing_delivers(self, reason: str) -> None:
+        """Log once that nothing delivers the messages of this process."""
+        if not self._has_warned:
+            self._has_warned = True
             _log.warning(
                 "Mail is kept in the outbox at %s, but no courier of this process "
                 "delivers it (%s): it leaves when the app next runs. Threads that send "
@@ -442,33 +668,39 @@ class Runtime:
             )
 
 
-def _call_if_there(method: weakref.WeakMethod[Callable[[], None]]) -> None:
+def _feedback_rules(settings: Settings) -> FeedbackRules:
+    tags = settings.track_tags
+    return FeedbackRules(
+        suppress_for=frozenset(settings.auto_suppress),
+        soft_bounce_count=settings.soft_bounce_count,
+        soft_bounce_days=settings.soft_bounce_days,
+        track_tags=tags if isinstance(tags, bool) else frozenset(tags),
+    )
+
+
+def _call_if_alive(method: weakref.WeakMethod[Callable[[], None]]) -> None:
     function = method()
     if function is not None:
         function()
 
 
-def _let_go(
-    thread: CourierThread | None, relay: Relay | None, database: Database
+def _close_parts(
+    thread: CourierThread | None, notifier: WakeupNotifier | None, database: Database
 ) -> None:
-    """End what nobody can use any more, as at the end of the process.
+    """Stop what belonged to a runtime that is no longer referenced.
 
-    Who lets go of it waits for nothing, but the process waits for this before it ends.
+    This runs in a thread of its own, for which the process waits before it ends. The
+    garbage collector may call this in the middle of a transaction of the same database,
+    which closing it would wait for.
     """
 
     def end() -> None:
         if thread is not None:
             thread.stop(drain=True)
-        if relay is not None:
-            relay.stop()
+        if notifier is not None:
+            notifier.stop()
         database.close()
 
-    if thread is None and relay is None:
-        database.close()
-    else:
-        with suppress(RuntimeError):  # too late: what is kept goes out next time
+    if thread is not None or notifier is not None or database.opened:
+        with suppress(RuntimeError):  # what is stored is delivered by the next process
             threading.Thread(target=end, name="outbox-end").start()
-
-
-def _is_due(new: NewMessage) -> bool:
-    return new.due_at <= new.enqueued_at

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flask_outbox import Message
 from flask_outbox.checks import check
 from flask_outbox.mime import compose
-from flask_outbox.opened import decoded, open_message
+from flask_outbox.mime.parse import decoded, parse_message
 
 pieces = st.sampled_from(
     [
@@ -61,11 +61,11 @@ markup = st.one_of(st.lists(pieces, max_size=30).map("".join), st.text(max_size=
 
 
 def check_all(content: bytes) -> None:
-    check(open_message(content), size_bytes=len(content), tag="newsletter")
+    check(parse_message(content), size_bytes=len(content), tag="newsletter")
 
 
 @given(markup, markup)
-def test_no_html_and_no_text_make_the_checks_raise(html: str, text: str) -> None:
+def test_the_checks_raise_for_no_html_or_text(html: str, text: str) -> None:
     head = "Subject: x\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n"
     body = (
         f"--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n"
@@ -82,28 +82,28 @@ def test_no_html_and_no_text_make_the_checks_raise(html: str, text: str) -> None
     "message/rfc822", "multipart/mixed", "attachment; filename*=x''%ff",
     "quoted-printable",
 ]))), st.binary())  # fmt: skip
-def test_no_header_makes_the_checks_raise(headers: dict[str, str], body: bytes) -> None:
+def test_the_checks_raise_for_no_header(headers: dict[str, str], body: bytes) -> None:
     lines = [f"{name}: {value}" for name, value in headers.items()]
     head = "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
     check_all(head + body)
 
 
 @given(st.binary())
-def test_no_bytes_make_the_checks_raise(content: bytes) -> None:
+def test_the_checks_raise_for_no_bytes(content: bytes) -> None:
     check_all(content)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
-def test_a_subject_is_read_as_it_was_written(subject: str) -> None:
+def test_a_subject_is_read_unchanged(subject: str) -> None:
     composed = compose(
         Message(subject, recipients=["a@x.example"], sender="b@x.example", body="x")
     )
-    read = open_message(composed.content).header("subject")
+    read = parse_message(composed.content).header("subject")
     assert read is not None
     assert read.split() == subject.split()
 
 
-def test_a_header_that_cannot_be_read_is_shown_as_it_is() -> None:
+def test_an_unreadable_header_is_shown_unchanged() -> None:
     assert decoded("=?nonsense?q?x?=") == "=?nonsense?q?x?="
 
 
@@ -114,7 +114,7 @@ def test_a_header_that_cannot_be_read_is_shown_as_it_is() -> None:
         *("<p", "<p ", "<!--", "<?", "<a/", "<a b=", '<a href="', "<!-- >", "<p >"),
     ],
 )
-def test_a_long_body_is_checked_soon(piece: str) -> None:
+def test_a_long_body_is_checked_in_time(piece: str) -> None:
     long = piece * (300_000 // len(piece))
     content = (
         f"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n{long}\r\n--b\r\n"

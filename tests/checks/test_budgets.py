@@ -6,8 +6,8 @@ import base64
 import sys
 
 from flask_outbox.checks import check
-from flask_outbox.dashboard.inert import PICTURES_LENGTH, inert_html
-from flask_outbox.opened import open_message
+from flask_outbox.dashboard.mail_view import PICTURES_LENGTH, sanitized_html
+from flask_outbox.mime.parse import parse_message
 
 
 def picture_mail(html: str, size: int) -> bytes:
@@ -20,30 +20,30 @@ def picture_mail(html: str, size: int) -> bytes:
     ).encode()
 
 
-def test_a_picture_is_not_written_again_and_again() -> None:
+def test_the_total_size_of_repeated_pictures_is_limited() -> None:
     mail = picture_mail("<img src='cid:p@x'>" * 20_000, 100_000)
-    html = inert_html(open_message(mail))
+    html = sanitized_html(parse_message(mail))
     assert html is not None
     assert "data:image/png;base64,AAAA" in html
     assert len(html) < PICTURES_LENGTH + 20_000 * 30
 
 
-def test_a_picture_is_shown_where_it_is_asked_for() -> None:
+def test_pictures_are_inserted_only_for_their_cid() -> None:
     mail = picture_mail("<img src='cid:p@x'><img src=cid:p%40x><p>cid:q", 3)
-    html = inert_html(open_message(mail))
+    html = sanitized_html(parse_message(mail))
     assert html is not None
     assert html.count("data:image/png;base64,AAAA") == 2
     assert "cid:q" in html
 
 
-def test_a_mail_that_is_nested_too_deeply_is_shown_as_one_file() -> None:
+def test_a_mail_nested_too_deeply_is_shown_as_one_file() -> None:
     depth = sys.getrecursionlimit()
     for kind in ("multipart/mixed; boundary=b{0}\n\n--b{0}", "message/rfc822\n"):
         nested = "".join(f"Content-Type: {kind.format(n)}\n" for n in range(depth))
         mail = f"Subject: Deep\n{nested}Content-Type: text/plain\n\nHello".encode()
-        opened = open_message(mail)
-        assert opened.header("Subject") == "Deep"
-        assert opened.too_deep
-        assert [part.content for part in opened.parts] == [mail]
-        findings = check(opened, size_bytes=len(mail), tag=None).findings
+        parsed = parse_message(mail)
+        assert parsed.header("Subject") == "Deep"
+        assert parsed.too_deep
+        assert [part.content for part in parsed.parts] == [mail]
+        findings = check(parsed, size_bytes=len(mail), tag=None).findings
         assert any("too deeply" in one.what for one in findings)

@@ -1,4 +1,4 @@
-"""The app that the commands are for, as ``flask --app`` finds it in a process."""
+"""The commands' app, as ``flask --app`` imports it in a process."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 
 from flask import Flask
 
-from flask_outbox import Mail, Message, events
+from flask_outbox import Mail, Message, signals
 
 mail = Mail()
 
 
 def create_app(**config: Any) -> Flask:
-    """A shop with one view; ``config`` comes on top of the ``FLASK_*`` environment."""
+    """A shop with one view; ``config`` overrides the ``FLASK_*`` environment."""
     app = Flask("shop")
     app.config.from_prefixed_env()
     app.config.update(config)
     app.template_folder = app.config.get("TEMPLATE_FOLDER")
     mail.init_app(app)
     if app.config.get("HANGS"):
-        events.message_began.connect(_hang, app)
+        signals.message_began.connect(_hang, app)
 
     @app.post("/send-email")
     def send_email() -> tuple[dict[str, str], int]:
@@ -31,5 +31,5 @@ def create_app(**config: Any) -> Flask:
 
 
 def _hang(_app: Flask, **_: object) -> None:
-    """Listen to a signal, and never come back."""
+    """Connect to a signal, and never return."""
     time.sleep(3_600)

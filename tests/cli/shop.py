@@ -1,4 +1,4 @@
-"""A shop whose ``flask outbox`` is run, in this process and in processes of its own."""
+"""A shop whose ``flask outbox`` runs in this process or in others."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from click.testing import Result
 
 from flask_outbox import MessageRecord
 from flask_outbox.message import Message
-from flask_outbox.outbox.store import Outbox
+from flask_outbox.outbox import Outbox
 from flask_outbox.runtime import Runtime
 from tests.cli.app import create_app, mail
+from tests.waiting import WAIT_SECONDS
 
+ROOT = Path(__file__).parents[2]
 APP = Path(__file__).with_name("app.py")
 
-PATIENCE_SECONDS = 30.0
-"""How long processes may take to begin or to end, on a machine that is busy."""
+PATIENCE_SECONDS = WAIT_SECONDS
+"""How long processes may take to start or end on a busy machine."""
 
 
 class Shop:
-    """An app and its command line. ``config`` holds for both kinds of process."""
+    """An app and its command line. ``config`` applies to both kinds of process."""
 
     def __init__(self, **config: Any) -> None:
         self.config = config
@@ -42,27 +44,29 @@ class Shop:
 
     @property
     def outbox(self) -> Outbox:
-        """The outbox that the commands look at."""
+        """The outbox that the commands use."""
         return self.runtime.outbox
 
     def post(self) -> str:
-        """Have the view send a mail; its id."""
+        """Have the view send a mail; returns its id."""
         with self.app.test_client().post("/send-email") as response:
             assert response.status_code == 202
             return str(response.get_json()["id"])
 
-    def send(self, *recipients: str, subject: str = "Hello", **wishes: Any) -> str:
-        """Send a mail from a script; its id."""
+    def send(self, *recipients: str, subject: str = "Hello", **options: Any) -> str:
+        """Send a mail from a script; returns its id."""
         with self.app.app_context():
             message = Message(subject, list(recipients) or ["ada@example.org"], "Hello")
-            return mail.send(message, **wishes).id
+            return mail.send(message, **options).id
 
     def get(self, id: str) -> MessageRecord:
-        """What became of a message until now."""
+        """The current record of a message."""
         return self.outbox.get(id)
 
     def run(self, *arguments: str, code: int = 0, columns: int = 100) -> Result:
-        """Run ``flask outbox`` here; this exit code is expected, never a traceback."""
+        """Run ``flask outbox`` here; fails unless the exit code is this, without
+        traceback.
+        """
         result = self.app.test_cli_runner().invoke(
             args=["outbox", *arguments], env={"COLUMNS": str(columns)}
         )
@@ -80,19 +84,21 @@ class Shop:
 
     @contextmanager
     def process(self, *arguments: str, **streams: Any) -> Iterator[Process]:
-        """``flask outbox`` in a process of its own, which is killed at the end."""
+        """``flask outbox`` in a new process, which is killed at the end."""
         settings = {
             f"FLASK_{name}": value if isinstance(value, str) else json.dumps(value)
             for name, value in self.config.items()
         }
-        process = Process(arguments, {**os.environ, **settings}, **streams)
+        path = os.pathsep.join([str(ROOT), *sys.path])
+        environment = {**os.environ, "PYTHONPATH": path, **settings}
+        process = Process(arguments, environment, **streams)
         try:
             yield process
         finally:
             process.end()
 
     def close(self) -> None:
-        """Leave nothing behind in this process."""
+        """Close the outbox in this process."""
         self.runtime.stop()
         self.outbox.database.close()
 
@@ -104,9 +110,12 @@ class Process:
         self, arguments: tuple[str, ...], environment: dict[str, str], **streams: Any
     ) -> None:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        command = [sys.executable, "-m", "flask", "--app", str(APP), "outbox"]
+        flask = [sys.executable, "-m", "tests.plain_flask", "--app", str(APP)]
         self._running = subprocess.Popen(
-            [*command, *arguments], env=environment, text=True, **{**pipes, **streams}
+            [*flask, "outbox", *arguments],
+            env=environment,
+            text=True,
+            **{**pipes, **streams},
         )
         self._lines: list[str] = []
         self._news = threading.Condition()
@@ -121,12 +130,12 @@ class Process:
 
     @property
     def said(self) -> str:
-        """What came on standard error so far."""
+        """Its standard error so far."""
         with self._news:
             return "".join(self._lines)
 
     def wait_for(self, text: str) -> None:
-        """Return once standard error has had ``text`` in one of its lines, or fail."""
+        """Return once a line of standard error contains ``text``, or fail."""
         with self._news:
             if not self._news.wait_for(
                 lambda: any(text in line for line in self._lines), PATIENCE_SECONDS
@@ -135,7 +144,7 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """Its process id."""
         return self._running.pid
 
     def signal(self, number: signal.Signals) -> None:
@@ -143,7 +152,7 @@ class Process:
         self._running.send_signal(number)
 
     def ended(self, code: int = 0) -> str:
-        """Wait for the end with this exit code; what was on standard output."""
+        """Wait for it to end with this exit code; returns its standard output."""
         present = self._running.wait(PATIENCE_SECONDS)
         self._reader.join(PATIENCE_SECONDS)
         assert present == code, self.said
@@ -151,7 +160,7 @@ class Process:
         return self._running.stdout.read() if self._running.stdout else ""
 
     def end(self) -> None:
-        """Kill it if it still runs, and close what is open."""
+        """Kill it if it still runs, and close its pipes."""
         self._running.kill()
         self._running.wait()
         self._reader.join()

@@ -1,4 +1,4 @@
-"""Workers on several machines: two that know nothing of each other, on one outbox."""
+"""Workers on several machines that share one outbox."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from flask_outbox import State
-from flask_outbox.outbox.database import Database
+from flask_outbox.outbox import Database
 from tests.cli.conftest import MakeShop
 from tests.cli.shop import PATIENCE_SECONDS, Process, Shop
 from tests.servers import Behaviour, JournalSmtp
@@ -73,9 +73,7 @@ def workers(shop: Shop) -> Iterator[list[Process]]:
 # -------------------------------------------------------------------- they are woken
 
 
-def test_a_worker_is_woken_by_what_is_handed_over(
-    woken: Shop, server: JournalSmtp
-) -> None:
+def test_a_worker_is_woken_by_a_new_message(woken: Shop, server: JournalSmtp) -> None:
     with woken.process("worker"):
         some_listen(woken)
         for count in range(1, 6):
@@ -83,7 +81,7 @@ def test_a_worker_is_woken_by_what_is_handed_over(
             server.wait_for(count)
 
 
-def test_a_worker_that_is_cut_off_from_the_bell_hears_it_again(
+def test_a_worker_reopens_a_lost_listening_connection(
     woken: Shop, server: JournalSmtp
 ) -> None:
     """And finds what was handed over meanwhile."""
@@ -102,7 +100,7 @@ def test_a_worker_that_is_cut_off_from_the_bell_hears_it_again(
         assert worker.ended() == "Ended (SIGTERM): 2 sent.\n"
 
 
-def test_a_worker_hears_of_a_transaction_when_it_commits(
+def test_a_worker_is_notified_when_a_transaction_commits(
     woken: Shop, server: JournalSmtp
 ) -> None:
     with woken.process("worker"):
@@ -112,7 +110,7 @@ def test_a_worker_hears_of_a_transaction_when_it_commits(
         server.wait_for(1)
 
 
-def test_a_worker_hears_what_a_person_retries(woken: Shop, server: JournalSmtp) -> None:
+def test_a_worker_is_notified_of_a_retry(woken: Shop, server: JournalSmtp) -> None:
     with woken.process("worker"):
         some_listen(woken)
         later = woken.send(delay=NEVER_SECONDS)
@@ -120,7 +118,7 @@ def test_a_worker_hears_what_a_person_retries(woken: Shop, server: JournalSmtp) 
         server.wait_for(1)
 
 
-def test_a_worker_hears_of_a_pause_and_of_its_end(
+def test_a_worker_is_notified_of_pause_and_resume(
     make_shop: MakeShop, woken: Shop, server: JournalSmtp
 ) -> None:
     """Mail on another lane shows that it has had the time to hear."""
@@ -147,11 +145,11 @@ def sent_once(shop: Shop, server: JournalSmtp, ids: list[str]) -> None:
     eventually(
         lambda: shop.outbox.status().counts[State.SENT] == len(ids), PATIENCE_SECONDS
     )
-    arrived = sorted(mail.message_id for mail in server.mails)
-    assert arrived == sorted(shop.get(id).message_id for id in ids)
+    arrived = sorted(mail.rfc_message_id for mail in server.mails)
+    assert arrived == sorted(shop.get(id).rfc_message_id for id in ids)
 
 
-def test_they_share_the_work(
+def test_workers_share_the_work(
     shop: Shop, server: JournalSmtp, workers: list[Process]
 ) -> None:
     server.behaviour = Behaviour(hang=True)
@@ -162,10 +160,10 @@ def test_they_share_the_work(
     sent_once(shop, server, ids)
 
 
-def test_what_one_leaves_when_it_is_killed_the_other_takes_up(
+def test_mail_of_a_killed_worker_is_delivered_by_another(
     make_shop: MakeShop, server: JournalSmtp, url: str
 ) -> None:
-    shop = make_shop(OUTBOX_URL=url, OUTBOX_LEASE_SECONDS=2)
+    shop = make_shop(OUTBOX_URL=url, OUTBOX_LEASE_SECONDS=6)
     server.behaviour = Behaviour(hang=True)
     ids = [shop.send() for _ in range(20)]
     with shop.process("worker") as first, shop.process("worker"):
@@ -177,7 +175,7 @@ def test_what_one_leaves_when_it_is_killed_the_other_takes_up(
         sent_once(shop, server, ids)
 
 
-def test_a_pause_holds_for_all(
+def test_a_pause_applies_to_all_workers(
     make_shop: MakeShop, server: JournalSmtp, url: str
 ) -> None:
     """They obey within a moment; mail on another lane shows that they looked again."""
@@ -194,7 +192,7 @@ def test_a_pause_holds_for_all(
         sent_once(shop, server, [*paused, other])
 
 
-def test_a_key_is_one_mail_whoever_hands_it_over(
+def test_a_key_is_one_mail_whichever_process_sends_it(
     make_shop: MakeShop, shop: Shop, server: JournalSmtp, workers: list[Process]
 ) -> None:
     others = [make_shop(**shop.config) for _ in range(3)]
@@ -203,7 +201,7 @@ def test_a_key_is_one_mail_whoever_hands_it_over(
     sent_once(shop, server, list(ids))
 
 
-def test_higher_priorities_overtake_whoever_delivers(
+def test_higher_priorities_overtake_whichever_worker_delivers(
     make_shop: MakeShop, server: JournalSmtp, url: str
 ) -> None:
     shop = make_shop(OUTBOX_URL=url, OUTBOX_CONCURRENCY=1)
@@ -218,7 +216,7 @@ def test_higher_priorities_overtake_whoever_delivers(
         sent_once(shop, server, list(ids))
 
 
-def test_a_rate_holds_for_all_together(
+def test_a_rate_applies_to_all_workers_together(
     make_shop: MakeShop, server: JournalSmtp, url: str
 ) -> None:
     shop = make_shop(OUTBOX_URL=url, MAIL_RATE="7/h", OUTBOX_CONCURRENCY=2)

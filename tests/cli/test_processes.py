@@ -15,7 +15,7 @@ from tests.cli.shop import PATIENCE_SECONDS, Process, Shop
 from tests.servers import Behaviour, JournalSmtp
 from tests.waiting import eventually
 
-FINISHING = "finishing what has been begun"
+FINISHING = "finishing attempts"
 
 
 def pids(shop: Shop, count: int = 3) -> list[int]:
@@ -48,11 +48,11 @@ def sent_once(shop: Shop, server: JournalSmtp, ids: list[str]) -> None:
     eventually(
         lambda: shop.outbox.status().counts[State.SENT] == len(ids), PATIENCE_SECONDS
     )
-    arrived = sorted(mail.message_id for mail in server.mails)
-    assert arrived == sorted(shop.get(id).message_id for id in ids)
+    arrived = sorted(mail.rfc_message_id for mail in server.mails)
+    assert arrived == sorted(shop.get(id).rfc_message_id for id in ids)
 
 
-def test_they_share_the_work(
+def test_processes_share_the_work(
     make_shop: MakeShop, server: JournalSmtp, url: str
 ) -> None:
     shop = make_shop(OUTBOX_URL=url, OUTBOX_CONCURRENCY=2)
@@ -67,7 +67,7 @@ def test_they_share_the_work(
         sent_once(shop, server, ids)
         worker.signal(signal.SIGTERM)
         assert worker.ended() == "Ended (SIGTERM): 30 sent.\n"
-    assert "3 processes work on the outbox at" in worker.said
+    assert "3 worker processes started: from the outbox at" in worker.said
     assert shop.outbox.status().couriers == ()
 
 
@@ -76,12 +76,15 @@ def test_they_share_the_work(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("whom", ["the parent", "all"])
-def test_they_finish_what_they_have_begun(
+def test_on_a_signal_processes_finish_their_attempts(
     make_shop: MakeShop, server: JournalSmtp, number: signal.Signals, whom: str
 ) -> None:
-    """A terminal and a service manager tell all of them, the first one only that."""
+    """A terminal and a service manager tell all of them, the first one only that.
+
+    Until one is told, it may begin another message.
+    """
     shop = make_shop(OUTBOX_CONCURRENCY=1)
-    ids = [shop.send() for _ in range(5)]
+    ids = [shop.send() for _ in range(40)]
     server.behaviour = Behaviour(hang=True)
     with shop.process("worker", "--processes=3", start_new_session=True) as worker:
         wait_for_held(server, 3)
@@ -90,15 +93,19 @@ def test_they_finish_what_they_have_begun(
         else:
             worker.signal(number)
         worker.wait_for(FINISHING)
-        server.behaviour = Behaviour()
-        assert worker.ended() == f"Ended ({number.name}): 3 sent.\n"
+        server.behaviour = Behaviour(delay_seconds=0.5)
+        last_words = worker.ended()
+        sent = len(server.mails)
+        assert last_words == f"Ended ({number.name}): {sent} sent.\n"
+        assert 3 <= sent < len(ids)
         assert worker.said.count(FINISHING) == 1
+    server.behaviour = Behaviour()
     assert shop.outbox.status().couriers == ()
     shop.deliver()
     sent_once(shop, server, ids)
 
 
-def test_a_second_signal_ends_all_at_once(
+def test_a_second_signal_ends_all_processes_at_once(
     make_shop: MakeShop, server: JournalSmtp
 ) -> None:
     shop = make_shop(OUTBOX_GRACE_SECONDS=600)
@@ -118,7 +125,7 @@ def test_a_second_signal_ends_all_at_once(
     assert shop.get(id).state is State.SENT
 
 
-def test_none_outlives_the_one_that_began_them(
+def test_no_process_outlives_the_supervisor(
     make_shop: MakeShop, server: JournalSmtp
 ) -> None:
     """They finish what they have begun, and end."""
@@ -139,7 +146,7 @@ def test_none_outlives_the_one_that_began_them(
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_nor_does_one_that_is_stuck(
+def test_a_stuck_process_does_not_outlive_the_supervisor(
     make_shop: MakeShop, number: signal.Signals
 ) -> None:
     shop = make_shop(OUTBOX_GRACE_SECONDS=0.1, HANGS=True)
@@ -152,16 +159,16 @@ def test_nor_does_one_that_is_stuck(
         if number == signal.SIGTERM:
             worker.ended(1)
             assert "Error: Process " in worker.said
-            assert " was ended by SIGALRM. What is due is kept" in worker.said
+            assert " was ended by SIGALRM. Due messages stay" in worker.said
 
 
 # One that is killed
 
 
-def test_one_that_is_killed_is_replaced_and_its_mail_rescued(
+def test_a_killed_process_is_replaced_and_its_mail_rescued(
     make_shop: MakeShop, server: JournalSmtp
 ) -> None:
-    shop = make_shop(OUTBOX_CONCURRENCY=1, OUTBOX_LEASE_SECONDS=2)
+    shop = make_shop(OUTBOX_CONCURRENCY=1, OUTBOX_LEASE_SECONDS=6)
     ids = [shop.send() for _ in range(3)]
     server.behaviour = Behaviour(hang=True)
     with shop.process("worker", "--processes", "3") as worker:
@@ -169,7 +176,7 @@ def test_one_that_is_killed_is_replaced_and_its_mail_rescued(
         killed, *others = pids(shop)
         os.kill(killed, signal.SIGKILL)
         worker.wait_for(
-            f"Process {killed} was ended by SIGKILL; another takes its place in 1 s."
+            f"Process {killed} was ended by SIGKILL; a new one starts in 1 s."
         )
         server.behaviour = Behaviour()
         sent_once(shop, server, ids)
@@ -181,13 +188,13 @@ def test_one_that_is_killed_is_replaced_and_its_mail_rescued(
         worker.ended()
 
 
-def test_one_that_is_told_to_stop_ends_well_and_is_replaced(
+def test_a_stopped_process_ends_gracefully_and_is_replaced(
     shop: Shop, server: JournalSmtp
 ) -> None:
     with shop.process("worker", "--processes", "2") as worker:
         told, _other = pids(shop, 2)
         os.kill(told, signal.SIGTERM)
-        worker.wait_for(f"Process {told} ended with exit code 0; another takes")
+        worker.wait_for(f"Process {told} ended with exit code 0; a new one")
         eventually(lambda: told not in pids(shop, 2))
         worker.signal(signal.SIGTERM)
         assert worker.ended() == "Ended (SIGTERM): no mail.\n"
@@ -203,7 +210,7 @@ def drain(shop: Shop, *options: str, code: int = 0) -> tuple[str, Process]:
         return worker.ended(code), worker
 
 
-def test_until_drained_they_end_when_nothing_is_due(
+def test_until_drained_ends_when_nothing_is_due(
     make_shop: MakeShop, server: JournalSmtp, url: str
 ) -> None:
     shop = make_shop(OUTBOX_URL=url, OUTBOX_CONCURRENCY=2)
@@ -218,7 +225,7 @@ def test_until_drained_they_end_when_nothing_is_due(
     assert drain(shop)[0] == "Ended (drained): no mail.\n"
 
 
-def test_until_drained_they_end_when_the_server_is_down(
+def test_until_drained_ends_when_the_server_is_down(
     shop: Shop, server: JournalSmtp
 ) -> None:
     id = shop.send()
@@ -229,7 +236,7 @@ def test_until_drained_they_end_when_the_server_is_down(
     assert shop.get(id).state is State.PENDING
 
 
-def test_until_drained_they_do_not_wait_for_an_outbox_out_of_reach(
+def test_until_drained_does_not_wait_for_an_unavailable_outbox(
     make_shop: MakeShop, tmp_path: Path
 ) -> None:
     shop = make_shop(OUTBOX_URL=f"sqlite:///{tmp_path}")
@@ -238,10 +245,10 @@ def test_until_drained_they_do_not_wait_for_an_outbox_out_of_reach(
     assert worker.said.count("Error: The outbox at ") == 1
 
 
-def test_until_drained_one_that_is_killed_is_told_of(
+def test_until_drained_reports_a_killed_process(
     make_shop: MakeShop, server: JournalSmtp
 ) -> None:
-    shop = make_shop(OUTBOX_CONCURRENCY=1, OUTBOX_LEASE_SECONDS=2)
+    shop = make_shop(OUTBOX_CONCURRENCY=1, OUTBOX_LEASE_SECONDS=6)
     ids = [shop.send() for _ in range(3)]
     server.behaviour = Behaviour(hang=True)
     with shop.process("worker", "--processes=3", "--until-drained") as worker:

@@ -1,4 +1,4 @@
-"""``flask outbox send-many``: a file that is checked whole, and sent once."""
+"""``flask outbox send-many``: checks the whole file, and sends each row once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flask_outbox import State
-from flask_outbox.many import handing_over
+from flask_outbox.sending import batch as handing_over
 from tests.cli.conftest import MakeShop
 from tests.cli.shop import Shop
 from tests.servers import JournalSmtp
@@ -52,7 +52,7 @@ def complaint(shop: Shop, file: Path, text: str | bytes, *options: str) -> str:
     """What is said of a file that is refused; nothing is handed over."""
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     said = shop.run("send-many", "news", str(file), *options, code=1).stderr
-    assert shop.runtime.batches.ledger.newest() == []
+    assert shop.runtime.batches.newest() == []
     assert shop.outbox.list() == []
     return said.removeprefix(f"Error: {file} ")
 
@@ -60,12 +60,12 @@ def complaint(shop: Shop, file: Path, text: str | bytes, *options: str) -> str:
 # ---------------------------------------------------------------------------- sending
 
 
-def test_each_row_gets_its_mail(shop: Shop, file: Path, server: JournalSmtp) -> None:
+def test_each_row_is_sent_its_mail(shop: Shop, file: Path, server: JournalSmtp) -> None:
     said = shop.run("send-many", "news", str(file), "--tag", "weekly").stdout
-    (batch,) = shop.runtime.batches.ledger.newest()
+    (batch,) = shop.runtime.batches.newest()
     assert said == (
         f"Batch {batch.id} has 2 messages. 'flask outbox batch show {batch.id}' shows "
-        "how it goes.\n"
+        "the progress.\n"
     )
     assert (batch.name, batch.tag, batch.total) == ("news", "weekly", 2)
     assert shop.outbox.get(shop.outbox.list()[0].id).priority == -100
@@ -77,7 +77,7 @@ def test_each_row_gets_its_mail(shop: Shop, file: Path, server: JournalSmtp) -> 
     assert any(b"ADA: 7 the shop" in mail.content for mail in server.mails)
 
 
-def test_each_reader_can_leave(
+def test_unsubscribe_gives_each_recipient_a_link(
     make_shop: MakeShop, file: Path, tmp_path: Path, server: JournalSmtp
 ) -> None:
     (tmp_path / "mail").mkdir()
@@ -89,7 +89,7 @@ def test_each_reader_can_leave(
 
     nameless = make_shop(**settings)
     without = nameless.run(*command[:-1], code=1).stderr
-    assert "'unsubscribe_url' is made by --unsubscribe" in without
+    assert "--unsubscribe sets 'unsubscribe_url'" in without
     assert "it needs tag=" in nameless.run(*command, code=1).stderr
     said = nameless.run(*command, "--tag", "news", "--dry-run", code=1).stderr
     assert "set SERVER_NAME" in said
@@ -103,9 +103,9 @@ def test_each_reader_can_leave(
         assert b": " + link in mail.content.partition(b"\r\n\r\n")[2]
 
 
-def test_a_dry_run_hands_over_nothing(shop: Shop, file: Path) -> None:
+def test_a_dry_run_stores_nothing(shop: Shop, file: Path) -> None:
     said = shop.run("send-many", "news", str(file), "--dry-run").stdout
-    assert said == "2 rows, and all are well. Nothing was handed over.\n"
+    assert said == "2 rows, all valid. Nothing was stored.\n"
     assert shop.outbox.list() == []
     assert shop.document("send-many", "news", str(file), "--dry-run") == {
         "rows": 2,
@@ -113,18 +113,20 @@ def test_a_dry_run_hands_over_nothing(shop: Shop, file: Path) -> None:
     }
 
 
-def test_the_same_for_all_and_another_column(shop: Shop, file: Path) -> None:
+def test_value_and_to_set_common_values_and_the_address_column(
+    shop: Shop, file: Path
+) -> None:
     file.write_text("\ufeffE-mail,name\n ada@example.org ,Ada\n,\n\n", "utf-8")
     options = ("--to", "E-mail", "--value", "issue=7", "--name", "November")
     shop.run("send-many", "news", str(file), *options)
-    (batch,) = shop.runtime.batches.ledger.newest()
-    assert (batch.kept, batch.name) == (1, "November")
+    (batch,) = shop.runtime.batches.newest()
+    assert (batch.rows_stored, batch.name) == (1, "November")
 
 
-def test_the_same_key_sends_nothing_twice(shop: Shop, file: Path) -> None:
+def test_the_same_key_sends_no_mail_twice(shop: Shop, file: Path) -> None:
     shop.run("send-many", "news", str(file), "--key", "news-7")
     said = shop.run("send-many", "news", str(file), "--key", "news-7").stdout
-    assert "has all of its 2 rows already. Nothing was handed over." in said
+    assert "has all of its 2 rows already. Nothing was stored." in said
     again = shop.document("send-many", "news", str(file), "--key", "news-7")
     assert again["batch"]["duplicate"] is True
     assert len(shop.outbox.list()) == 2
@@ -133,49 +135,51 @@ def test_the_same_key_sends_nothing_twice(shop: Shop, file: Path) -> None:
 # --------------------------------------------------------------------------- complaints
 
 
-def test_what_the_columns_are(shop: Shop, file: Path) -> None:
+def test_wrong_columns_are_refused(shop: Shop, file: Path) -> None:
     assert complaint(shop, file, "address,name\nada@example.org,Ada\n") == (
-        "cannot be sent to: its first line names the columns address, name, and none "
-        "of them is 'to': say with --to which one has the addresses. Columns are "
-        "separated by commas. Nothing was handed over.\n"
+        "cannot be sent to: its header line has the columns address, name, and none "
+        "of them is 'to': name the column that has the addresses with --to. Columns "
+        "are separated by commas. Nothing was stored.\n"
     )
     assert complaint(shop, file, "to\nada@example.org\n") == (
-        "cannot be sent to: its first line names the columns to, and the template asks "
-        "for 'issue', 'name' too: add that as a column, or for all rows with --value "
-        "NAME=VALUE. Nothing was handed over.\n"
+        "cannot be sent to: its header line has the columns to, but the template also "
+        "needs 'issue', 'name': add a column, or set it for all rows with --value "
+        "NAME=VALUE. Nothing was stored.\n"
     )
     twice = complaint(shop, file, "to,name,name,issue\n")
-    assert "of which 'name' is there twice" in twice
-    assert "names the columns (none), and" in complaint(shop, file, "")
-    assert "it has no rows below" in complaint(shop, file, "to,name,issue\n")
+    assert "where 'name' occurs twice" in twice
+    assert "has the columns (none), and" in complaint(shop, file, "")
+    assert "it has no rows after" in complaint(shop, file, "to,name,issue\n")
 
 
-def test_every_bad_row_is_named(shop: Shop, file: Path) -> None:
+def test_every_invalid_row_is_named(shop: Shop, file: Path) -> None:
     text = FILE + 'bob,"Bob\nB.",7\n,Cy,7\ndi@example.org,Di\ned@example.org,Ed,7,8\n'
     said = complaint(shop, file, text).splitlines()
-    assert said[0] == "has 4 rows at fault. Nothing was handed over."
+    assert said[0] == "has 4 invalid rows. Nothing was stored."
     assert said[1].startswith("  row 3 (line 5): to: 'bob' has no '@'; pass an address")
     assert said[2].startswith("  row 4 (line 6): to: ")
     assert said[3:] == [
-        "  row 5 (line 7): it has fewer cells than there are columns.",
-        "  row 6 (line 8): it has more cells than there are columns.",
+        "  row 5 (line 7): it has fewer cells than the header has columns.",
+        "  row 6 (line 8): it has more cells than the header has columns.",
     ]
 
 
-def test_a_bad_row_far_inside(shop: Shop, file: Path) -> None:
+def test_an_invalid_row_far_inside_the_file_prevents_all_sending(
+    shop: Shop, file: Path
+) -> None:
     rows = "".join(f"user{row}@example.org,N,7\n" for row in range(1, 57_312))
     text = f"to,name,issue\n{rows}nobody,N,7\nada@example.org,Ada,7\n"
     said = complaint(shop, file, text)
     assert "\n  row 57,312 (line 57,313): to: 'nobody' has no '@'" in said
 
 
-def test_what_is_no_such_file(shop: Shop, file: Path) -> None:
+def test_a_file_that_is_not_utf8_csv_is_refused(shop: Shop, file: Path) -> None:
     assert "it is not UTF-8 text" in complaint(shop, file, FILE.encode("utf-16"))
     unended = f'{FILE}cy@example.org,"Cy,7\n'
     assert "it is not CSV: unexpected end" in complaint(shop, file, unended)
 
 
-def test_what_is_wrong_with_the_template(shop: Shop, file: Path) -> None:
+def test_an_error_in_the_template_is_named(shop: Shop, file: Path) -> None:
     said = shop.run("send-many", "olds", str(file), code=1).stderr
     assert "there is no mail/olds.html and no mail/olds.txt" in said
     said = shop.run("send-many", "news", str(file), "--value", "7", code=1).stderr
@@ -185,7 +189,7 @@ def test_what_is_wrong_with_the_template(shop: Shop, file: Path) -> None:
 # ------------------------------------------------------------------------ breaking off
 
 
-def test_it_goes_on_where_it_broke_off(
+def test_resume_continues_an_interrupted_batch(
     shop: Shop, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handing_over, "CHUNK_ROWS", 1)
@@ -196,15 +200,15 @@ def test_it_goes_on_where_it_broke_off(
         "'bob@example.org' BEGIN SELECT RAISE(ABORT, 'disk is full'); END",
     )
     said = shop.run("send-many", "news", str(file), code=2).stderr
-    (batch,) = shop.runtime.batches.ledger.newest()
+    (batch,) = shop.runtime.batches.newest()
     assert said.startswith("Error: Row 2: The outbox at ")
     assert said.endswith(
-        f"The first row is kept in batch {batch.id}. Run it again with --resume "
+        f"The first row is stored in batch {batch.id}. Run it again with --resume "
         f"{batch.id}.\n"
     )
     execute(shop, "DROP TRIGGER no_bob")
     shop.run("send-many", "news", str(file), "--resume", batch.id.lower())
-    assert shop.runtime.batches.ledger.get(batch.id).counts == {State.PENDING: 2}
+    assert shop.runtime.batches.get(batch.id).counts == {State.PENDING: 2}
 
 
 def execute(shop: Shop, statement: str) -> None:
@@ -215,35 +219,35 @@ def execute(shop: Shop, statement: str) -> None:
         connection.execute(statement)
 
 
-def test_ctrl_c_says_how_to_go_on(shop: Shop, long_file: Path) -> None:
-    ledger = shop.runtime.batches.ledger
+def test_ctrl_c_says_how_to_resume(shop: Shop, long_file: Path) -> None:
+    store = shop.runtime.batches
     shop.outbox.database.open()
     with shop.process("send-many", "news", str(long_file)) as process:
-        eventually(lambda: any(one.kept for one in ledger.newest()), 30)
+        eventually(lambda: any(one.rows_stored for one in store.newest()))
         process.signal(signal.SIGINT)
         process.ended(1)
-    (batch,) = ledger.newest()
+    (batch,) = store.newest()
     assert batch.state == "interrupted"
     assert (
-        f"Error: The first {batch.kept:,} rows are kept in batch {batch.id}. To go on, "
-        f"resume batch {batch.id}.\n"
+        f"Error: The first {batch.rows_stored:,} rows are stored in batch {batch.id}. "
+        f"To continue, resume batch {batch.id}.\n"
     ) in process.said
     shop.run("send-many", "news", str(long_file), "--resume", batch.id)
-    assert ledger.get(batch.id).kept == LONG
+    assert store.get(batch.id).rows_stored == LONG
 
 
-def test_killed_in_the_middle_it_loses_and_doubles_nothing(
+def test_after_a_kill_resume_loses_and_repeats_nothing(
     shop: Shop, long_file: Path
 ) -> None:
-    ledger = shop.runtime.batches.ledger
+    store = shop.runtime.batches
     shop.outbox.database.open()
     with shop.process("send-many", "news", str(long_file), "--key", "news-7"):
-        eventually(lambda: any(one.kept for one in ledger.newest()), 30)
-    (batch,) = ledger.newest()
-    assert 0 < batch.kept < LONG
-    assert batch.kept == sum(batch.counts.values())
+        eventually(lambda: any(one.rows_stored for one in store.newest()))
+    (batch,) = store.newest()
+    assert 0 < batch.rows_stored < LONG
+    assert batch.rows_stored == sum(batch.counts.values())
     assert batch.state == "interrupted"
     shop.run("send-many", "news", str(long_file), "--key", "news-7")
-    assert ledger.get(batch.id).kept == LONG
+    assert store.get(batch.id).rows_stored == LONG
     kept = [one.recipients for one in shop.outbox.list(limit=2 * LONG)]
     assert len(kept) == len(set(kept)) == LONG

@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from flask_outbox import State, events
+from flask_outbox import State, signals
+from flask_outbox.history import describe
 from tests.cli.conftest import MakeShop
 from tests.cli.shop import Shop
 from tests.servers import STALL, Behaviour, JournalSmtp, ScriptedSmtp, Step
 from tests.waiting import eventually
 
-WORKS = "works (engine external)"
-FINISHING = "finishing what has been begun"
+WORKS = "started (engine external)"
+FINISHING = "finishing attempts"
 
 
 @pytest.mark.parametrize("engine", ["thread", "external"])
-def test_it_delivers_what_waits_and_what_comes(
+def test_it_delivers_waiting_and_new_messages(
     make_shop: MakeShop, server: JournalSmtp, engine: str
 ) -> None:
     front = make_shop()
@@ -35,13 +36,13 @@ def test_it_delivers_what_waits_and_what_comes(
         assert worker.ended() == "Ended (SIGTERM): 2 sent.\n"
     assert (courier.engine, courier.alive) == ("external", True)
     assert front.outbox.status().couriers == ()
-    assert f"mail leaves by {server.host}:{server.port}" in worker.said
+    assert f" to {server.host}:{server.port}. Ctrl-C" in worker.said
     for id in ids:
         assert f"Message {id} sent on attempt 1." in worker.said
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_finishes_what_it_has_begun(
+def test_on_a_signal_it_finishes_its_attempts(
     shop: Shop, server: JournalSmtp, number: signal.Signals
 ) -> None:
     id = shop.send()
@@ -56,7 +57,7 @@ def test_it_finishes_what_it_has_begun(
     assert len(server.mails) == 1
 
 
-def test_it_gives_back_what_the_grace_time_is_too_short_for(
+def test_it_returns_messages_after_the_grace_time(
     make_shop: MakeShop, server: JournalSmtp
 ) -> None:
     greeting = Step("", b"220 scripted.test ready\r\n")
@@ -72,9 +73,9 @@ def test_it_gives_back_what_the_grace_time_is_too_short_for(
         with slow.process("worker") as worker:
             eventually(lambda: stalling.received and stalling.commands(0)[1:])
             worker.signal(signal.SIGTERM)
-            assert worker.ended() == "Ended (SIGTERM): 1 released.\n"
-    assert shop.get(begun).events[-1].kind == "released"
-    assert "its courier stopped" in shop.get(begun).events[-1].output
+            assert worker.ended() == "Ended (SIGTERM): 1 returned.\n"
+    assert shop.get(begun).events[-1].kind == "returned"
+    assert "its courier stopped" in describe(shop.get(begun))[-1].output
     assert shop.outbox.status().due == 2
     shop.deliver()
     assert shop.get(waiting).state is State.SENT
@@ -100,17 +101,17 @@ def test_a_second_signal_ends_it_at_once(
     shop.deliver()
     assert shop.get(id).state is State.SENT
     (mail,) = server.mails
-    assert mail.message_id == shop.get(id).message_id
+    assert mail.rfc_message_id == shop.get(id).rfc_message_id
 
 
-def test_it_waits_for_an_outbox_that_is_out_of_reach(
+def test_it_waits_for_an_unavailable_outbox(
     make_shop: MakeShop, server: JournalSmtp, tmp_path: Path
 ) -> None:
     place = tmp_path / "place"
     place.mkdir()
     shop = make_shop(OUTBOX_URL=f"sqlite:///{place}")
     with shop.process("worker") as worker:
-        worker.wait_for("cannot go on and tries again: The outbox at ")
+        worker.wait_for("cannot use the outbox and retries: The outbox at ")
         place.rmdir()
         shop.send()
         server.wait_for(1)
@@ -133,7 +134,7 @@ def test_until_drained_ends_when_nothing_is_due(
     assert shop.deliver().stdout == "Ended (drained): no mail.\n"
 
 
-def test_until_drained_leaves_what_is_put_off_to_its_time(
+def test_until_drained_leaves_deferred_messages(
     shop: Shop, server: JournalSmtp
 ) -> None:
     server.behaviour = Behaviour(at_data="451 4.3.0 later")
@@ -142,7 +143,7 @@ def test_until_drained_leaves_what_is_put_off_to_its_time(
     assert shop.get(id).state is State.PENDING
 
 
-def test_until_drained_resends_what_has_been_unknown_for_long_enough(
+def test_until_drained_resends_unknown_messages_after_their_wait(
     make_shop: MakeShop, server: JournalSmtp
 ) -> None:
     shop = make_shop(OUTBOX_UNKNOWN_WAIT_SECONDS=60)
@@ -157,7 +158,7 @@ def test_until_drained_resends_what_has_been_unknown_for_long_enough(
     assert len(server.mails) == 1
 
 
-def test_until_drained_leaves_what_is_on_hold(
+def test_until_drained_leaves_messages_on_hold(
     make_shop: MakeShop, server: JournalSmtp
 ) -> None:
     shop = make_shop(OUTBOX_ON_UNKNOWN="hold")
@@ -168,7 +169,7 @@ def test_until_drained_leaves_what_is_on_hold(
     assert shop.get(id).state is State.UNKNOWN
 
 
-def test_until_drained_outlasts_a_server_that_comes_back(
+def test_until_drained_continues_if_the_server_comes_back(
     shop: Shop, server: JournalSmtp
 ) -> None:
     happened = []
@@ -185,12 +186,12 @@ def test_until_drained_outlasts_a_server_that_comes_back(
     id = shop.send()
     server.go_down()
     with (
-        events.lane_paused.connected_to(paused, shop.app),
-        events.lane_resumed.connected_to(resumed, shop.app),
+        signals.lane_paused.connected_to(paused, shop.app),
+        signals.lane_resumed.connected_to(resumed, shop.app),
     ):
         said = shop.deliver().stdout
     assert happened == ["paused", "resumed", "paused", "resumed"]
-    assert said == "Ended (drained): 1 sent, 2 released.\n"
+    assert said == "Ended (drained): 1 sent, 2 returned.\n"
     assert shop.get(id).state is State.SENT
 
 
@@ -200,7 +201,7 @@ def test_until_drained_ends_when_the_server_stays_down(
     id = shop.send()
     server.go_down()
     result = shop.run("worker", "--until-drained", code=1)
-    assert "Ended (down): 1 released.\n" in result.stdout
+    assert "Ended (down): 1 returned.\n" in result.stdout
     assert "Error: Lane default is paused: " in result.stderr
     assert str(server.port) in result.stderr
     assert shop.get(id).state is State.PENDING
@@ -209,7 +210,7 @@ def test_until_drained_ends_when_the_server_stays_down(
     assert shop.get(id).state is State.SENT
 
 
-def test_until_drained_stops_at_a_signal_too(shop: Shop, server: JournalSmtp) -> None:
+def test_until_drained_stops_at_a_signal(shop: Shop, server: JournalSmtp) -> None:
     shop.send()
     server.behaviour = Behaviour(hang=True)
     with shop.process("worker", "--until-drained") as worker:
@@ -220,7 +221,7 @@ def test_until_drained_stops_at_a_signal_too(shop: Shop, server: JournalSmtp) ->
         assert worker.ended() == "Ended (SIGTERM): 1 sent.\n"
 
 
-def test_until_drained_does_not_wait_for_an_outbox_out_of_reach(
+def test_until_drained_does_not_wait_for_an_unavailable_outbox(
     make_shop: MakeShop, tmp_path: Path
 ) -> None:
     shop = make_shop(OUTBOX_URL=f"sqlite:///{tmp_path}")
@@ -232,14 +233,14 @@ def test_until_drained_does_not_wait_for_an_outbox_out_of_reach(
 # What is printed
 
 
-def test_what_came_of_it_for_machines(shop: Shop) -> None:
+def test_the_result_is_printed_as_json(shop: Shop) -> None:
     shop.send()
     document = json.loads(shop.run("worker", "--until-drained", "--json").stdout)
     assert [len(one) for one in document.pop("couriers")] == [26]
     assert document == {
         "ended": "drained",
         "attempts": {
-            "sent": 1, "deferred": 0, "failed": 0, "unknown": 0, "released": 0,
+            "sent": 1, "deferred": 0, "failed": 0, "unknown": 0, "returned": 0,
         },
     }  # fmt: skip
 
@@ -248,7 +249,7 @@ def test_what_came_of_it_for_machines(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("concurrency", [3, 12])
-def test_it_delivers_as_many_at_a_time_as_it_is_told(
+def test_concurrency_limits_simultaneous_deliveries(
     make_shop: MakeShop, server: JournalSmtp, concurrency: int
 ) -> None:
     shop = make_shop(OUTBOX_CONCURRENCY=7)
@@ -264,24 +265,22 @@ def test_it_delivers_as_many_at_a_time_as_it_is_told(
         assert worker.ended() == "Ended (SIGTERM): 15 sent.\n"
 
 
-def test_a_concurrency_that_comes_too_late_is_refused(shop: Shop) -> None:
+def test_concurrency_is_refused_once_the_outbox_is_in_use(shop: Shop) -> None:
     shop.send()
     result = shop.run("worker", "--concurrency", "3", code=1)
-    assert "OUTBOX_CONCURRENCY = 10: set it there, instead" in result.stderr
+    assert "OUTBOX_CONCURRENCY = 10, so --concurrency has no effect" in result.stderr
 
 
 @pytest.mark.parametrize("option", ["--processes", "--concurrency"])
 @pytest.mark.parametrize("number", ["0", "-1", "1001", "many"])
-def test_numbers_that_cannot_be_are_refused(
-    shop: Shop, option: str, number: str
-) -> None:
+def test_invalid_numbers_are_refused(shop: Shop, option: str, number: str) -> None:
     result = shop.run("worker", option, number, code=2)
     assert f"Invalid value for '{option}'" in result.stderr
 
 
-def test_mail_that_stays_here_is_said_to(make_shop: MakeShop) -> None:
+def test_it_says_that_mail_stays_in_the_dev_inbox(make_shop: MakeShop) -> None:
     shop = make_shop(MAIL_URL="inbox://")
     shop.send()
     result = shop.deliver()
-    assert "mail is kept in the dev inbox" in result.stderr
+    assert "to the dev inbox" in result.stderr
     assert result.stdout == "Ended (drained): 1 sent.\n"

@@ -1,4 +1,4 @@
-"""`compose`: envelope and heading, the tree of parts, and what is refused."""
+"""`compose`: the envelope, the headers, the tree of parts, and what is refused."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Lazy:
 # -- the envelope --------------------------------------------------------------------
 
 
-def test_everyone_is_in_the_envelope_once_and_in_order() -> None:
+def test_each_recipient_is_in_the_envelope_once_in_order() -> None:
     envelope = composed(
         recipients=["b@x", ("A", "a@x")], cc=["a@X", "A@x"], bcc=["b@x", "c@x"]
     ).envelope
@@ -64,7 +64,7 @@ def test_everyone_is_in_the_envelope_once_and_in_order() -> None:
     assert envelope.recipients == ("b@x", "a@x", "c@x")
 
 
-def test_bcc_alone_is_enough_and_stays_out_of_the_content() -> None:
+def test_bcc_alone_is_enough_and_not_in_the_content() -> None:
     one = composed(recipients=[], bcc=["secret@example.org"])
     assert one.envelope.recipients == ("secret@example.org",)
     assert b"secret" not in one.content
@@ -83,24 +83,26 @@ def test_bcc_alone_is_enough_and_stays_out_of_the_content() -> None:
         ({"recipients": [("Jörg", "j@bücher.example")]}, False),
     ],
 )
-def test_smtputf8_is_asked_for_by_headers_only(argument: Any, utf8: bool) -> None:
+def test_only_non_ascii_addresses_in_headers_require_utf8_headers(
+    argument: Any, utf8: bool
+) -> None:
     one = composed(**argument)
     assert one.envelope.utf8_headers is utf8
     assert one.content.isascii() is not utf8
     read_strictly(one.content, utf8_headers=utf8)
 
 
-def test_a_non_ascii_local_part_stands_as_it_is() -> None:
+def test_a_non_ascii_local_part_is_written_unencoded() -> None:
     entity = on_the_wire(recipients=[("Jörg", "jörg@bücher.example")])
     assert entity["to"] == "=?utf-8?q?J=C3=B6rg?= <jörg@xn--bcher-kva.example>"
 
 
-def test_nobody_to_send_to() -> None:
+def test_a_message_without_recipients_is_refused() -> None:
     with pytest.raises(AddressError, match=r"^recipients: the message has none"):
         composed(recipients=[])
 
 
-def test_a_string_set_later_is_no_list_either() -> None:
+def test_a_string_set_later_instead_of_a_list_is_refused() -> None:
     message = Message(sender="me@x")
     message.recipients = cast(Any, "ada@example.org")
     with pytest.raises(AddressError, match=r"^recipients: 'ada@example.org' is not"):
@@ -111,7 +113,7 @@ def test_the_sender_may_come_from_the_configuration() -> None:
     message = Message(recipients=["a@x"])
     one = compose(message, default_sender=("Me", "me@y.example"), unique="u")
     assert one.envelope.return_path == "me@y.example"
-    assert one.message_id == "<u@y.example>"
+    assert one.rfc_message_id == "<u@y.example>"
     assert read_strictly(one.content)["from"] == "Me <me@y.example>"
     assert message.sender is None
     with pytest.raises(AddressError, match=r"^sender: .*set MAIL_DEFAULT_SENDER"):
@@ -120,7 +122,7 @@ def test_the_sender_may_come_from_the_configuration() -> None:
         compose(message, default_sender="me")
 
 
-def test_bounces_go_where_they_are_told_to() -> None:
+def test_return_path_sets_where_bounces_go() -> None:
     message = Message(sender="me@x.example", recipients=["a@x"])
     one = compose(message, return_path="Bounces <bounces+17@Y.example>")
     assert one.envelope.return_path == "bounces+17@y.example"
@@ -129,7 +131,7 @@ def test_bounces_go_where_they_are_told_to() -> None:
         compose(message, return_path="bounces")
 
 
-def test_options_go_with_the_envelope() -> None:
+def test_esmtp_options_are_in_the_envelope() -> None:
     envelope = composed(
         mail_options=["BODY=8BITMIME"], rcpt_options=["NOTIFY=SUCCESS,DELAY", "X-1"]
     ).envelope
@@ -140,15 +142,15 @@ def test_options_go_with_the_envelope() -> None:
 @pytest.mark.parametrize(
     "option", ["", "A B", "A=", "A=b=c", "=b", "-A", "A\r\nRSET", 7]
 )
-def test_options_that_are_none(option: Any) -> None:
+def test_invalid_esmtp_options_are_refused(option: Any) -> None:
     with pytest.raises(MessageError, match=r"^rcpt_options\[1\]: .* ESMTP"):
         composed(rcpt_options=["NOTIFY=NEVER", option])
 
 
-def test_options_are_a_list() -> None:
+def test_esmtp_options_must_be_a_list() -> None:
     message = Message(sender="me@x", recipients=["a@x"])
     message.mail_options = cast(Any, "SMTPUTF8")
-    with pytest.raises(MessageError, match=r"^mail_options: 'SMTPUTF8' is no list"):
+    with pytest.raises(MessageError, match=r"^mail_options: 'SMTPUTF8' is not a list"):
         composed(message)
 
 
@@ -158,39 +160,41 @@ def test_options_are_a_list() -> None:
 def test_the_same_message_gives_the_same_bytes() -> None:
     message = Message("Hi", sender="me@x", recipients=["a@x"], body="t", html="h")
     assert composed(message) == composed(message)
-    assert compose(message).message_id != compose(message).message_id
+    assert compose(message).rfc_message_id != compose(message).rfc_message_id
 
 
-def test_a_message_id_of_ones_own() -> None:
+def test_a_message_id_in_extra_headers_is_used() -> None:
     one = composed(extra_headers={"message-id": " <mine@example.org> "})
-    assert one.message_id == "<mine@example.org>"
+    assert one.rfc_message_id == "<mine@example.org>"
     assert read_strictly(one.content)["message-id"] == "<mine@example.org>"
 
 
-def test_a_message_id_that_is_known_before() -> None:
-    one = composed(message_id="<mine@example.org>")
-    assert one.message_id == "<mine@example.org>"
+def test_rfc_message_id_is_used() -> None:
+    one = composed(rfc_message_id="<mine@example.org>")
+    assert one.rfc_message_id == "<mine@example.org>"
     assert read_strictly(one.content)["message-id"] == "<mine@example.org>"
-    with pytest.raises(HeaderError, match=r"^message_id: 'mine' is no message id"):
-        composed(message_id="mine")
+    with pytest.raises(
+        HeaderError, match=r"^rfc_message_id: 'mine' is not a Message-ID"
+    ):
+        composed(rfc_message_id="mine")
 
 
-def test_the_message_id_among_the_headers_counts() -> None:
+def test_a_message_id_in_extra_headers_takes_precedence() -> None:
     given = {"Message-ID": "<header@example.org>"}
-    one = composed(message_id="<argument@example.org>", extra_headers=given)
-    assert one.message_id == "<header@example.org>"
+    one = composed(rfc_message_id="<argument@example.org>", extra_headers=given)
+    assert one.rfc_message_id == "<header@example.org>"
 
 
 @pytest.mark.parametrize(
     "value", ["", "a@b", "<a>", "<a@b> <c@d>", "<a b@c>", f"<{'x' * 999}@y>", 7]
 )
-def test_a_message_id_that_is_none(value: Any) -> None:
+def test_an_invalid_message_id_is_refused(value: Any) -> None:
     with pytest.raises(HeaderError, match=r"^extra_headers\['Message-ID'\]: "):
         composed(extra_headers={"Message-ID": value})
 
 
-def test_a_literal_may_follow_the_message_id() -> None:
-    assert composed(sender="me@[127.0.0.1]").message_id == "<u1@[127.0.0.1]>"
+def test_the_message_id_may_have_the_senders_domain_literal() -> None:
+    assert composed(sender="me@[127.0.0.1]").rfc_message_id == "<u1@[127.0.0.1]>"
 
 
 @pytest.mark.parametrize(
@@ -210,7 +214,7 @@ def test_a_literal_may_follow_the_message_id() -> None:
         ),
     ],
 )
-def test_dates(date: Any, written: str) -> None:
+def test_a_date_is_written_as_rfc_5322_requires(date: Any, written: str) -> None:
     assert on_the_wire(date=date)["date"] == written
 
 
@@ -226,12 +230,12 @@ def test_dates(date: Any, written: str) -> None:
         "yesterday",
     ],
 )
-def test_dates_that_cannot_be_written(date: Any) -> None:
+def test_an_invalid_date_is_refused(date: Any) -> None:
     with pytest.raises(MessageError, match=r"^date: "):
         composed(date=date)
 
 
-def test_the_present_is_the_date_of_a_message_without() -> None:
+def test_the_default_date_is_now() -> None:
     content = compose(Message(sender="a@x", recipients=["a@x"])).content
     date = message_from_bytes(content, policy=default)["Date"].datetime
     assert abs(datetime.now(UTC) - date) < timedelta(minutes=1)
@@ -252,7 +256,7 @@ def test_the_present_is_the_date_of_a_message_without() -> None:
         ("Return-Path", "pass return_path= to send()"),
     ],
 )
-def test_headers_that_are_written_here(name: str, advice: str) -> None:
+def test_headers_that_flask_outbox_writes_are_refused(name: str, advice: str) -> None:
     with pytest.raises(HeaderError) as caught:
         composed(extra_headers={name: "x@x"})
     assert caught.value.field == f"extra_headers['{name}']"
@@ -281,11 +285,11 @@ def test_an_alternative_may_name_its_charset(kind: str, content_type: str) -> No
     ("kind", "text", "problem"),
     [
         ("plain; charset=latin-1", "日本", "is not in iso-8859-1"),
-        ("plain; charset=nonsense", "t", "no known character set"),
+        ("plain; charset=nonsense", "t", "not a known character set"),
         ("plain; charset=utf-8; Charset=latin-1", "t", "twice"),
     ],
 )
-def test_an_alternative_whose_charset_does_not_fit(
+def test_an_alternative_with_an_unsuitable_charset_is_refused(
     kind: str, text: str, problem: str
 ) -> None:
     with pytest.raises(MessageError, match=problem) as caught:
@@ -296,7 +300,7 @@ def test_an_alternative_whose_charset_does_not_fit(
 @pytest.mark.parametrize(
     "name", ["Content-Language", "Content-Description", "content-location"]
 )
-def test_content_headers_that_are_not_written_here(name: str) -> None:
+def test_other_content_headers_are_allowed(name: str) -> None:
     assert on_the_wire(extra_headers={name: "de"})[name] == "de"
 
 
@@ -309,12 +313,14 @@ def test_content_headers_that_are_not_written_here(name: str) -> None:
         ([], None),
     ],
 )
-def test_answers_go_to_one_or_to_several(reply_to: Any, written: str | None) -> None:
+def test_reply_to_may_be_one_address_or_several(
+    reply_to: Any, written: str | None
+) -> None:
     headers = dict(on_the_wire(reply_to=reply_to).headers)
     assert headers.get("Reply-To") == written
 
 
-def test_a_list_for_answers_is_read_whole() -> None:
+def test_every_address_of_reply_to_is_checked() -> None:
     with pytest.raises(AddressError, match=r"^reply_to\[1\]: 'b' has no '@'"):
         composed(reply_to=["a@x", "b"])
 
@@ -327,7 +333,7 @@ def test_reply_to_may_be_given_as_a_header() -> None:
         composed(reply_to="a@x", extra_headers=headers)
 
 
-def test_other_headers_of_addresses_keep_each_address() -> None:
+def test_other_address_headers_keep_each_address() -> None:
     names = "=?utf-8?q?L=C3=B6we=2C_evil=40x=2C?="
     for name in ("Mail-Followup-To", "Resent-To", "Return-Receipt-To"):
         entity = on_the_wire(extra_headers={name: f"{names} <a@x>, b@x"})
@@ -339,13 +345,13 @@ def test_other_headers_of_addresses_keep_each_address() -> None:
 @pytest.mark.parametrize(
     "name", ["Message-ID", "Sender", "References", "In-Reply-To", "List-Unsubscribe"]
 )
-def test_headers_that_stand_once(name: str) -> None:
+def test_a_header_allowed_once_is_refused_twice(name: str) -> None:
     value = "<a@b>"
-    with pytest.raises(HeaderError, match="may stand only once"):
+    with pytest.raises(HeaderError, match="is allowed only once"):
         composed(extra_headers={name: value, name.lower(): value})
 
 
-def test_headers_for_machines_are_carried_as_they_are() -> None:
+def test_machine_readable_headers_are_not_encoded() -> None:
     references = " ".join(f"<{number}@example.org>" for number in range(50))
     headers = {
         "References": references,
@@ -373,15 +379,15 @@ def test_headers_for_machines_are_carried_as_they_are() -> None:
         ("X-Bytes", b"x", "pass a string"),
         ("X-None", None, "pass a string"),
         ("Sender", "nobody", "has no '@'"),
-        ("X Foo", "x", "no header name"),
-        ("X-Foo:", "x", "no header name"),
-        ("X-Föö", "x", "no header name"),
-        ("", "x", "no header name"),
-        (7, "x", "no header name"),
+        ("X Foo", "x", "not a header name"),
+        ("X-Foo:", "x", "not a header name"),
+        ("X-Föö", "x", "not a header name"),
+        ("", "x", "not a header name"),
+        (7, "x", "not a header name"),
         ("X" * 77, "x", "more than 76"),
     ],
 )
-def test_headers_that_cannot_be(name: Any, value: Any, advice: str) -> None:
+def test_invalid_headers_are_refused(name: Any, value: Any, advice: str) -> None:
     with pytest.raises(MessageError) as caught:
         composed(extra_headers={name: value})
     assert caught.value.field.startswith("extra_headers[")
@@ -460,11 +466,11 @@ FILE = Attachment("a.pdf", data=b"1")
         ),
     ],
 )
-def test_the_tree_has_no_needless_branch(arguments: Any, expected: Any) -> None:
+def test_a_multipart_has_more_than_one_part(arguments: Any, expected: Any) -> None:
     assert tree(on_the_wire(**arguments)) == expected
 
 
-def test_an_inline_part_can_be_found_by_the_html() -> None:
+def test_an_inline_image_has_its_content_id() -> None:
     entity = on_the_wire(html="h", attachments=[LOGO])
     assert 'type="text/html"' in entity["content-type"]
     assert entity.parts[1]["content-id"] == "<logo>"
@@ -483,7 +489,7 @@ def test_an_alternative_may_have_parameters() -> None:
 
 
 @pytest.mark.parametrize("kind", ["application/json", "a b", "x/y/z", "html\n", 7])
-def test_an_alternative_is_text(kind: Any) -> None:
+def test_an_alternative_must_be_text(kind: Any) -> None:
     with pytest.raises(MessageError) as caught:
         composed(alts={kind: "t"})
     assert caught.value.field == f"alts[{kind!r}]"
@@ -491,7 +497,7 @@ def test_an_alternative_is_text(kind: Any) -> None:
 
 @pytest.mark.parametrize("field", ["body", "html"])
 @pytest.mark.parametrize("value", [b"bytes", 7, object()])
-def test_a_body_is_a_string(field: str, value: Any) -> None:
+def test_a_body_must_be_a_string(field: str, value: Any) -> None:
     with pytest.raises(MessageError, match=f"^{field}: is .*; pass a string"):
         composed(**{field: value})
 
@@ -513,7 +519,7 @@ def test_a_body_may_be_lazy() -> None:
         ("koi8-r", "koi8-r"),
     ],
 )
-def test_charsets_go_by_their_names_in_mail(name: str, label: str) -> None:
+def test_charsets_are_written_with_their_mime_names(name: str, label: str) -> None:
     kind = on_the_wire(body="x", charset=name)["content-type"]
     assert kind == f"text/plain; charset={label}"
 
@@ -521,12 +527,12 @@ def test_charsets_go_by_their_names_in_mail(name: str, label: str) -> None:
 @pytest.mark.parametrize(
     "name", ["nonsense", "base64", "utf-8\r\nX: y", "utf 8", 7, "é"]
 )
-def test_charsets_that_are_none(name: Any) -> None:
-    with pytest.raises(MessageError, match=r"^charset: .* leave it out for utf-8"):
+def test_an_unknown_charset_is_refused(name: Any) -> None:
+    with pytest.raises(MessageError, match=r"^charset: .* omit it for utf-8"):
         composed(body="x", charset=name)
 
 
-def test_text_that_its_charset_lacks() -> None:
+def test_text_that_its_charset_cannot_encode_is_refused() -> None:
     with pytest.raises(
         MessageError, match=r"^html: U\+20AC at position 3 is not in iso"
     ):
@@ -544,7 +550,7 @@ def test_text_that_its_charset_lacks() -> None:
         ("a\0b", "base64"),
     ],
 )
-def test_the_smallest_legal_encoding_is_taken(body: str, encoding: str) -> None:
+def test_the_smallest_legal_encoding_is_chosen(body: str, encoding: str) -> None:
     assert on_the_wire(body=body)["content-transfer-encoding"] == encoding
 
 
@@ -566,7 +572,7 @@ def attached(*arguments: Any, **options: Any) -> Entity:
     return on_the_wire(attachments=[attachment]).parts[1]
 
 
-def test_text_in_the_charset_that_its_type_names() -> None:
+def test_attached_text_has_the_charset_of_its_type() -> None:
     part = attached("a.csv", "text/csv; charset=latin-1; header=present", "é")
     assert part["content-type"] == 'text/csv; charset="iso-8859-1"; header="present"'
     assert part.body == b"6Q=="
@@ -581,23 +587,23 @@ def test_parameters_may_be_quoted_and_stand_in_any_order() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 57, 58, 58_367, 58_368, 58_369, 200_000])
-def test_octets_of_any_size(size: int) -> None:
+def test_attached_bytes_of_any_size_are_base64(size: int) -> None:
     octets = bytes(range(256)) * (size // 256 + 1)
     body = attached("a", None, octets[:size]).body
     assert a2b_base64(body) == octets[:size]
     assert all(len(line) == 76 for line in body.split(b"\r\n")[:-1])
 
 
-def test_octets_have_no_charset() -> None:
+def test_attached_bytes_get_no_charset() -> None:
     assert attached("a.csv", None, b"\xe9")["content-type"] == "text/csv"
     assert attached("a.json", None, "{}")["content-type"] == "application/json"
 
 
-def test_without_a_name() -> None:
+def test_an_attachment_needs_no_name() -> None:
     assert attached(None, None, b"1")["content-disposition"] == "attachment"
 
 
-def test_ascii_filenames() -> None:
+def test_file_names_can_be_made_ascii() -> None:
     attachment = Attachment("  grüße   😀.txt", data="")
     message = Message(sender="a@x", recipients=["a@x"], attachments=[attachment])
     [_, part] = read_strictly(compose(message, ascii_attachments=True).content).parts
@@ -606,7 +612,7 @@ def test_ascii_filenames() -> None:
     ].startswith('attachment; filename="gru')
 
 
-def test_headers_of_its_own() -> None:
+def test_an_attachment_may_have_headers() -> None:
     part = attached("a", None, b"", None, {"Content-Description": "Größe", "X-A": "b"})
     assert part["content-description"] == "=?utf-8?b?R3LDtsOfZQ==?="
     assert part["x-a"] == "b"
@@ -660,14 +666,14 @@ def test_a_message_that_is_not_7bit_is_attached_as_a_file(octets: bytes) -> None
         (("a.txt", "text/plain", b""), ""),
     ],
 )
-def test_attachments_that_cannot_be(attachment: Any, field: str) -> None:
+def test_invalid_attachments_are_refused(attachment: Any, field: str) -> None:
     with pytest.raises(MessageError) as caught:
         composed(attachments=[FILE, attachment])
     assert caught.value.field == f"attachments[1]{field}"
     assert isinstance(caught.value, AttachmentError | HeaderError)
 
 
-def test_content_that_was_changed_to_nothing() -> None:
+def test_an_attachment_without_content_is_refused() -> None:
     attachment = Attachment("a", None, b"")
     attachment.data = cast(Any, None)
     with pytest.raises(AttachmentError, match=r"^attachments\[0\]\.data: is None"):
@@ -678,12 +684,12 @@ def test_content_that_was_changed_to_nothing() -> None:
 
 
 @pytest.mark.parametrize("message", [None, "Hello", {"subject": "x"}])
-def test_only_messages_are_composed(message: Any) -> None:
+def test_anything_but_a_message_is_refused(message: Any) -> None:
     with pytest.raises(MessageError, match=r"^message: is .* pass a Message"):
         compose(message)
 
 
-def test_reading_back_by_the_standard_library() -> None:
+def test_the_standard_library_reads_the_same_message() -> None:
     one = composed(body="t", html="h", attachments=[FILE, LOGO])
     message = message_from_bytes(one.content, policy=default)
     body, html = message.get_body(["plain"]), message.get_body(["html"])

@@ -23,7 +23,7 @@ def text_of(one: Composed) -> str:
     return one.content.decode().replace("\r\n", "\n")
 
 
-def test_plain_text() -> None:
+def test_plain_text_is_written_as_in_this_file() -> None:
     message = Message(
         "Welcome",
         recipients=["ada@example.org"],
@@ -44,10 +44,10 @@ def test_plain_text() -> None:
         Hello Ada
         """)
     assert one.envelope == Envelope("me@x.example", ("ada@example.org",))
-    assert (one.message_id, one.subject) == ("<0197-u@x.example>", "Welcome")
+    assert (one.rfc_message_id, one.subject) == ("<0197-u@x.example>", "Welcome")
 
 
-def test_everything_at_once() -> None:
+def test_a_message_with_everything_is_written_as_in_this_file() -> None:
     message = Message(
         "Grüße aus Köln",
         recipients=[("Löwe, Jürgen", "j@bücher.example"), "Ada <ada@example.org>"],

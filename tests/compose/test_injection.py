@@ -87,39 +87,48 @@ def composed(**arguments: Any) -> Any:
     return compose(Message(**defaults | arguments), unique="u", now=0)
 
 
-@pytest.mark.parametrize("field", HEADER_FIELDS)
-def test_every_header_field_refuses_every_bad_character(field: str) -> None:
-    for bad, payload in product(BAD, PAYLOADS):
-        with pytest.raises(MessageError) as caught:
-            composed(**HEADER_FIELDS[field](payload.format(bad, bad)))
-        assert caught.value.field == field.strip()
-        str(caught.value).encode()  # can be logged
+def test_every_header_field_refuses_every_bad_character(
+    subtests: pytest.Subtests,
+) -> None:
+    for field, arguments in HEADER_FIELDS.items():
+        with subtests.test(field=field):
+            for bad, payload in product(BAD, PAYLOADS):
+                with pytest.raises(MessageError) as caught:
+                    composed(**arguments(payload.format(bad, bad)))
+                assert caught.value.field == field.strip()
+                str(caught.value).encode()  # can be logged
 
 
-@pytest.mark.parametrize("bad", BAD, ids=ascii)
-def test_names_of_headers_and_alternatives(bad: str) -> None:
-    name = f"X-Foo{bad}Bcc"
-    for arguments in (
-        {"extra_headers": {name: "x"}},
-        {"attachments": headers_of({name: "x"})},
-        {"alts": {f"html{bad}Bcc": "x"}},
-    ):
-        with pytest.raises(MessageError) as caught:
-            composed(**arguments)
-        assert "Foo" in caught.value.field or "html" in caught.value.field
+def test_names_of_headers_and_alternatives_refuse_every_bad_character(
+    subtests: pytest.Subtests,
+) -> None:
+    for bad in BAD:
+        name = f"X-Foo{bad}Bcc"
+        for arguments in (
+            {"extra_headers": {name: "x"}},
+            {"attachments": headers_of({name: "x"})},
+            {"alts": {f"html{bad}Bcc": "x"}},
+        ):
+            with subtests.test(bad=ascii(bad), argument=next(iter(arguments))):
+                with pytest.raises(MessageError) as caught:
+                    composed(**arguments)
+                assert "Foo" in caught.value.field or "html" in caught.value.field
 
 
-@pytest.mark.parametrize("bad", BAD, ids=ascii)
-def test_the_configured_sender_and_the_id(bad: str) -> None:
-    message = Message(recipients=["a@x"])
-    with pytest.raises(MessageError, match=r"^MAIL_DEFAULT_SENDER: "):
-        compose(message, default_sender=(f"Me{bad}", "me@x"))
-    message.html, message.body = "h", "t"
-    with pytest.raises(MessageError, match=r"^unique: "):
-        compose(message, default_sender="me@x", unique=f"a{bad}b")
+def test_the_configured_sender_and_the_id_refuse_every_bad_character(
+    subtests: pytest.Subtests,
+) -> None:
+    for bad in BAD:
+        message = Message(recipients=["a@x"])
+        with subtests.test(bad=ascii(bad)):
+            with pytest.raises(MessageError, match=r"^MAIL_DEFAULT_SENDER: "):
+                compose(message, default_sender=(f"Me{bad}", "me@x"))
+            message.html, message.body = "h", "t"
+            with pytest.raises(MessageError, match=r"^unique: "):
+                compose(message, default_sender="me@x", unique=f"a{bad}b")
 
 
-def test_the_character_and_its_place_are_named() -> None:
+def test_the_error_names_the_character_and_its_position() -> None:
     with pytest.raises(MessageError) as caught:
         composed(subject="Hello\nBcc: evil@example.org")
     assert str(caught.value) == (
@@ -130,7 +139,7 @@ def test_the_character_and_its_place_are_named() -> None:
 
 @pytest.mark.parametrize("surrogate", [chr(0xD800), chr(0xDCFF)], ids=ascii)
 @pytest.mark.parametrize("field", ["body", "html"])
-def test_lone_surrogates_in_a_body(field: str, surrogate: str) -> None:
+def test_a_lone_surrogate_in_a_body_is_refused(field: str, surrogate: str) -> None:
     name = r"U\+D800" if surrogate == "\ud800" else "the byte 0xFF"
     with pytest.raises(MessageError, match=rf"^{field}: {name} at position 5 "):
         composed(**{field: f"Hello{surrogate}"})
@@ -152,7 +161,7 @@ def test_lone_surrogates_in_a_body(field: str, surrogate: str) -> None:
         "<evil@example.org>, more@example.org",
     ],
 )
-def test_strange_text_is_only_text(text: str) -> None:
+def test_text_that_looks_like_syntax_is_only_text(text: str) -> None:
     one = composed(
         subject=text,
         recipients=[(text, "ada@example.org")],
@@ -189,7 +198,7 @@ def shape(entity: Any) -> Any:
     ],
     ids=ascii,
 )
-def test_smuggling_is_content(smuggled: str) -> None:
+def test_smtp_commands_in_a_body_stay_content(smuggled: str) -> None:
     """Whatever ends a message for some server is a line of dots for ours, and the only
     line ends on the wire are CRLF: the transport stuffs the dots."""
     body = f"Hello{smuggled}MAIL FROM:<evil@example.org>{smuggled}"

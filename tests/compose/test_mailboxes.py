@@ -1,4 +1,4 @@
-"""Headers of addresses that were written elsewhere: who is meant, and nobody else."""
+"""Headers of addresses written by others: exactly the mailboxes that are meant."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def with_header(way: str, name: str, value: str) -> LegacyMessage:
         "ada@corp.example@attacker.example",
     ],
 )
-def test_what_could_be_read_in_two_ways_is_refused(value: str) -> None:
+def test_an_ambiguous_address_header_is_refused(value: str) -> None:
     for way, name in product(WAYS, ADDRESS_HEADERS):
         try:
             message = with_header(way, name, value)
@@ -126,14 +126,14 @@ def test_what_could_be_read_in_two_ways_is_refused(value: str) -> None:
         ('"a,b"@x, c@[192.0.2.1]', '"a,b"@x, c@[192.0.2.1]'),
     ],
 )
-def test_names_and_addresses_are_what_was_meant(value: str, written: str) -> None:
+def test_names_and_addresses_are_parsed_correctly(value: str, written: str) -> None:
     for way, name in product(WAYS, ["Cc", "Reply-To", "Mail-Followup-To", "Resent-Cc"]):
         message = with_header(way, name, value)
         assert read_strictly(composed(message).content)[name] == written, (way, name)
 
 
 @pytest.mark.parametrize("name", ["Cc", "Reply-To", "Mail-Followup-To", "Resent-Cc"])
-def test_names_beyond_ascii(name: str) -> None:
+def test_non_ascii_names_are_decoded(name: str) -> None:
     for way in ("set", "set in a legacy message"):
         message = with_header(way, name, '"Löwe, A" <a@x>')
         written = read_strictly(composed(message).content)[name]
@@ -141,21 +141,21 @@ def test_names_beyond_ascii(name: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_name_in_the_sender(way: str) -> None:
+def test_the_sender_may_have_a_name(way: str) -> None:
     message = WAYS[way](
         {"To": "a@x", "From": "=?utf-8?q?A?= =?utf-8?q?B?= <a@example.com>"}
     )
     assert read_strictly(composed(message).content)["From"] == "AB <a@example.com>"
 
 
-def test_headers_for_machines_keep_their_encoded_words() -> None:
+def test_machine_readable_headers_keep_encoded_words() -> None:
     value = "=?utf-8?q?Sch=C3=B6n?= <news.example.org>"
     for way in WAYS:
         message = with_header(way, "List-Id", value)
         assert read_strictly(composed(message).content)["List-Id"] == value, way
 
 
-def test_address_objects() -> None:
+def test_address_objects_of_the_standard_library_are_accepted() -> None:
     message = EmailMessage()
     message["To"] = [
         StandardAddress("Löwe, A", "a", "x"),
@@ -167,7 +167,7 @@ def test_address_objects() -> None:
     assert [name.display_name for name in read["To"].addresses] == ["Löwe, A", ""]
 
 
-def test_a_legacy_header_that_is_encoded_as_a_whole_is_one_address() -> None:
+def test_a_legacy_header_encoded_as_a_whole_is_one_address() -> None:
     message = LegacyMessage()
     message["To"] = cast(Any, Header("Ünal <u@x>", "utf-8"))
     assert composed(message).envelope.recipients == ("u@x",)
@@ -182,14 +182,14 @@ def test_a_legacy_header_that_is_encoded_as_a_whole_is_one_address() -> None:
         make_header(decode_header("=?utf-8?q?evil=40x=2c?= ada@y.example")),
     ],
 )
-def test_a_legacy_header_never_becomes_several(header: Header) -> None:
+def test_a_legacy_header_never_becomes_several_addresses(header: Header) -> None:
     message = LegacyMessage()
     message["To"] = cast(Any, header)
     with pytest.raises(AddressError, match=r"^To"):
         composed(message)
 
 
-def test_octets_that_were_not_decoded_are_named() -> None:
+def test_undecoded_bytes_are_refused_by_name() -> None:
     source = b"To: a@x\nSubject: caf\xf0\n\nHello\n"
     for policy in (default, compat32):
         message = email.message_from_bytes(source, policy=policy)
@@ -197,7 +197,7 @@ def test_octets_that_were_not_decoded_are_named() -> None:
             composed(message)
 
 
-def test_a_mailbox_in_upper_and_lower_case_is_one_recipient() -> None:
+def test_a_mailbox_in_different_case_is_one_recipient() -> None:
     message = Message(
         sender="me@x.example",
         recipients=["Ada@x.org", "bob@x.org"],
@@ -272,7 +272,7 @@ names = st.one_of(
 @given(
     st.lists(st.tuples(names, st.sampled_from(["a@x", '"b c"@x.example'])), min_size=1)
 )
-def test_what_we_write_we_read_as_it_was(pairs: list[tuple[str, str]]) -> None:
+def test_composed_addresses_are_parsed_unchanged(pairs: list[tuple[str, str]]) -> None:
     content = compose(Message(sender="me@x", recipients=pairs)).content
     written = read_strictly(content)["To"]
     found = read_mailboxes(written, "To")
@@ -283,7 +283,7 @@ def test_what_we_write_we_read_as_it_was(pairs: list[tuple[str, str]]) -> None:
 
 @quickly
 @given(st.lists(st.tuples(names, st.sampled_from(["a@x", "b@y.example"])), min_size=1))
-def test_a_message_that_was_read_says_the_same_again(
+def test_a_parsed_message_is_composed_with_the_same_addresses(
     pairs: list[tuple[str, str]],
 ) -> None:
     first = compose(Message(sender="me@x", recipients=pairs), now=0, unique="u")

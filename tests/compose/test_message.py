@@ -1,4 +1,4 @@
-"""`Message` and `Attachment`: what a person composes, before anything is judged."""
+"""`Message` and `Attachment`: what they take, before the message is composed."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def test_html_is_one_of_the_alternatives() -> None:
     assert Message(alts=[("html", "<b>")]).html == "<b>"
 
 
-def test_send_to_is_everyone_once() -> None:
+def test_send_to_has_every_recipient_once() -> None:
     message = Message(recipients=["a@x"], cc=["b@x", "a@x"], bcc=[("C", "c@x")])
     assert message.send_to == {"a@x", "b@x", ("C", "c@x")}
 
 
 @pytest.mark.parametrize("field", ["recipients", "cc", "bcc"])
-def test_a_string_is_no_list_of_recipients(field: str) -> None:
+def test_a_string_for_recipients_is_refused(field: str) -> None:
     arguments: dict[str, Any] = {field: "ada@example.org"}
     with pytest.raises(
         AddressError, match=f"^{field}: 'ada@example.org' is not a list"
@@ -57,7 +57,7 @@ def test_a_string_is_no_list_of_recipients(field: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["mail_options", "rcpt_options"])
-def test_a_string_is_no_list_of_options(field: str) -> None:
+def test_a_string_for_options_is_refused(field: str) -> None:
     arguments: dict[str, Any] = {field: "NOTIFY=NEVER"}
     with pytest.raises(MessageError, match=f"^{field}: "):
         Message(**arguments)
@@ -79,13 +79,13 @@ def test_a_string_is_no_list_of_options(field: str) -> None:
         ("data:text/html,a.png", b"", "image/png"),
     ],
 )
-def test_the_type_is_guessed(
+def test_the_content_type_is_guessed_from_the_name(
     filename: str | None, data: str | bytes, content_type: str
 ) -> None:
     assert Attachment(filename, data=data).content_type == content_type
 
 
-def test_attach_takes_what_flask_mail_takes() -> None:
+def test_attach_takes_flask_mails_arguments() -> None:
     message = Message()
     message.attach("a.bin", "x/y", b"1", "inline", {"X-Foo": "bar"})
     [attachment] = message.attachments
@@ -102,7 +102,7 @@ def test_a_content_id_makes_it_inline() -> None:
 
 
 @pytest.mark.parametrize("data", [bytearray(b"abc"), memoryview(b"abc")])
-def test_octets_are_octets(data: Any) -> None:
+def test_bytes_stay_bytes(data: Any) -> None:
     assert Attachment("a", data=data).data == b"abc"
 
 
@@ -149,7 +149,9 @@ def test_a_file_that_is_not_open_for_reading_is_refused(tmp_path: Path) -> None:
         Message().attach("a.txt", data=file)
 
 
-def test_an_open_file_is_read_whole_and_left_where_it_stood(tmp_path: Path) -> None:
+def test_an_open_file_is_read_from_the_start_and_keeps_its_position(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "a.csv").write_bytes(b"1,2\n")
     made = io.BytesIO()
     made.write(b"%PDF")
@@ -176,7 +178,7 @@ class Stream:
         return b"abc"
 
 
-def test_a_stream_that_cannot_be_rewound_is_read_on() -> None:
+def test_a_stream_that_cannot_be_rewound_is_read_from_its_position() -> None:
     attachment = Attachment(data=Stream())
     assert (attachment.filename, attachment.data) == (None, b"abc")
     reader, writer = os.pipe()
@@ -186,7 +188,7 @@ def test_a_stream_that_cannot_be_rewound_is_read_on() -> None:
         assert Attachment("a", data=pipe).data == b"abc"
 
 
-def test_a_path_is_read_and_named(tmp_path: Path) -> None:
+def test_a_path_is_read_and_gives_the_name(tmp_path: Path) -> None:
     path = tmp_path / "report.csv"
     path.write_bytes(b"1,2\n")
     named, other = Attachment(data=path), Attachment("a.txt", "x/y", path)
@@ -208,7 +210,7 @@ def test_a_path_is_read_and_named(tmp_path: Path) -> None:
         (None, None, None, "application/octet-stream"),
     ],
 )
-def test_an_upload_brings_its_name_and_type(
+def test_an_upload_gives_its_name_and_type(
     filename: str | None, told: str | None, name: str | None, content_type: str
 ) -> None:
     upload = FileStorage(io.BytesIO(b"abc"), filename, "field", told)
@@ -229,7 +231,7 @@ def test_a_file_is_read_at_the_call(tmp_path: Path) -> None:
     assert attachment.content_type == "text/csv"
 
 
-def test_a_file_may_go_by_another_name(tmp_path: Path) -> None:
+def test_a_file_may_have_another_name(tmp_path: Path) -> None:
     path = tmp_path / "tmp123"
     path.write_bytes(b"")
     attachment = Attachment.from_path(str(path), "logo.png", content_id="logo")
@@ -244,7 +246,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     assert str(tmp_path) in str(caught.value)
 
 
-def test_they_show_what_they_are() -> None:
+def test_repr_shows_the_subject_or_the_file() -> None:
     assert repr(Message("Hello", recipients=["a@x"])) == "<Message 'Hello'>"
     assert repr(Attachment("a.csv", data="")) == "<Attachment 'a.csv' text/csv>"
     assert isinstance(Address("", "a", "x"), Address)

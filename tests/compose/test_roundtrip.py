@@ -57,14 +57,14 @@ def leaves(message: EmailMessage) -> list[Any]:
 
 
 @given(lines)
-def test_subject(subject: str) -> None:
+def test_any_subject_arrives_unchanged(subject: str) -> None:
     message, content = read_back(Message(subject, recipients=["a@x"]))
     assert message.get("Subject", "") == subject
     assert max(map(len, content.split(b"\r\n"))) <= 78
 
 
 @given(lines)
-def test_extra_header(value: str) -> None:
+def test_any_extra_header_arrives_unchanged(value: str) -> None:
     headers = {"X-Thing": value, "X-Other": "1"}
     message, _ = read_back(Message(recipients=["a@x"], extra_headers=headers))
     assert message["X-Thing"] == value.strip(" ")
@@ -72,7 +72,7 @@ def test_extra_header(value: str) -> None:
 
 
 @given(lines)
-def test_display_names(name: str) -> None:
+def test_any_display_name_arrives_unchanged(name: str) -> None:
     """Encoded-words are joined by `decode_header`: Python 3.11's address parser leaves
     the white space between two of them in."""
     one = Message(
@@ -95,7 +95,7 @@ def test_display_names(name: str) -> None:
 
 
 @given(lines, st.binary(max_size=200))
-def test_filename_and_octets(name: str, octets: bytes) -> None:
+def test_any_file_name_and_bytes_arrive_unchanged(name: str, octets: bytes) -> None:
     attachment = Attachment(name, "application/x-thing", octets)
     message, _ = read_back(Message(recipients=["a@x"], attachments=[attachment]))
     part = leaves(message)[1]
@@ -105,7 +105,7 @@ def test_filename_and_octets(name: str, octets: bytes) -> None:
 
 
 @given(bodies)
-def test_attached_text(text: str) -> None:
+def test_any_attached_text_arrives_unchanged(text: str) -> None:
     attachment = Attachment("a.txt", data=text)
     message, _ = read_back(Message(recipients=["a@x"], attachments=[attachment]))
     part = leaves(message)[1]
@@ -114,7 +114,7 @@ def test_attached_text(text: str) -> None:
 
 
 @given(bodies)
-def test_body(text: str) -> None:
+def test_any_body_arrives_unchanged(text: str) -> None:
     message, _ = read_back(Message(recipients=["a@x"], body=text))
     assert message.get_content_type() == "text/plain"
     assert message.get_content_charset() == "utf-8"
@@ -122,7 +122,7 @@ def test_body(text: str) -> None:
 
 
 @given(bodies.filter(bool), bodies, bodies)
-def test_alternatives(text: str, html: str, other: str) -> None:
+def test_any_alternatives_arrive_unchanged(text: str, html: str, other: str) -> None:
     alts = {"html": html, "x-other": other}
     message, _ = read_back(Message(recipients=["a@x"], body=text, alts=alts))
     assert [part.get_content_type() for part in message.walk()] == [
@@ -138,7 +138,7 @@ def test_alternatives(text: str, html: str, other: str) -> None:
     ),
     bodies,
 )
-def test_other_charsets(name: str, text: str) -> None:
+def test_any_charset_arrives_unchanged(name: str, text: str) -> None:
     text = text.encode(name, "ignore").decode(name)
     message, _ = read_back(
         Message(recipients=["a@x"], body="x", html=text, charset=name)
@@ -148,7 +148,7 @@ def test_other_charsets(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("character", ["x", "é", "=", " ", ".", "\t", "😀"])
 @pytest.mark.parametrize("end", ["", "\n", " \n", "\n\n"])
-def test_the_lengths_at_which_lines_break(character: str, end: str) -> None:
+def test_lines_of_critical_lengths_arrive_unchanged(character: str, end: str) -> None:
     for size in (*range(54, 80), *range(110, 116), *range(994, 1002)):
         text = character * size + end
         message, _ = read_back(Message(recipients=["a@x"], body=text, html=text))

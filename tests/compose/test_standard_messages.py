@@ -1,4 +1,4 @@
-"""The standard library's `EmailMessage` and `Message`, under the same promises."""
+"""The standard library's `EmailMessage` and `Message`, with the same guarantees."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def on_the_wire(message: LegacyMessage) -> Entity:
     return read_strictly(one.content, utf8_headers=one.envelope.utf8_headers)
 
 
-def test_it_is_carried_as_it_is_meant() -> None:
+def test_its_headers_and_parts_are_preserved() -> None:
     message = modern(
         From="Ada Löwe <ada@bücher.example>",
         To="Team: a@x, Bob <b@y>;, c@z",
@@ -76,7 +76,7 @@ def test_it_is_carried_as_it_is_meant() -> None:
     assert (part.get_filename(), part.get_payload(decode=True)) == ("ä.png", b"1")
 
 
-def test_it_is_left_as_it_was() -> None:
+def test_the_message_is_not_changed() -> None:
     message = modern(Bcc="b@x", Subject="Hello")
     message.set_content("t")
     message.add_alternative("h", subtype="html")
@@ -87,13 +87,13 @@ def test_it_is_left_as_it_was() -> None:
     assert composed(message) == first
 
 
-def test_a_boundary_that_is_there_may_be_signed_and_stays() -> None:
+def test_an_existing_boundary_is_kept() -> None:
     message = MIMEMultipart("signed", "my-boundary", [MIMEText("a"), MIMEText("b")])
     message["To"] = "a@x"
     assert on_the_wire(message)["content-type"].endswith('boundary="my-boundary"')
 
 
-def test_a_boundary_never_meets_its_like() -> None:
+def test_a_boundary_never_occurs_in_the_content() -> None:
     message = modern()
     message.set_content("t")
     message.add_alternative("h", subtype="html")
@@ -104,7 +104,7 @@ def test_a_boundary_never_meets_its_like() -> None:
     assert len(on_the_wire(message).parts) == 2
 
 
-def test_what_it_says_itself_stands() -> None:
+def test_its_own_date_message_id_and_headers_are_kept() -> None:
     message = modern(
         Date="Thu, 01 Jan 2026 00:00:00 -0000",
         Message_ID="<mine@example.org>",
@@ -114,7 +114,7 @@ def test_what_it_says_itself_stands() -> None:
     one = composed(message)
     entity = read_strictly(one.content)
     assert entity["date"] == "Thu, 01 Jan 2026 00:00:00 +0000"
-    assert one.message_id == entity["message-id"] == "<mine@example.org>"
+    assert one.rfc_message_id == entity["message-id"] == "<mine@example.org>"
     assert entity["sender"] == "=?utf-8?q?B=C3=BCro?= <office@example.org>"
 
 
@@ -124,7 +124,7 @@ def test_the_sender_may_come_from_the_configuration() -> None:
     assert composed(message).envelope.return_path == "default@x.example"
 
 
-def test_an_empty_to_is_nobody() -> None:
+def test_an_empty_to_has_no_recipients() -> None:
     message = modern(To="undisclosed-recipients:;", Cc="", Bcc="b@x")
     assert on_the_wire(message)["to"] == "undisclosed-recipients:;"
     message = modern(To="")
@@ -132,7 +132,7 @@ def test_an_empty_to_is_nobody() -> None:
         composed(message)
 
 
-def test_resent_headers_are_carried_but_not_obeyed() -> None:
+def test_resent_headers_are_kept_but_add_no_recipients() -> None:
     message = modern(Resent_To="r@x", Resent_Bcc="secret@x", Resent_From="f@x")
     one = composed(message)
     assert one.envelope.recipients == ("ada@example.org",)
@@ -140,14 +140,14 @@ def test_resent_headers_are_carried_but_not_obeyed() -> None:
     assert b"secret" not in one.content
 
 
-def test_smtputf8() -> None:
+def test_a_non_ascii_address_requires_smtputf8() -> None:
     one = composed(modern(To="jörg@bücher.example"))
     assert one.envelope.utf8_headers
     assert one.envelope.recipients == ("jörg@xn--bcher-kva.example",)
     read_strictly(one.content, utf8_headers=True)
 
 
-def test_legacy_messages() -> None:
+def test_a_legacy_message_is_composed() -> None:
     message = legacy(
         ("To", Header("Ünal <u@x>", "utf-8")),
         ("Cc", "=?utf-8?q?L=C3=B6we=2C_A?= <a@x>,\n b@x"),
@@ -162,7 +162,7 @@ def test_legacy_messages() -> None:
 
 
 @pytest.mark.parametrize("policy", [default, compat32])
-def test_messages_that_were_read(policy: Any) -> None:
+def test_a_parsed_message_is_composed(policy: Any) -> None:
     source = (
         "From: a@x\nTo: b@x,\n c@x\nSubject: =?utf-8?q?=C3=A9?=\n\tlong\n"
         "Content-Type: text/plain; charset=utf-8\n"
@@ -175,7 +175,7 @@ def test_messages_that_were_read(policy: Any) -> None:
     assert read_strictly(one.content).body == b"w6kK\r\n"
 
 
-def test_a_message_within_a_message() -> None:
+def test_an_attached_message_is_kept() -> None:
     inner = modern(Subject="inner")
     inner.set_content("Hello")
     outer = modern(Subject="outer")
@@ -212,7 +212,7 @@ def test_a_message_within_a_message() -> None:
         ([("References", "ü")], "References"),
     ],
 )
-def test_what_a_lax_policy_lets_in(headers: Any, field: str) -> None:
+def test_invalid_headers_of_a_lax_policy_are_refused(headers: Any, field: str) -> None:
     message = legacy(*headers)
     if "To" not in message:
         message["To"] = "ada@example.org"
@@ -242,7 +242,7 @@ def test_headers_of_parts_are_checked_too() -> None:
         ("a\0b", "a NUL"),
     ],
 )
-def test_parts_that_no_server_should_see(payload: str, fault: str) -> None:
+def test_invalid_parts_are_refused(payload: str, fault: str) -> None:
     message = LegacyMessage()
     message["To"] = "a@x"
     message.set_payload(payload)
@@ -250,8 +250,21 @@ def test_parts_that_no_server_should_see(payload: str, fault: str) -> None:
         composed(message)
 
 
+def test_parts_nested_too_deeply_are_refused() -> None:
+    message = inner = MIMEMultipart()
+    message["To"] = "a@x"
+    for _ in range(1_000):
+        deeper = MIMEMultipart()
+        inner.attach(deeper)
+        inner = deeper
+    with pytest.raises(MessageError, match=r"^message: its parts are nested more"):
+        composed(message)
+
+
 @pytest.mark.parametrize("payload", [7, [7], "\ud800"], ids=ascii)
-def test_whatever_the_standard_library_cannot_write(payload: Any) -> None:
+def test_a_message_that_the_standard_library_cannot_write_is_refused(
+    payload: Any,
+) -> None:
     message = legacy(("To", "a@x"))
     message.set_payload(payload)
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""The parts of the standard library's messages: as they are, or refused."""
+"""Parts of the standard library's messages: kept unchanged, or refused."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def signed(inner: bytes) -> bytes:
         + b"\r\n\r\nHello\r\n",
     ],
 )
-def test_what_is_signed_stays_octet_for_octet(policy: Any, inner: bytes) -> None:
+def test_signed_parts_stay_the_same_byte_for_byte(policy: Any, inner: bytes) -> None:
     message = email.message_from_bytes(signed(inner), policy=policy)
     assert b"--s\r\n" + inner + b"\r\n--s\r\n" in content_of(message)
 
 
 @pytest.mark.parametrize("policy", [default, compat32])
-def test_what_is_signed_and_cannot_stay_is_refused(policy: Any) -> None:
+def test_signed_parts_that_would_change_are_refused(policy: Any) -> None:
     inner = (
         "Content-Type: text/plain; charset=utf-8\r\n"
         "Content-Transfer-Encoding: 8bit\r\n\r\nGröße\r\n"
@@ -93,7 +93,9 @@ def test_what_is_signed_and_cannot_stay_is_refused(policy: Any) -> None:
         ("global", "Subject: inner\n\nHello\n"),
     ],
 )
-def test_messages_that_are_given_as_text(kind: str, text: str, encoded: bool) -> None:
+def test_messages_attached_as_text_are_accepted(
+    kind: str, text: str, encoded: bool
+) -> None:
     part = MIMEBase("message", kind)
     part.set_payload(text)
     if encoded:
@@ -104,7 +106,7 @@ def test_messages_that_are_given_as_text(kind: str, text: str, encoded: bool) ->
     assert entity.body == text.replace("\n", "\r\n").encode()
 
 
-def test_a_message_that_is_not_fit_for_the_wire_travels_as_a_file() -> None:
+def test_an_attached_message_that_is_not_7bit_becomes_a_file() -> None:
     text = f"Subject: inner\n\n{'x' * 999}\nGröße\n"
     part = MIMEBase("message", "rfc822")
     part.set_payload(text.encode())
@@ -123,7 +125,7 @@ def test_a_long_boundary_with_spaces_is_not_folded() -> None:
 
 
 @pytest.mark.parametrize("boundary", ["a b " * 17 + "c", "x" * 90])
-def test_a_boundary_that_few_would_find_is_refused(boundary: str) -> None:
+def test_a_folded_or_split_boundary_is_refused(boundary: str) -> None:
     message = EmailMessage()
     message["To"] = "a@x"
     message.set_content("t")
@@ -133,7 +135,7 @@ def test_a_boundary_that_few_would_find_is_refused(boundary: str) -> None:
         content_of(message)
 
 
-def test_headers_of_parts_are_folded_where_they_are_made() -> None:
+def test_headers_of_parts_are_folded() -> None:
     part = MIMEText("x")
     part["Content-Description"] = cast(Any, Header("Größe " * 30, "utf-8"))
     message = holding(part)

@@ -1,10 +1,10 @@
-"""The strict reader can say no, and so can our own guard: each rule broken once."""
+"""The strict reader refuses each broken rule, and so does our own check."""
 
 from __future__ import annotations
 
 import pytest
 
-from flask_outbox.mime.bodies import wire_fault
+from flask_outbox.mime.encoding import wire_fault
 
 from .wire import read_strictly
 
@@ -14,7 +14,7 @@ GOOD = (
 )
 
 
-def test_a_good_message_passes() -> None:
+def test_the_strict_reader_accepts_a_valid_message() -> None:
     assert read_strictly(GOOD)["from"] == "a@x.example"
 
 
@@ -38,7 +38,7 @@ def test_a_good_message_passes() -> None:
         (b"\r\n\r\n", b"\r\n"),
     ],
 )
-def test_a_bad_one_does_not(old: bytes, new: bytes) -> None:
+def test_the_strict_reader_refuses_an_invalid_message(old: bytes, new: bytes) -> None:
     with pytest.raises(AssertionError):
         read_strictly(GOOD.replace(old, new, 1))
 
@@ -56,7 +56,5 @@ def test_a_bad_one_does_not(old: bytes, new: bytes) -> None:
         (b"x" * 999, "a line of more than 998 octets"),
     ],
 )
-def test_our_own_guard_of_the_standard_library(
-    octets: bytes, fault: str | None
-) -> None:
+def test_wire_fault_names_what_7bit_forbids(octets: bytes, fault: str | None) -> None:
     assert wire_fault(octets) == fault

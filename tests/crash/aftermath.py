@@ -1,4 +1,4 @@
-"""What is left when all is over: what was accepted, what arrived, what is recorded."""
+"""The result of a crash test: what was accepted, what arrived, what is recorded."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from flask_outbox.outbox import Outbox
 from flask_outbox.outbox.schema import message
-from flask_outbox.outbox.store import Outbox
 from tests.crash import journal
 from tests.crash.lives import Trace
 from tests.servers import Mail
@@ -17,7 +17,7 @@ from tests.servers import Mail
 
 @dataclass(frozen=True)
 class Aftermath:
-    """What was accepted (Message-IDs), what arrived, what the killed had come to."""
+    """Accepted Message-IDs, mails that arrived, and how far killed processes came."""
 
     accepted: frozenset[str]
     arrived: tuple[Mail, ...]
@@ -26,7 +26,7 @@ class Aftermath:
     @property
     def copies(self) -> Counter[str]:
         """Message-ID → how often it arrived."""
-        return Counter(mail.message_id for mail in self.arrived)
+        return Counter(mail.rfc_message_id for mail in self.arrived)
 
     @property
     def duplicates(self) -> int:
@@ -35,34 +35,34 @@ class Aftermath:
 
     @property
     def past_the_final_dot(self) -> Counter[str]:
-        """Message-ID → at how many kills it may have been through, unrecorded."""
+        """Message-ID → kills at which it may have been sent but not recorded."""
         return Counter(one for trace in self.traces for one in trace.through)
 
     @property
     def unexplained(self) -> dict[str, int]:
-        """Message-ID → copies beyond the first that no kill explains."""
+        """Message-ID → number of duplicates that no kill explains."""
         return dict(self.copies - Counter(set(self.copies)) - self.past_the_final_dot)
 
     @property
     def changed(self) -> dict[str, set[str]]:
-        """Message-ID or subject → contents or Message-IDs, where there are several."""
+        """Message-ID or subject → its contents or Message-IDs, if they differ."""
         kinds: dict[str, set[str]] = defaultdict(set)
         for mail in self.arrived:
-            kinds[mail.message_id].add(mail.content.decode())
-            kinds[_subject(mail)].add(mail.message_id)
+            kinds[mail.rfc_message_id].add(mail.content.decode())
+            kinds[_subject(mail)].add(mail.rfc_message_id)
         return {name: several for name, several in kinds.items() if len(several) > 1}
 
 
 def accepted(path: Path) -> frozenset[str]:
-    """The Message-IDs with which ``send()`` has returned."""
+    """The Message-IDs of messages that ``send()`` accepted."""
     return frozenset(message_id for _, message_id in journal.read(path))
 
 
 def states(outbox: Outbox) -> dict[str, str]:
     """Message-ID → the state of each message."""
     with outbox.database.reading() as connection:
-        rows = connection.execute(select(message.c.message_id, message.c.state))
-        return {row.message_id: row.state for row in rows}
+        rows = connection.execute(select(message.c.rfc_message_id, message.c.state))
+        return {row.rfc_message_id: row.state for row in rows}
 
 
 def ids_in(outbox: Outbox, state: str) -> list[str]:

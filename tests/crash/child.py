@@ -1,6 +1,6 @@
-"""Child processes: started in no time, talked with, frozen, killed, never left behind.
+"""Child processes that tests start quickly, talk to, stop and kill.
 
-They are forked from a server that has imported all that they need, and nothing else.
+They are forked from a server process that has imported what they need.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = WAIT_SECONDS
 """How long a child may be silent before the test fails."""
 
 Job = Callable[..., None]
@@ -24,7 +24,7 @@ _context = multiprocessing.get_context("forkserver")
 
 
 class Child:
-    """A process at a job of `tests.crash.jobs`; killed when the ``with`` block ends."""
+    """A process that runs a job of `tests.crash.jobs`; killed when the block ends."""
 
     def __init__(self, job: Job, *arguments: Any) -> None:
         _context.set_forkserver_preload(["tests.crash.jobs"])
@@ -44,18 +44,18 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """The process id."""
         assert self._process.pid
         return self._process.pid
 
     @property
     def end(self) -> int:
-        """What becomes ready when it ends."""
+        """A handle that becomes ready when the process ends."""
         return self._process.sentinel
 
     @property
     def killed(self) -> bool:
-        """Whether it has ended by SIGKILL. Fails when it has ended otherwise."""
+        """Whether SIGKILL ended it. Fails if it ended in another way."""
         code = self._process.exitcode
         assert code in (None, -signal.SIGKILL), f"a child ended by itself: {code}"
         return code is not None
@@ -68,7 +68,7 @@ class Child:
         return self.line.recv()
 
     def heard(self) -> list[Any]:
-        """What it has said until now."""
+        """All messages received so far."""
         words = []
         with suppress(EOFError):
             while self.line.poll():
@@ -76,11 +76,11 @@ class Child:
         return words
 
     def say(self, word: Any) -> None:
-        """Tell it something."""
+        """Send it a message."""
         self.line.send(word)
 
     def ask(self, word: Any) -> Any:
-        """Tell it something and return what it says to that."""
+        """Send it a message and return its reply."""
         self.say(word)
         return self.hear()
 
@@ -90,25 +90,25 @@ class Child:
         self._process.join()
 
     def close(self) -> None:
-        """Kill it, and keep nothing of it."""
+        """Kill it and release its resources."""
         self.kill()
         self._process.close()
         self.line.close()
 
     def wait_until_killed(self) -> None:
-        """Return once it has killed itself, or fail."""
+        """Return once it was killed, or fail."""
         self._process.join(PATIENCE_SECONDS)
         assert self.killed, "a child lives on"
 
     def wait_until_frozen(self) -> None:
-        """Return once it stands still, or fail."""
+        """Return once it is stopped (SIGSTOP), or fail."""
         eventually(lambda: _state(self.pid) == "T", PATIENCE_SECONDS)
 
     def thaw(self) -> None:
-        """Let it go on as if nothing had been."""
+        """Continue it (SIGCONT)."""
         os.kill(self.pid, signal.SIGCONT)
 
 
 def _state(pid: int) -> str:
-    """How a process is, see proc(5)."""
+    """The process's state, as in proc(5)."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from flask_outbox.outbox.database import Database
-from flask_outbox.outbox.store import Outbox
+from flask_outbox.outbox import Database, Outbox
 from tests.crash import homes
 from tests.crash.child import Child
 from tests.crash.jobs import Config, send
@@ -42,7 +41,7 @@ def pytest_collection_modifyitems(
 
 @pytest.fixture(autouse=True)
 def _unhurried(request: pytest.FixtureRequest) -> None:
-    """A long run may take longer than what is a hang elsewhere."""
+    """Long runs have no time limit."""
     if request.node.get_closest_marker("long"):
         faulthandler.cancel_dump_traceback_later()
 
@@ -56,7 +55,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def outbox(url: str) -> Iterator[Outbox]:
-    """The same outbox, as this process sees it."""
+    """The same outbox, opened in this process."""
     outbox = Outbox(Database(url))
     yield outbox
     outbox.database.close()
@@ -71,7 +70,7 @@ def mail_server(tmp_path: Path) -> Iterator[MailServer]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[JournalSmtp]:
-    """A server that does as the test tells it."""
+    """A server whose behaviour the test sets."""
     with JournalSmtp(tmp_path / "arrived") as server:
         yield server
 
@@ -84,7 +83,7 @@ def config(url: str, server: JournalSmtp) -> Config:
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts children at their jobs; none outlives the test."""
+    """Starts child processes, which end with the test."""
     with ExitStack() as stack:
 
         def start(*job: Any) -> Child:

@@ -1,6 +1,4 @@
-"""A database of its own for each test: one that a killed process was in the middle of
-is thrown away, not cleaned.
-"""
+"""A database for each test: what a killed process used is dropped, not cleaned."""
 
 from __future__ import annotations
 
@@ -8,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flask_outbox.outbox.database import Database
+from flask_outbox.outbox import Database
 from tests.outbox import databases
 
 NAMES = databases.NAMES
@@ -18,9 +16,8 @@ NAMES = databases.NAMES
 def outbox_on(name: str, folder: Path) -> Iterator[str]:
     """The URL of an outbox without messages; skips where there is no such server."""
     if name == "sqlite":
-        url = f"sqlite:///{folder / 'outbox.db'}"
-        Database(url).upgrade()
-        yield url
+        databases.put_empty_outbox(folder / "outbox.db")
+        yield f"sqlite:///{folder / 'outbox.db'}"
         return
     with databases._server(name) as server, server.connect() as connection:
         own = databases.own_name("crash")

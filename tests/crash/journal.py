@@ -1,4 +1,4 @@
-"""Journals: lines that a process leaves behind, however it ends."""
+"""Journals: lines that remain after a process ends in any way."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 
 class Journal:
-    """What a process has to say, a line at a time; several may write to one file."""
+    """A log of a process, by lines; several processes may write to one file."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
 
     def note(self, *words: str) -> None:
-        """Write a line, which the end of this process cannot take back."""
+        """Write a line, which outlasts this process."""
         os.write(self._file, (" ".join(words) + "\n").encode())
 
     def keep(self, *words: str) -> None:
-        """Write a line and return once it is on the disk."""
+        """Write a line and return once it is synced."""
         self.note(*words)
         os.fdatasync(self._file)
 

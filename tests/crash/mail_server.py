@@ -39,5 +39,5 @@ class MailServer:
 
     @property
     def mails(self) -> list[Mail]:
-        """All that it has journaled."""
+        """All mails in its journal."""
         return read_journal(self._journal)

@@ -1,6 +1,6 @@
 """The named points of an attempt, and how a process is stopped at one of them.
 
-The package knows nothing of this: it is patched, in the process that is to stop.
+The package is patched in the process that is to be stopped.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ from functools import wraps
 from typing import Any
 
 from flask_outbox.courier.recorder import Recorder
-from flask_outbox.outbox import answers, leases
-from flask_outbox.outbox.database import Database
-from flask_outbox.outbox.store import Outbox
-from flask_outbox.transports.smtp_link import SmtpLink
+from flask_outbox.outbox import Database, Outbox, claim
+from flask_outbox.transports.smtp.protocol import SmtpLink
 
 
 def before(owner: Any, name: str, call: Callable[..., None]) -> None:
@@ -33,7 +31,7 @@ def before(owner: Any, name: str, call: Callable[..., None]) -> None:
 
 
 def after(owner: Any, name: str, call: Callable[..., None]) -> None:
-    """Have ``call`` called with the answer and the arguments of each such call."""
+    """Have ``call`` called with the result and the arguments of each call."""
     original = getattr(owner, name)
 
     @wraps(original)
@@ -58,7 +56,7 @@ def within(owner: Any, name: str, lock: AbstractContextManager[Any]) -> None:
 
 
 def is_final_dot(data: bytes | memoryview) -> bool:
-    """Whether this piece of a dialogue completes the content."""
+    """Whether ``data`` completes the content."""
     return bytes(data).endswith(b"\r\n.\r\n")
 
 
@@ -76,7 +74,7 @@ class Point:
     counts: Callable[..., Any] = lambda *_: True
 
     def tell(self, passing: Callable[[], None]) -> None:
-        """Have ``passing`` called whenever this process comes here, from now on."""
+        """From now on, call ``passing`` whenever this process reaches the point."""
 
         def call(*arguments: Any) -> None:
             if self.counts(*arguments):
@@ -117,17 +115,17 @@ POINTS: Mapping[str, Point] = {
     ),
     "after the reply": Point(before, Recorder, "add"),
     "in the middle of a record": Point(
-        before, answers.answer, "run_many", lambda _, rows: rows
+        before, claim.write_replies, "run", lambda _, rows: rows
     ),
-    "before a record's commit": Point(after, leases, "record", _has_records),
+    "before a record's commit": Point(after, claim, "record", _has_records),
     "after a record's commit": Point(after, Outbox, "record", _has_records),
 }
-"""Each step from a lease to its record."""
+"""The steps from a lease to its record."""
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Where a process stops: at the ``passes``-th passing of a point, by a signal.
+    """Stops a process by a signal when it passes a point for the ``passes``-th time.
 
     SIGKILL ends it there, whatever else it does at this moment. SIGSTOP has it stand
     still until somebody lets it go on, but never in the middle of a transaction of
@@ -139,7 +137,7 @@ class Stop:
     signal: signal.Signals = signal.SIGKILL
 
     def arm(self) -> None:
-        """Patch this process, for good."""
+        """Patch this process."""
         passed = 0
         counting = threading.Lock()
         writing: AbstractContextManager[Any] = nullcontext()

@@ -1,4 +1,4 @@
-"""strace: what a process asks of the kernel, and the kernel's noes made up."""
+"""strace: a process's system calls, and injected errors."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Strace:
         self._process.communicate()
 
     def calls(self) -> list[Call]:
-        """Every call until the process's end."""
+        """All calls until the process ended."""
         self._process.wait()
         found = map(_CALL.match, self._log.read_text().splitlines())
         return [Call(line[1], line[2]) for line in found if line]

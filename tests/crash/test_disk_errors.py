@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_outbox.outbox.database import Database
-from flask_outbox.outbox.store import Outbox
+from flask_outbox.outbox import Database, Outbox
 from tests.crash import strace
 from tests.crash.child import Child
 from tests.crash.jobs import CALLED, RETURNED, send_once
@@ -82,7 +81,7 @@ def disk(tmp_path: Path) -> Disk:
     return Disk(tmp_path)
 
 
-def test_what_was_written_is_synced_before_send_returns(disk: Disk):
+def test_writes_are_synced_before_send_returns(disk: Disk):
     sent = disk.send()
     assert sent.kept() == {sent.words}
     *_, last = sent.calls
@@ -91,7 +90,7 @@ def test_what_was_written_is_synced_before_send_returns(disk: Disk):
     print(f"{sum(call.name in SYNCS for call in sent.calls)} syncs")
 
 
-def test_a_process_that_need_not_survive_a_power_cut_does_not_wait_for_the_disk(
+def test_with_durability_process_send_does_not_sync(
     disk: Disk,
 ):
     sent = disk.send(durability="process")
@@ -101,7 +100,7 @@ def test_a_process_that_need_not_survive_a_power_cut_does_not_wait_for_the_disk(
 
 
 @pytest.mark.parametrize("error", ["EIO", "ENOSPC", "EIO from then on"])
-def test_an_error_is_never_a_success(disk: Disk, error: str):
+def test_a_disk_error_is_never_reported_as_success(disk: Disk, error: str):
     """Each write and each sync of a ``send()`` fails once, or with all that follow."""
     failures = 0
     code, _, from_then_on = error.partition(" ")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from flask_outbox.outbox import Outbox
 from flask_outbox.outbox.schema import content, event, message, recipient
-from flask_outbox.outbox.store import Outbox
 from tests.crash.conftest import SendMails, Start
 from tests.crash.jobs import Config, deliver_and_tell
 from tests.crash.points import Stop
@@ -48,8 +48,8 @@ def test_a_stale_courier_changes_nothing(
     assert stale.hear() == "at work"
     assert stale.hear() == ("lease_lost", id)
     assert _everything(outbox) == before
-    (message_id,) = {mail.message_id for mail in server.mails}
-    assert message_id == outbox.get(id).message_id
+    (message_id,) = {mail.rfc_message_id for mail in server.mails}
+    assert message_id == outbox.get(id).rfc_message_id
     assert len(server.mails) == copies
 
     send_mails("afterwards")

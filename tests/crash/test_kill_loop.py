@@ -10,18 +10,17 @@ from typing import Any
 
 import pytest
 
-from flask_outbox.outbox.store import Outbox
-from flask_outbox.patience import Patience
+from flask_outbox.outbox import MessageActions, Outbox
 from tests.crash.aftermath import Aftermath, accepted, ids_in, states
 from tests.crash.conftest import Start
 from tests.crash.jobs import deliver, send
 from tests.crash.lives import Lives
 from tests.crash.mail_server import MailServer
-from tests.waiting import BUSY_SECONDS, eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
-DRAIN_SECONDS = 30.0 + 3 * BUSY_SECONDS
-"""Within 30 s, by default, what dead couriers have left is delivered; by this time on a
-machine that is busy with other tests."""
+DRAIN_SECONDS = 5 * WAIT_SECONDS
+"""Within 30 s, by default, what dead couriers have left is taken over; then it must be
+delivered, on a machine that is busy with other tests."""
 
 PATIENCE_SECONDS = 86_400.0
 """How long a message that a person retries may be tried."""
@@ -61,7 +60,7 @@ class Loop:
     def retry(self, ids: list[str]) -> None:
         """Do as a person would, and return once it is done."""
         for id in ids:
-            self.outbox.retry(id, Patience(PATIENCE_SECONDS))
+            self.outbox.act(MessageActions.retry, id)
         self.drain()
 
     def aftermath(self, lives: Lives) -> Aftermath:
@@ -99,11 +98,11 @@ def make_loop(
 @pytest.mark.parametrize(
     "kills",
     [
-        pytest.param(25, id="short"),
+        pytest.param(15, id="short"),
         pytest.param(1_000, id="long", marks=pytest.mark.long),
     ],
 )
-def test_nothing_is_lost_or_stuck_or_twice_for_no_reason(
+def test_repeated_kills_lose_nothing_and_repeat_only_unknown_mail(
     make_loop: MakeLoop, outbox: Outbox, kills: int
 ):
     loop = make_loop()
@@ -112,7 +111,7 @@ def test_nothing_is_lost_or_stuck_or_twice_for_no_reason(
     counts = Counter(states(outbox).values())
     poison = ids_in(outbox, "failed")
     begun = Counter(one for trace in lives.traces for one in trace.begun)
-    assert all(begun[outbox.get(id).message_id] >= 2 for id in poison)
+    assert all(begun[outbox.get(id).rfc_message_id] >= 2 for id in poison)
     loop.retry(poison)
 
     left = loop.aftermath(lives)
@@ -128,7 +127,7 @@ def test_nothing_is_lost_or_stuck_or_twice_for_no_reason(
 def test_with_hold_nothing_is_ever_sent_twice(make_loop: MakeLoop, outbox: Outbox):
     """What was begun is *unknown*, and stays so until a person decides."""
     loop = make_loop(OUTBOX_ON_UNKNOWN="hold")
-    lives = loop.run(10, at_each_point=False)
+    lives = loop.run(6, at_each_point=False)
     loop.drain()
     counts = Counter(states(outbox).values())
     unknown = {id for id, state in states(outbox).items() if state == "unknown"}
@@ -136,7 +135,7 @@ def test_with_hold_nothing_is_ever_sent_twice(make_loop: MakeLoop, outbox: Outbo
     left = loop.aftermath(lives)
     loop.tell(lives, left, counts)
     begun = {one for trace in lives.traces for one in trace.begun}
-    assert set(counts) == {"sent", "unknown"}
+    assert set(counts) <= {"sent", "unknown"}
     assert left.duplicates == 0
     assert left.accepted <= left.copies.keys() | unknown
     assert unknown <= begun

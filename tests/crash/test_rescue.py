@@ -7,8 +7,8 @@ import time
 import pytest
 
 from flask_outbox.config import KEYS
-from flask_outbox.outbox.store import Outbox
-from flask_outbox.patience import Patience
+from flask_outbox.history import describe
+from flask_outbox.outbox import MessageActions, Outbox
 from tests.crash.aftermath import states
 from tests.crash.child import Job
 from tests.crash.conftest import SendMails, Start
@@ -21,7 +21,7 @@ from tests.crash.jobs import (
 )
 from tests.crash.points import Stop
 from tests.servers import Behaviour, JournalSmtp
-from tests.waiting import eventually
+from tests.waiting import BUSY_SECONDS, eventually
 
 RESCUE_SECONDS = 30.0
 """What is promised by default."""
@@ -54,7 +54,7 @@ def _counts(outbox: Outbox) -> dict[str, int]:
         ),
     ],
 )
-def test_a_colleague_takes_over_from_the_dead(
+def test_another_courier_takes_over_from_a_dead_one(
     config: Config,
     outbox: Outbox,
     server: JournalSmtp,
@@ -79,7 +79,7 @@ def test_a_colleague_takes_over_from_the_dead(
     rescued_seconds = time.monotonic() - killed_at
     print(f"rescued after {rescued_seconds:.1f} s, of {lease_seconds * LEASES:g} s")
     assert name == "message_rescued"
-    assert rescued_seconds < lease_seconds * LEASES
+    assert rescued_seconds < lease_seconds * LEASES + BUSY_SECONDS
     server.behaviour = Behaviour()
     eventually(lambda: _counts(outbox) == {"sent": 1})
 
@@ -103,7 +103,7 @@ def test_a_living_courier_keeps_its_mail_however_slow_its_server_is(
     assert [name for name, _ in said] == ["message_sent"]
 
 
-def test_a_mail_that_kills_its_courier_is_given_up_and_the_others_flow_on(
+def test_a_mail_that_kills_its_courier_is_given_up_and_others_are_sent(
     config: Config,
     outbox: Outbox,
     server: JournalSmtp,
@@ -122,17 +122,17 @@ def test_a_mail_that_kills_its_courier_is_given_up_and_the_others_flow_on(
     record = outbox.get(poison)
     assert record.state == "failed"
     assert {one.state for one in record.recipients} == {"failed"}
-    assert "poison" in record.events[-1].what
-    poison_id = record.message_id
-    assert poison_id not in {mail.message_id for mail in server.mails}
+    assert "poison" in describe(record)[-1].what
+    poison_id = record.rfc_message_id
+    assert poison_id not in {mail.rfc_message_id for mail in server.mails}
 
-    outbox.retry(poison, Patience(PATIENCE_SECONDS))
+    outbox.act(MessageActions.retry, poison)
     start(deliver, config)
     eventually(lambda: _counts(outbox) == {"sent": 21})
-    assert [mail.message_id for mail in server.mails].count(poison_id) == 1
+    assert [mail.rfc_message_id for mail in server.mails].count(poison_id) == 1
 
 
-def test_with_hold_a_courier_that_dies_after_the_final_dot_leaves_it_to_a_person(
+def test_with_hold_a_death_after_the_final_dot_leaves_it_unknown(
     config: Config,
     outbox: Outbox,
     server: JournalSmtp,
@@ -147,10 +147,12 @@ def test_with_hold_a_courier_that_dies_after_the_final_dot_leaves_it_to_a_person
     eventually(lambda: _counts(outbox) == {"unknown": 1})
     send_mails("another")
     eventually(lambda: _counts(outbox) == {"unknown": 1, "sent": 1})
-    assert states(outbox)[copy.message_id] == "unknown"
+    assert states(outbox)[copy.rfc_message_id] == "unknown"
     assert len(server.mails) == 2
 
     (held,) = [one.id for one in outbox.list() if one.subject == "once"]
-    outbox.retry(held, Patience(PATIENCE_SECONDS))
+    outbox.act(MessageActions.retry, held)
     eventually(lambda: _counts(outbox) == {"sent": 2})
-    assert [mail.message_id for mail in server.mails].count(copy.message_id) == 2
+    assert [mail.rfc_message_id for mail in server.mails].count(
+        copy.rfc_message_id
+    ) == 2

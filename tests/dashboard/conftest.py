@@ -1,4 +1,4 @@
-"""Fixtures: an SMTP server, and shops with a dashboard that are closed afterwards."""
+"""Fixtures: an SMTP server, and shops with a dashboard."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ OpenShop = Callable[..., Shop]
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[JournalSmtp]:
-    """A server that takes all mail until a test tells it otherwise."""
+    """A server that accepts all mail by default."""
     with JournalSmtp(tmp_path / "journal") as server:
         yield server
 
 
 @pytest.fixture
 def open_shop(tmp_path: Path, server: JournalSmtp) -> Iterator[OpenShop]:
-    """Makes shops that would send to ``server``. Keywords are settings."""
+    """Makes shops that send to ``server``. Keywords are settings."""
     shops: list[Shop] = []
 
     def make(**config: object) -> Shop:
@@ -38,5 +38,5 @@ def open_shop(tmp_path: Path, server: JournalSmtp) -> Iterator[OpenShop]:
 
 @pytest.fixture
 def shop(open_shop: OpenShop) -> Shop:
-    """A shop like any other, whose couriers work elsewhere."""
+    """A shop with default settings, without a courier of its own."""
     return open_shop()

@@ -1,4 +1,4 @@
-"""Hostile mail: what a stranger would write to act on whoever reads it."""
+"""Hostile mail, which tries to attack whoever reads it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from itertools import islice, product
 from typing import Self
 
 from flask_outbox.delivery import Envelope
-from flask_outbox.outbox.ids import new_id
+from flask_outbox.outbox import new_id
 from flask_outbox.outbox.records import NewMessage
 
 RUN = "console.log('RAN');top.RAN=1;document.title='RAN';fetch('{sink}/ran')"
-"""What each script tries: to be noticed in every way there is."""
+"""What each script tries, so that any execution is noticed."""
 
 ATTACKS = (
     "<script>{run}</script>",
@@ -77,10 +77,10 @@ ATTACKS = (
     "<div hx-get='{sink}/hx' hx-trigger=load hx-on:click=\"{run}\">x</div>",
     "<div data-hx-get='{own}/hx' data-hx-trigger=load data-stream='{sink}/sse'>x</div>",
 )
-"""Each an element or several that would fetch, run, frame, submit or lead away."""
+"""Elements that would fetch, run, frame, submit or navigate."""
 
 EVALUATED = str(499 * 577)
-"""What a page would show that took their template syntax for its own."""
+"""The result if a page evaluated their template syntax."""
 
 DISGUISES: tuple[Callable[[str], str], ...] = (
     str,
@@ -94,7 +94,7 @@ DISGUISES: tuple[Callable[[str], str], ...] = (
     lambda one: f"\u202e\ufeff{one}\u2028\u0000\ud7ff",
     lambda one: one.replace(" ", "/").replace("=", "=\n") + one.replace(" ", "\t"),
 )
-"""Ways in which a parser that is not the browser's may be led past it."""
+"""Ways to deceive a parser that is not the browser's."""
 
 
 def attacks(sink: str, own: str) -> Iterator[str]:
@@ -105,13 +105,13 @@ def attacks(sink: str, own: str) -> Iterator[str]:
 
 
 def hostile_messages(sink: str, own: str, count: int) -> Iterator[NewMessage]:
-    """Messages with an attack in whatever a page shows of them."""
+    """Messages with an attack in everything that a page shows of them."""
     for attack in islice(attacks(sink, own), count):
         line = " ".join(attack.split())[:200].replace("\0", "")
         yield NewMessage(
             id=new_id(),
             envelope=Envelope("shop@example.com", (f'"{line[:60]}"@example.org',)),
-            message_id=f"<{line}>",
+            rfc_message_id=f"<{line}>",
             subject=line,
             content=_content(attack, line),
             enqueued_at=1e9,

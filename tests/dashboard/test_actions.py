@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from flask_outbox import Message, events
+from flask_outbox import Message, signals
 from tests.dashboard.conftest import OpenShop
 from tests.dashboard.shop import Shop
 from tests.mail.site import url_of
@@ -28,7 +28,7 @@ def unknown(working: Shop, server: JournalSmtp) -> str:
     """A message of which nobody knows whether it arrived."""
     server.behaviour = Behaviour(drop="journaled")
     id = working.keep(hello())
-    working.wait_for(events.message_unknown)
+    working.wait_for(signals.message_unknown)
     server.behaviour = Behaviour()
     return id
 
@@ -39,39 +39,39 @@ def buttons(shop: Shop, id: str) -> list[str]:
     return [one for one in ACTIONS if f'id="do-{one}"' in page]
 
 
-ACTIONS = ("retry", "cancel", "release", "drop", "again")
+ACTIONS = ("retry", "cancel", "release", "drop", "send-again")
 
 
-def test_what_is_offered_is_what_can_be_done(working: Shop, unknown: str) -> None:
+def test_only_possible_actions_are_offered(working: Shop, unknown: str) -> None:
     assert buttons(working, unknown) == ["release", "drop"]
     later = working.keep(hello(), delay=3_600)
     assert buttons(working, later) == ["retry", "cancel"]
     working.post("/act", action="cancel", id=later)
-    assert buttons(working, later) == ["retry", "again"]
+    assert buttons(working, later) == ["retry", "send-again"]
 
 
-def test_what_is_unknown_is_released(
+def test_an_unknown_message_is_released(
     working: Shop, unknown: str, server: JournalSmtp
 ) -> None:
     answer = working.post("/act", action="release", id=unknown)
     assert (answer.status_code, answer.location) == (303, f"/outbox/messages/{unknown}")
-    working.wait_for(events.message_sent)
+    working.wait_for(signals.message_sent)
     first, second = server.wait_for(2)
     assert first.content == second.content
 
 
-def test_what_is_unknown_is_dropped(working: Shop, unknown: str) -> None:
+def test_an_unknown_message_is_dropped(working: Shop, unknown: str) -> None:
     working.post("/act", action="drop", id=unknown)
     assert working.outbox.get(unknown).state == "cancelled"
     page = working.page(f"/messages/{unknown}")
     assert "A person dropped it" in page
 
 
-def test_what_was_sent_is_sent_again_as_a_new_message(working: Shop) -> None:
+def test_a_sent_message_is_sent_again_as_a_new_message(working: Shop) -> None:
     id = working.keep(hello())
-    working.wait_for(events.message_sent)
-    answer = working.post("/act", action="again", id=id)
-    working.wait_for(events.message_sent, 2)
+    working.wait_for(signals.message_sent)
+    answer = working.post("/act", action="send-again", id=id)
+    working.wait_for(signals.message_sent, 2)
     path = str(answer.location).removeprefix("/outbox")
     assert path != f"/messages/{id}"
     assert "POST /outbox/act" in working.page(path)
@@ -80,7 +80,7 @@ def test_what_was_sent_is_sent_again_as_a_new_message(working: Shop) -> None:
     assert "The response went out" in working.page(path)
 
 
-def test_what_was_kept_here_is_released_by_a_request_that_the_story_names(
+def test_the_history_names_the_request_that_released_from_the_inbox(
     open_shop: OpenShop, server: JournalSmtp
 ) -> None:
     shop = open_shop(
@@ -89,14 +89,16 @@ def test_what_was_kept_here_is_released_by_a_request_that_the_story_names(
         MAIL_TRANSPORTS={"live": url_of(server)},
     )
     id = shop.keep(hello())
-    shop.wait_for(events.message_sent)
+    shop.wait_for(signals.message_sent)
     answer = shop.post(f"/inbox/{id}/release", by="live", to="all")
     path = str(answer.location).removeprefix("/outbox")
-    shop.wait_for(events.message_sent, 2)
+    shop.wait_for(signals.message_sent, 2)
     assert "POST /outbox/inbox/&lt;id&gt;/release" in shop.page(path)
 
 
-def test_each_of_many_is_done_or_said_why_not(shop: Shop) -> None:
+def test_a_bulk_action_reports_each_message_that_it_could_not_change(
+    shop: Shop,
+) -> None:
     ids = [shop.keep(hello(), delay=3_600) for _ in range(3)]
     with shop.app.app_context():
         shop.mail.cancel(ids[0])
@@ -112,23 +114,23 @@ def test_each_of_many_is_done_or_said_why_not(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("action=cancel", "No message was chosen"),
-        ("action=cancel&id=nonsense", "No message was chosen"),
-        ("action=explode&id=01M00000000000000000000000", "nothing called"),
+        ("action=cancel", "No message was selected"),
+        ("action=cancel&id=nonsense", "No message was selected"),
+        ("action=explode&id=01M00000000000000000000000", "no action"),
         (
             "action=cancel&" + "&".join(f"id=01M{n:023}" for n in range(201)),
-            "more than 200 messages",
+            "More than 200 messages",
         ),
     ],
     ids=["nobody", "nonsense", "unheard of", "too many"],
 )
-def test_what_cannot_be_meant_is_said(shop: Shop, query: str, words: str) -> None:
+def test_an_invalid_action_is_explained(shop: Shop, query: str, words: str) -> None:
     answer = shop.ask(f"/act?{query}")
     assert answer.status_code == 400
     assert words in answer.text
 
 
-def test_looking_changes_nothing(shop: Shop) -> None:
+def test_opening_the_confirmation_changes_nothing(shop: Shop) -> None:
     id = shop.keep(hello(), delay=3_600)
     for action in ACTIONS:
         assert shop.ask(f"/act?action={action}&id={id}").status_code == 200
@@ -136,7 +138,7 @@ def test_looking_changes_nothing(shop: Shop) -> None:
     assert len(shop.outbox.get(id).events) == 1
 
 
-def test_a_filter_is_kept_from_the_list_to_what_was_done(shop: Shop) -> None:
+def test_the_filter_is_preserved_through_an_action(shop: Shop) -> None:
     ids = [shop.keep(hello(), delay=3_600, tag="news") for _ in range(2)]
     filtered = "q=hello&amp;is=scheduled&amp;tag=news"
     listed = shop.page("/messages?tag=news&is=scheduled&q=hello")
@@ -144,20 +146,20 @@ def test_a_filter_is_kept_from_the_list_to_what_was_done(shop: Shop) -> None:
     asked = shop.page(
         f"/act?action=cancel&tag=news&is=scheduled&q=hello&id={ids[0]}&id={ids[1]}"
     )
-    assert f'href="/outbox/messages?{filtered}">No, leave them' in asked
+    assert f'href="/outbox/messages?{filtered}">No, go back' in asked
     done = shop.post(
         "/act", action="cancel", tag="news", **{"is": "scheduled"}, q="hello", id=ids
     )
     assert f'href="/outbox/messages?{filtered}">Back to the mail' in done.text
 
 
-def test_nothing_is_offered_above_an_empty_list(shop: Shop) -> None:
+def test_an_empty_list_offers_no_actions(shop: Shop) -> None:
     assert re.search(r'<form id="bulk"[^>]* hidden>', shop.page("/messages"))
     shop.keep(hello(), delay=3_600)
     assert not re.search(r'<form id="bulk"[^>]* hidden>', shop.page("/messages"))
 
 
-def test_every_page_calls_what_is_pending_waiting(shop: Shop) -> None:
+def test_every_page_calls_pending_messages_waiting(shop: Shop) -> None:
     id = shop.keep(hello())
     for path in ("/", "/messages", f"/messages/{id}", f"/act?action=cancel&id={id}"):
         page = shop.page(path)
@@ -165,11 +167,11 @@ def test_every_page_calls_what_is_pending_waiting(shop: Shop) -> None:
         assert not re.search(r">\s*pending\s*<", page), path
 
 
-def test_an_error_page_has_a_way_back(shop: Shop) -> None:
+def test_an_error_page_links_back(shop: Shop) -> None:
     missing = "01M00000000000000000000000"
     for path, status, words in (
         (f"/messages/{missing}", "404 Not Found", "may have been pruned"),
-        ("/act?action=cancel", "400 Bad Request", "No message was chosen"),
+        ("/act?action=cancel", "400 Bad Request", "No message was selected"),
     ):
         page = shop.ask(path).text
         assert f"<h1>{status}</h1>" in page
@@ -179,14 +181,14 @@ def test_an_error_page_has_a_way_back(shop: Shop) -> None:
         assert '<a class="button" href="/outbox/messages">' in page
 
 
-def test_whoever_may_not_look_is_shown_no_way(shop: Shop) -> None:
+def test_without_access_the_error_page_has_no_navigation(shop: Shop) -> None:
     elsewhere = {"REMOTE_ADDR": "192.0.2.1"}
     answer = shop.ask("/messages", environ_overrides=elsewhere)
     assert answer.status_code == 403
     assert "<nav" not in answer.text
 
 
-def test_a_page_below_a_prefix_follows_at_its_own_address(shop: Shop) -> None:
+def test_below_a_url_prefix_a_page_polls_its_own_url(shop: Shop) -> None:
     below = {"REMOTE_ADDR": "127.0.0.1", "SCRIPT_NAME": "/shop"}
     page = shop.ask("/messages", environ_overrides=below).text
     assert 'hx-get="/shop/outbox/messages?"' in page

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from flask_outbox import BatchState, Message
-from flask_outbox.outbox.batch_records import BatchRecord
-from flask_outbox.outbox.ids import new_id
+from flask_outbox.outbox import new_id
+from flask_outbox.outbox.records import BatchRecord
 from tests.dashboard.shop import Shop
 
 
@@ -23,7 +23,7 @@ def hand_over(shop: Shop, rows: int = 3) -> str:
 
 
 def record(shop: Shop, id: str) -> BatchRecord:
-    return shop.runtime.batches.ledger.get(id)
+    return shop.runtime.batches.get(id)
 
 
 def offered(shop: Shop, id: str) -> list[str]:
@@ -32,8 +32,8 @@ def offered(shop: Shop, id: str) -> list[str]:
     return re.findall(r'name="action" value="(\w+)"', page)
 
 
-def test_they_are_listed(shop: Shop) -> None:
-    assert "Nothing was sent to many yet." in shop.page("/batches")
+def test_batches_are_listed(shop: Shop) -> None:
+    assert "There are no batches yet." in shop.page("/batches")
     id = hand_over(shop)
     page = shop.page("/batches")
     assert f'<a href="/outbox/batches/{id}">November</a>' in page
@@ -41,10 +41,10 @@ def test_they_are_listed(shop: Shop) -> None:
     assert shop.ask(f"/batches/{new_id()}").status_code == 404
 
 
-def test_older_ones_are_a_page_away(
+def test_older_batches_are_on_the_next_page(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flask_outbox.dashboard.pages.batches.ROWS", 1)
+    monkeypatch.setattr("flask_outbox.dashboard.views.batches.ROWS", 1)
     first, second = hand_over(shop), hand_over(shop)
     page = shop.page("/batches")
     assert second in page
@@ -52,7 +52,7 @@ def test_older_ones_are_a_page_away(
     assert first in shop.page(f"/batches?before={second}")
 
 
-def test_it_leads_to_its_messages_and_they_back(shop: Shop) -> None:
+def test_a_batch_and_its_messages_link_to_each_other(shop: Shop) -> None:
     id = hand_over(shop)
     assert f'href="/outbox/messages?batch={id}"' in shop.page(f"/batches/{id}")
     shop.keep(Message("Alone", ["ada@example.org"]))
@@ -63,7 +63,7 @@ def test_it_leads_to_its_messages_and_they_back(shop: Shop) -> None:
     assert f'href="/outbox/batches/{id}"' in shop.page(f"/messages/{message.id}")
 
 
-def test_it_is_stopped_after_a_question(shop: Shop) -> None:
+def test_a_batch_is_stopped_after_a_confirmation(shop: Shop) -> None:
     id = hand_over(shop)
     assert offered(shop, id) == ["pause", "cancel"]
     question = shop.page(f"/batches/{id}/act?action=pause")
@@ -82,23 +82,23 @@ def test_it_is_stopped_after_a_question(shop: Shop) -> None:
     assert shop.post(f"/batches/{id}/act", action="burn").status_code == 400
 
 
-def test_the_report_is_a_file(shop: Shop) -> None:
+def test_the_report_is_a_csv_download(shop: Shop) -> None:
     id = hand_over(shop, 25)
-    assert "Nobody, as far as is known." in shop.page(f"/batches/{id}")
+    assert "None so far." in shop.page(f"/batches/{id}")
     shop.post(f"/batches/{id}/act", action="cancel")
     assert "There are more." in shop.page(f"/batches/{id}")
     answer = shop.ask(f"/batches/{id}/report.csv")
     assert answer.headers["Content-Disposition"] == f"attachment; filename={id}.csv"
     assert "sandbox" in answer.headers["Content-Security-Policy"]
     lines = answer.text.splitlines()
-    assert lines[0] == "row,message_id,address,state,reply"
+    assert lines[0] == "row,message_id,address,state,reply,fate"
     assert len(lines) == 26
-    assert any(line.endswith("user7@example.org,cancelled,") for line in lines)
+    assert any(line.endswith("user7@example.org,cancelled,,") for line in lines)
 
 
-def test_why_it_broke_off_is_shown(shop: Shop) -> None:
+def test_an_interrupted_batch_shows_why(shop: Shop) -> None:
     id = hand_over(shop)
-    shop.runtime.batches.ledger.interrupt(id, "Row 4: <b>no</b> address.")
+    shop.runtime.batches.interrupt(id, "Row 4: <b>no</b> address.")
     page = shop.page(f"/batches/{id}")
     assert "Row 4: &lt;b&gt;no&lt;/b&gt; address." in page
     assert "interrupted" in page

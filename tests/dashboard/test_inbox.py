@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flask_outbox import Attachment, Message, events
-from tests.browser import WAIT_MS, chromium, opened, serious_findings
+from flask_outbox import Attachment, Message, signals
+from tests.browser import WAIT_MS, chromium, expect, opened, serious_findings
 from tests.dashboard.conftest import OpenShop
 from tests.dashboard.serving import served
 from tests.dashboard.shop import Shop
@@ -21,7 +21,7 @@ from tests.mail.site import url_of
 from tests.servers import JournalSmtp
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
@@ -111,11 +111,11 @@ def order(place: str = "https://cdn.example") -> Message:
     return message
 
 
-def keep(shop: Shop, message: Message, **wishes: Any) -> str:
+def keep(shop: Shop, message: Message, **options: Any) -> str:
     """Hand over a message and wait until it has ended; its id."""
-    before = len(shop.told(events.message_sent))
-    id = shop.keep(message, **wishes)
-    shop.wait_for(events.message_sent, before + 1)
+    before = len(shop.told(signals.message_sent))
+    id = shop.keep(message, **options)
+    shop.wait_for(signals.message_sent, before + 1)
     return id
 
 
@@ -135,18 +135,18 @@ def visit(browser: Browser, shop: Shop) -> Iterator[Visit]:
         yield visit
 
 
-def frame_text(page: Page) -> str:
-    return page.frame_locator("iframe").locator("body").inner_text()
+def shown_mail(page: Page) -> Locator:
+    return page.frame_locator("iframe").locator("body")
 
 
 # ------------------------------------------------------------------------ what is there
 
 
-def test_it_shows_what_stayed_here_and_nothing_that_left(
+def test_it_shows_only_mail_that_was_not_sent(
     shop: Shop, visit: Visit, server: JournalSmtp
 ) -> None:
     page = visit("/inbox")
-    page.get_by_text("No mail has come in yet.").wait_for()
+    page.get_by_text("No mail has arrived yet.").wait_for()
     keep(shop, Message("Left", ["bob@example.org"], "Hello"), transport="real")
     shop.keep(Message("Later", ["bob@example.org"], "Hello"), delay=3_600)
     hello = Message(
@@ -154,17 +154,17 @@ def test_it_shows_what_stayed_here_and_nothing_that_left(
     )
     keep(shop, hello, tag="orders")
     page.get_by_role("link", name="Your order").wait_for()
-    assert page.locator("tbody tr").count() == 1
+    expect(page.locator("tbody tr")).to_have_count(1)
     assert len(server.mails) == 1
     page.get_by_role("link", name="Your order").click()
     page.get_by_role("heading", name="Your order").wait_for()
-    assert "Seven brass kettles" in frame_text(page)
-    page.get_by_role("link", name="How it came here").click()
-    page.get_by_text("It stays here, in the dev inbox").wait_for()
-    assert "stayed here" in page.locator("#stage-end").inner_text()
+    expect(shown_mail(page)).to_contain_text("Seven brass kettles")
+    page.get_by_role("link", name="Show its history").click()
+    page.get_by_text("It was stored in the dev inbox").wait_for()
+    expect(page.locator("#stage-end")).to_contain_text("in the dev inbox")
 
 
-def test_where_all_mail_leaves_there_is_no_inbox(open_shop: OpenShop) -> None:
+def test_there_is_no_inbox_if_all_transports_send(open_shop: OpenShop) -> None:
     shop = open_shop()
     assert ">Inbox</a></li>" not in shop.page("/")
     assert "Every transport of this app sends" in shop.page("/inbox")
@@ -176,7 +176,7 @@ def test_where_all_mail_leaves_there_is_no_inbox(open_shop: OpenShop) -> None:
 # -------------------------------------------------------------------------- one message
 
 
-def test_the_frame_is_as_wide_as_asked(shop: Shop, visit: Visit) -> None:
+def test_the_frame_has_the_chosen_width(shop: Shop, visit: Visit) -> None:
     message = Message("Plain", ["ada@example.org"], "Hello", html="<p>Hello</p>")
     page = visit(
         f"/inbox/{keep(shop, message)}", viewport={"width": 1280, "height": 900}
@@ -197,7 +197,7 @@ def test_the_frame_is_as_wide_as_asked(shop: Shop, visit: Visit) -> None:
     assert 740 <= width() <= 800 < desktop
 
 
-def test_images_from_elsewhere_are_fetched_only_when_asked(
+def test_remote_images_are_fetched_only_on_request(
     shop: Shop, browser: Browser, pictures: Pictures
 ) -> None:
     id = keep(shop, order(pictures.address))
@@ -213,7 +213,7 @@ def test_images_from_elsewhere_are_fetched_only_when_asked(
         assert loaded(page, "own")
         assert not loaded(page, "theirs")
         assert pictures.asked == []
-        assert page.get_by_text("when the mail was opened").is_visible()
+        expect(page.get_by_text("when the mail was opened")).to_be_visible()
         page.get_by_role("link", name="Load images").click(no_wait_after=False)
         page.get_by_role("link", name="Block images").wait_for()
         page.wait_for_load_state("networkidle")
@@ -222,7 +222,7 @@ def test_images_from_elsewhere_are_fetched_only_when_asked(
         assert pictures.asked == ["/banner.png"]
         page.get_by_role("link", name="Phone").click()
         page.locator('iframe[data-width="phone"]').wait_for()
-        assert page.get_by_role("link", name="Block images").is_visible()
+        expect(page.get_by_role("link", name="Block images")).to_be_visible()
         page.get_by_role("link", name="Block images").click()
         page.get_by_role("link", name="Load images").wait_for()
         page.goto(f"{address}/inbox/{id}", wait_until="networkidle")
@@ -253,7 +253,7 @@ def test_with_images_nothing_else_is_fetched_and_nothing_runs(
         page.goto(f"{address}/inbox/{id}", wait_until="networkidle")
         assert pictures.asked == []
         page.goto(f"{address}/inbox/{id}?images=1", wait_until="networkidle")
-        assert page.get_by_role("heading", name="Hostile").is_visible()
+        expect(page.get_by_role("heading", name="Hostile")).to_be_visible()
         assert sorted(pictures.asked) == ["/back", "/image.png"]
         page.close()
 
@@ -269,21 +269,21 @@ def test_links_and_checks_are_listed_with_clear_words(shop: Shop, visit: Visit) 
     assert link.get_attribute("rel") == "noopener noreferrer"
     assert page.locator("tbody tr").nth(1).locator("a").count() == 0
     page.get_by_role("link", name="Checks 3").click()
-    page.get_by_role("heading", name="What it says").wait_for()
-    assert page.locator(".findings .severity").all_inner_texts() == [
-        "broken",
-        "warning",
-        "advice",
-    ]
-    assert page.get_by_text("Build it with url_for(..., _external=True).").is_visible()
+    page.get_by_role("heading", name="Content").wait_for()
+    expect(page.locator(".findings .severity")).to_have_text(
+        ["broken", "warning", "advice"]
+    )
+    expect(
+        page.get_by_text("Build it with url_for(..., _external=True).")
+    ).to_be_visible()
 
 
-def test_text_headers_and_the_file_are_there(
+def test_text_headers_and_the_source_file_are_shown(
     shop: Shop, visit: Visit, tmp_path: Path
 ) -> None:
     id = keep(shop, order())
     page = visit(f"/inbox/{id}?view=text")
-    assert "on their way" in page.locator("pre").inner_text()
+    expect(page.locator("pre")).to_contain_text("on their way")
     page.get_by_role("link", name="Headers").click()
     page.get_by_text("multipart/mixed").wait_for()
     with page.expect_download() as download:
@@ -300,7 +300,7 @@ def test_text_headers_and_the_file_are_there(
 # ------------------------------------------------------------------------------ release
 
 
-def test_what_stayed_here_is_sent_to_an_address_that_is_typed(
+def test_a_mail_can_be_sent_to_a_typed_address(
     shop: Shop, visit: Visit, server: JournalSmtp
 ) -> None:
     hello = Message("Your order", ["ada@example.org"], "Hello", bcc=["bob@example.org"])
@@ -308,9 +308,9 @@ def test_what_stayed_here_is_sent_to_an_address_that_is_typed(
     page = visit(f"/inbox/{id}")
     page.get_by_role("link", name="Release to a real server").click()
     page.get_by_label("Address", exact=True).fill("me@example.net")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     page.get_by_text("for 1 person").wait_for()
-    assert page.locator(".chosen li").all_inner_texts() == ["me@example.net"]
+    expect(page.locator(".chosen li")).to_have_text(["me@example.net"])
     assert server.mails == []
     page.get_by_role("button", name="Yes: send it").click()
     page.get_by_text("Email sent!").first.wait_for()
@@ -320,15 +320,13 @@ def test_what_stayed_here_is_sent_to_an_address_that_is_typed(
     sent = message_from_bytes(mail.content)
     assert sent["Subject"] == "Your order"
     assert sent["To"] == "ada@example.org"
-    assert sent["Message-ID"] != shop.outbox.get(id).message_id
-    assert page.get_by_text(f"message {id} again").is_visible()
+    assert sent["Message-ID"] != shop.outbox.get(id).rfc_message_id
+    expect(page.get_by_text(f"message {id} again")).to_be_visible()
     page.get_by_role("link", name="The other message").click()
-    page.get_by_text("A person had it leave by real, as a new message").wait_for()
+    page.get_by_text("A person sent it by real, as a new message").wait_for()
 
 
-def test_what_stayed_here_is_sent_to_whom_it_was_for(
-    shop: Shop, server: JournalSmtp
-) -> None:
+def test_a_mail_can_be_sent_to_its_recipients(shop: Shop, server: JournalSmtp) -> None:
     id = keep(shop, Message("Hi", ["ada@example.org"], "Hi", bcc=["bob@example.org"]))
     page = shop.page(f"/inbox/{id}/release?by=real&to=all")
     assert "for 2 people" in page
@@ -344,21 +342,21 @@ def test_what_stayed_here_is_sent_to_whom_it_was_for(
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"by": "default", "to": "all"}, "is none that sends"),
-        ({"by": "elsewhere", "to": "all"}, "is none that sends"),
+        ({"by": "default", "to": "all"}, "is not a transport that sends"),
+        ({"by": "elsewhere", "to": "all"}, "is not a transport that sends"),
         ({"by": "real", "to": "other", "address": "nonsense"}, "nonsense"),
         ({"by": "real", "to": "other"}, "address"),
         ({"by": "real", "to": "other", "address": "a@b.example\nRCPT"}, "address"),
     ],
     ids=str,
 )
-def test_what_cannot_be_sent_is_said_and_stays(
+def test_a_mail_that_cannot_be_sent_stays_and_says_why(
     shop: Shop, server: JournalSmtp, asked: dict[str, str], words: str
 ) -> None:
     id = keep(shop, order())
     answer = shop.ask(f"/inbox/{id}/release", query_string=asked)
     assert answer.status_code == 200
-    assert "Go on" in answer.text
+    assert "Continue" in answer.text
     assert words in answer.text
     assert "Yes: send it" not in answer.text
     refused = shop.post(f"/inbox/{id}/release", **asked)
@@ -369,7 +367,7 @@ def test_what_cannot_be_sent_is_said_and_stays(
 
 
 @pytest.mark.parametrize("suppress", [True, False])
-def test_without_a_server_it_says_what_to_set(
+def test_without_a_server_it_names_the_setting(
     open_shop: OpenShop, server: JournalSmtp, suppress: bool
 ) -> None:
     url = url_of(server) if suppress else "inbox://"
@@ -382,17 +380,17 @@ def test_without_a_server_it_says_what_to_set(
     assert refused.status_code == 400
 
 
-def test_what_is_not_done_yet_is_not_released(shop: Shop) -> None:
+def test_an_unfinished_mail_is_not_released(shop: Shop) -> None:
     id = shop.keep(Message("Later", ["ada@example.org"], "Hello"), delay=3_600)
     answer = shop.post(f"/inbox/{id}/release", by="real", to="all")
     assert answer.status_code == 409
-    assert "only what is done can be sent again" in answer.text
+    assert "only a finished message can be sent again" in answer.text
 
 
 # ---------------------------------------------------------------------- for all to use
 
 
-def test_by_keyboard_alone(shop: Shop, visit: Visit) -> None:
+def test_it_works_by_keyboard_alone(shop: Shop, visit: Visit) -> None:
     hello = Message("Your order", ["ada@example.org"], "Hello", html="<p>Hello</p>")
     keep(shop, hello)
     page = visit("/inbox")
@@ -408,21 +406,21 @@ def test_by_keyboard_alone(shop: Shop, visit: Visit) -> None:
         go_to(name)
         with page.expect_navigation():
             page.keyboard.press("Enter")
-    page.get_by_text("Nothing is the matter with it.").wait_for()
+    page.get_by_text("No problems found.").wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_is_hard_to_read_or_too_wide(
+def test_it_is_accessible_and_fits_the_screen(
     shop: Shop, browser: Browser, scheme: Any
 ) -> None:
     id = keep(shop, order(), tag="orders")
     with served(shop.app) as address:
+        page = browser.new_page(viewport=NARROW, color_scheme=scheme)  # type: ignore[arg-type]
         for path in (
             "",
             *(f"/{id}?view={view}" for view in ("html", "links", "checks")),
         ):
-            page = browser.new_page(viewport=NARROW, color_scheme=scheme)  # type: ignore[arg-type]
             page.goto(f"{address}/inbox{path}")
             assert page.evaluate("document.documentElement.scrollWidth") <= 360
             assert serious_findings(page) == []
-            page.close()
+        page.close()

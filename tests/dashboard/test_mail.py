@@ -9,16 +9,15 @@ from email import message_from_bytes
 from email.message import EmailMessage
 
 import pytest
+from sqlalchemy import update
 
-from flask_outbox import Attachment, Message, events
+from flask_outbox import Attachment, Message, signals
+from flask_outbox.history import describe
+from flask_outbox.outbox.schema import message
 from tests.dashboard.conftest import OpenShop
 from tests.dashboard.shop import Shop
+from tests.mail.site import PUT_OFF_FOR_LONG
 from tests.servers import Behaviour, JournalSmtp
-
-PUT_OFF_FOR_LONG = {
-    "OUTBOX_BACKOFF_BASE_SECONDS": 1e7,
-    "OUTBOX_BACKOFF_CAP_SECONDS": 1e7,
-}
 
 PNG = bytes.fromhex("89504e470d0a1a0a")
 
@@ -90,19 +89,31 @@ def test_the_list_can_be_searched(shop: Shop, query: str, found: list[str]) -> N
 def test_a_mail_is_found_by_its_id_and_its_message_id(shop: Shop) -> None:
     shop.keep(hello("Another"))
     receipt = shop.send("ada@example.org")
-    for words in (receipt.id, receipt.id.lower(), receipt.message_id):
+    for words in (receipt.id, receipt.id.lower(), receipt.rfc_message_id):
         assert subjects(shop.page(f"/messages?q={words}")) == ["Hello"]
 
 
+def test_every_page_calls_a_later_message_scheduled(shop: Shop) -> None:
+    id = shop.keep(hello("Later"), delay=3_600)
+    badge = '<span class="state" data-state="pending">scheduled</span>'
+
+    for path in (
+        "/messages?is=scheduled",
+        f"/messages/{id}",
+        f"/act?action=retry&id={id}",
+    ):
+        assert badge in shop.page(path), path
+
+
 def test_an_empty_list_says_so(shop: Shop) -> None:
-    assert "No mail was handed over yet." in shop.page("/messages")
+    assert "No mail was sent yet." in shop.page("/messages")
     assert "No mail matches." in shop.page("/messages?q=x")
 
 
 # ----------------------------------------------------------------------------- one mail
 
 
-def test_its_page_says_why_it_was_sent_and_what_became_of_it(
+def test_a_mails_page_says_why_it_was_sent_and_its_history(
     open_shop: OpenShop, server: JournalSmtp
 ) -> None:
     shop = open_shop(OUTBOX_ENGINE="thread")
@@ -125,22 +136,22 @@ def test_its_page_says_why_it_was_sent_and_what_became_of_it(
     for words in ("POST /orders/<int:number>", "rq-1", "orders", "order-7"):
         assert words in page
     assert '{ "order": 7 }' in page
-    assert record.message_id in page
-    for event in record.events:
-        assert event.what in page
-        assert event.output in page
+    assert record.rfc_message_id in page
+    for step in describe(record):
+        assert step.what in page
+        assert step.output in page
     assert "ada@example.org sent 250 2.0.0" in page
     assert "us MAIL FROM:<shop@example.com>" in page
     assert "Email sent!" in page
 
 
-def test_each_step_says_where_the_mail_then_stood(
+def test_each_step_shows_the_state_at_that_time(
     open_shop: OpenShop, server: JournalSmtp
 ) -> None:
     shop = open_shop(OUTBOX_ENGINE="thread", **PUT_OFF_FOR_LONG)
     server.behaviour = Behaviour(at_data="451 4.3.0 try again later")
     id = shop.keep(hello())
-    shop.wait_for(events.message_deferred)
+    shop.wait_for(signals.message_deferred)
     page = shop.page(f"/messages/{id}")
     states = re.findall(r'data-heading="Mail"><span class="state"[^>]*>(\w+)', page)
     assert states == ["waiting", "leased", "waiting"]
@@ -151,7 +162,7 @@ def test_each_step_says_where_the_mail_then_stood(
     assert states[-1] == "cancelled"
 
 
-def test_what_it_says_can_be_read_in_each_way(shop: Shop) -> None:
+def test_the_content_has_each_view(shop: Shop) -> None:
     message = Message(
         "Größe", ["ada@example.org"], "Plain wörds\n", html="<p>Rich wörds</p>"
     )
@@ -181,7 +192,7 @@ def test_what_it_says_can_be_read_in_each_way(shop: Shop) -> None:
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_a_view_that_is_not_there_is_another(shop: Shop) -> None:
+def test_an_unavailable_view_falls_back_to_another(shop: Shop) -> None:
     id = shop.keep(hello())
     for view in ("html", "nonsense", "text"):
         assert "Hello Ada" in shop.page(f"/messages/{id}?view={view}")
@@ -203,16 +214,16 @@ def test_the_frame_shows_its_html_under_the_strictest_policy(shop: Shop) -> None
     )
     page = shop.ask(f"/messages/{id}")
     assert (
-        f"frame-src localhost/outbox/messages/{id}/html;"
+        f"frame-src *:*/outbox/messages/{id}/html;"
         in page.headers["Content-Security-Policy"]
     )
     alone = {"Host": "localhost", "Sec-Fetch-Dest": "document"}
     answer = shop.ask(f"/messages/{id}/html", headers=alone)
     assert answer.status_code == 302
-    assert answer.location == f"/outbox/messages/{id}#said"
+    assert answer.location == f"/outbox/messages/{id}#mail"
 
 
-def test_its_own_pictures_are_shown_and_nothing_acts_by_being_there(
+def test_inline_images_are_shown_and_active_elements_removed(
     shop: Shop,
 ) -> None:
     message = Message(
@@ -235,7 +246,7 @@ def test_its_own_pictures_are_shown_and_nothing_acts_by_being_there(
     )
 
 
-def test_a_mail_that_is_no_proper_mail_is_shown_all_the_same(shop: Shop) -> None:
+def test_a_malformed_mail_is_shown_anyway(shop: Shop) -> None:
     message = EmailMessage()
     message["From"], message["To"] = "shop@example.com", "ada@example.org"
     message["X-Odd"] = "=?utf-8?q?=FF?="
@@ -252,7 +263,7 @@ def test_a_mail_that_is_no_proper_mail_is_shown_all_the_same(shop: Shop) -> None
     assert disposition == "attachment; filename=etcpasswd"
 
 
-def test_what_is_not_there_is_told_on_a_page(shop: Shop) -> None:
+def test_a_missing_page_has_an_error_page(shop: Shop) -> None:
     id = shop.keep(hello())
     for path, words in {
         "/messages/01M00000000000000000000000": "No message has the id",
@@ -266,7 +277,7 @@ def test_what_is_not_there_is_told_on_a_page(shop: Shop) -> None:
         assert words in text_of(answer.text)
 
 
-def test_a_mail_whose_content_was_pruned_still_has_its_story(shop: Shop) -> None:
+def test_a_mail_with_pruned_content_still_has_its_history(shop: Shop) -> None:
     id = shop.keep(hello())
     with shop.app.app_context():
         shop.mail.cancel(id)
@@ -301,23 +312,38 @@ def test_the_overview_counts_and_shows_lanes_and_couriers(open_shop: OpenShop) -
     assert "alive" in page
 
 
+def test_the_overview_works_with_a_damaged_state(shop: Shop) -> None:
+    id = shop.keep(hello("Damaged"), delay=3_600)
+    shop.keep(hello("Whole"), delay=3_600)
+    with shop.outbox.database.engine.begin() as connection:
+        damage = update(message).where(message.c.id == id).values(state="pendin")
+        connection.execute(damage)
+
+    assert "1 scheduled" in text_of(shop.page("/"))
+    assert subjects(shop.page("/messages")) == ["Whole"]
+    page = shop.client.get(f"/outbox/messages/{id}").text
+    assert f"Message {id} cannot be read: its state is" in text_of(page)
+
+
 def test_a_lane_is_paused_and_resumed_by_a_person(shop: Shop) -> None:
     answer = shop.post("/lanes/default/pause", reason="holidays")
     assert (answer.status_code, answer.location) == (303, "/outbox/lanes")
-    assert shop.outbox.held_lanes() == {"default": "holidays"}
+    assert shop.outbox.lanes_paused_by_operator() == {"default": "holidays"}
     assert "paused by a person: holidays" in text_of(shop.page("/lanes"))
     assert shop.post("/lanes/default/resume").status_code == 303
-    assert shop.outbox.held_lanes() == {}
+    assert shop.outbox.lanes_paused_by_operator() == {}
     assert shop.post("/lanes/elsewhere/pause").status_code == 404
 
 
-def test_the_pulse_is_on_the_overview(open_shop: OpenShop, server: JournalSmtp) -> None:
+def test_the_plots_are_on_the_overview(
+    open_shop: OpenShop, server: JournalSmtp
+) -> None:
     shop = open_shop(OUTBOX_ENGINE="thread", **PUT_OFF_FOR_LONG)
     shop.keep(hello())
-    shop.wait_for(events.message_sent)
+    shop.wait_for(signals.message_sent)
     server.behaviour = Behaviour(at_rcpt="550 5.1.1 no such person")
     id = shop.keep(hello())
-    shop.wait_for(events.message_failed)
+    shop.wait_for(signals.message_failed)
     with shop.app.app_context():
         shop.mail.stop()
     for span in ("hour", "day", "week", "nonsense"):
@@ -331,7 +357,9 @@ def test_the_pulse_is_on_the_overview(open_shop: OpenShop, server: JournalSmtp) 
 # ---------------------------------------------------------------------- suppressions
 
 
-def test_an_address_is_suppressed_from_the_mails_page_and_let_go(shop: Shop) -> None:
+def test_an_address_is_suppressed_and_unsuppressed_on_the_mails_page(
+    shop: Shop,
+) -> None:
     id = shop.keep(hello())
     path = "/suppressions?address=ada@example.org"
     assert f'href="/outbox{path}"' in shop.page(f"/messages/{id}")
@@ -351,7 +379,7 @@ def test_an_address_is_suppressed_from_the_mails_page_and_let_go(shop: Shop) -> 
     assert "No address is suppressed." in shop.page("/suppressions")
 
 
-def test_what_is_no_address_cannot_be_suppressed(shop: Shop) -> None:
+def test_an_invalid_address_cannot_be_suppressed(shop: Shop) -> None:
     for path in ("add", "remove"):
         answer = shop.post(f"/suppressions/{path}", address="nobody")
         assert answer.status_code == 400

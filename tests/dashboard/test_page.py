@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flask_outbox import Message, events
-from tests.browser import chromium, opened, serious_findings
+from flask_outbox import Message, signals
+from flask_outbox.history import describe
+from tests.browser import chromium, expect, opened, serious_findings
 from tests.dashboard.conftest import OpenShop
 from tests.dashboard.serving import served
 from tests.dashboard.shop import Shop
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 NARROW = {"width": 360, "height": 740}
+WIDE = {"width": 1280, "height": 720}
 
 Visit = Callable[..., "Page"]
 
@@ -57,9 +59,9 @@ def hello(subject: str = "Hello", **more: Any) -> Message:
 
 def sent(shop: Shop, message: Message) -> str:
     """Send a message and wait until it has arrived; its id."""
-    before = len(shop.told(events.message_sent))
+    before = len(shop.told(signals.message_sent))
     id = shop.keep(message)
-    shop.wait_for(events.message_sent, before + 1)
+    shop.wait_for(signals.message_sent, before + 1)
     return id
 
 
@@ -78,20 +80,20 @@ def rows(page: Page) -> Locator:
 # ---------------------------------------------------------------------------- it lives
 
 
-def test_a_new_mail_appears_in_the_list_and_its_story_fills_in(
+def test_a_new_mail_appears_and_its_history_grows(
     shop: Shop, visit: Visit, server: JournalSmtp
 ) -> None:
     page = visit("/messages")
-    wait_for_text(page.locator("#follow"), "follows what happens")
+    wait_for_text(page.locator("#follow"), "updates itself")
     server.behaviour = Behaviour(hang=True)
     id = shop.keep(hello("Your order"))
     page.get_by_role("link", name="Your order").wait_for()
     page.get_by_role("link", name="Your order").click()
     page.locator('#stage-server[data-light="now"]').wait_for()
-    steps = page.locator(".story tbody tr")
-    assert steps.count() == 2
+    steps = page.locator(".history tbody tr")
+    expect(steps).to_have_count(2)
     page.evaluate("window.sameDocument = true")
-    page.locator(".story tbody tr").first.evaluate("row => row.marked = true")
+    steps.first.evaluate("row => row.marked = true")
     server.behaviour = Behaviour()
     wait_for_text(steps, "Email sent!")
     page.locator('#stage-end[data-light="done"]').wait_for()
@@ -99,8 +101,10 @@ def test_a_new_mail_appears_in_the_list_and_its_story_fills_in(
     assert steps.first.evaluate("row => row.marked"), "the old rows stayed in place"
     record = shop.outbox.get(id)
     assert [cells(row) for row in steps.all()] == [
-        [event.what, event.request, event.background, mail, event.output]
-        for event, mail in zip(record.events, ("leased", "leased", "sent"), strict=True)
+        [step.what, step.request, step.background, mail, step.output]
+        for step, mail in zip(
+            describe(record), ("leased", "leased", "sent"), strict=True
+        )
     ]
 
 
@@ -108,21 +112,19 @@ def cells(row: Locator) -> list[str]:
     return [(cell.text_content() or "").strip() for cell in row.locator("td").all()]
 
 
-def test_where_no_thread_is_to_spare_the_page_looks_again_and_again(
-    shop: Shop, browser: Browser
-) -> None:
+def test_without_a_spare_thread_the_page_polls(shop: Shop, browser: Browser) -> None:
     with (
         served(shop.app, threaded=False) as address,
         opened(browser, f"{address}/messages") as page,
     ):
-        wait_for_text(page.locator("#follow"), "looks every 2 seconds")
+        wait_for_text(page.locator("#follow"), "updates every 2 seconds")
         shop.keep(hello("Your order"))
         page.get_by_role("link", name="Your order").wait_for()
 
 
 def test_one_process_has_one_stream(visit: Visit) -> None:
-    wait_for_text(visit("/messages").locator("#follow"), "follows what happens")
-    wait_for_text(visit("/messages").locator("#follow"), "looks every 2 seconds")
+    wait_for_text(visit("/messages").locator("#follow"), "updates itself")
+    wait_for_text(visit("/messages").locator("#follow"), "updates every 2 seconds")
 
 
 def test_ticks_stay_while_the_list_changes(shop: Shop, visit: Visit) -> None:
@@ -142,17 +144,17 @@ def test_ticks_stay_while_the_list_changes(shop: Shop, visit: Visit) -> None:
 def test_a_failed_mail_is_retried(
     shop: Shop, visit: Visit, server: JournalSmtp
 ) -> None:
-    server.behaviour = Behaviour(at_rcpt="550 5.1.1 no such person")
+    server.behaviour = Behaviour(at_rcpt="550 5.7.1 not today")
     id = shop.keep(hello())
-    shop.wait_for(events.message_failed)
+    shop.wait_for(signals.message_failed)
     server.behaviour = Behaviour()
     page = visit(f"/messages/{id}")
     press(page, "Retry")
     wait_for_text(page.locator("h1"), "Retry 1 message?")
     press(page, "Yes: retry")
-    wait_for_text(page.locator(".story"), "A person asked for it again")
-    wait_for_text(page.locator(".story"), "Email sent!")
-    wait_for_text(page.locator(".standing"), "sent")
+    wait_for_text(page.locator(".history"), "A person retried it")
+    wait_for_text(page.locator(".history"), "Email sent!")
+    wait_for_text(page.locator(".status"), "sent")
 
 
 def test_many_are_cancelled_at_once(shop: Shop, visit: Visit) -> None:
@@ -174,7 +176,7 @@ def test_many_are_cancelled_at_once(shop: Shop, visit: Visit) -> None:
     assert set(states.values()) == {"cancelled"}
 
 
-def test_what_came_too_late_is_said(shop: Shop, visit: Visit) -> None:
+def test_an_action_that_comes_too_late_says_so(shop: Shop, visit: Visit) -> None:
     ids = [shop.keep(hello(f"Later {number}"), delay=3_600) for number in range(2)]
     page = visit(f"/act?action=cancel&id={ids[0]}&id={ids[1]}")
     with shop.app.app_context():
@@ -196,11 +198,11 @@ def test_it_works_by_keyboard_alone(shop: Shop, visit: Visit) -> None:
     tab_to(page, "Cancel", key="Shift+Tab")
     page.keyboard.press("Enter")
     wait_for_text(page.locator("h1"), "Cancel 1 message?")
-    wait_for_text(page.locator(":focus"), "No, leave it")
+    wait_for_text(page.locator(":focus"), "No, go back")
     page.keyboard.press("Shift+Tab")
     assert focused(page) == "Yes: cancel"
     page.keyboard.press("Enter")
-    wait_for_text(page.locator(".standing"), "cancelled")
+    wait_for_text(page.locator(".status"), "cancelled")
 
 
 def focused(page: Page) -> str:
@@ -224,11 +226,11 @@ def test_it_works_without_javascript(shop: Shop, visit: Visit) -> None:
     page = visit("/messages", java_script_enabled=False)
     page.get_by_label("Search").fill("later")
     press(page, "Search")
-    assert rows(page).count() == 1
+    expect(rows(page)).to_have_count(1)
     page.get_by_label("Choose Later").check()
     press(page, "Cancel")
     press(page, "Yes: cancel")
-    wait_for_text(page.locator(".standing"), "cancelled")
+    wait_for_text(page.locator(".status"), "cancelled")
 
 
 def test_a_lane_is_paused_and_resumed(shop: Shop, visit: Visit) -> None:
@@ -240,7 +242,7 @@ def test_a_lane_is_paused_and_resumed(shop: Shop, visit: Visit) -> None:
     wait_for_text(page.locator("#lane-default"), "open")
 
 
-def test_a_page_of_another_site_changes_nothing(
+def test_a_page_of_another_site_cannot_change_anything(
     shop: Shop, visit: Visit, browser: Browser
 ) -> None:
     id = shop.keep(hello("Later"), delay=3_600)
@@ -257,14 +259,14 @@ def test_a_page_of_another_site_changes_nothing(
     elsewhere = page.context.new_page()
     elsewhere.goto("http://evil.example/")
     elsewhere.get_by_role("button").click()
-    wait_for_text(elsewhere.locator("main"), "Another site's page asked")
+    wait_for_text(elsewhere.locator("main"), "This request came from another site")
     assert shop.outbox.get(id).state == "pending"
 
 
 # ------------------------------------------------------------------------ how it looks
 
 
-def test_an_html_mail_is_seen_in_its_frame(shop: Shop, visit: Visit) -> None:
+def test_an_html_mail_is_shown_in_its_frame(shop: Shop, visit: Visit) -> None:
     id = sent(shop, hello(html="<h1>Hello <a href='/outbox/lanes'>Ada</a></h1>"))
     page = visit(f"/messages/{id}")
     frame = page.frame_locator("iframe")
@@ -273,18 +275,22 @@ def test_an_html_mail_is_seen_in_its_frame(shop: Shop, visit: Visit) -> None:
     wait_for_text(page.get_by_label("The mail as text"), "Hello Ada")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("narrow", [False, True], ids=["wide", "narrow"])
-def test_every_page_fits_and_can_be_used_by_everyone(
-    shop: Shop, visit: Visit, server: JournalSmtp, scheme: str, narrow: bool
+@pytest.mark.parametrize(
+    ("scheme", "viewport"),
+    [("light", WIDE), ("dark", NARROW)],
+    ids=["light and wide", "dark and narrow"],
+)
+def test_every_page_is_accessible_and_fits_the_screen(
+    shop: Shop,
+    visit: Visit,
+    server: JournalSmtp,
+    scheme: str,
+    viewport: dict[str, int],
 ) -> None:
     server.behaviour = Behaviour(at_rcpt="550 5.1.1 no such person")
     failed = shop.keep(hello("x" * 200, html="<p>Hello</p>"), tag="a" * 60)
-    shop.wait_for(events.message_failed)
-    options: dict[str, Any] = {"color_scheme": scheme}
-    if narrow:
-        options["viewport"] = NARROW
-    page = visit("/", **options)
+    shop.wait_for(signals.message_failed)
+    page = visit("/", color_scheme=scheme, viewport=viewport)
     home = page.url.rstrip("/")
     for path in (
         "/",
@@ -299,8 +305,8 @@ def test_every_page_fits_and_can_be_used_by_everyone(
     ):
         page.goto(f"{home}{path}")
         assert serious_findings(page) == [], path
-        width = page.viewport_size["width"]  # type: ignore[index]
-        assert page.evaluate("document.documentElement.scrollWidth") == width, path
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width == viewport["width"], path
 
 
 def test_a_batch_is_followed_and_stopped(visit: Visit, shop: Shop) -> None:
@@ -315,26 +321,26 @@ def test_a_batch_is_followed_and_stopped(visit: Visit, shop: Shop) -> None:
     page.get_by_role("button", name="Yes: pause").click()
     page.locator("h2 .state", has_text="paused").wait_for()
     page.get_by_text("5 paused").wait_for()
-    page.get_by_text("This page follows").wait_for()
+    page.get_by_text("This page updates itself").wait_for()
     with shop.app.app_context():
         shop.mail.cancel_batch(batch)
     page.locator("h2 .state", has_text="cancelled").wait_for()
     page.get_by_text("5 of 5 finished").wait_for()
 
 
-def test_an_action_is_offered_once_something_is_chosen(
+def test_actions_are_offered_once_a_message_is_selected(
     shop: Shop, visit: Visit
 ) -> None:
     page = visit("/messages")
     retry = page.get_by_role("button", name="Retry", exact=True)
-    assert retry.is_hidden()
+    expect(retry).to_be_hidden()
     shop.keep(hello("Later"), delay=3_600)
-    retry.wait_for()
-    assert retry.is_disabled()
+    expect(retry).to_be_visible()
+    expect(retry).to_be_disabled()
     page.get_by_label("Choose Later").check()
-    assert retry.is_enabled()
+    expect(retry).to_be_enabled()
     page.get_by_label("Choose Later").uncheck()
-    assert retry.is_disabled()
+    expect(retry).to_be_disabled()
 
 
 def test_a_refusal_does_not_look_like_an_acceptance(
@@ -342,11 +348,11 @@ def test_a_refusal_does_not_look_like_an_acceptance(
 ) -> None:
     server.behaviour = Behaviour(at_rcpt="550 5.1.1 no such person")
     id = shop.keep(hello())
-    shop.wait_for(events.message_failed)
+    shop.wait_for(signals.message_failed)
     page = visit(f"/messages/{id}")
     refused = page.locator(".dialogue code", has_text="550 5.1.1").first
     accepted = page.locator(".dialogue code", has_text="250").first
-    assert colour(refused) == colour(page.locator(".standing .state"))
+    assert colour(refused) == colour(page.locator(".status .state"))
     assert colour(accepted) != colour(refused)
 
 
@@ -365,7 +371,7 @@ def test_on_a_phone_a_lane_says_why_it_is_paused_at_full_width(
     assert height(reason) <= 4 * height(row.locator(".state"))
 
 
-def test_no_counter_breaks_a_word(shop: Shop, visit: Visit) -> None:
+def test_counters_do_not_break_words(shop: Shop, visit: Visit) -> None:
     page = visit("/", viewport=NARROW)
     for tile in page.locator(".counts a").all():
         assert tile.evaluate("one => getComputedStyle(one).overflowWrap") == "normal"

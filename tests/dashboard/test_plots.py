@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from flask_outbox.dashboard.plots import HEIGHT, WIDTH, plots
-from flask_outbox.outbox.pulse import Beat, Percentiles, Pulse
+from flask_outbox.dashboard.views.overview import HEIGHT, WIDTH, plots
+from flask_outbox.outbox.stats import Bucket, Percentiles, Stats
 
 NOW = datetime(2026, 2, 14, 9, 30, tzinfo=UTC)
 NONE = Percentiles(None, None, None)
 
 
-def beat(sent: int = 0, failed: int = 0, waits: Percentiles = NONE) -> Beat:
-    return Beat(NOW, sent, 0, failed, 0, 0, waits, NONE)
+def bucket(sent: int = 0, failed: int = 0, waits: Percentiles = NONE) -> Bucket:
+    return Bucket(NOW, sent, 0, failed, 0, 0, waits, NONE)
 
 
-def pulse(*beats: Beat, whole: Beat | None = None) -> Pulse:
-    return Pulse(60.0, beats, whole or beats[0], ())
+def pulse(*buckets: Bucket, whole: Bucket | None = None) -> Stats:
+    return Stats(60.0, buckets, whole or buckets[0], ())
 
 
-def test_an_idle_outbox_draws_nothing_and_says_so() -> None:
-    sent, waits, trouble = plots(pulse(beat(), beat()))
+def test_an_idle_outbox_has_empty_plots_that_say_so() -> None:
+    sent, waits, trouble = plots(pulse(bucket(), bucket()))
     assert sent.words == "0 messages sent"
     assert waits.words == "nothing was sent"
     assert trouble.words == "0 failed, 0 deferred, 0 unknown"
@@ -28,8 +28,8 @@ def test_an_idle_outbox_draws_nothing_and_says_so() -> None:
 
 
 def test_the_highest_bar_reaches_the_top() -> None:
-    whole = beat(sent=12)
-    (sent, *_) = plots(pulse(beat(sent=4), beat(), beat(sent=8), whole=whole))
+    whole = bucket(sent=12)
+    (sent, *_) = plots(pulse(bucket(sent=4), bucket(), bucket(sent=8), whole=whole))
     step = WIDTH / 3
     assert sent.curves[0].path == (
         f"M0.0 {HEIGHT:.1f}V{HEIGHT / 2:.1f}h{step * 0.8:.1f}V{HEIGHT:.1f}z"
@@ -39,8 +39,8 @@ def test_the_highest_bar_reaches_the_top() -> None:
     assert sent.top == "8"
 
 
-def test_troubles_stand_upon_each_other() -> None:
-    both = Beat(NOW, 0, 3, 1, 0, 0, NONE, NONE)
+def test_failed_deferred_and_unknown_are_stacked() -> None:
+    both = Bucket(NOW, 0, 3, 1, 0, 0, NONE, NONE)
     trouble = plots(pulse(both))[2]
     failed, deferred, unknown = trouble.curves
     border = f"{HEIGHT * 3 / 4:.1f}"
@@ -50,13 +50,15 @@ def test_troubles_stand_upon_each_other() -> None:
     assert trouble.words == "1 failed, 3 deferred, 0 unknown"
 
 
-def test_a_line_has_gaps_where_nothing_was_sent_and_stays_inside() -> None:
+def test_a_line_has_gaps_without_mail_and_stays_inside_the_plot() -> None:
     quick = Percentiles(0.5, 1.0, 1.0)
     endless = Percentiles(1.0, float("inf"), float("inf"))
-    waits = plots(pulse(beat(waits=quick), beat(), beat(waits=endless)))[1]
+    waits = plots(pulse(bucket(waits=quick), bucket(), bucket(waits=endless)))[1]
     half, most = waits.curves
     assert half.path.count("M") == 2
     assert most.path == "M0.0 0.0h80.0M200.0 0.0h80.0"
     assert waits.top == "1.0 s"
-    whole = plots(pulse(beat(waits=endless)))[1]
-    assert whole.words == "half within 1.0 s, 95% in longer than is measured"
+    whole = plots(pulse(bucket(waits=endless)))[1]
+    assert whole.words == (
+        "half within 1.0 s, 95% in more than the longest measured time"
+    )

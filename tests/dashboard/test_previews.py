@@ -24,6 +24,8 @@ from flask_outbox import ConfigError, Mail, Message
 from tests.browser import WAIT_MS, chromium, serious_findings
 from tests.dashboard.conftest import OpenShop
 from tests.dashboard.shop import Shop
+from tests.process_models.kinds import PLAIN_FLASK
+from tests.processes.running import ROOT
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def said(shop: Shop, path: str) -> str:
     return html.unescape(found[1]).strip()
 
 
-def test_previews_are_listed_with_what_they_are(shop: Shop) -> None:
+def test_previews_are_listed_with_their_descriptions(shop: Shop) -> None:
     assert "Put @mail.preview over a function" in text_of(shop.page("/previews"))
     assert ">Previews</a></li>" not in shop.page("/")
 
@@ -68,7 +70,7 @@ def test_previews_are_listed_with_what_they_are(shop: Shop) -> None:
     assert shop.ask("/previews/nothing").status_code == 404
 
 
-def test_a_preview_is_built_at_each_look_and_never_sent(shop: Shop) -> None:
+def test_a_preview_is_built_at_each_request_and_never_sent(shop: Shop) -> None:
     built = []
 
     @shop.mail.preview
@@ -93,7 +95,7 @@ def test_a_preview_is_built_at_each_look_and_never_sent(shop: Shop) -> None:
     assert shop.status().counts == dict.fromkeys(shop.status().counts, 0)
 
 
-def test_a_preview_has_the_contexts_of_a_view_and_leaves_nothing_in_them(
+def test_a_preview_has_its_own_app_and_request_context(
     shop: Shop,
 ) -> None:
     shop.app.add_url_rule("/orders/<int:number>", "order", str)
@@ -116,7 +118,7 @@ def test_a_preview_has_the_contexts_of_a_view_and_leaves_nothing_in_them(
     assert ended == ["left over", None, "left over", None]
 
 
-def test_what_it_takes_can_be_chosen(shop: Shop) -> None:
+def test_values_of_parameters_can_be_chosen(shop: Shop) -> None:
     @shop.mail.preview
     def order(name: str, count: int = 7, price=4.5, gift: bool = False) -> Message:
         assert isinstance(gift, bool)
@@ -142,7 +144,7 @@ def test_what_it_takes_can_be_chosen(shop: Shop) -> None:
     assert "Ada" in shop.ask(html.unescape(frame)).text
 
 
-def test_any_language_can_be_forced(shop: Shop, tmp_path: Path) -> None:
+def test_any_locale_can_be_chosen(shop: Shop, tmp_path: Path) -> None:
     for language in ("de", "fr"):
         folder = tmp_path / "translations" / language / "LC_MESSAGES"
         folder.mkdir(parents=True)
@@ -172,7 +174,7 @@ def test_any_language_can_be_forced(shop: Shop, tmp_path: Path) -> None:
     assert "nonsense" in text_of(shop.page("/previews/order?locale=nonsense"))
 
 
-def test_one_that_fails_tells_why_and_disturbs_no_other(shop: Shop) -> None:
+def test_a_failing_preview_shows_its_error_and_affects_no_other(shop: Shop) -> None:
     @shop.mail.preview
     def broken() -> Message:
         return hello(str(1 / 0))
@@ -197,7 +199,7 @@ def test_one_that_fails_tells_why_and_disturbs_no_other(shop: Shop) -> None:
     for path in ("html", "source", "message.eml", "parts/0"):
         answer = shop.ask(f"/previews/broken/{path}")
         assert answer.status_code == 404
-        assert "its page says why" in answer.text
+        assert "its page shows the error" in answer.text
     assert said(shop, "/previews/good?view=text") == "Hello Ada"
 
 
@@ -220,7 +222,7 @@ def test_the_digest_changes_when_the_message_does(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("name", ["a/b", " a", "a\n", ""])
-def test_a_name_that_no_address_can_have_is_refused(name: str) -> None:
+def test_a_name_that_cannot_be_in_a_url_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="leave out slashes"):
         Mail().preview(name)(hello)
 
@@ -239,12 +241,12 @@ def test_two_functions_cannot_have_one_name() -> None:
         mail.preview("welcome")(hello)
 
 
-def test_what_is_no_function_is_refused() -> None:
-    with pytest.raises(ConfigError, match="is no function"):
+def test_a_preview_must_be_a_function() -> None:
+    with pytest.raises(ConfigError, match="is not a function"):
         Mail().preview(partial(hello, "Hello"))
 
 
-def test_without_a_dashboard_they_cannot_be_reached(open_shop: OpenShop) -> None:
+def test_without_a_dashboard_previews_have_no_url(open_shop: OpenShop) -> None:
     shop = open_shop(OUTBOX_DASHBOARD=None)
     shop.mail.preview("hello")(hello)
     assert shop.ask("/previews/hello").status_code == 404
@@ -289,18 +291,19 @@ def served_shop(tmp_path: Path) -> Iterator[str]:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
-    command = [sys.executable, "-m", "flask", "--app", "shop", "--debug", "run"]
+    command = [*PLAIN_FLASK, "--app", "shop", "--debug", "run"]
+    path = os.pathsep.join([str(ROOT), *sys.path])
     with (tmp_path / "log").open("w") as log:
         running = subprocess.Popen(
             [*command, "--port", str(port)], cwd=tmp_path, stdout=log, stderr=log,
-            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": path}, start_new_session=True,
         )  # fmt: skip
     yield f"http://127.0.0.1:{port}/outbox"
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
 
 
-def test_a_change_of_the_template_or_the_code_shows_by_itself(
+def test_a_preview_reloads_when_its_template_or_code_changes(
     served_shop: str, browser: Browser, tmp_path: Path
 ) -> None:
     page = browser.new_page()
@@ -315,8 +318,8 @@ def test_a_change_of_the_template_or_the_code_shows_by_itself(
     (tmp_path / "shop.py").write_text(APP.replace("welcome.txt", "welcome.md"))
     page.get_by_text("TemplateNotFound: welcome.md").wait_for()
     page.get_by_text("shows here at once").wait_for()
-    (tmp_path / "shop.py").write_text(APP)
-    page.get_by_text("Good morning Ada").wait_for()
+    (tmp_path / "templates" / "welcome.md").write_text("Good evening Ada")
+    page.get_by_text("Good evening Ada").wait_for()
     page.close()
 
 

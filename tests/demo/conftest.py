@@ -1,4 +1,4 @@
-"""Fixtures: a demo that runs, and its app inside this process."""
+"""Fixtures: a running demo, and its app in this process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from flask_outbox.demo.app import create_app
-from flask_outbox.demo.sending import mail
+from flask_outbox.demo.shop import mail
 from flask_outbox.demo.smtp import LocalSmtp
 from tests.browser import chromium
 from tests.demo.running import RunningDemo
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="package")
 def shared_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
-    """One demo for all tests that leave it as they found it."""
+    """One demo for all tests that leave it unchanged."""
     log = tmp_path_factory.mktemp("demo") / "log"
     with RunningDemo(log) as demo:
         yield demo
@@ -31,7 +31,7 @@ def shared_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDem
 
 @pytest.fixture
 def demo(shared_demo: RunningDemo) -> Iterator[RunningDemo]:
-    """A demo whose SMTP server is well at the beginning and the end of the test."""
+    """A demo whose SMTP server works normally at both ends of the test."""
     yield shared_demo
     shared_demo.behave("well")
 

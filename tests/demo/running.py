@@ -1,7 +1,8 @@
-"""The demo as a process of its own, and what a person could ask it."""
+"""The demo as a process, and requests to it."""
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import re
@@ -15,10 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
-from tests.waiting import eventually
-
-END_SECONDS = 40.0
-"""The grace time, and what a busy machine needs beside it."""
+from tests.waiting import WAIT_SECONDS, eventually
 
 COMMAND = (sys.executable, "-m", "flask_outbox.demo")
 
@@ -51,7 +49,7 @@ class RunningDemo:
             )
         assert self._process.stdout
         self.said = "".join(self._process.stdout.readline() for _ in range(4))
-        assert "Ctrl-C ends it." in self.said, self.said + self.log
+        assert "Ctrl-C stops it." in self.said, self.said + self.log
         self.address = self._said(r"at (http://127\.0\.0\.1:\d+/)")
         self.opens_at = self._said(r"at (http://\S+)")
         self.folder = Path(self._said(r"files are in (.+)\."))
@@ -69,12 +67,12 @@ class RunningDemo:
 
     @property
     def log(self) -> str:
-        """What it has written to its standard error."""
+        """Its standard error so far."""
         return self._log.read_text()
 
     def connect(self) -> HTTPConnection:
-        """A connection of the caller's own, such as a browser opens ahead."""
-        return HTTPConnection(urlsplit(self.address).netloc, timeout=END_SECONDS)
+        """A connection for the caller, such as a browser opens in advance."""
+        return HTTPConnection(urlsplit(self.address).netloc, timeout=WAIT_SECONDS)
 
     def ask(self, method: str, path: str, **form: object) -> Answer:
         """One request, on a connection of its own."""
@@ -82,57 +80,66 @@ class RunningDemo:
             return ask(http, method, path, **form)
 
     def send(self) -> str:
-        """Press *Send*; return the path of the mail's story."""
+        """Press *Send*; returns the path of the mail's history."""
         answer = self.ask("POST", "/send-email")
         assert (answer.status, answer.text) == (202, "Email sending started!")
         return answer.headers["Location"]
 
     def behave(self, behaviour: str, **more: object) -> None:
-        """Make the SMTP server behave so."""
+        """Set the SMTP server's behaviour."""
         answer = self.ask("POST", "/server", behaviour=behaviour, **more)
         assert answer.status == 204, answer.text
 
     def now(self) -> Any:
-        """What the page shows beside the story."""
+        """What the page shows besides the history."""
         return self.ask("GET", "/now").json
 
-    def story(self, path: str) -> Any:
-        """The story of one mail."""
+    def history(self, path: str) -> Any:
+        """The history of one mail."""
         return self.ask("GET", path).json
 
-    def story_when(self, path: str, **wanted: object) -> Any:
-        """The story, once it says what is wanted of it."""
+    def history_when(self, path: str, **wanted: object) -> Any:
+        """The history, once it meets the condition."""
 
         def look() -> Any:
-            story = self.story(path)
-            return story if story.items() >= wanted.items() else None
+            history = self.history(path)
+            return history if history.items() >= wanted.items() else None
 
-        return eventually(look, END_SECONDS)
+        return eventually(look)
 
     def tell_to_end(self, number: int = signal.SIGINT) -> None:
         """Send it a signal."""
         self._process.send_signal(number)
 
+    def tell_a_thread_to_end(self) -> None:
+        """Send it a signal that the system hands to another than its main thread."""
+        main = self._process.pid
+        threads = [int(path.name) for path in Path(f"/proc/{main}/task").iterdir()]
+        other = max(threads)
+        assert other != main
+        libc = ctypes.CDLL(None, use_errno=True)
+        assert libc.tgkill(main, other, signal.SIGINT) == 0, ctypes.get_errno()
+
     def wait_until_lit(self, path: str, **lights: str) -> None:
-        """Return once the stages of the mail's way are lit so, or fail."""
+        """Return once these stages of the mail's way are lit, or fail."""
 
         def lit() -> dict[str, str]:
-            stages = self.story(path)["stages"]
-            return {stage["name"]: stage["light"] for stage in stages}
+            stages = self.history(path)["stages"]
+            return {stage["name"]: stage["state"] for stage in stages}
 
-        eventually(lambda: lit().items() >= lights.items(), END_SECONDS)
+        eventually(lambda: lit().items() >= lights.items())
 
     def end(self, number: int = signal.SIGINT) -> int:
-        """Tell it to end, and return its exit code once it has."""
+        """Send a signal, and return its exit code once it has ended."""
         self.tell_to_end(number)
         return self.exit_code()
 
     def exit_code(self) -> int:
         """Wait until it has ended."""
-        return self._process.wait(END_SECONDS)
+        return self._process.wait(WAIT_SECONDS)
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill it (SIGKILL)."""
         self._process.kill()
         self._process.wait()
         assert self._process.stdout
@@ -140,7 +147,7 @@ class RunningDemo:
 
 
 def ask(http: HTTPConnection, method: str, path: str, **form: object) -> Answer:
-    """One request on a connection that may have been opened before."""
+    """A request on a connection that may be open already."""
     headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
     http.request(method, path, urlencode(form) or None, headers)
     response = http.getresponse()
@@ -148,6 +155,6 @@ def ask(http: HTTPConnection, method: str, path: str, **form: object) -> Answer:
     return Answer(response.status, text, dict(response.headers))
 
 
-def happened(story: Any) -> str:
-    """All that happened, a step on each line."""
-    return "\n".join(row["what"] for row in story["rows"])
+def happened(history: Any) -> str:
+    """All steps that happened, one on each line."""
+    return "\n".join(row["what"] for row in history["rows"])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-def test_the_address_in_the_terminal_leads_to_the_dashboard(
+def test_the_address_in_the_terminal_opens_the_dashboard(
     browser: Browser, demo: RunningDemo
 ) -> None:
     demo.send()
@@ -22,10 +22,10 @@ def test_the_address_in_the_terminal_leads_to_the_dashboard(
         assert "token" not in page.url
         page.get_by_role("link", name="Mail", exact=True).click()
         page.get_by_role("link", name="Hello Ada").first.click()
-        page.get_by_role("heading", name="Step by step").wait_for()
+        page.get_by_role("heading", name="History").wait_for()
 
 
-def test_the_page_gives_nobody_the_token(demo: RunningDemo) -> None:
+def test_the_page_does_not_reveal_the_token(demo: RunningDemo) -> None:
     token = urlsplit(demo.opens_at).query.removeprefix("token=")
     assert len(token) > 20
     page = demo.ask("GET", "/").text

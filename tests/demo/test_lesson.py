@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from flask_outbox.attempt import attempt
-from flask_outbox.demo import sending, watching
-from flask_outbox.demo.lesson import (
+from flask_outbox.courier.attempt import attempt
+from flask_outbox.demo import shop, views
+from flask_outbox.demo.tour import listings
+from flask_outbox.demo.tour.listing import Listing, listing
+from flask_outbox.demo.tour.text import (
     FLOW,
     MOMENTS,
     QUIZ,
@@ -19,8 +21,6 @@ from flask_outbox.demo.lesson import (
     TRANSCRIPT,
     VARIABLES,
 )
-from flask_outbox.demo.listing import Listing, listing
-from flask_outbox.demo.tour import listings
 
 
 def test_the_execution_table_has_the_lessons_rows() -> None:
@@ -56,7 +56,7 @@ def test_the_variables_are_tracked_at_four_moments() -> None:
     )
 
 
-def test_each_stage_of_the_flow_is_lit_in_its_turn() -> None:
+def test_each_stage_of_the_flow_is_lit_in_order() -> None:
     first_lit = [
         next(step.number for step in STEPS if stage in step.flow)
         for stage in range(len(FLOW))
@@ -81,7 +81,7 @@ def test_the_key_moments_point_at_their_steps() -> None:
     assert [one.steps for one in MOMENTS] == [(2, 3), (3,), (4, 5)]
 
 
-def test_the_snapshot_and_the_transcript_say_all_of_it() -> None:
+def test_the_snapshot_and_the_transcript_are_complete() -> None:
     for fact in ("in the background", "immediate", "independent", "never blocked"):
         assert fact in SNAPSHOT
     assert "mail.send(" in SNAPSHOT
@@ -91,8 +91,8 @@ def test_the_snapshot_and_the_transcript_say_all_of_it() -> None:
 def test_the_listings_are_the_source_that_runs() -> None:
     route, other, courier = listings()
     for shown, function in (
-        (route, inspect.unwrap(sending.send_email)),
-        (other, watching.ping),
+        (route, inspect.unwrap(shop.send_email)),
+        (other, views.ping),
         (courier, attempt),
     ):
         file = inspect.getsourcefile(function)
@@ -103,7 +103,7 @@ def test_the_listings_are_the_source_that_runs() -> None:
         ]
 
 
-def test_each_step_but_the_last_has_its_lines() -> None:
+def test_each_step_but_the_last_has_lines_of_source() -> None:
     route, other, courier = listings()
     assert (
         first_at(route, 1) == '@sending.route("/send-email", methods=["GET", "POST"])'
@@ -113,7 +113,7 @@ def test_each_step_but_the_last_has_its_lines() -> None:
     assert first_at(other, 3) == 'return "", 204'
     assert first_at(courier, 3).startswith("report = await transport.deliver(")
     assert first_at(courier, 4).startswith("verdict = classify(")
-    assert first_at(courier, 5).startswith("return _record(")
+    assert first_at(courier, 5).startswith("record = _record(")
 
 
 def at(shown: Listing, step: int) -> list[str]:
@@ -128,6 +128,6 @@ def last_at(shown: Listing, step: int) -> str:
     return at(shown, step)[-1]
 
 
-def test_a_line_that_is_no_longer_there_is_missed() -> None:
+def test_a_missing_line_is_an_error() -> None:
     with pytest.raises(LookupError, match="ping has no statement that begins with 'do"):
-        listing("Any other request", watching.ping, {1: ("do_it",)})
+        listing("Any other request", views.ping, {1: ("do_it",)})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser import WAIT_MS, opened, serious_findings
+from tests.browser import WAIT_MS, expect, opened, serious_findings
 from tests.demo.running import RunningDemo
 
 if TYPE_CHECKING:
@@ -37,27 +37,27 @@ def wait_for_text(element: Locator, text: str) -> None:
     element.filter(has_text=text).first.wait_for()
 
 
-def test_send_shows_the_story_and_the_arrival(page: Page, demo: RunningDemo) -> None:
+def test_send_shows_the_history_and_the_arrival(page: Page, demo: RunningDemo) -> None:
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Send"
     page.keyboard.press("Enter")
-    wait_for_text(page.locator("#response"), "Email sending started!")
-    assert re.search(
-        r"in your browser[\d.]+ ms.*in the app[\d.]+ ms",
-        page.locator("#response").inner_text().replace("\n", ""),
+    answer = page.locator("#response")
+    expect(answer).to_contain_text("Email sending started!")
+    expect(answer).to_contain_text(
+        re.compile(r"in your browser[\d.]+ ms.*in the app[\d.]+ ms")
     )
     sent = newest(demo)
     wait_for_text(rows(page), f"id {sent['id']}")
     wait_for_text(rows(page), "The response went out")
     wait_for_text(rows(page), "Email sent! 250")
-    story = demo.story(f"/messages/{sent['id']}")
-    wait_for_text(page.locator("#arrived"), story["message_id"])
+    history = demo.history(f"/messages/{sent['id']}")
+    wait_for_text(page.locator("#arrived"), history["rfc_message_id"])
     wait_for_text(page.locator("#state"), "sent")
     shown = [cells(row) for row in rows(page).all()]
     assert shown == [
         [f"{row['step']}{row['after']}"]
         + [row[column] for column in ("what", "background", "request", "output")]
-        for row in story["rows"]
+        for row in history["rows"]
     ]
     page.locator('#way [data-stage="end"][data-light="done"]').wait_for()
 
@@ -70,11 +70,12 @@ def cells(row: Locator) -> list[str]:
     return [cell.text_content() or "" for cell in row.locator("td").all()]
 
 
-def test_the_app_is_seen_to_answer_while_the_server_is_slow(
+def test_the_page_shows_the_app_answering_while_the_server_is_slow(
     page: Page, demo: RunningDemo
 ) -> None:
     press(page, "slow")
     page.locator('button[value="slow"][aria-pressed="true"]').wait_for()
+    demo.behave("slow", seconds=600)
     press(page, "Send")
     page.locator('#way [data-stage="server"][data-light="now"]').wait_for()
     record = page.locator("#pulse-record")
@@ -94,7 +95,7 @@ def beats(text: str) -> int:
     return int(found[1]) if found else 0
 
 
-def test_a_mail_that_was_given_up_is_tried_again_at_the_press_of_a_button(
+def test_a_button_retries_a_failed_mail(
     page: Page,
 ) -> None:
     press(page, "refusing")
@@ -106,10 +107,10 @@ def test_a_mail_that_was_given_up_is_tried_again_at_the_press_of_a_button(
     page.locator('button[value="well"][aria-pressed="true"]').wait_for()
     press(page, "Try it again")
     wait_for_text(page.locator("#state"), "sent")
-    wait_for_text(rows(page), "A person asked for it again")
+    wait_for_text(rows(page), "A person retried it")
 
 
-def test_while_the_server_is_down_the_pause_is_seen(page: Page) -> None:
+def test_while_the_server_is_down_the_page_shows_the_pause(page: Page) -> None:
     press(page, "down")
     page.locator('button[value="down"][aria-pressed="true"]').wait_for()
     press(page, "Send")
@@ -120,18 +121,18 @@ def test_while_the_server_is_down_the_pause_is_seen(page: Page) -> None:
     page.locator("#paused").wait_for(state="hidden")
 
 
-def test_an_older_mails_story_can_be_picked(page: Page, demo: RunningDemo) -> None:
-    first = demo.story_when(demo.send(), state="sent")
-    second = demo.story_when(demo.send(), state="sent")
-    wait_for_text(page.locator("#story-of"), second["subject"])
+def test_an_older_mails_history_can_be_selected(page: Page, demo: RunningDemo) -> None:
+    first = demo.history_when(demo.send(), state="sent")
+    second = demo.history_when(demo.send(), state="sent")
+    wait_for_text(page.locator("#history-of"), second["subject"])
     press(page, f"{first['subject']} sent")
-    wait_for_text(page.locator("#story-of"), first["subject"])
-    assert first["id"] in rows(page).first.inner_text()
+    wait_for_text(page.locator("#history-of"), first["subject"])
+    expect(rows(page).first).to_contain_text(first["id"])
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_narrow_window_and_can_be_read(page: Page, scheme: str) -> None:
-    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+def test_it_is_accessible_and_fits_a_narrow_window(page: Page, scheme: Any) -> None:
+    page.emulate_media(color_scheme=scheme)
     page.set_viewport_size(NARROW)  # type: ignore[arg-type]
     press(page, "Send")
     wait_for_text(rows(page), "Email sent! 250")
@@ -167,7 +168,9 @@ TOO_FAINT = """() => {
 """The texts on the page with less contrast than WCAG's AA asks for."""
 
 
-def test_a_demo_that_has_ended_is_seen(browser: Browser, tmp_path: Path) -> None:
+def test_the_page_shows_that_the_demo_has_ended(
+    browser: Browser, tmp_path: Path
+) -> None:
     page = browser.new_page()
     with RunningDemo(tmp_path / "log") as demo:
         page.goto(demo.address)

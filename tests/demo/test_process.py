@@ -18,15 +18,15 @@ from flask import Flask
 from werkzeug.wsgi import ClosingIterator
 
 from flask_outbox import State
-from flask_outbox.demo.app import create_app
+from flask_outbox.demo.app import create_app, running
 from flask_outbox.demo.check import check
-from flask_outbox.demo.errors import CannotRun
-from flask_outbox.demo.running import running
-from flask_outbox.demo.sending import mail
-from flask_outbox.demo.smtp import Behaviour, LocalSmtp
-from flask_outbox.demo.watching import watched
-from tests.demo.running import COMMAND, END_SECONDS, RunningDemo, ask
-from tests.waiting import eventually
+from flask_outbox.demo.server import Behaviour
+from flask_outbox.demo.shop import mail
+from flask_outbox.demo.smtp import LocalSmtp
+from flask_outbox.demo.views import watched
+from flask_outbox.demo.web import CannotRun
+from tests.demo.running import COMMAND, RunningDemo, ask
+from tests.waiting import WAIT_SECONDS, eventually
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -36,7 +36,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "COLUMNS": "120"},
         capture_output=True,
         text=True,
-        timeout=2 * END_SECONDS,
+        timeout=WAIT_SECONDS,
         check=False,
     )
 
@@ -55,11 +55,11 @@ def arrived_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_ends_when_told_and_leaves_nothing(
+def test_it_ends_on_a_signal_and_leaves_nothing(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     with RunningDemo(tmp_path / "log") as demo:
-        demo.story_when(demo.send(), state="sent")
+        demo.history_when(demo.send(), state="sent")
         assert demo.folder.exists()
         assert demo.end(number) == 0
         assert "Traceback" not in demo.log
@@ -67,7 +67,7 @@ def test_it_ends_when_told_and_leaves_nothing(
         assert not demo.folder.exists()
 
 
-def test_ctrl_c_counts_also_where_a_shell_had_it_ignored(tmp_path: Path) -> None:
+def test_ctrl_c_works_even_if_a_shell_ignored_it(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         demo = RunningDemo(tmp_path / "log")
@@ -77,13 +77,22 @@ def test_ctrl_c_counts_also_where_a_shell_had_it_ignored(tmp_path: Path) -> None
         assert demo.end() == 0
 
 
-def test_at_the_end_the_courier_finishes_what_it_has_begun(tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="its threads cannot be told apart"
+)
+def test_ctrl_c_works_in_whichever_thread_it_arrives(tmp_path: Path) -> None:
+    with RunningDemo(tmp_path / "log") as demo:
+        demo.tell_a_thread_to_end()
+        assert demo.exit_code() == 0
+
+
+def test_at_the_end_the_courier_finishes_its_attempts(tmp_path: Path) -> None:
     keep = tmp_path / "keep"
     with RunningDemo(tmp_path / "log", "--keep", str(keep)) as demo:
         demo.behave("slow", seconds=1)
-        demo.story_when(demo.send(), state="leased")
+        demo.history_when(demo.send(), state="leased")
         assert demo.end() == 0
-        assert "The courier finishes what it has begun" in demo.log
+        assert "The courier finishes its attempts" in demo.log
         assert "Still in the outbox" not in demo.log
         assert "Traceback" not in demo.log
     assert len(arrived_in(keep)) == 1
@@ -98,7 +107,7 @@ def test_a_connection_that_a_browser_opened_ahead_does_not_keep_it_going(
     ):
         browser.connect()
         demo.behave("slow", seconds=2)
-        demo.story_when(demo.send(), state="leased")
+        demo.history_when(demo.send(), state="leased")
         demo.tell_to_end()
         eventually(lambda: "The courier finishes" in demo.log)
         answer = ask(browser, "GET", "/ping")
@@ -110,55 +119,55 @@ def test_a_connection_that_a_browser_opened_ahead_does_not_keep_it_going(
 def test_at_the_end_nothing_is_left_of_a_crash(tmp_path: Path) -> None:
     with RunningDemo(tmp_path / "log") as demo:
         assert demo.ask("POST", "/tour/crash", step=3).status == 303
-        eventually(lambda: list(demo.folder.glob("*/outbox*.db")), END_SECONDS)
+        eventually(lambda: list(demo.folder.glob("*/outbox*.db")))
         assert demo.end() == 0
         assert "Traceback" not in demo.log
         assert not demo.folder.exists()
 
 
-def test_mail_left_at_the_end_is_named_and_goes_out_at_the_next_start(
+def test_unsent_mail_is_reported_and_sent_at_the_next_start(
     tmp_path: Path,
 ) -> None:
     keep = tmp_path / "keep"
     with RunningDemo(tmp_path / "log", "--keep", str(keep)) as demo:
         demo.behave("down")
-        story = demo.story(demo.send())
+        history = demo.history(demo.send())
         assert demo.end() == 0
-        assert f"Still in the outbox: {story['subject']}\n" in demo.log
+        assert f"Still in the outbox: {history['subject']}\n" in demo.log
         assert f"The next start with --keep {keep} delivers it.\n" in demo.log
     assert arrived_in(keep) == []
     with RunningDemo(tmp_path / "log-2", "--keep", str(keep)) as demo:
         (mail,) = eventually(lambda: arrived_in(keep))
-    assert story["message_id"] in mail
+    assert history["rfc_message_id"] in mail
 
 
-def test_without_keep_it_says_what_goes_with_it(tmp_path: Path) -> None:
+def test_without_keep_it_says_what_is_deleted(tmp_path: Path) -> None:
     with RunningDemo(tmp_path / "log") as demo:
         demo.behave("down")
         demo.send()
         assert demo.end() == 0
-        assert "It goes with the demo; --keep DIR would have kept it." in demo.log
+        assert "It is deleted with the demo; --keep DIR would have kept it." in demo.log
 
 
-def test_what_a_killed_demo_left_goes_out_at_the_next_start(tmp_path: Path) -> None:
+def test_mail_of_a_killed_demo_is_sent_at_the_next_start(tmp_path: Path) -> None:
     keep = tmp_path / "keep"
     with RunningDemo(tmp_path / "log", "--keep", str(keep)) as demo:
         demo.behave("slow", seconds=600)
         path = demo.send()
-        message_id = demo.story_when(path, state="leased")["message_id"]
+        message_id = demo.history_when(path, state="leased")["rfc_message_id"]
         demo.kill()
     assert arrived_in(keep) == []
     with RunningDemo(tmp_path / "log-2", "--keep", str(keep)) as demo:
-        story = demo.story_when(path, state="sent")
-        assert story["message_id"] == message_id
-        assert [one["message_id"] for one in demo.now()["arrived"]] == [message_id]
-        assert [one["id"] for one in demo.now()["messages"]] == [story["id"]]
+        history = demo.history_when(path, state="sent")
+        assert history["rfc_message_id"] == message_id
+        assert [one["known_as"] for one in demo.now()["arrived"]] == [message_id]
+        assert [one["id"] for one in demo.now()["messages"]] == [history["id"]]
         demo.wait_until_lit(path, server="done", end="done")
     (mail,) = arrived_in(keep)
     assert message_id in mail
 
 
-def test_check_sends_waits_and_tells(tmp_path: Path) -> None:
+def test_check_sends_waits_and_prints_the_history(tmp_path: Path) -> None:
     done = run("--check", "--keep", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert re.search(
@@ -182,7 +191,7 @@ def test_check_sends_waits_and_tells(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--check"]], ids=["demo", "check"])
-def test_a_taken_port_is_named(taken_port: int, arguments: list[str]) -> None:
+def test_a_port_in_use_is_reported(taken_port: int, arguments: list[str]) -> None:
     done = run("--port", str(taken_port), *arguments)
     assert done.returncode == 1
     assert done.stderr == (
@@ -191,12 +200,12 @@ def test_a_taken_port_is_named(taken_port: int, arguments: list[str]) -> None:
     )
 
 
-def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
+def test_an_unusable_folder_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     done = run("--check", "--keep", str(file))
     assert done.returncode == 1
-    assert f"The demo cannot run: {file} cannot be used as folder" in done.stderr
+    assert f"The demo cannot run: {file} cannot be used as a folder" in done.stderr
 
 
 def test_check_says_why_a_mail_cannot_be_sent(tmp_path: Path) -> None:
@@ -213,9 +222,9 @@ def test_check_says_why_a_mail_does_not_arrive(
 ) -> None:
     monkeypatch.setattr("flask_outbox.demo.check.MAIL_PATIENCE_SECONDS", 0.2)
     with running(0, tmp_path) as demo:
-        demo.smtp.behave(Behaviour.DOWN)
-        standing = r"it is (pending, waits|leased, the courier is at it)"
-        with pytest.raises(CannotRun, match=rf"did not go out .* {standing}"):
+        demo.server.behave(Behaviour.DOWN)
+        summary = r"it is (pending, waiting|leased, a courier is delivering it)"
+        with pytest.raises(CannotRun, match=rf"did not go out .* {summary}"):
             check(demo)
     assert "The response" in capsys.readouterr().out  # its figures decide the wrapping
 
@@ -238,7 +247,7 @@ class LateEnd:
             self._answer.close()
 
 
-def test_check_waits_for_the_response_where_the_courier_is_quicker(
+def test_check_waits_for_the_response_if_the_courier_is_faster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def with_late_end(folder: Path, smtp: LocalSmtp) -> Flask:
@@ -253,14 +262,14 @@ def test_check_waits_for_the_response_where_the_courier_is_quicker(
         monkeypatch.setattr(app, "wsgi_app", late)
         return app
 
-    monkeypatch.setattr("flask_outbox.demo.running.create_app", with_late_end)
+    monkeypatch.setattr("flask_outbox.demo.app.create_app", with_late_end)
     with running(0, tmp_path) as demo:
         check(demo)
     assert "The response" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "web"])
-def test_a_port_that_cannot_be_is_refused(port: str) -> None:
+def test_an_invalid_port_is_refused(port: str) -> None:
     done = run("--port", port)
     assert done.returncode == 2
     assert "--port" in done.stderr
@@ -275,10 +284,10 @@ def test_without_aiosmtpd_it_says_what_to_install() -> None:
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        timeout=END_SECONDS,
+        timeout=WAIT_SECONDS,
         check=False,
     )
     assert done.returncode == 1
     assert done.stderr == (
-        "The demo cannot run: it needs aiosmtpd: pip install 'Flask-Outbox[demo]'.\n"
+        "The demo cannot run: it needs aiosmtpd: pip install 'flask-outbox[demo]'.\n"
     )

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from flask_outbox.demo.crash import Left
 from flask_outbox.demo.smtp import LocalSmtp
+from flask_outbox.demo.tour.crash import CrashResult
 from tests.waiting import eventually
 
 
@@ -28,10 +28,10 @@ def test_send_email_answers_and_the_mail_arrives(
     response = client.open("/send-email", method=method)
     assert response.status_code == 202
     assert response.text == "Email sending started!"
-    story = read(client, response.headers["Location"])
+    history = read(client, response.headers["Location"])
     arrived = eventually(lambda: read(client, "/now")["arrived"])
-    assert [one["message_id"] for one in arrived] == [story["message_id"]]
-    assert [one["subject"] for one in arrived] == [story["subject"]]
+    assert [one["known_as"] for one in arrived] == [history["rfc_message_id"]]
+    assert [one["subject"] for one in arrived] == [history["subject"]]
 
 
 def test_each_response_says_how_long_the_app_took(client: FlaskClient) -> None:
@@ -45,12 +45,14 @@ def test_a_mail_that_arrived_can_be_read(client: FlaskClient) -> None:
     with client.get(f"/arrived/{arrived['number']}") as source:
         assert source.mimetype == "text/plain"
         text = source.get_data(as_text=True)
-    assert f"Message-ID: {arrived['message_id']}" in text
+    assert f"Message-ID: {arrived['known_as']}" in text
     assert "the app answered before any mail server was asked" in text
 
 
 @pytest.mark.parametrize("path", ["/", "/tour"])
-def test_the_page_asks_nobody_but_the_demo(client: FlaskClient, path: str) -> None:
+def test_the_page_sends_requests_only_to_the_demo(
+    client: FlaskClient, path: str
+) -> None:
     page = client.get(path)
     assert page.status_code == 200
     addresses = re.findall(r'(?:src|href|action)="([^"]*)"', page.text)
@@ -87,7 +89,7 @@ def test_the_page_asks_nobody_but_the_demo(client: FlaskClient, path: str) -> No
         ("POST", "/tour/crash"),
     ],
 )
-def test_another_page_may_change_nothing(
+def test_pages_of_other_sites_cannot_change_anything(
     client: FlaskClient, method: str, path: str, headers: dict[str, str]
 ) -> None:
     form = {"behaviour": "down"} if path == "/server" else None
@@ -107,13 +109,13 @@ def test_another_page_may_change_nothing(
     ],
     ids=str,
 )
-def test_its_own_page_and_a_person_may(
+def test_its_own_page_and_people_can_change_things(
     client: FlaskClient, headers: dict[str, str]
 ) -> None:
     assert client.post("/send-email", headers=headers).status_code == 202
 
 
-def test_it_answers_under_no_other_name(client: FlaskClient) -> None:
+def test_other_host_names_are_refused(client: FlaskClient) -> None:
     response = client.get("/now", headers={"Host": "elsewhere.example:5000"})
     assert response.status_code == 400
     assert response.text == "The demo answers at http://127.0.0.1 only.\n"
@@ -137,7 +139,7 @@ def test_it_answers_under_no_other_name(client: FlaskClient) -> None:
         ),
     ],
 )
-def test_an_impossible_behaviour_is_refused(
+def test_an_unknown_behaviour_is_refused(
     client: FlaskClient, form: dict[str, str], fault: str
 ) -> None:
     response = client.post("/server", data=form)
@@ -145,11 +147,11 @@ def test_an_impossible_behaviour_is_refused(
     assert read(client, "/now")["behaviour"] == "well"
 
 
-def test_a_server_whose_port_was_taken_meanwhile_cannot_come_back(
+def test_a_server_whose_port_is_in_use_cannot_come_back(
     client: FlaskClient,
 ) -> None:
     client.post("/server", data={"behaviour": "down"})
-    smtp: LocalSmtp = client.application.extensions["demo"].smtp
+    smtp: LocalSmtp = client.application.extensions["demo"].server
     with socket.create_server(("127.0.0.1", smtp.port)):
         response = client.post("/server", data={"behaviour": "well"})
         assert response.status_code == 503
@@ -162,7 +164,7 @@ def test_a_server_whose_port_was_taken_meanwhile_cannot_come_back(
 
 
 @pytest.mark.parametrize("step", ["0", "7", "all", None])
-def test_an_impossible_crash_is_refused(client: FlaskClient, step: str | None) -> None:
+def test_an_invalid_crash_is_refused(client: FlaskClient, step: str | None) -> None:
     response = client.post("/tour/crash", data={"step": step} if step else None)
     assert response.status_code == 400
     assert response.text == "step is not a number from 1 to 6.\n"
@@ -173,11 +175,11 @@ def test_there_is_one_crash_at_a_time(
 ) -> None:
     over = threading.Event()
 
-    def crash(*_: object) -> Left:
+    def crash(*_: object) -> CrashResult:
         over.wait()
-        return Left(None, (), {})
+        return CrashResult(None, (), {})
 
-    monkeypatch.setattr("flask_outbox.demo.crashes.crash", crash)
+    monkeypatch.setattr("flask_outbox.demo.tour.crash.crash", crash)
     response = client.post("/tour/crash", data={"step": "3"})
     assert response.status_code == 303
     assert response.headers["Location"] == "/tour#losses"
@@ -191,7 +193,7 @@ def test_there_is_one_crash_at_a_time(
     assert client.post("/tour/crash", data={"step": "4"}).status_code == 303
 
 
-def test_what_is_not_there_is_said_to_be_absent(client: FlaskClient) -> None:
+def test_unknown_ids_are_not_found(client: FlaskClient) -> None:
     message = client.get("/messages/nonesuch")
     assert message.status_code == 404
     assert "nonesuch" in message.text
@@ -211,7 +213,7 @@ def test_a_mail_that_arrived_cannot_be_retried(client: FlaskClient) -> None:
     assert path.rpartition("/")[2] in response.text
 
 
-def test_an_outbox_that_cannot_keep_a_mail_is_no_success(
+def test_an_unavailable_outbox_is_reported_as_an_error(
     client: FlaskClient, tmp_path: Path
 ) -> None:
     (tmp_path / "outbox.db").mkdir()

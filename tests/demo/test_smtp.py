@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flask_outbox.demo.smtp import HOST, Behaviour, LocalSmtp
+from flask_outbox.demo.server import HOST, Behaviour
+from flask_outbox.demo.smtp import LocalSmtp
 from tests.waiting import eventually
 
 MAIL = (
@@ -32,7 +33,7 @@ def deliver(server: LocalSmtp, name: str) -> None:
         client.sendmail("demo@example.com", ["ada@example.org"], MAIL.format(name))
 
 
-def test_what_arrived_in_an_earlier_run_has_arrived(tmp_path: Path) -> None:
+def test_arrivals_of_an_earlier_run_are_included(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         deliver(server, "first")
         (before,) = server.arrived
@@ -42,7 +43,7 @@ def test_what_arrived_in_an_earlier_run_has_arrived(tmp_path: Path) -> None:
         first, second = server.arrived
     assert (first.number, second.number) == (1, 2)
     assert first.subject == "Grüße"
-    assert [one.message_id for one in (first, second)] == [
+    assert [one.known_as for one in (first, second)] == [
         "<first@example.com>",
         "<second@example.com>",
     ]
@@ -63,7 +64,7 @@ def test_a_refused_mail_does_not_arrive(
         assert server.arrived == ()
 
 
-def test_it_takes_its_time_over_one_mail_only(tmp_path: Path) -> None:
+def test_it_is_slow_for_one_mail_only(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         server.behave(Behaviour.REFUSING)
         server.take_time(600)
@@ -75,11 +76,11 @@ def test_it_takes_its_time_over_one_mail_only(tmp_path: Path) -> None:
             slow.send(MAIL.format("slow").encode() + b".\r\n")
             eventually(lambda: not server.next_seconds)
             deliver(server, "quick")
-            assert [one.message_id for one in server.arrived] == ["<quick@example.com>"]
+            assert [one.known_as for one in server.arrived] == ["<quick@example.com>"]
             slow.close()
 
 
-def test_the_end_cuts_every_conversation(tmp_path: Path) -> None:
+def test_stopping_cuts_every_connection(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         client = smtplib.SMTP(HOST, server.port)
         client.ehlo()

@@ -14,13 +14,13 @@ from dkim.canonicalization import Relaxed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_outbox.dkim.canonical import (
+from flask_outbox.dkim import (
+    covered_text,
     name_of,
     relaxed_body,
     relaxed_field,
     split_content,
 )
-from flask_outbox.dkim.signature import covered_text
 
 
 def test_the_examples_of_rfc_6376_section_3_4_5() -> None:
@@ -31,7 +31,7 @@ def test_the_examples_of_rfc_6376_section_3_4_5() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"\r\n", b"\r\n\r\n", b" \r\n\t\r\n", b"\t"])
-def test_an_empty_body(body: bytes) -> None:
+def test_an_empty_body_is_canonicalised(body: bytes) -> None:
     """RFC 6376 section 3.4.4 gives the hash of one."""
     digest = hashlib.sha256(relaxed_body(body)).digest()
     known = b"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
@@ -42,7 +42,7 @@ BITS = st.sampled_from([b" ", b"\t", b"  ", b"\r\n", b"\r\n\r\n", b"a", b".", b"
 
 
 @given(st.lists(BITS | st.binary(max_size=5)))
-def test_any_body_is_as_dkimpy_has_it(bits: list[bytes]) -> None:
+def test_any_body_is_canonicalised_as_by_dkimpy(bits: list[bytes]) -> None:
     body = b"".join(bits).replace(b"\r\n", b"\n").replace(b"\r", b"")
     body = body.replace(b"\n", b"\r\n") + b"\r\n"
     assert relaxed_body(body) == Relaxed.canonicalize_body(body)
@@ -56,7 +56,7 @@ VALUES = st.lists(
 
 
 @given(NAMES, st.sampled_from([b"", b" ", b"\t"]), VALUES)
-def test_any_header_field_is_as_dkimpy_has_it(
+def test_any_header_field_is_canonicalised_as_by_dkimpy(
     name: bytes, space: bytes, value: bytes
 ) -> None:
     ((known_name, known_value),) = Relaxed.canonicalize_headers([(name + space, value)])
@@ -65,7 +65,7 @@ def test_any_header_field_is_as_dkimpy_has_it(
 
 
 @given(st.lists(st.tuples(NAMES, VALUES), min_size=1), st.binary())
-def test_fields_are_told_apart_however_they_are_folded(
+def test_fields_are_split_correctly_however_they_are_folded(
     fields: list[tuple[bytes, bytes]], body: bytes
 ) -> None:
     written = [name + b": " + value + b"." for name, value in fields]
@@ -147,7 +147,7 @@ def test_the_example_of_rfc_8463() -> None:
         rivest.verify(signature, text + b" ", padding.PKCS1v15(), SHA256())
 
 
-def test_of_fields_of_one_name_the_last_is_covered_first() -> None:
+def test_the_last_of_several_fields_with_one_name_is_signed_first() -> None:
     fields = [b"X: 1", b"X: 2", b"Y: 3"]
     assert covered_text(fields, [b"x"]) == b"x:2\r\n"
     assert covered_text(fields, [b"x", b"x", b"x"]) == b"x:2\r\nx:1\r\n"

@@ -29,7 +29,7 @@ def start(*entries: Any, **config: Any) -> None:
     Mail(app)
 
 
-def test_keys_as_text_and_in_files_of_both_usual_forms(tmp_path: Path) -> None:
+def test_keys_are_read_from_text_and_files_in_both_usual_forms(tmp_path: Path) -> None:
     file = tmp_path / "key.pem"
     file.write_bytes(
         rsa_key().private_bytes(
@@ -101,7 +101,7 @@ CASES: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_entry_that_cannot_sign_is_refused_at_boot(case: str) -> None:
+def test_an_entry_that_cannot_sign_is_refused_at_init_app(case: str) -> None:
     broken, words = CASES[case]
     with pytest.raises(ConfigError) as refused:
         start(RSA, broken)
@@ -111,14 +111,18 @@ def test_an_entry_that_cannot_sign_is_refused_at_boot(case: str) -> None:
         assert secret not in str(refused.value)
 
 
-def test_a_key_that_verifiers_would_ignore(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_verifiers_would_ignore_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The limit is moved instead: making weak keys is not everywhere possible."""
-    monkeypatch.setattr("flask_outbox.dkim.keys.LEAST_RSA_BITS", 4096)
+    monkeypatch.setattr("flask_outbox.dkim.LEAST_RSA_BITS", 4096)
     with pytest.raises(ConfigError, match="has 2048 bits: it must be at least 4096"):
         start(RSA)
 
 
-def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_cryptography_the_error_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name in [one for one in sys.modules if one.startswith("cryptography")]:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ConfigError, match=r'pip install "flask-outbox\[dkim\]"'):
@@ -126,6 +130,6 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     start()
 
 
-def test_keys_are_checked_even_where_mail_stays_here() -> None:
+def test_keys_are_checked_even_if_mail_stays_in_the_inbox() -> None:
     with pytest.raises(ConfigError, match="MAIL_DKIM_KEYS"):
         start({**GOOD, "key": "none"}, MAIL_URL="inbox://")

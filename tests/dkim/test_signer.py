@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 
 from flask_outbox import Attachment, Message, SigningError
 from flask_outbox.config.dkim import as_dkim_keys
-from flask_outbox.dkim import Signer
-from flask_outbox.dkim.signature import COVERED, SEALED
+from flask_outbox.dkim import COVERED, SEALED, Signer
 from flask_outbox.mime import compose
-from flask_outbox.transports.smtp_content import with_crlf
+from flask_outbox.transports.smtp.capabilities import with_crlf
 
 from .keyring import ED25519, RSA, entry, pem, rsa_key, signatures, verified
 
@@ -93,7 +92,7 @@ def test_messages_of_every_shape_verify(shape: str) -> None:
 
 
 @given(st.text(), st.text())
-def test_any_text_verifies(subject: str, body: str) -> None:
+def test_a_signature_of_any_text_verifies(subject: str, body: str) -> None:
     subject = "".join(one for one in subject if one.isprintable())
     body = body.replace("\0", "")
     signed = signer(ED25519).sign(composed(subject=subject, body=body)).content
@@ -101,7 +100,7 @@ def test_any_text_verifies(subject: str, body: str) -> None:
     assert with_crlf(signed) == signed
 
 
-def test_a_message_of_the_standard_library() -> None:
+def test_a_standard_library_message_is_signed() -> None:
     message = EmailMessage()
     message["From"], message["To"] = "Ada <ada@EXAMPLE.com>", "bob@example.org"
     message["Subject"], message["References"] = "Hello", "<1@example.org>"
@@ -114,7 +113,7 @@ def test_a_message_of_the_standard_library() -> None:
 # ---------------------------------------------------------------------- what is covered
 
 
-def test_what_is_covered_and_what_cannot_be_added() -> None:
+def test_important_headers_are_signed_and_cannot_be_added() -> None:
     (signature,) = signatures(signer(RSA).sign(composed(cc=["c@example.org"])).content)
     names = tags(signature)["h"].split(":")
     for name in ("from", "to", "cc", "subject", "date", "message-id", "content-type"):
@@ -132,7 +131,7 @@ FORGED = {
 
 @pytest.mark.parametrize("name", [one.decode() for one in SEALED])
 @pytest.mark.parametrize("place", ["above", "below"])
-def test_a_field_that_is_added_is_noticed(name: str, place: str) -> None:
+def test_an_added_field_breaks_the_signature(name: str, place: str) -> None:
     signed = signer(ED25519).sign(composed()).content
     forged = FORGED.get(name.encode(), f"{name}: forged".encode()) + b"\r\n"
     if place == "above":
@@ -150,7 +149,7 @@ def covered_fields() -> list[str]:
 
 
 @pytest.mark.parametrize("name", covered_fields())
-def test_a_field_that_is_changed_or_gone_is_noticed(name: str) -> None:
+def test_a_changed_or_removed_field_breaks_the_signature(name: str) -> None:
     signed = signer(ED25519).sign(composed(reply_to="r@example.com")).content
     field = re.compile(rb"^" + name.encode() + rb": .*\r\n(?:[ \t].*\r\n)*", re.M)
     assert field.search(signed)
@@ -162,13 +161,13 @@ def test_a_field_that_is_changed_or_gone_is_noticed(name: str) -> None:
     ("old", "new"),
     [(b"Hello", b"Hallo"), (b"</p>", b"</p>\r\nmore"), (b"Bob,\r\n", b"Bob,\r\n\r\n")],
 )
-def test_a_body_that_is_changed_is_noticed(old: bytes, new: bytes) -> None:
+def test_a_changed_body_breaks_the_signature(old: bytes, new: bytes) -> None:
     signed = BOTH.sign(composed()).content
     assert old in signed
     assert verified(signed.replace(old, new)) == [False, False]
 
 
-def test_what_relays_may_do_goes_unnoticed() -> None:
+def test_changes_that_relays_make_keep_the_signature_valid() -> None:
     """Fold anew, change case and spaces, add a trace: relaxed on both sides."""
     signed = BOTH.sign(composed()).content
     relayed = signed.replace(b"\r\nSubject: ", b"\r\nSUBJECT:\t ")
@@ -205,7 +204,7 @@ def test_the_key_of_the_nearest_domain_signs(sender: Any, words: str) -> None:
 @pytest.mark.parametrize(
     "sender", ["ada@example.org", "ada@myexample.com", "ada@com", "ada@[127.0.0.1]"]
 )
-def test_no_key_no_signature(sender: str) -> None:
+def test_without_a_key_for_the_domain_nothing_is_signed(sender: str) -> None:
     content = composed(sender)
     signed = BOTH.sign(content)
     assert signed.content == content
@@ -219,7 +218,7 @@ def test_signing_again_gives_the_same_bytes() -> None:
     assert BOTH.sign(content).content == BOTH.sign(content).content
 
 
-def test_a_message_that_is_none_is_a_signing_error() -> None:
+def test_bytes_that_are_no_message_are_a_signing_error() -> None:
     with pytest.raises(SigningError, match="MAIL_DKIM_KEYS"):
         BOTH.sign(b"no header at all")
 

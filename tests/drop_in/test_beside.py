@@ -14,7 +14,7 @@ from tests.mail.site import ADA, SENDER
 from tests.servers import JournalSmtp
 
 
-def test_a_message_of_flask_mails_own(app: Flask, server: JournalSmtp) -> None:
+def test_flask_mails_own_message_is_sent(app: Flask, server: JournalSmtp) -> None:
     mail = ours.Mail(app)
     with app.app_context(), mail.record_messages() as outbox:
         message = flask_mail.Message(
@@ -34,13 +34,13 @@ def test_a_message_of_flask_mails_own(app: Flask, server: JournalSmtp) -> None:
             message.send(connection)
     for arrived in server.wait_for(2):
         assert essence(arrived.content) == essence(before)
-        assert arrived.message_id == message.msgId
+        assert arrived.rfc_message_id == message.msgId
         assert arrived.return_path == SENDER
     assert [one.subject for one in outbox] == ["Reset", "Reset"]
     assert message.date is None
 
 
-def test_a_mail_may_be_replaced_while_both_are_imported(
+def test_mail_can_be_replaced_while_both_packages_are_imported(
     app: Flask, server: JournalSmtp
 ) -> None:
     flask_mail.Mail(app)
@@ -48,10 +48,10 @@ def test_a_mail_may_be_replaced_while_both_are_imported(
     with app.app_context():
         receipt = app.extensions["mail"].send(ours.Message("Hello", [ADA], "Hello\n"))
     (arrived,) = server.wait_for(1)
-    assert arrived.message_id == receipt.message_id
+    assert arrived.rfc_message_id == receipt.rfc_message_id
 
 
-def test_ours_may_go_by_the_name_of_the_other(
+def test_our_module_can_be_registered_as_flask_mail(
     monkeypatch: pytest.MonkeyPatch, app: Flask
 ) -> None:
     monkeypatch.setitem(sys.modules, "flask_mail", ours)

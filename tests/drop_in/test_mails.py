@@ -129,24 +129,26 @@ def both(make_app: MakeApp, server: JournalSmtp) -> Callable[..., tuple[Mail, Ma
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_the_same_mail_arrives(both: Any, recipe: Callable[[Any], Any]) -> None:
+def test_both_packages_deliver_the_same_mail(
+    both: Any, recipe: Callable[[Any], Any]
+) -> None:
     theirs, mine = both(recipe)
     assert essence(mine.content) == essence(theirs.content)
     assert mine.return_path == theirs.return_path
     assert set(mine.recipients) == set(theirs.recipients)
 
 
-def test_file_names_in_ascii(both: Any) -> None:
+def test_ascii_attachments_makes_file_names_ascii(both: Any) -> None:
     theirs, mine = both(files, MAIL_ASCII_ATTACHMENTS=True)
     assert essence(mine.content) == essence(theirs.content)
     assert "Прайс" not in str(essence(mine.content))
 
 
-def test_the_date_that_a_message_has(both: Any) -> None:
+def test_a_messages_date_is_sent(both: Any) -> None:
     assert {date_of(one) for one in both(headers)} == {1_700_000_000}
 
 
-def test_options_of_the_smtp_commands(both: Any) -> None:
+def test_mail_and_rcpt_options_are_sent(both: Any) -> None:
     theirs, mine = both(
         lambda peer: peer.Message(
             "Grüße", [ADA], "text", mail_options=["BODY=8BITMIME"]
@@ -157,7 +159,7 @@ def test_options_of_the_smtp_commands(both: Any) -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_message_as_bytes_and_as_a_string(
+def test_as_bytes_and_as_string_equal_flask_mails(
     make_app: MakeApp, recipe: Callable[[Any], Any]
 ) -> None:
     written = []
@@ -174,9 +176,7 @@ def test_a_message_as_bytes_and_as_a_string(
     assert written[0] == written[1]
 
 
-def test_what_is_written_before_is_what_arrives(
-    make_app: MakeApp, server: JournalSmtp
-) -> None:
+def test_as_bytes_is_what_arrives(make_app: MakeApp, server: JournalSmtp) -> None:
     app = make_app()
     mail = ours.Mail(app)
     with app.app_context():
@@ -184,14 +184,16 @@ def test_what_is_written_before_is_what_arrives(
         mail.send(message)
         (arrived,) = server.wait_for(1)
         assert essence(arrived.content) == essence(message.as_bytes())
-        assert arrived.message_id == message.msgId
+        assert arrived.rfc_message_id == message.msgId
 
 
-def test_a_message_id_that_is_set(peer: Any, app: Any, server: JournalSmtp) -> None:
+def test_a_message_id_set_before_sending_is_kept(
+    peer: Any, app: Any, server: JournalSmtp
+) -> None:
     mail = peer.Mail(app)
     with app.app_context():
         message = plain(peer)
         message.msgId = "<thread-17@example.com>"
         mail.send(message)
     (arrived,) = server.wait_for(1)
-    assert arrived.message_id == "<thread-17@example.com>"
+    assert arrived.rfc_message_id == "<thread-17@example.com>"

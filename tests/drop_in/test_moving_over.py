@@ -16,11 +16,14 @@ from tests.drop_in.conftest import MakeApp
 from tests.drop_in.peers import ours
 from tests.mail.site import ADA, BOB, SENDER
 from tests.servers import JournalSmtp
+from tests.waiting import WAIT_SECONDS
 
 # ------------------------------------------------------------------------- settings
 
 
-def test_suppressed_by_hand(peer: Any, app: Flask, server: JournalSmtp) -> None:
+def test_state_suppress_stops_sending(
+    peer: Any, app: Flask, server: JournalSmtp
+) -> None:
     mail = peer.Mail(app)
     with app.app_context(), mail.record_messages() as outbox:
         mail.state.suppress = True
@@ -32,7 +35,7 @@ def test_suppressed_by_hand(peer: Any, app: Flask, server: JournalSmtp) -> None:
     assert [one.subject for one in outbox] == ["Kept", "Sent"]
 
 
-def test_what_is_suppressed_by_hand_never_leaves(app: Flask) -> None:
+def test_mail_sent_while_suppressed_never_leaves(app: Flask) -> None:
     mail = ours.Mail(app)
     mail.state.suppress = True
     receipt = mail.send(ours.Message("Kept", [ADA]))
@@ -40,11 +43,11 @@ def test_what_is_suppressed_by_hand_never_leaves(app: Flask) -> None:
     assert mail.get(receipt.id).state == "cancelled"
     assert mail.batch(many.id).counts["cancelled"] == 1
     mail.state.suppress = False
-    assert mail.drain(10)
+    assert mail.drain(WAIT_SECONDS)
     assert mail.get(receipt.id).state == "cancelled"
 
 
-def test_not_suppressed_under_testing(
+def test_suppression_can_be_turned_off_under_testing(
     peer: Any, make_app: MakeApp, server: JournalSmtp
 ) -> None:
     app = make_app(TESTING=True)
@@ -54,11 +57,11 @@ def test_not_suppressed_under_testing(
         mail.state.suppress = False
         mail.send_message("Sent", [ADA], "Hello\n")
         if peer is ours:
-            assert mail.drain(10)
+            assert mail.drain(WAIT_SECONDS)
     assert [b"Subject: Sent" in one.content for one in server.mails] == [True]
 
 
-def test_another_server_from_now_on(
+def test_the_server_can_be_changed_in_the_state(
     peer: Any, make_app: MakeApp, server: JournalSmtp
 ) -> None:
     app = make_app(MAIL_SERVER="localhost", MAIL_PORT=1)
@@ -70,14 +73,16 @@ def test_another_server_from_now_on(
     assert (mail.state.server, mail.state.use_tls) == (server.host, False)
 
 
-def test_a_sender_in_the_config_that_comes_later(make_app: MakeApp) -> None:
+def test_a_default_sender_configured_after_init_is_used(make_app: MakeApp) -> None:
     app = make_app(TESTING=True, MAIL_DEFAULT_SENDER=None)
     mail = ours.Mail(app)
     app.config["MAIL_DEFAULT_SENDER"] = SENDER
     assert mail.get(mail.send_message("Hello", [ADA]).id).return_path == SENDER
 
 
-def test_ascii_names_of_attachments(peer: Any, make_app: MakeApp) -> None:
+def test_ascii_attachments_can_be_changed_in_the_state(
+    peer: Any, make_app: MakeApp
+) -> None:
     app = make_app(TESTING=True)
     mail = peer.Mail(app)
     with app.app_context():
@@ -102,7 +107,7 @@ def test_ascii_names_of_attachments(peer: Any, make_app: MakeApp) -> None:
     ],
     ids=str,
 )
-def test_what_is_refused_is_caught_as_before(
+def test_refusals_are_caught_by_the_same_except(
     app: Flask, arguments: dict[str, Any], theirs: Any, own: Any
 ) -> None:
     mail = ours.Mail(app)
@@ -114,7 +119,7 @@ def test_what_is_refused_is_caught_as_before(
         assert refused.value.problem in str(refused.value)
 
 
-def test_an_outbox_out_of_reach_is_caught_as_before(make_app: MakeApp) -> None:
+def test_an_unavailable_outbox_is_caught_by_the_same_except(make_app: MakeApp) -> None:
     app = make_app(OUTBOX_URL="postgresql://nobody@127.0.0.1:1/none", TESTING=True)
     mail = ours.Mail(app)
     with pytest.raises(smtplib.SMTPException) as refused:
@@ -134,14 +139,16 @@ def test_an_outbox_out_of_reach_is_caught_as_before(make_app: MakeApp) -> None:
     ],
     ids=str,
 )
-def test_a_bad_message_can_be_printed(app: Flask, arguments: dict[str, Any]) -> None:
+def test_an_invalid_message_can_be_printed(
+    app: Flask, arguments: dict[str, Any]
+) -> None:
     ours.Mail(app)
     message = ours.Message(**{"subject": "Hello", "recipients": [ADA], **arguments})
     assert "Subject: " in f"{message}" == message.as_string()
     assert bytes(message) == message.as_bytes()
 
 
-def test_addresses_are_tidied_for_reading(peer: Any, app: Flask) -> None:
+def test_as_bytes_tidies_addresses(peer: Any, app: Flask) -> None:
     peer.Mail(app)
     with app.app_context():
         message = peer.Message(
@@ -173,7 +180,7 @@ class Marked(ours.Message):
         return message
 
 
-def test_what_a_subclass_writes_leaves(app: Flask, server: JournalSmtp) -> None:
+def test_the_bytes_of_a_subclass_are_sent(app: Flask, server: JournalSmtp) -> None:
     mail = ours.Mail(app)
     with app.app_context():
         signed = Signed("Hello", [ADA], "Hello\n", bcc=[BOB])
@@ -181,7 +188,7 @@ def test_what_a_subclass_writes_leaves(app: Flask, server: JournalSmtp) -> None:
         mail.send(signed)
         marked = Marked("Hello", [ADA], "Hello\n")
         mail.send(marked)
-    arrived = {one.message_id: one for one in server.wait_for(2)}
+    arrived = {one.rfc_message_id: one for one in server.wait_for(2)}
     assert arrived[signed.msgId].content == wanted
     assert set(arrived[signed.msgId].recipients) == {ADA, BOB}
     assert b"X-Mark: yes\r\n" in arrived[marked.msgId].content
@@ -194,11 +201,13 @@ def test_what_a_subclass_writes_leaves(app: Flask, server: JournalSmtp) -> None:
         (b"From: a@example.org\nDate: x\nBcc: b@example.org\n\nx", "wrote a Bcc"),
         (b"Hello", "no From or Date"),
         (b"From: a\nDate: b\n\n" + b"x" * 1000, "a line of more than"),
-        ("text", "answered str"),
+        ("text", "returned str"),
     ],
     ids=str,
 )
-def test_what_could_not_leave_unchanged(app: Flask, written: Any, problem: str) -> None:
+def test_bytes_of_a_subclass_that_cannot_be_sent_are_refused(
+    app: Flask, written: Any, problem: str
+) -> None:
     class Written(ours.Message):
         def as_bytes(self) -> Any:
             return written
@@ -207,7 +216,9 @@ def test_what_could_not_leave_unchanged(app: Flask, written: Any, problem: str) 
         ours.Mail(app).send(Written("Hello", [ADA], "Hello\n"))
 
 
-def test_hooks_of_subclasses(peer: Any, app: Flask, server: JournalSmtp) -> None:
+def test_overrides_in_subclasses_are_called(
+    peer: Any, app: Flask, server: JournalSmtp
+) -> None:
     called = []
 
     class Own(peer.Mail):
@@ -233,7 +244,7 @@ def test_hooks_of_subclasses(peer: Any, app: Flask, server: JournalSmtp) -> None
     server.wait_for(2)
 
 
-def test_a_subclass_that_sends_by_the_app(app: Flask, server: JournalSmtp) -> None:
+def test_a_subclass_may_send_through_the_app(app: Flask, server: JournalSmtp) -> None:
     class Own(ours.Mail):
         def send(self, message: Any) -> Any:
             return app.extensions["mail"].send(message)
@@ -243,7 +254,7 @@ def test_a_subclass_that_sends_by_the_app(app: Flask, server: JournalSmtp) -> No
     server.wait_for(1)
 
 
-def test_mocked_as_often_as_one_likes(peer: Any, make_app: MakeApp) -> None:
+def test_send_can_be_mocked_repeatedly(peer: Any, make_app: MakeApp) -> None:
     app = make_app(TESTING=True)
     mail = peer.Mail(app)
     for target in (mail, mail.state, mail, mail.state):
@@ -255,7 +266,9 @@ def test_mocked_as_often_as_one_likes(peer: Any, make_app: MakeApp) -> None:
     send_message.assert_called_once_with("Hello")
 
 
-def test_a_host_of_ones_own(peer: Any, make_app: MakeApp) -> None:
+def test_a_host_set_on_the_connection_sends_at_once(
+    peer: Any, make_app: MakeApp
+) -> None:
     mail = peer.Mail(app := make_app(TESTING=True))
     to = "Ä → ✓ <to@example.com>"
     with app.app_context(), mail.record_messages() as outbox, mail.connect() as one:
@@ -275,7 +288,7 @@ def test_a_host_of_ones_own(peer: Any, make_app: MakeApp) -> None:
 # ----------------------------------------------------------------------------- form
 
 
-def test_html_alone_has_a_text_beside_it(peer: Any, app: Flask) -> None:
+def test_html_alone_gets_an_empty_text(peer: Any, app: Flask) -> None:
     peer.Mail(app)
     with app.app_context():
         text = peer.Message("Hello", [ADA], html="<p>Hello</p>").as_string()

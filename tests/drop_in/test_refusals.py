@@ -15,13 +15,13 @@ from tests.mail.site import ADA, SENDER
 BAD = "evil\r\nBcc: all@example.org"
 
 
-def test_nobody_to_send_to(peer: Any, app: Flask) -> None:
+def test_a_message_without_recipients_is_refused(peer: Any, app: Flask) -> None:
     mail = peer.Mail(app)
     with app.app_context(), pytest.raises(AssertionError, match="No recipients"):
         mail.send(peer.Message("Hello"))
 
 
-def test_no_sender(peer: Any, make_app: MakeApp) -> None:
+def test_a_message_without_a_sender_is_refused(peer: Any, make_app: MakeApp) -> None:
     app = make_app(MAIL_DEFAULT_SENDER=None)
     mail = peer.Mail(app)
     with app.app_context(), pytest.raises(AssertionError, match="sender"):
@@ -44,7 +44,9 @@ def test_no_sender(peer: Any, make_app: MakeApp) -> None:
     ],
     ids=str,
 )
-def test_line_breaks(peer: Any, app: Flask, arguments: dict[str, Any]) -> None:
+def test_line_breaks_in_headers_are_refused(
+    peer: Any, app: Flask, arguments: dict[str, Any]
+) -> None:
     mail = peer.Mail(app)
     with app.app_context():
         message = peer.Message(**{"subject": "Hello", "recipients": [ADA], **arguments})
@@ -57,19 +59,19 @@ def test_line_breaks(peer: Any, app: Flask, arguments: dict[str, Any]) -> None:
             connection.send(message)
 
 
-def test_good_headers(peer: Any, app: Flask) -> None:
+def test_valid_headers_are_accepted(peer: Any, app: Flask) -> None:
     peer.Mail(app)
     with app.app_context():
         message = peer.Message("a\r\n b", [ADA], reply_to=("x", "x@example.com"))
         assert not message.has_bad_headers()
 
 
-def test_an_app_that_was_not_set_up(peer: Any) -> None:
+def test_an_app_without_mail_is_an_error(peer: Any) -> None:
     with Flask("stranger").app_context(), pytest.raises(RuntimeError, match="config"):
         peer.Mail().connect()
 
 
-def test_outside_any_app(peer: Any) -> None:
+def test_sending_outside_any_app_is_an_error(peer: Any) -> None:
     with pytest.raises(RuntimeError):
         peer.Mail().connect()
 
@@ -81,7 +83,7 @@ def test_a_message_needs_no_app(app: Flask) -> None:
     assert mail.get(receipt.id).return_path == message.sender == SENDER
 
 
-def test_they_are_errors_of_ours_too(app: Flask) -> None:
+def test_errors_are_also_flask_outboxs(app: Flask) -> None:
     mail = ours.Mail(app)
     with pytest.raises(AddressError, match="recipients"):
         mail.send(ours.Message("Hello"))

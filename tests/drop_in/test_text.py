@@ -23,18 +23,18 @@ ADDRESSES = [
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "iso-8859-1"])
 @pytest.mark.parametrize("address", ADDRESSES, ids=repr)
-def test_addresses(address: Any, encoding: str) -> None:
+def test_sanitize_address_equals_flask_mails(address: Any, encoding: str) -> None:
     assert ours.sanitize_address(address, encoding) == flask_mail.sanitize_address(
         address, encoding
     )
 
 
-def test_a_local_part_beyond_ascii(peer: Any) -> None:
+def test_a_non_ascii_local_part_is_kept(peer: Any) -> None:
     with pytest.raises(UnicodeEncodeError):
         peer.sanitize_address("çedric@example.org")
 
 
-def test_lists_of_addresses() -> None:
+def test_sanitize_addresses_equals_flask_mails() -> None:
     assert ours.sanitize_addresses(ADDRESSES) == flask_mail.sanitize_addresses(
         ADDRESSES
     )
@@ -42,20 +42,20 @@ def test_lists_of_addresses() -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "iso-8859-1"])
 @pytest.mark.parametrize("subject", ["", "Hello", "Größe", "日本語" * 20, "a\r\n b"])
-def test_subjects(subject: str, encoding: str) -> None:
+def test_sanitize_subject_equals_flask_mails(subject: str, encoding: str) -> None:
     assert ours.sanitize_subject(subject, encoding) == flask_mail.sanitize_subject(
         subject, encoding
     )
 
 
 @pytest.mark.parametrize("value", ["é", "é".encode(), 7, None, ValueError("é")])
-def test_text_of_anything(value: Any) -> None:
+def test_force_text_equals_flask_mails(value: Any) -> None:
     assert ours.force_text(value) == flask_mail.force_text(value)
     assert ours.force_text(b"\xe9", "latin-1") == "é"
     assert ours.force_text(b"\xe9", errors="ignore") == ""
 
 
-def test_bytes_that_are_no_text(peer: Any) -> None:
+def test_undecodable_bytes_are_an_error(peer: Any) -> None:
     with pytest.raises(
         peer.FlaskMailUnicodeDecodeError, match=r"You passed in b'\\xe9' \(<class"
     ) as caught:

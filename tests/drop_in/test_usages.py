@@ -14,6 +14,7 @@ from tests.drop_in.essence import essence
 from tests.drop_in.peers import ours
 from tests.mail.site import ADA, BOB, SENDER
 from tests.servers import Behaviour, JournalSmtp
+from tests.waiting import WAIT_SECONDS
 
 
 def subjects(messages: Any) -> list[str]:
@@ -23,7 +24,9 @@ def subjects(messages: Any) -> list[str]:
 # -------------------------------------------------------------------------- sending
 
 
-def test_an_app_factory(peer: Any, app: Flask, server: JournalSmtp) -> None:
+def test_init_app_works_in_an_app_factory(
+    peer: Any, app: Flask, server: JournalSmtp
+) -> None:
     mail = peer.Mail()
     mail.init_app(app)
 
@@ -37,7 +40,9 @@ def test_an_app_factory(peer: Any, app: Flask, server: JournalSmtp) -> None:
     assert (arrived.return_path, arrived.recipients) == (SENDER, (ADA,))
 
 
-def test_many_in_one_connection(peer: Any, app: Flask, server: JournalSmtp) -> None:
+def test_connect_sends_many_messages(
+    peer: Any, app: Flask, server: JournalSmtp
+) -> None:
     mail = peer.Mail(app)
     users = [f"user{number}@example.org" for number in range(10)]
     with app.app_context(), mail.connect() as connection:
@@ -53,7 +58,9 @@ def test_many_in_one_connection(peer: Any, app: Flask, server: JournalSmtp) -> N
     )
 
 
-def test_where_bounces_go(peer: Any, app: Flask, server: JournalSmtp) -> None:
+def test_envelope_from_sets_where_bounces_go(
+    peer: Any, app: Flask, server: JournalSmtp
+) -> None:
     mail = peer.Mail(app)
     with app.app_context(), mail.connect() as connection:
         message = peer.Message("Hello", [ADA], "Hello\n")
@@ -63,7 +70,9 @@ def test_where_bounces_go(peer: Any, app: Flask, server: JournalSmtp) -> None:
     assert email.message_from_bytes(arrived.content)["From"] == SENDER
 
 
-def test_what_is_found_in_the_app(peer: Any, app: Flask, server: JournalSmtp) -> None:
+def test_libraries_send_by_the_apps_extension(
+    peer: Any, app: Flask, server: JournalSmtp
+) -> None:
     """How Flask-Security and others send: by what the app has under ``"mail"``."""
     peer.Mail(app)
 
@@ -93,7 +102,7 @@ def test_each_app_has_settings_of_its_own(peer: Any, make_app: MakeApp) -> None:
 # ---------------------------------------------------------------- what an object has
 
 
-def test_the_state(peer: Any, make_app: MakeApp) -> None:
+def test_the_state_has_flask_mails_attributes(peer: Any, make_app: MakeApp) -> None:
     app = make_app(
         MAIL_SERVER="localhost",
         MAIL_PORT=587,
@@ -117,7 +126,7 @@ def test_the_state(peer: Any, make_app: MakeApp) -> None:
     assert (mail.server, mail.port, mail.default_sender) == ("localhost", 587, SENDER)
 
 
-def test_a_default_sender_that_is_set_later(peer: Any, app: Flask) -> None:
+def test_a_default_sender_set_later_is_used(peer: Any, app: Flask) -> None:
     mail = peer.Mail(app)
     with app.app_context():
         mail.state.default_sender = ("Me", "me@example.com")
@@ -127,7 +136,7 @@ def test_a_default_sender_that_is_set_later(peer: Any, app: Flask) -> None:
             mail.send(peer.Message("Hello", [ADA]))
 
 
-def test_the_defaults_of_the_keys(peer: Any) -> None:
+def test_the_keys_have_flask_mails_defaults(peer: Any) -> None:
     state = peer.Mail().init_mail({}, debug=True, testing=True)
     assert (state.server, state.port, state.default_sender) == ("127.0.0.1", 25, None)
     assert (state.use_tls, state.use_ssl, state.suppress) == (False, False, True)
@@ -141,7 +150,7 @@ def test_a_mail_for_several_apps_has_no_state(peer: Any, app: Flask) -> None:
     assert app.extensions["mail"] is state
 
 
-def test_a_message(peer: Any, app: Flask) -> None:
+def test_a_message_has_flask_mails_attributes(peer: Any, app: Flask) -> None:
     peer.Mail(app)
     with app.app_context():
         message = peer.Message("Hello", [ADA], cc=[BOB], bcc=[ADA], html="<p>x</p>")
@@ -157,7 +166,7 @@ def test_a_message(peer: Any, app: Flask) -> None:
         assert other.msgId != message.msgId
 
 
-def test_an_attachment(peer: Any) -> None:
+def test_an_attachment_has_flask_mails_attributes(peer: Any) -> None:
     guessed = peer.Attachment("a.png", data=b"x")
     assert (guessed.content_type, guessed.disposition) == ("image/png", "attachment")
     assert peer.Attachment(data="x").content_type == "text/plain"
@@ -174,7 +183,7 @@ def test_an_attachment(peer: Any) -> None:
 @pytest.mark.parametrize(
     "config", [{"TESTING": True}, {"MAIL_SUPPRESS_SEND": True}], ids=str
 )
-def test_what_would_have_been_sent(
+def test_record_messages_collects_messages_under_testing(
     peer: Any, make_app: MakeApp, server: JournalSmtp, config: dict[str, Any]
 ) -> None:
     app = make_app(**config)
@@ -190,7 +199,7 @@ def test_what_would_have_been_sent(
     assert server.connections_made == 0
 
 
-def test_testing_does_not_suppress_where_it_is_told_not_to(
+def test_suppress_send_false_sends_under_testing(
     peer: Any, make_app: MakeApp, server: JournalSmtp
 ) -> None:
     app = make_app(TESTING=True, MAIL_SUPPRESS_SEND=False)
@@ -198,11 +207,13 @@ def test_testing_does_not_suppress_where_it_is_told_not_to(
     with app.app_context():
         mail.send_message("Hello", [ADA], "Hello\n")
         if peer is ours:
-            assert mail.drain(10)
+            assert mail.drain(WAIT_SECONDS)
     assert len(server.mails) == 1
 
 
-def test_listeners_hear_of_each_message(peer: Any, make_app: MakeApp) -> None:
+def test_email_dispatched_is_sent_for_each_message(
+    peer: Any, make_app: MakeApp
+) -> None:
     app, heard = make_app(TESTING=True), []
 
     def hear(app: Flask, message: Any, **_: Any) -> None:
@@ -218,7 +229,7 @@ def test_listeners_hear_of_each_message(peer: Any, make_app: MakeApp) -> None:
 # --------------------------------------------------------------------- only with ours
 
 
-def test_sending_gives_a_receipt(make_app: MakeApp) -> None:
+def test_send_returns_a_receipt(make_app: MakeApp) -> None:
     app = make_app(TESTING=True)
     mail = ours.Mail(app)
     receipt = mail.send(ours.Message("Hello", [ADA]), key="order-17")
@@ -226,11 +237,11 @@ def test_sending_gives_a_receipt(make_app: MakeApp) -> None:
     with mail.connect() as connection:
         late = connection.send(ours.Message("Hello", [ADA]), delay=60)
     assert again.duplicate
-    assert mail.get(receipt.id).message_id == receipt.message_id
+    assert mail.get(receipt.id).rfc_message_id == receipt.rfc_message_id
     assert mail.get(late.id).state == "pending"
 
 
-def test_a_hanging_server_keeps_nobody_waiting(app: Flask, server: JournalSmtp) -> None:
+def test_a_hanging_server_does_not_delay_send(app: Flask, server: JournalSmtp) -> None:
     server.behaviour = Behaviour(hang=True)
     mail = ours.Mail(app)
     with app.app_context():
@@ -240,16 +251,16 @@ def test_a_hanging_server_keeps_nobody_waiting(app: Flask, server: JournalSmtp) 
     assert server.mails == []
     server.behaviour = Behaviour()
     (arrived,) = server.wait_for(1)
-    assert arrived.message_id == message.msgId
+    assert arrived.rfc_message_id == message.msgId
 
 
-def test_in_production_mail_goes_to_this_machine_unless_told(
+def test_the_default_server_in_production_is_this_machine(
     make_app: MakeApp,
 ) -> None:
     nowhere = {"MAIL_SERVER": None, "MAIL_PORT": None}
     app = make_app(**nowhere)
     ours.Mail(app)
-    smtp = app.extensions["outbox"].settings.smtp
+    smtp = app.extensions["outbox"].settings.default.adapter
     assert (smtp.host, smtp.port) == ("127.0.0.1", 25)
     for said in ({"MAIL_URL": "smtp://mail.example.com"}, {"TESTING": True}):
         app = make_app(**nowhere, **said)
@@ -266,7 +277,7 @@ def test_a_mail_made_with_an_app_works_for_that_app(make_app: MakeApp) -> None:
     assert own.extensions["outbox"].runtime.outbox.get(receipt.id).id == receipt.id
 
 
-def test_what_no_mail_has(app: Flask) -> None:
+def test_an_unknown_attribute_of_mail_is_an_error(app: Flask) -> None:
     with pytest.raises(AttributeError, match="'Mail' has no attribute 'serve'"):
         _ = ours.Mail(app).serve
 
@@ -276,7 +287,7 @@ def test_interceptors_change_a_copy(make_app: MakeApp) -> None:
     mail = ours.Mail(app)
 
     @mail.before_send  # type: ignore[untyped-decorator]
-    def sign(message: Any, wishes: Any) -> None:
+    def sign(message: Any, options: Any) -> None:
         message.body += "-- \nThe shop\n"
         message.subject = f"[shop] {message.subject}"
         message.add_recipient(BOB)
@@ -288,21 +299,23 @@ def test_interceptors_change_a_copy(make_app: MakeApp) -> None:
     assert outbox[0].body == "Hello\n-- \nThe shop\n"
     record = mail.get(receipt.id)
     assert (record.subject, len(record.recipients)) == ("[shop] Hello", 2)
-    assert record.message_id == message.msgId == outbox[0].msgId
+    assert record.rfc_message_id == message.msgId == outbox[0].msgId
     (changed,) = [one for one in record.events if one.kind == "changed"]
     assert set(changed.detail["fields"]) == {"subject", "body", "recipients"}
 
 
-def test_many_messages(app: Flask, server: JournalSmtp) -> None:
+def test_send_many_sends_many_messages(app: Flask, server: JournalSmtp) -> None:
     mail = ours.Mail(app)
     messages = [ours.Message(f"{number}", [ADA], "Hello\n") for number in range(3)]
     assert mail.send_many(messages).messages == 3
     arrived = server.wait_for(3)
-    assert {one.message_id for one in arrived} == {one.msgId for one in messages}
+    assert {one.rfc_message_id for one in arrived} == {one.msgId for one in messages}
 
 
 @pytest.mark.parametrize("render", ["now", "later"])
-def test_a_template(app: Flask, server: JournalSmtp, render: str) -> None:
+def test_from_template_renders_a_message(
+    app: Flask, server: JournalSmtp, render: str
+) -> None:
     app.jinja_env.loader = DictLoader(
         {
             "mail/welcome.txt": "Hello {{ name }}\n",
@@ -316,7 +329,7 @@ def test_a_template(app: Flask, server: JournalSmtp, render: str) -> None:
         mail.send(message, return_path="bounces@example.com")
     (arrived,) = server.wait_for(1)
     assert b"\r\nSubject: Welcome, A\r\n" in arrived.content
-    assert arrived.message_id == message.msgId
+    assert arrived.rfc_message_id == message.msgId
     assert arrived.return_path == "bounces@example.com"
 
 

@@ -1,4 +1,4 @@
-"""Fixtures: brokers, an outbox on PostgreSQL, a shop that hands over, and workers."""
+"""Fixtures: brokers, an outbox on PostgreSQL, a shop that only sends, and workers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def one_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JournalSmtp
 
 @pytest.fixture
 def server(one_server: JournalSmtp) -> JournalSmtp:
-    """The mail server, well and without mail."""
+    """The mail server, working and without mail."""
     one_server.behaviour = Behaviour()
     one_server.come_back()
     one_server.mails.clear()
@@ -56,7 +56,7 @@ def rabbitmq(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[databases.Home]:
-    """Room for outboxes on PostgreSQL."""
+    """The databases for outboxes on PostgreSQL."""
     with databases.opened("postgresql", tmp_path_factory.mktemp("home")) as home:
         yield home
 
@@ -82,7 +82,7 @@ def config(server: JournalSmtp, outbox_url: str, redis: str) -> Config:
 
 @contextmanager
 def shop(config: Config) -> Iterator[Site]:
-    """The shop, in this process, where it only hands over."""
+    """The shop in this process, which only sends."""
     site = Site(create_app(config), mail)
     try:
         yield site
@@ -92,7 +92,7 @@ def shop(config: Config) -> Iterator[Site]:
 
 @pytest.fixture
 def start_worker(config: Config, tmp_path: Path) -> Iterator[StartWorker]:
-    """Starts workers; the first word is the pool, keywords are settings."""
+    """Starts workers; the first argument is the pool, keywords are settings."""
     with ExitStack() as stack:
 
         def start(pool: str = "prefork", *words: str, **changes: Any) -> Worker:

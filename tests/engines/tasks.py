@@ -1,4 +1,4 @@
-"""What a broker has: each task as it lies there, for whoever may look into a broker."""
+"""Reads the tasks in a broker, as anyone with access to it can."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kombu.connection import Connection
 
 @dataclass(frozen=True)
 class Task:
-    """One task: its name, its arguments, and all that can be read of it."""
+    """A task: its name, its arguments, and everything readable in it."""
 
     name: str
     arguments: list[Any]
@@ -22,7 +22,7 @@ class Task:
 
 
 def tasks(url: str, queue: str = "celery") -> list[Task]:
-    """The tasks that wait in a queue; they stay there."""
+    """The tasks in a queue; they stay there."""
     with Connection(url) as connection:
         return list(_tasks(connection.channel(), queue))
 

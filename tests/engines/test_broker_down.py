@@ -8,14 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from flask_outbox import events
+from flask_outbox import signals
 from tests.mail.site import Site
 from tests.servers import JournalSmtp
 from tests.servers.brokers import Broker, RabbitBroker, RedisBroker
+from tests.waiting import WAIT_SECONDS
 
 from .conftest import Config, StartWorker, shop
 
-RECOVERY_SECONDS = 30.0
+RECOVERY_SECONDS = WAIT_SECONDS
 EVERY_SECONDS = 0.05
 
 FAST_SECONDS = 3.0
@@ -39,7 +40,7 @@ def config(config: Config, broker: Broker) -> Config:
 @pytest.mark.parametrize(
     "down_seconds", [5, pytest.param(60, marks=pytest.mark.long)], ids=str
 )
-def test_all_that_was_handed_over_meanwhile_arrives_once(
+def test_mail_sent_while_the_broker_is_down_arrives_once(
     down_seconds: int,
     broker: Broker,
     config: Config,
@@ -50,25 +51,25 @@ def test_all_that_was_handed_over_meanwhile_arrives_once(
     with shop(config) as site:
         site.send()
         server.wait_for(1)
-        handed_over = [server.mails[0].message_id]
+        handed_over = [server.mails[0].rfc_message_id]
 
         broker.kill()
         seconds, message_ids = _hand_over_for(down_seconds, site)
         handed_over += message_ids
-        site.wait_for(events.relay_stalled)
+        site.wait_for(signals.notifier_stalled)
         broker.start()
         server.wait_for(len(handed_over), RECOVERY_SECONDS)
-        site.wait_for(events.relay_resumed)
+        site.wait_for(signals.notifier_resumed)
 
         last = site.send()
         server.wait_for(len(handed_over) + 1, RECOVERY_SECONDS)
         assert site.runtime.drain(RECOVERY_SECONDS)
-    arrived = Counter(one.message_id for one in server.mails)
-    assert arrived == Counter([*handed_over, last.message_id])
+    arrived = Counter(one.rfc_message_id for one in server.mails)
+    assert arrived == Counter([*handed_over, last.rfc_message_id])
     assert max(seconds) < FAST_SECONDS
 
 
-def test_a_worker_without_a_broker_goes_on_delivering(
+def test_a_worker_continues_to_deliver_without_a_broker(
     broker: Broker, config: Config, start_worker: StartWorker, server: JournalSmtp
 ) -> None:
     start_worker("threads")
@@ -88,7 +89,7 @@ def _hand_over_for(seconds: float, site: Site) -> tuple[list[float], list[str]]:
     took, message_ids = [], []
     deadline = time.monotonic() + seconds
     while (began := time.monotonic()) < deadline:
-        message_ids.append(site.send().message_id)
+        message_ids.append(site.send().rfc_message_id)
         took.append(time.monotonic() - began)
         time.sleep(EVERY_SECONDS)
     return took, message_ids

@@ -10,6 +10,7 @@ import pytest
 from flask_outbox import Message
 from tests.mail.site import ADA
 from tests.servers import JournalSmtp
+from tests.waiting import WAIT_SECONDS
 
 from .conftest import Config, StartWorker, shop
 
@@ -40,7 +41,7 @@ def _bill() -> Message:
         pytest.param("gevent", "redis", {}, id="gevent-redis"),
     ],
 )
-def test_workers_deliver_over_connections_that_they_keep(
+def test_workers_reuse_their_connections(
     pool: str,
     broker: str,
     changes: dict[str, Any],
@@ -64,7 +65,7 @@ def test_workers_deliver_over_connections_that_they_keep(
             site.mail.send(_bill())
         server.wait_for(MAILS + 1)
         couriers = site.status().couriers
-        assert site.runtime.drain(10.0)
+        assert site.runtime.drain(WAIT_SECONDS)
         worker.stop()
         assert not site.status().couriers  # each has signed off
 

@@ -8,17 +8,17 @@ import pytest
 
 from flask_outbox import State
 from tests.servers import Behaviour, JournalSmtp
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
 from .conftest import Config, StartWorker, shop
 from .tasks import tasks
 from .workers import kill
 
-RECOVERY_SECONDS = 30.0
+RECOVERY_SECONDS = WAIT_SECONDS
 
 
 @pytest.mark.parametrize("killed", ["pool", "worker"])
-def test_what_was_in_the_hands_of_the_killed_is_delivered_by_others(
+def test_mail_of_a_killed_worker_is_delivered_by_others(
     killed: str, config: Config, start_worker: StartWorker, server: JournalSmtp
 ) -> None:
     worker = start_worker("prefork")
@@ -37,11 +37,11 @@ def test_what_was_in_the_hands_of_the_killed_is_delivered_by_others(
         server.wait_for(len(receipts), RECOVERY_SECONDS)
         assert site.runtime.drain(RECOVERY_SECONDS)
         assert site.counts() == {State.SENT: len(receipts)}
-    arrived = Counter(one.message_id for one in server.mails)
-    assert arrived == Counter(one.message_id for one in receipts)
+    arrived = Counter(one.rfc_message_id for one in server.mails)
+    assert arrived == Counter(one.rfc_message_id for one in receipts)
 
 
-def test_tasks_that_come_three_times_deliver_once(
+def test_repeated_tasks_deliver_once(
     config: Config, start_worker: StartWorker, server: JournalSmtp
 ) -> None:
     start_worker("prefork")
@@ -56,12 +56,12 @@ def test_tasks_that_come_three_times_deliver_once(
         for _ in range(3):
             deliver.delay(ids)
         eventually(lambda: not tasks(config["CELERY"]["broker_url"]))
-        assert site.runtime.drain(10.0)
+        assert site.runtime.drain(WAIT_SECONDS)
         assert site.counts() == {State.SENT: len(ids)}
     assert len(server.mails) == len(ids)
 
 
-def test_what_was_purged_from_the_broker_is_delivered(
+def test_mail_purged_from_the_broker_is_delivered(
     config: Config, start_worker: StartWorker, server: JournalSmtp
 ) -> None:
     url = config["CELERY"]["broker_url"]
@@ -72,7 +72,7 @@ def test_what_was_purged_from_the_broker_is_delivered(
         assert tasks(url) == []
         start_worker("prefork")
         server.wait_for(len(ids), RECOVERY_SECONDS)
-        assert site.runtime.drain(10.0)
+        assert site.runtime.drain(WAIT_SECONDS)
     assert len(server.mails) == len(ids)
 
 

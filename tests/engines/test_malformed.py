@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flask_outbox.outbox.ids import new_id
+from flask_outbox.outbox import new_id
 
 celery = pytest.importorskip("flask_outbox.engines.celery")
 
@@ -31,22 +31,22 @@ NOBODY = SimpleNamespace(app=None)
 @pytest.mark.parametrize(
     ("given", "named"), MALFORMED, ids=map(str, range(len(MALFORMED)))
 )
-def test_what_names_no_messages_is_refused(
+def test_a_task_without_valid_message_ids_is_refused(
     given: tuple[Any, ...], named: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     celery._deliver(NOBODY, *given, **named)
     (line,) = caplog.messages
     assert "flask_outbox.deliver" in line
-    assert "refused" in line
+    assert "Refused" in line
 
 
-def test_a_sweep_takes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_sweep_refuses_arguments(caplog: pytest.LogCaptureFixture) -> None:
     celery._sweep(NOBODY, 1)
     celery._sweep(NOBODY, more=1)
     assert all("refused" in line for line in caplog.messages)
     assert len(caplog.messages) == 2
 
 
-def test_ids_are_taken_once_each() -> None:
+def test_repeated_ids_are_dropped() -> None:
     one, other = new_id(), new_id()
     assert celery._ids(([one, other, one],), {}) == [one, other]

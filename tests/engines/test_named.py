@@ -56,13 +56,15 @@ def test_a_task_ends_when_its_messages_are_recorded(
     assert site.counts() == {State.SENT: 5}
 
 
-def test_what_a_person_paused_waits(open_shop: OpenShop, server: JournalSmtp) -> None:
+def test_a_paused_transport_sends_nothing(
+    open_shop: OpenShop, server: JournalSmtp
+) -> None:
     site = open_shop()
-    site.outbox.hold_lane("default", "maintenance")
+    site.outbox.pause_lane_by_operator("default", "maintenance")
     receipt = site.send()
     deliver(site, receipt)
     assert site.counts() == {State.PENDING: 1}
-    site.outbox.let_lane_go("default")
+    site.outbox.resume_lane_by_operator("default")
     server.wait_for(1)
 
 
@@ -76,7 +78,7 @@ def test_no_task_exceeds_the_rate(open_shop: OpenShop, server: JournalSmtp) -> N
     assert len(server.mails) == 3
 
 
-def test_where_more_is_due_than_there_are_places_the_priority_decides(
+def test_if_more_is_due_than_fits_the_priority_decides(
     open_shop: OpenShop, server: JournalSmtp
 ) -> None:
     site = open_shop(OUTBOX_CONCURRENCY=1)
@@ -91,8 +93,8 @@ def test_where_more_is_due_than_there_are_places_the_priority_decides(
         server.behaviour = Behaviour(delay_seconds=0.02)
         for one in tasks:
             one.result()
-    arrived = [one.message_id for one in server.mails]
-    ahead = [one.message_id for one in [first, *high]]
+    arrived = [one.rfc_message_id for one in server.mails]
+    ahead = [one.rfc_message_id for one in [first, *high]]
     assert arrived[: len(ahead)] == ahead
     assert len(arrived) == len(ahead) + len(low)
 
@@ -102,12 +104,13 @@ def deliver_until_sent(site: Site, receipt: Receipt) -> None:
         deliver(site, receipt)
 
 
-def test_what_is_cancelled_does_not_leave(
+def test_a_cancelled_message_is_not_sent(
     open_shop: OpenShop, server: JournalSmtp
 ) -> None:
     site = open_shop()
     cancelled, kept = site.send(), site.send()
-    site.runtime.cancel(cancelled.id)
+    with site.app.app_context():
+        site.mail.cancel(cancelled.id)
     deliver(site, cancelled, kept)
     assert site.counts() == {State.CANCELLED: 1, State.SENT: 1}
     assert len(server.mails) == 1

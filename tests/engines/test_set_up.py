@@ -12,6 +12,7 @@ from flask import Flask
 from flask_outbox import ConfigError, Mail, Message, State, engines
 from tests.mail.site import make_app, url_of
 from tests.servers import JournalSmtp
+from tests.waiting import WAIT_SECONDS
 
 from .app import celery_init_app
 
@@ -47,7 +48,9 @@ def test_without_a_celery_app_the_error_says_how_to_make_one(app: Flask) -> None
 
 
 @pytest.mark.parametrize("first", ["celery", "mail"])
-def test_either_may_come_first(first: str, app: Flask, server: JournalSmtp) -> None:
+def test_mail_and_celery_may_be_initialised_in_either_order(
+    first: str, app: Flask, server: JournalSmtp
+) -> None:
     if first == "celery":
         celery, mail = celery_init_app(app), Mail(app)
     else:
@@ -80,7 +83,7 @@ def test_a_task_works_for_its_own_celery_app_only(
     other.stop()
 
 
-def test_a_worker_with_another_celery_app_is_told(app: Flask) -> None:
+def test_a_worker_with_another_celery_app_gets_an_error(app: Flask) -> None:
     mail = Mail(app)
     celery_init_app(app)
     stranger = Celery("stranger")
@@ -93,5 +96,5 @@ def test_under_testing_no_celery_app_is_needed(app: Flask, server: JournalSmtp) 
     app.testing = True
     mail = Mail(app)
     message_id = send(mail)
-    assert mail.drain(10.0)
+    assert mail.drain(WAIT_SECONDS)
     assert mail.get(message_id).state is State.SENT

@@ -16,18 +16,20 @@ ELSEWHERE = {"OUTBOX_ENGINE": "external"}
 """A shop that rings for nothing."""
 
 
-def test_a_worker_finds_what_waited_and_what_comes_due(
+def test_a_worker_finds_pending_messages_and_those_that_become_due(
     config: Config, start_worker: StartWorker, server: JournalSmtp
 ) -> None:
     with shop({**config, **ELSEWHERE}) as site:
         waited = site.send()
         start_worker("prefork")
-        assert [one.message_id for one in server.wait_for(1)] == [waited.message_id]
+        assert [one.rfc_message_id for one in server.wait_for(1)] == [
+            waited.rfc_message_id
+        ]
         scheduled = site.send(delay=0.5)
-        assert server.wait_for(2)[1].message_id == scheduled.message_id
+        assert server.wait_for(2)[1].rfc_message_id == scheduled.rfc_message_id
 
 
-def test_where_the_courier_was_killed_there_is_soon_another(
+def test_a_killed_courier_is_soon_replaced(
     config: Config, start_worker: StartWorker, server: JournalSmtp
 ) -> None:
     worker = start_worker("prefork", "-c", "1")
@@ -35,13 +37,13 @@ def test_where_the_courier_was_killed_there_is_soon_another(
         (courier,) = eventually(lambda: site.status().couriers)
         kill(courier.pid)
         site.send()
-        server.wait_for(1, 30.0)
+        server.wait_for(1)
         pids = [one.pid for one in site.status().couriers if one.alive]
     assert pids
     assert set(pids) <= set(worker.children)
 
 
-def test_beat_may_have_sweeps_made(
+def test_celery_beat_can_schedule_sweeps(
     config: Config, server: JournalSmtp, tmp_path: Path
 ) -> None:
     entry = {"task": "flask_outbox.sweep", "schedule": 0.1, "options": {"expires": 5.0}}

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.processes.running import Running
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
-READY_SECONDS = 30.0
+READY_SECONDS = WAIT_SECONDS
 """How long a worker may take to start."""
 
 APP = "tests.engines.app"
@@ -21,7 +21,7 @@ APP = "tests.engines.app"
 class Celery(Running):
     """``celery -A tests.engines.app``; a context manager that kills it.
 
-    Celery warns of itself, and so here no warning is an error.
+    Celery warns about itself, so warnings are not errors here.
     """
 
     def __init__(
@@ -37,11 +37,11 @@ class Celery(Running):
         super().__init__(folder, *program, *words, under=under)
 
     def wait_for(self, words: str) -> None:
-        """Return once it has said so in its log."""
+        """Return once its log contains this."""
         eventually(lambda: words in self.stderr or self._alive(), READY_SECONDS)
 
     def stop(self) -> None:
-        """Have it shut down warmly, and return once it has."""
+        """Shut it down warmly, and return once it has ended."""
         self.signal(signal.SIGTERM)
         self.end()
 
@@ -74,5 +74,5 @@ class Worker(Celery):
 
 
 def kill(pid: int) -> None:
-    """End a process as the system does that is out of memory."""
+    """Kill a process, as the system does when memory runs out."""
     os.kill(pid, signal.SIGKILL)

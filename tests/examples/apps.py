@@ -16,18 +16,31 @@ from pathlib import Path
 from typing import Self
 
 from tests.mail.site import url_of
+from tests.process_models.kinds import PLAIN_FLASK
 from tests.processes.running import ROOT
 from tests.servers import JournalSmtp
 from tests.servers.ports import free_port
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
 EXAMPLES = ROOT / "examples"
 
-START_SECONDS, RUN_SECONDS = 30.0, 900.0
+START_SECONDS, RUN_SECONDS = WAIT_SECONDS, 900.0
 """How long an app may take to answer, and a command to end, before the test fails."""
+
+PATHS = {
+    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
+}
+"""Where the commands of this very virtual environment are found first."""
 
 Page = tuple[int, str]
 """The status and the text of a response."""
+
+
+def words_of(command: str) -> list[str]:
+    """A command, whose ``flask`` knows no extensions' commands: it starts sooner."""
+    first, *rest = shlex.split(command)
+    return [*PLAIN_FLASK, *rest] if first == "flask" else [first, *rest]
 
 
 class ExampleApp:
@@ -54,10 +67,7 @@ class ExampleApp:
 
     @property
     def _environment(self) -> dict[str, str]:
-        """Where the commands of this very virtual environment are found first."""
-        python = Path(sys.executable).parent
-        path = os.pathsep.join([str(python), os.environ["PATH"]])
-        return {**os.environ, "PATH": path, **self.settings}
+        return {**os.environ, **PATHS, **self.settings}
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +84,7 @@ class ExampleApp:
             r"^\$ (.*)$", (self.folder / "README.md").read_text(), re.MULTILINE
         )
         (command,) = [line for line in lines if line.startswith(beginning)]
-        return [swapped.get(word, word) for word in shlex.split(command)]
+        return [swapped.get(word, word) for word in words_of(command)]
 
     def run(self, beginning: str, typed: str = "", **swapped: str) -> str:
         """Run that command to its end; what it says."""

@@ -17,10 +17,11 @@ from typing import Any
 
 import pytest
 
+from tests.examples.apps import PATHS, words_of
 from tests.mail.site import url_of
 from tests.servers import JournalSmtp
 from tests.servers.ports import free_port
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,7 +32,9 @@ EXAMPLES = {
 
 
 @pytest.mark.parametrize("page", EXAMPLES)
-def test_it_sends(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_example_sends_a_mail(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = re.search(EXAMPLES[page], (ROOT / page).read_text(), re.DOTALL)
     assert found
     with JournalSmtp(tmp_path / "journal") as server:
@@ -45,12 +48,15 @@ def test_it_sends(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert answer.status_code == 202
         (mail,) = server.wait_for(1)
         with example.app.app_context():
-            assert example.mail.get(answer.json["id"]).message_id == mail.message_id
+            assert (
+                example.mail.get(answer.json["id"]).rfc_message_id
+                == mail.rfc_message_id
+            )
             example.mail.stop()
         example.app.extensions["outbox"].runtime.outbox.database.close()
 
 
-START_SECONDS = 30.0
+START_SECONDS = WAIT_SECONDS
 
 
 def test_the_quickstart_ends_with_a_mail_in_the_browser(tmp_path: Path) -> None:
@@ -68,9 +74,9 @@ def test_the_quickstart_ends_with_a_mail_in_the_browser(tmp_path: Path) -> None:
     )
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", *shlex.split(run)],
+            words_of(run),
             cwd=tmp_path,
-            env={**os.environ, "FLASK_RUN_PORT": str(port)},
+            env={**os.environ, **PATHS, "FLASK_RUN_PORT": str(port)},
             stdout=log,
             stderr=log,
             start_new_session=True,

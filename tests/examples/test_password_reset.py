@@ -15,6 +15,7 @@ from sqlalchemy import Engine, String, event, func, select
 from tests.examples.apps import EXAMPLES, ExampleApp
 from tests.mail.site import ADA, BOB
 from tests.servers import JournalSmtp, Mail
+from tests.waiting import WAIT_SECONDS
 
 SERVE = "flask --app accounts run"
 OLD, NEW = "correct horse", "battery staple"
@@ -78,7 +79,7 @@ def test_nobody_learns_who_has_an_account(
     assert next_mail(server, before).recipients == (ADA,)
 
 
-def test_killed_right_after_the_commit(
+def test_a_kill_right_after_the_commit_loses_no_mail(
     example: ExampleApp, server: JournalSmtp
 ) -> None:
     before = len(server.mails)
@@ -109,7 +110,7 @@ def in_this_process(
         monkeypatch.setenv(name, value)
 
 
-def test_what_is_rolled_back_sends_nothing(
+def test_a_rolled_back_reset_sends_no_mail(
     tmp_path: Path, server: JournalSmtp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_this_process(tmp_path, server, monkeypatch)
@@ -124,10 +125,10 @@ def test_what_is_rolled_back_sends_nothing(
         ask_for_reset(ADA)
         db.session.rollback()
         assert db.session.scalar(select(func.count(PasswordReset.id))) == 0
-        assert mail.drain(10)
+        assert mail.drain(WAIT_SECONDS)
         ask_for_reset(ADA)
         db.session.commit()
-        assert mail.drain(10)
+        assert mail.drain(WAIT_SECONDS)
         mail.stop()
     next_mail(server, before)
 
@@ -167,7 +168,7 @@ def test_the_stored_address_is_mailed_not_the_typed_one(
             db.session.commit()
             ask_for_reset(typed)
             db.session.commit()
-            assert mail.drain(10)
+            assert mail.drain(WAIT_SECONDS)
             mail.stop()
     finally:
         event.remove(Engine, "connect", fold)

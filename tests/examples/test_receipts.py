@@ -44,7 +44,7 @@ def buy(example: ExampleApp, number: str, **changes: str) -> tuple[int, str]:
     return example.page("/orders", **{**form, **changes})
 
 
-def test_a_receipt_with_a_pdf_and_a_logo(
+def test_a_receipt_has_a_pdf_and_a_logo(
     example: ExampleApp,
     server: JournalSmtp,
 ) -> None:
@@ -87,7 +87,7 @@ def _look_at(html: str, logo: str) -> None:
         assert weight == "700"
 
 
-def test_what_cannot_be_sent_is_said_at_once(
+def test_an_unsendable_receipt_is_reported_at_once(
     example: ExampleApp,
     server: JournalSmtp,
 ) -> None:

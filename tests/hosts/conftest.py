@@ -1,4 +1,4 @@
-"""Fixtures: the network and its PostgreSQL once, the rest anew for each test."""
+"""Fixtures: one network and PostgreSQL, and a fresh rest for each test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flask_outbox import Mail
-from flask_outbox.outbox.database import Database
+from flask_outbox.outbox import Database
 from tests.engines.app import celery_init_app
 from tests.mail.site import Site, make_app
 
@@ -27,7 +27,7 @@ def network() -> Iterator[Network]:
 
 @pytest.fixture(scope="module")
 def postgresql(network: Network) -> Iterator[PostgreSql]:
-    """The database server at home."""
+    """The database server on the host `HOME`."""
     with PostgreSql(network[HOME]) as server:
         yield server
 
@@ -36,7 +36,7 @@ def postgresql(network: Network) -> Iterator[PostgreSql]:
 def redis(
     network: Network, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Redis]:
-    """The broker at home."""
+    """The broker on the host `HOME`."""
     with Redis(network[HOME], tmp_path_factory.mktemp("redis")) as broker:
         yield broker
 

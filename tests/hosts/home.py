@@ -1,4 +1,4 @@
-"""What is at home: PostgreSQL, Redis and a mail server, all at its address."""
+"""The servers on the host `HOME`: PostgreSQL, Redis and a mail server."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from sqlalchemy.exc import OperationalError
 from tests.outbox.databases import is_required
 from tests.processes.running import Running
 from tests.servers.journal_smtp import Mail, read_journal
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
 from .network import Host
 
-START_SECONDS = 30.0
+START_SECONDS = WAIT_SECONDS
 """How long PostgreSQL may take to start."""
 
 DEBIANS = Path("/usr/lib/postgresql")
-"""Where Debian keeps what starts a cluster."""
+"""Where Debian installs PostgreSQL's programs."""
 
 
 class PostgreSql:
-    """A cluster of the tests' own; a context manager that kills it.
+    """A database cluster for the tests; a context manager that kills it.
 
-    The hosts reach it by its address. The tests use its socket, whoever is cut off.
+    The hosts reach it by its address; the tests use its socket, which stays reachable.
     """
 
     def __init__(self, host: Host) -> None:
@@ -126,7 +126,7 @@ def _absent(name: str, reason: str) -> NoReturn:
 
 
 class Redis:
-    """A broker of the tests' own; a context manager that kills it.
+    """A broker for the tests; a context manager that kills it.
 
     ``hosts_url`` is for the hosts and ``own_url``, a socket, for the tests.
     """
@@ -161,7 +161,7 @@ class Redis:
 
 
 class MailHost(Running):
-    """`JournalSmtp` on a host: it outlives whatever a test does to the others."""
+    """`JournalSmtp` on a host, which tests leave running."""
 
     def __init__(self, host: Host, folder: Path) -> None:
         self._journal = folder / "journal"
@@ -180,7 +180,7 @@ class MailHost(Running):
         super().__exit__(*exc_info)
 
     def behave(self, **behaviour: Any) -> None:
-        """Treat what comes next like this; see `Behaviour`."""
+        """Set how the server behaves from now on."""
         assert self._ask(behaviour).startswith("obeyed")
 
     @property
@@ -196,10 +196,10 @@ class MailHost(Running):
 
     @property
     def mails(self) -> list[Mail]:
-        """All that it has journaled."""
+        """All mails in its journal."""
         return read_journal(self._journal)
 
     @property
     def copies(self) -> Counter[str]:
         """How often each message has arrived, by its Message-ID."""
-        return Counter(mail.message_id for mail in self.mails)
+        return Counter(mail.rfc_message_id for mail in self.mails)

@@ -28,10 +28,10 @@ import pytest
 from tests.outbox.databases import is_required
 
 HOME, WORKER_A, WORKER_B = "home", "worker-a", "worker-b"
-"""What the hosts are called. At home are the database, the broker and the mail."""
+"""The names of the hosts. `HOME` has the database, the broker and the mail server."""
 
 ADDRESSES = {HOME: "10.77.0.1", WORKER_A: "10.77.0.2", WORKER_B: "10.77.0.3"}
-"""Nothing outside these namespaces sees them."""
+"""These exist only in the namespaces."""
 
 
 PREFIX = "outbox-test-"
@@ -39,7 +39,7 @@ PREFIX = "outbox-test-"
 
 
 class Host:
-    """One of them."""
+    """One host of the network."""
 
     def __init__(self, name: str, namespace: str, switch: str) -> None:
         self.name = name
@@ -51,14 +51,14 @@ class Host:
     def under(self) -> Sequence[str]:
         """The command that runs another as a process of this host.
 
-        Whoever kills it kills all that this has started.
+        Killing it kills everything that it has started.
         """
         own = ["--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
         named = ["sh", "-c", 'hostname "$0" && exec "$@"', self.name]
         return ["ip", "netns", "exec", self._namespace, "unshare", *own, *named]
 
     def plug_in(self) -> None:
-        """Give it an interface and have that lead to the switch."""
+        """Connect it to the switch."""
         plug = ["type", "veth", "peer", "name", "eth0", "netns", self._namespace]
         _ip("-n", self._switch, "link", "add", self.name, *plug)
         _ip("-n", self._switch, "link", "set", self.name, "master", "bridge", "up")
@@ -68,11 +68,11 @@ class Host:
             _ip(*here, "link", "set", interface, "up")
 
     def cut_off(self) -> None:
-        """Pull the plug: from now on nothing comes in or goes out."""
+        """Disconnect it: no packet comes in or goes out."""
         _ip("-n", self._switch, "link", "set", self.name, "down")
 
     def come_back(self) -> None:
-        """Plug it in again; what was being said goes on where it can."""
+        """Connect it again; open connections continue if they can."""
         _ip("-n", self._switch, "link", "set", self.name, "up")
 
 
@@ -103,7 +103,7 @@ class Network:
         self._stack.close()
 
     def _namespace(self, name: str) -> str:
-        """A namespace of this name and process, which goes when this does."""
+        """A namespace for this name and process, removed when the process ends."""
         namespace = f"{PREFIX}{os.getpid()}-{name}"
         try:
             _ip("netns", "add", namespace)
@@ -114,7 +114,7 @@ class Network:
 
 
 def _sweep() -> None:
-    """Remove the namespaces of runs that were killed, and what still runs in them."""
+    """Remove the namespaces of killed runs, with their processes."""
     for line in _ip("netns", "list").splitlines():
         namespace = line.split()[0]
         run = namespace.removeprefix(PREFIX).partition("-")[0]

@@ -1,13 +1,16 @@
-"""The shop as the hosts have it, with a command that hands over."""
+"""The shop on the hosts, with commands that send mail and lock it."""
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import click
 from flask import Flask
+from sqlalchemy import Connection
 
 from flask_outbox import Mail, Message
+from flask_outbox.outbox.statements import pipelined
 
 mail = Mail()
 
@@ -21,9 +24,22 @@ def create_app(**config: Any) -> Flask:
     @app.cli.command()
     @click.argument("number", type=int)
     def send_with_keys(number: int) -> None:
-        """Hand over so many mails, each with its key, and print their ids."""
+        """Send ``count`` mails, each with a key, and print their ids."""
         for key in range(number):
             message = Message("Hello", ["ada@example.org"], "Hello\n")
             click.echo(mail.send(message, key=f"hello-{key}").id)
+
+    @app.cli.command()
+    def lock_messages() -> None:
+        """Stop in the middle of a pipeline that has locked all messages."""
+
+        def lock(connection: Connection) -> None:
+            driver: Any = connection.connection.dbapi_connection
+            with pipelined(connection):
+                locked = driver.execute("SELECT id FROM outbox_message FOR UPDATE")
+                click.echo(len(locked.fetchall()))
+                signal.pause()
+
+        app.extensions["outbox"].runtime.outbox.database.write(lock)
 
     return app

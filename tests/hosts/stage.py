@@ -1,4 +1,4 @@
-"""A shop that hands over, and workers on the other hosts that deliver."""
+"""A shop that sends mail, and workers on other hosts that deliver it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from flask_outbox import MessageRecord, Receipt
 from tests.engines.workers import Celery, Worker
 from tests.mail.site import Site
 from tests.processes.running import Running
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
 from .home import MailHost
 from .network import Host, Network
 
-PATIENCE_SECONDS = 30.0
-"""How long a worker may take to begin, or to see that somebody does not answer."""
+PATIENCE_SECONDS = WAIT_SECONDS
+"""How long a worker may take to start, or to notice that a server does not answer."""
 
 TAKE_OVER_SECONDS = 60.0
-"""How soon the mail of a host that is gone must be with others."""
+"""How soon other hosts must take over the mail of a lost one."""
 
 QUICK: dict[str, Any] = {
     "OUTBOX_CONCURRENCY": 2,
@@ -31,7 +31,7 @@ QUICK: dict[str, Any] = {
     "OUTBOX_LANE_PAUSE_CAP_SECONDS": 0.5,
     "MAIL_DEFAULT_SENDER": "shop@example.com",
 }
-"""Settings that leave tests little to wait for."""
+"""Settings with short waits."""
 
 
 class Program(Running):
@@ -43,11 +43,11 @@ class Program(Running):
         settings = ", ".join(f"{name}={value!r}" for name, value in config.items())
         app = f"tests.hosts.shop:create_app({settings})"
         quiet = ("-W", "ignore::ResourceWarning")  # its end closes what it has open
-        flask = ("-m", "flask", "--app", app)
+        flask = ("-m", "tests.plain_flask", "--app", app)
         super().__init__(folder, *quiet, *flask, *words, under=host.under)
 
     def wait_for(self, words: str, times: int = 1) -> None:
-        """Return once it has said so on standard error, so many times."""
+        """Return once its standard error contains the text ``times`` times."""
         eventually(
             lambda: self.stderr.count(words) >= times or self._alive(), PATIENCE_SECONDS
         )
@@ -58,7 +58,7 @@ class Program(Running):
 
 
 class Stage:
-    """All of it, for one test."""
+    """The shop, the workers and the mail server of one test."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Stage:
             return self._start_celery(name, "threads" if processes == 1 else "prefork")
         words = ["outbox", "worker", "--processes", str(processes)]
         worker = self.begin(name, *words, **config)
-        worker.wait_for(" works (engine external).", processes)
+        worker.wait_for(" started (engine external).", processes)
         return worker
 
     def _start_celery(self, name: str, pool: str) -> Celery:
@@ -93,11 +93,11 @@ class Stage:
         return self._stack.enter_context(worker)
 
     def run(self, name: str, *words: str) -> list[str]:
-        """What ``flask`` prints with these words on the host of this name."""
+        """The output of ``flask`` with these arguments on the named host."""
         return self.begin(name, *words).end().splitlines()
 
     def begin(self, name: str, *words: str, **config: Any) -> Program:
-        """``flask`` with these words on the host of this name; it is killed at last."""
+        """Start ``flask`` with these arguments there; killed at the end."""
         config = {**self._config, **config}
         host, folder = self.network[name], self._new_folder(name)
         return self._stack.enter_context(Program(host, folder, config, *words))
@@ -113,16 +113,16 @@ class Stage:
 
     @property
     def in_hand(self) -> set[str]:
-        """The Message-IDs of what any courier has in hand."""
+        """The Message-IDs of all leased messages."""
         outbox = self.shop.outbox
         return {
-            outbox.get(message_id).message_id
+            outbox.get(message_id).rfc_message_id
             for courier in self.shop.status().couriers
             for message_id in outbox.leased_to(courier.id)
         }
 
     def wait_until_sent(self, receipts: Sequence[Receipt]) -> None:
-        """Return once all of them are, soon enough."""
+        """Return once all are sent, or fail."""
         outbox = self.shop.outbox
 
         def all_sent() -> bool:
@@ -131,12 +131,12 @@ class Stage:
         eventually(all_sent, TAKE_OVER_SECONDS)
 
     def records(self, receipts: Sequence[Receipt]) -> list[MessageRecord]:
-        """What the outbox knows of them at this moment."""
+        """The current records of the messages."""
         return [self.shop.outbox.get(one.id) for one in receipts]
 
     def doubled(self, receipts: Sequence[Receipt]) -> set[str]:
-        """The Message-IDs of those that arrived twice; none did more or less often."""
+        """What arrived twice (Message-IDs). Fails if one came never or more often."""
         copies = self.mail_host.copies
-        assert copies.keys() == {one.message_id for one in receipts}
+        assert copies.keys() == {one.rfc_message_id for one in receipts}
         assert set(copies.values()) <= {1, 2}
         return {one for one, count in copies.items() if count == 2}

@@ -19,7 +19,7 @@ for_each_engine = pytest.mark.parametrize(
 )
 
 
-def test_they_share_the_work(stage: Stage) -> None:
+def test_hosts_share_the_work(stage: Stage) -> None:
     for name in WORKERS:
         stage.start_worker(name)
     stage.mail_host.behave(delay_seconds=0.05)
@@ -36,7 +36,7 @@ def test_they_share_the_work(stage: Stage) -> None:
 
 
 @for_each_engine
-def test_a_host_that_is_cut_off_in_mid_delivery(stage: Stage) -> None:
+def test_mail_of_a_host_cut_off_during_delivery_is_taken_over(stage: Stage) -> None:
     """Another takes over; and what it learns late, it learns for itself alone."""
     cut_off = stage.start_worker(WORKER_A)
     stage.mail_host.behave(hang=True)
@@ -53,17 +53,17 @@ def test_a_host_that_is_cut_off_in_mid_delivery(stage: Stage) -> None:
     before = stage.records(receipts)
     stage.network[WORKER_A].come_back()
     for record in before:
-        if record.message_id in in_hand:
+        if record.rfc_message_id in in_hand:
             cut_off.wait_for(f"lost its lease on message {record.id}")
     assert stage.records(receipts) == before
 
 
-def test_a_host_that_is_back_works_again(stage: Stage) -> None:
+def test_a_host_that_is_reconnected_works_again(stage: Stage) -> None:
     back = stage.start_worker(WORKER_A)
     stage.network[WORKER_A].cut_off()
     other = stage.start_worker(WORKER_B)
     stage.wait_until_sent([stage.shop.send()])
-    back.wait_for("cannot go on and tries again")
+    back.wait_for("cannot use the outbox and retries")
     other.kill()
     receipts = [stage.shop.send() for _ in range(5)]
 
@@ -73,8 +73,23 @@ def test_a_host_that_is_back_works_again(stage: Stage) -> None:
     assert stage.mail_host.copies.total() == 6
 
 
+def test_mail_that_a_host_had_locked_when_it_was_cut_off_is_taken_over(
+    stage: Stage,
+) -> None:
+    """Its connection is silent, and nobody tells the database that it is lost."""
+    receipt = stage.shop.send()
+    locked = stage.begin(WORKER_A, "lock-messages")
+    assert locked.line() == "1"
+
+    stage.network[WORKER_A].cut_off()
+    stage.start_worker(WORKER_B)
+
+    stage.wait_until_sent([receipt])
+    stage.network[WORKER_A].come_back()
+
+
 @for_each_engine
-def test_a_host_that_is_killed_in_mid_delivery(stage: Stage) -> None:
+def test_mail_of_a_host_killed_during_delivery_is_taken_over(stage: Stage) -> None:
     """All of its processes, at once."""
     killed = stage.start_worker(WORKER_A, processes=2)
     stage.mail_host.behave(hang=True)
@@ -91,7 +106,7 @@ def test_a_host_that_is_killed_in_mid_delivery(stage: Stage) -> None:
     assert stage.doubled(receipts) <= in_hand
 
 
-def test_a_database_that_is_cut_off(stage: Stage) -> None:
+def test_delivery_continues_after_the_database_was_cut_off(stage: Stage) -> None:
     """And the mail server with it; nothing is lost, and all arrives soon after."""
     workers = [stage.start_worker(name) for name in WORKERS]
     stage.mail_host.behave(delay_seconds=0.1)
@@ -101,7 +116,7 @@ def test_a_database_that_is_cut_off(stage: Stage) -> None:
     stage.network[HOME].cut_off()
     in_hand = stage.in_hand
     for worker in workers:
-        worker.wait_for("cannot go on and tries again")
+        worker.wait_for("cannot use the outbox and retries")
     stage.network[HOME].come_back()
 
     stage.wait_until_sent(receipts)
@@ -111,7 +126,7 @@ def test_a_database_that_is_cut_off(stage: Stage) -> None:
 # ----------------------------------------------------------------------------- in step
 
 
-def test_one_pauses_and_suppresses_for_all(stage: Stage) -> None:
+def test_pauses_and_suppressions_apply_to_all_hosts(stage: Stage) -> None:
     """And whoever is first in the queue is first, whichever host takes it."""
     for name in WORKERS:
         stage.start_worker(name, OUTBOX_CONCURRENCY=1)
@@ -129,13 +144,13 @@ def test_one_pauses_and_suppresses_for_all(stage: Stage) -> None:
 
     stage.wait_until_sent([*low, *high])
     assert stage.shop.get(barred).state is State.SUPPRESSED
-    arrived = [mail.message_id for mail in stage.mail_host.mails]
-    first = {one.message_id for one in high}
+    arrived = [mail.rfc_message_id for mail in stage.mail_host.mails]
+    first = {one.rfc_message_id for one in high}
     assert set(arrived[:4]) < first  # the fifth may be on its way beside another
     assert len(arrived) == 10
 
 
-def test_they_share_a_rate(stage: Stage) -> None:
+def test_hosts_share_a_rate(stage: Stage) -> None:
     for _ in range(12):
         stage.shop.send()
     for name in WORKERS:
@@ -147,7 +162,7 @@ def test_they_share_a_rate(stage: Stage) -> None:
     assert stage.mail_host.copies.total() == 7
 
 
-def test_one_key_is_one_mail(stage: Stage) -> None:
+def test_a_key_is_one_mail_on_all_hosts(stage: Stage) -> None:
     stage.start_worker(WORKER_A)
     programs = [stage.begin(name, "send-with-keys", "20") for name in WORKERS]
 

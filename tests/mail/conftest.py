@@ -1,4 +1,4 @@
-"""Fixtures: an SMTP server, and apps that are closed when the test is over."""
+"""Fixtures: an SMTP server, and apps that are closed after the test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flask_outbox import Mail
-from tests.mail.site import Site, make_app, url_of
+from tests.mail.site import Site, make_app_with_outbox, url_of
 from tests.servers import JournalSmtp
 
 MakeSite = Callable[..., Site]
@@ -16,7 +16,7 @@ MakeSite = Callable[..., Site]
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[JournalSmtp]:
-    """A server that takes all mail until a test tells it otherwise."""
+    """A server that accepts all mail by default."""
     with JournalSmtp(tmp_path / "journal") as server:
         yield server
 
@@ -27,7 +27,7 @@ def make_site(
     server: JournalSmtp,
     caplog: pytest.LogCaptureFixture,
 ) -> Iterator[MakeSite]:
-    """Makes apps with a mail of their own (or the one given) that sends to ``server``.
+    """Makes apps whose own (or the given) `Mail` sends to ``server``.
 
     Keywords are settings. Nothing in the background may raise unseen: a test in which
     that is the point reads the log and clears it.
@@ -36,7 +36,7 @@ def make_site(
 
     def make(mail: Mail | None = None, **config: object) -> Site:
         config = {"MAIL_URL": url_of(server), **config}
-        app = make_app(tmp_path / f"app-{len(sites)}", **config)
+        app = make_app_with_outbox(tmp_path / f"app-{len(sites)}", **config)
         mail = mail or Mail()
         mail.init_app(app)
         sites.append(Site(app, mail))
@@ -51,5 +51,5 @@ def make_site(
 
 @pytest.fixture
 def site(make_site: MakeSite) -> Site:
-    """An app like any other."""
+    """An app with default settings."""
     return make_site()

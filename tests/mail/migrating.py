@@ -35,7 +35,7 @@ class Order(db.Model):  # type: ignore[name-defined]
 
 
 def main() -> None:
-    """Run what is asked for, until nobody asks any more."""
+    """Run the commands until the input ends."""
     runner = app.test_cli_runner()
     for line in sys.stdin:
         result = runner.invoke(args=json.loads(line))

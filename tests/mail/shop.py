@@ -1,4 +1,4 @@
-"""A shop whose orders and mail are in one database: what its transactions hold."""
+"""A shop whose orders and mail are stored in one database, in shared transactions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flask_outbox import Message, MessageNotFound, Receipt
 from tests.mail.site import ADA, Site
 
 KINDS = ("flask-sqlalchemy", "session", "connection")
-"""What a transaction may be held by."""
+"""The kinds of objects that hold a transaction."""
 
 
 class Base(DeclarativeBase):
@@ -34,29 +34,29 @@ class Shop:
         self.engine = engine
         self.till = till
 
-    def order(self, number: int, **wishes: Any) -> Receipt:
+    def order(self, number: int, **options: Any) -> Receipt:
         """Add an order and its mail to the till's transaction."""
         self.till.execute(Order.__table__.insert().values(number=number))  # type: ignore[attr-defined]
-        return self.send(number, **wishes)
+        return self.send(number, **options)
 
-    def send(self, number: int = 0, **wishes: Any) -> Receipt:
+    def send(self, number: int = 0, **options: Any) -> Receipt:
         """Send a mail in the till's transaction."""
-        wishes.setdefault("session", self.till)
+        options.setdefault("session", self.till)
         return self.site.mail.send(
-            Message(f"Order {number}", [ADA], "Thank you\n"), **wishes
+            Message(f"Order {number}", [ADA], "Thank you\n"), **options
         )
 
     def orders(self) -> list[int]:
-        """The orders that anybody can see."""
+        """The committed orders."""
         with self.engine.connect() as connection:
             return list(connection.scalars(select(Order.number)))
 
     def kept(self, *receipts: Receipt) -> list[bool]:
-        """Whether each mail is there for anybody to see."""
+        """Whether each mail is committed."""
         return [self._is_kept(receipt) for receipt in receipts]
 
     def rows(self) -> int:
-        """How many rows the outbox has, whatever of."""
+        """How many rows all tables of the outbox have."""
         from flask_outbox.outbox.schema import content, message, recipient
         from flask_outbox.outbox.schema import event as events
 

@@ -1,8 +1,9 @@
-"""One Flask app with its `Mail`, and an ear for everything that its signals say."""
+"""A Flask app with its `Mail`, which records all its signals."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -12,10 +13,12 @@ from typing import Any
 from blinker import NamedSignal
 from flask import Flask
 
-from flask_outbox import Mail, Message, MessageRecord, Receipt, State, events
-from flask_outbox.outbox.records import Status
-from flask_outbox.outbox.store import Outbox
+from flask_outbox import Mail, Message, MessageRecord, Receipt, State, signals
+from flask_outbox.app_state import default_file
+from flask_outbox.outbox import Outbox
+from flask_outbox.outbox.records import OutboxStatus
 from flask_outbox.runtime import Runtime
+from tests.outbox.databases import put_empty_outbox
 from tests.servers import JournalSmtp
 from tests.waiting import WAIT_SECONDS
 
@@ -28,18 +31,24 @@ QUICK = {
     "OUTBOX_BACKOFF_CAP_SECONDS": 0.1,
     "OUTBOX_LANE_PAUSE_CAP_SECONDS": 0.1,
     "OUTBOX_UNKNOWN_WAIT_SECONDS": 0.1,
-    "OUTBOX_GRACE_SECONDS": 2.0,
+    "OUTBOX_GRACE_SECONDS": 30.0,
 }
-"""Settings that leave tests nothing to wait for."""
+"""Settings with the shortest waits."""
+
+PUT_OFF_FOR_LONG = {
+    "OUTBOX_BACKOFF_BASE_SECONDS": 1e12,
+    "OUTBOX_BACKOFF_CAP_SECONDS": 1e12,
+}
+"""Deferred messages do not become due during a test, whatever the jitter."""
 
 SIGNALS: tuple[NamedSignal, ...] = tuple(
-    one for one in vars(events).values() if isinstance(one, NamedSignal)
+    one for one in vars(signals).values() if isinstance(one, NamedSignal)
 )
 
 
 @dataclass(frozen=True)
 class Heard:
-    """A signal as a listener gets it."""
+    """A signal that a listener received."""
 
     signal: NamedSignal
     sender: object
@@ -48,7 +57,7 @@ class Heard:
 
 
 class Site:
-    """An app, its mail, and what was heard of it. `close` leaves nothing behind."""
+    """An app, its mail, and the signals received. `close` ends everything."""
 
     def __init__(self, app: Flask, mail: Mail) -> None:
         self.app = app
@@ -67,58 +76,63 @@ class Site:
 
     @property
     def runtime(self) -> Runtime:
-        """What the app keeps in its extensions."""
+        """The app's runtime."""
         runtime: Runtime = self.app.extensions["outbox"].runtime
         return runtime
 
     @property
     def outbox(self) -> Outbox:
-        """The app's outbox itself."""
+        """The app's outbox."""
         return self.runtime.outbox
 
-    def status(self) -> Status:
-        """The outbox at a glance."""
+    def status(self) -> OutboxStatus:
+        """The outbox's status."""
         return self.outbox.status()
 
     def counts(self) -> dict[State, int]:
-        """How many messages are in which state; states without any are left out."""
+        """How many messages are in each state; without states that are empty."""
         counts = self.status().counts
         return {state: count for state, count in counts.items() if count}
 
     def make_ready(self) -> None:
-        """Return once its courier works, where tenths of a second count."""
+        """Return once its courier is running, for tests with tight timing."""
         with self.app.app_context():
             self.mail.start()
-        self.wait_for(events.courier_started)
+        self.wait_for(signals.courier_started)
 
-    def send(self, *recipients: str, **wishes: Any) -> Receipt:
+    def send(self, *recipients: str, **options: Any) -> Receipt:
         """Send a plain message, by default to Ada, inside the app's context."""
         with self.app.app_context():
             return self.mail.send(
-                Message("Hello", list(recipients) or [ADA], "Hello\n"), **wishes
+                Message("Hello", list(recipients) or [ADA], "Hello\n"), **options
             )
 
     def get(self, receipt: Receipt) -> MessageRecord:
-        """What became of it until now."""
+        """The message's current record."""
         with self.app.app_context():
             return self.mail.get(receipt.id)
 
     def told(self, signal: NamedSignal) -> list[dict[str, Any]]:
-        """The payloads with which the signal was sent so far."""
+        """The payloads of the signal so far."""
         with self._news:
             return [one.payload for one in self.heard if one.signal is signal]
 
     def wait_until(self, true: Callable[[], Any], what: str) -> None:
-        """Return once ``true()``, looked at whenever a signal is sent, or fail."""
+        """Return once ``true()``, checked at each signal, or fail.
+
+        What another site or process makes true sends no signal here.
+        """
+        deadline = time.monotonic() + WAIT_SECONDS
         with self._news:
-            if not self._news.wait_for(true, WAIT_SECONDS):
-                raise AssertionError(
-                    f"not within {WAIT_SECONDS} s: {what}; heard: "
-                    f"{[(one.signal.name, one.payload) for one in self.heard]}"
-                )
+            while not true():
+                if not self._news.wait(deadline - time.monotonic()):
+                    raise AssertionError(
+                        f"no signal within {WAIT_SECONDS} s after which {what}; heard: "
+                        f"{[(one.signal.name, one.payload) for one in self.heard]}"
+                    )
 
     def wait_for(self, signal: NamedSignal, times: int = 1) -> list[dict[str, Any]]:
-        """Return the payloads once the signal was sent so many times, or fail."""
+        """Return the payloads once the signal was sent this often, or fail."""
         self.wait_until(lambda: len(self.told(signal)) >= times, str(signal.name))
         return self.told(signal)
 
@@ -130,7 +144,7 @@ class Site:
         return self.get(receipt)
 
     def close(self) -> None:
-        """Stop the courier, close the database, hear no more."""
+        """Stop the courier, close the database, and disconnect from signals."""
         with self.app.app_context():
             self.mail.stop()
         self.outbox.database.close()
@@ -139,13 +153,21 @@ class Site:
 
 
 def url_of(server: JournalSmtp) -> str:
-    """The ``MAIL_URL`` that leads to the server."""
+    """The ``MAIL_URL`` of the server."""
     return f"smtp://{server.host}:{server.port}"
 
 
 def make_app(folder: Path, **config: Any) -> Flask:
-    """A Flask app with its instance folder there; ``testing`` is what it is there."""
+    """A Flask app with its instance folder there."""
     app = Flask(folder.name, instance_path=str(folder))
     app.config.update(QUICK)
     app.config.update(config)
+    return app
+
+
+def make_app_with_outbox(folder: Path, **config: Any) -> Flask:
+    """The same, and its outbox is there already, unless the settings say where."""
+    app = make_app(folder, **config)
+    if not {"OUTBOX_URL", "TESTING"} & config.keys():
+        put_empty_outbox(default_file(str(folder), app.name))
     return app

@@ -1,4 +1,4 @@
-"""One app, an app factory, several apps, no app: whose mail it is."""
+"""One app, an app factory, several apps or none: which app a `Mail` works for."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from flask_outbox import AppUnknown, ConfigError, Mail, Message, Receipt, State
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, SENDER, Site, make_app, url_of
 from tests.servers import JournalSmtp
+from tests.waiting import eventually
 
 
 def _hello() -> Message:
     return Message("Hello", [ADA], "Hello\n")
 
 
-def test_an_app_named_at_once(tmp_path, server: JournalSmtp):
+def test_an_app_can_be_given_to_the_constructor(tmp_path, server: JournalSmtp):
     app = make_app(tmp_path / "app", MAIL_URL=url_of(server))
     site = Site(app, Mail(app))
     receipt = site.mail.send(_hello())
     (mail,) = server.wait_for(1)
-    assert mail.message_id == receipt.message_id
+    assert mail.rfc_message_id == receipt.rfc_message_id
     site.close()
 
 
-def test_an_app_made_later_by_a_factory(tmp_path, server: JournalSmtp):
+def test_an_app_can_be_made_later_by_a_factory(tmp_path, server: JournalSmtp):
     mail = Mail()
 
     def create_app() -> Flask:
@@ -37,7 +38,7 @@ def test_an_app_made_later_by_a_factory(tmp_path, server: JournalSmtp):
 
         @app.post("/send-email")
         def send_email():
-            return {"message_id": mail.send(_hello()).message_id}, 202
+            return {"message_id": mail.send(_hello()).rfc_message_id}, 202
 
         return app
 
@@ -46,7 +47,7 @@ def test_an_app_made_later_by_a_factory(tmp_path, server: JournalSmtp):
     response = app.test_client().post("/send-email")
     assert response.status_code == 202
     (arrived,) = server.wait_for(1)
-    assert response.json == {"message_id": arrived.message_id}
+    assert response.json == {"message_id": arrived.rfc_message_id}
     site.close()
 
 
@@ -62,10 +63,10 @@ def test_apps_with_a_mail_each_keep_apart(make_site: MakeSite, server: JournalSm
     books = make_site(MAIL_DEFAULT_SENDER="books@example.com")
     shoes = make_site(MAIL_DEFAULT_SENDER="shoes@example.com")
     for_books, for_shoes = books.send(), shoes.send()
-    sent = {mail.message_id: mail.return_path for mail in server.wait_for(2)}
+    sent = {mail.rfc_message_id: mail.return_path for mail in server.wait_for(2)}
     assert sent == {
-        for_books.message_id: "books@example.com",
-        for_shoes.message_id: "shoes@example.com",
+        for_books.rfc_message_id: "books@example.com",
+        for_shoes.rfc_message_id: "shoes@example.com",
     }
     assert books.settled(for_books).state is State.SENT
     assert books.counts() == {State.SENT: 1}
@@ -105,7 +106,7 @@ def test_a_mail_without_an_app_says_what_to_do():
         Mail().send(_hello())
 
 
-def test_inside_an_app_that_has_no_outbox(site: Site):
+def test_inside_an_app_without_an_outbox_the_error_says_what_to_do(site: Site):
     stranger = Flask("stranger")
     with (
         stranger.app_context(),
@@ -135,24 +136,24 @@ def test_a_plain_thread_needs_no_context(site: Site, server: JournalSmtp):
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    arrived = {mail.message_id for mail in server.wait_for(2)}
-    assert arrived == {receipt.message_id for receipt in receipts}
+    arrived = {mail.rfc_message_id for mail in server.wait_for(2)}
+    assert arrived == {receipt.rfc_message_id for receipt in receipts}
 
 
 def test_couriers_work_without_any_context(site: Site):
     """Listeners, as all background work, see no current app."""
     from flask import has_app_context
 
-    from flask_outbox import events
+    from flask_outbox import signals
 
     seen = []
 
     def look(app, **_):
         seen.append((app, has_app_context()))
 
-    with events.message_sent.connected_to(look):
-        site.settled(site.send())
-    assert seen == [(site.app, False)]
+    with signals.message_sent.connected_to(look):
+        site.send()
+        assert eventually(lambda: seen) == [(site.app, False)]
 
 
 class QuartLike(sansio.App):
@@ -161,6 +162,6 @@ class QuartLike(sansio.App):
     default_config: ClassVar = {}  # type: ignore[misc]
 
 
-def test_an_app_that_is_not_flasks():
+def test_an_app_that_is_not_flasks_is_refused():
     with pytest.raises(ConfigError, match=r"this is a .*QuartLike\. Quart is not"):
         Mail(QuartLike("quart"))  # type: ignore[arg-type]

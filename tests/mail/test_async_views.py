@@ -1,4 +1,4 @@
-"""Async views: `send` without ``await``, and what the view's loop does meanwhile."""
+"""Async views: `send` without ``await``, and whether it blocks the view's loop."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from asgiref.testing import ApplicationCommunicator
 from asgiref.wsgi import WsgiToAsgi
 
 from flask_outbox import AppUnknown, Mail, Message, Receipt
+from flask_outbox.history import describe
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, Site
 from tests.servers import Behaviour, JournalSmtp
@@ -61,7 +62,7 @@ class Ticker:
         return self.turns
 
 
-def test_a_hanging_server_keeps_neither_the_view_nor_its_loop(
+def test_a_hanging_server_blocks_neither_the_view_nor_its_loop(
     site: Site, server: JournalSmtp
 ):
     server.behaviour = Behaviour(hang=True)
@@ -85,18 +86,18 @@ def test_a_hanging_server_keeps_neither_the_view_nor_its_loop(
     site.wait_until(lambda: site.mail.get(answer["id"]).state == "sent", "it is sent")
 
 
-def test_the_story_names_the_request(site: Site):
+def test_the_history_names_the_request(site: Site):
     @site.app.post("/send-email")
     async def send_email():
         await asyncio.sleep(0)
         return {"id": site.mail.send(hello()).id}
 
     answer = post(site)
-    (began, *_) = site.mail.get(answer["id"]).events
-    assert "POST /send-email" in str(began)
+    (enqueued, *_) = describe(site.mail.get(answer["id"]))
+    assert "POST /send-email" in enqueued.what
 
 
-def test_in_a_thread_not_even_the_hand_over_keeps_the_loop(
+def test_a_hand_over_in_a_thread_does_not_block_the_loop(
     make_site: MakeSite, server: JournalSmtp
 ):
     """While another process writes to the outbox's file, a hand-over waits."""
@@ -125,20 +126,20 @@ def test_in_a_thread_not_even_the_hand_over_keeps_the_loop(
     server.wait_for(2)
 
 
-def test_many_at_once(site: Site, server: JournalSmtp):
+def test_many_hand_overs_in_threads_at_once_all_arrive(site: Site, server: JournalSmtp):
     @site.app.post("/send-email")
     async def send_email():
         sent = await asyncio.gather(
             *(asyncio.to_thread(site.mail.send, hello()) for _ in range(20))
         )
-        return {"ids": [one.message_id for one in sent]}
+        return {"ids": [one.rfc_message_id for one in sent]}
 
     answer = post(site)
-    arrived = {one.message_id for one in server.wait_for(20)}
+    arrived = {one.rfc_message_id for one in server.wait_for(20)}
     assert arrived == set(answer["ids"])
 
 
-def test_waiting_for_the_server_after_all(site: Site, server: JournalSmtp):
+def test_send_now_in_a_thread_does_not_block_the_loop(site: Site, server: JournalSmtp):
     @site.app.post("/send-email")
     async def send_email():
         ticker = Ticker()
@@ -165,13 +166,13 @@ def test_a_thread_without_the_context_does_not_know_the_app(make_site: MakeSite)
     assert post(site) == {}
 
 
-def test_under_an_asgi_server_the_loop_is_the_servers(site: Site, server: JournalSmtp):
+def test_send_works_in_the_loop_of_an_asgi_server(site: Site, server: JournalSmtp):
     @site.app.post("/send-email")
     async def send_email():
         here = site.mail.send(hello())
         there = await asyncio.to_thread(site.mail.send, hello())
         loop = id(asyncio.get_running_loop())
-        return {"ids": [here.message_id, there.message_id], "loop": loop}
+        return {"ids": [here.rfc_message_id, there.rfc_message_id], "loop": loop}
 
     async def serve() -> tuple[dict[str, Any], int]:
         asgi = ApplicationCommunicator(WsgiToAsgi(site.app), POST)
@@ -184,24 +185,24 @@ def test_under_an_asgi_server_the_loop_is_the_servers(site: Site, server: Journa
 
     answer, loop = asyncio.run(serve())
     assert answer["loop"] == loop
-    arrived = {one.message_id for one in server.wait_for(2)}
+    arrived = {one.rfc_message_id for one in server.wait_for(2)}
     assert arrived == set(answer["ids"])
 
 
-def test_a_loop_of_ones_own(site: Site, server: JournalSmtp):
+def test_send_works_inside_asyncio_run(site: Site, server: JournalSmtp):
     async def work() -> Receipt:
         return site.mail.send(hello())
 
     receipt = asyncio.run(work())
     (arrived,) = server.wait_for(1)
-    assert arrived.message_id == receipt.message_id
+    assert arrived.rfc_message_id == receipt.rfc_message_id
 
 
 async def _awaited(receipt: Any) -> None:
     await receipt
 
 
-def test_whoever_awaits_send_is_told_what_to_write(make_site: MakeSite) -> None:
+def test_awaiting_send_is_an_error_that_says_what_to_write(make_site: MakeSite) -> None:
     site = make_site(OUTBOX_ENGINE="external")
     with site.app.app_context():
         receipt = site.mail.send(Message("Hello", ["ada@example.org"], "Hello"))

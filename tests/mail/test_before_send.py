@@ -1,4 +1,4 @@
-"""`before_send`: functions that change a message or stop it, and what is told of it."""
+"""`before_send`: interceptors that change or stop a message, and what is recorded."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from flask_outbox import (
     Mail,
     Message,
     MessageStopped,
+    SendOptions,
     State,
-    Wishes,
-    events,
+    signals,
 )
+from flask_outbox.history import describe
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, BOB, SENDER, Site
 from tests.servers import JournalSmtp
+from tests.waiting import WAIT_SECONDS
 
 WHY = "not to customers from staging"
 
@@ -41,25 +43,28 @@ def _told(site: Site, message_id: str, kind: str) -> list[dict[str, Any]]:
     return [dict(one.detail) for one in record.events if one.kind == kind]
 
 
-def _stop(message: Message, wishes: Wishes) -> None:
+def _stop(message: Message, options: SendOptions) -> None:
     raise MessageStopped(WHY)
 
 
-def test_each_changes_the_message_in_its_turn(site: Site, server: JournalSmtp):
+def test_interceptors_change_the_message_one_after_the_other(
+    site: Site, server: JournalSmtp
+):
     @site.mail.before_send
-    def mark(message: Message, wishes: Wishes) -> None:
-        message.subject = f"[{wishes.tag}] {message.subject}"
+    def mark(message: Message, options: SendOptions) -> None:
+        message.subject = f"[{options.tag}] {message.subject}"
         message.extra_headers["X-Mark"] = "yes"
 
     @site.mail.before_send
-    def replace(message: Message, wishes: Wishes) -> Message:
+    def replace(message: Message, options: SendOptions) -> Message:
         return Message(f"{message.subject}!", [BOB], html="<p>Hello")
 
     receipt = site.send(tag="news")
 
     received = _received(server)
     assert (received["Subject"], received["To"]) == ("[news] Hello!", BOB)
-    mine = f"{__name__}.test_each_changes_the_message_in_its_turn.<locals>"
+    test = test_interceptors_change_the_message_one_after_the_other
+    mine = f"{__name__}.{test.__name__}.<locals>"
     assert _told(site, receipt.id, "changed") == [
         {"by": f"{mine}.mark", "fields": ["subject", "X-Mark"]},
         {
@@ -73,7 +78,7 @@ def test_the_senders_own_message_stays_as_it_is(site: Site, server: JournalSmtp)
     message = Message("Hello", [ADA], "Hi", attachments=[Attachment("a.txt", data="1")])
 
     @site.mail.before_send
-    def change(message: Message, wishes: Wishes) -> None:
+    def change(message: Message, options: SendOptions) -> None:
         message.recipients.append(BOB)
         message.extra_headers["X-Mark"] = "yes"
         message.attachments[0].data = "2"
@@ -92,13 +97,13 @@ def test_the_senders_own_message_stays_as_it_is(site: Site, server: JournalSmtp)
     assert handed_over.recipients == [ADA, BOB]
 
 
-def test_a_message_of_the_standard_library(site: Site, server: JournalSmtp):
+def test_interceptors_can_change_a_standard_message(site: Site, server: JournalSmtp):
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = SENDER, ADA, "Hello"
     message.set_content("Hello\n")
 
     @site.mail.before_send
-    def change(message: EmailMessage, wishes: Wishes) -> None:
+    def change(message: EmailMessage, options: SendOptions) -> None:
         message.replace_header("Subject", "Changed")
         message.set_content("Bye\n")
 
@@ -111,9 +116,9 @@ def test_a_message_of_the_standard_library(site: Site, server: JournalSmtp):
     assert told["fields"] == ["Subject", "content"]
 
 
-def test_what_was_only_looked_at_is_not_told_as_changed(site: Site):
+def test_a_message_that_was_only_read_is_not_reported_as_changed(site: Site):
     seen: list[object] = []
-    site.mail.before_send(lambda message, wishes: seen.append(message.subject))
+    site.mail.before_send(lambda message, options: seen.append(message.subject))
 
     receipt = site.send()
 
@@ -124,7 +129,7 @@ def test_what_was_only_looked_at_is_not_told_as_changed(site: Site):
 def test_a_stopped_message_is_kept_with_the_reason(site: Site, server: JournalSmtp):
     site.mail.before_send(_stop)
     later: list[object] = []
-    site.mail.before_send(lambda message, wishes: later.append(message))
+    site.mail.before_send(lambda message, options: later.append(message))
     site.mail.start()
 
     with site.mail.record_messages() as recorded:
@@ -137,11 +142,11 @@ def test_a_stopped_message_is_kept_with_the_reason(site: Site, server: JournalSm
     assert _told(site, receipt.id, "stopped") == [
         {"by": f"{__name__}._stop", "reason": WHY}
     ]
-    assert record.events[-1].background == "finished"
+    assert describe(record)[-1].background == "finished"
     again = site.send(ADA, key="once")
     assert (again.id, again.duplicate) == (receipt.id, True)
-    assert len(site.told(events.message_stopped)) == 1
-    assert site.mail.drain(10)
+    assert len(site.told(signals.message_stopped)) == 1
+    assert site.mail.drain(WAIT_SECONDS)
     assert not server.mails
 
 
@@ -172,12 +177,12 @@ def test_a_stopped_message_is_part_of_the_apps_transaction(site: Site):
     assert site.get(kept).state is State.CANCELLED
 
 
-def test_send_now_asks_too(site: Site, server: JournalSmtp):
-    asked: list[Wishes] = []
+def test_send_now_runs_interceptors(site: Site, server: JournalSmtp):
+    asked: list[SendOptions] = []
 
     @site.mail.before_send
-    def change(message: Message, wishes: Wishes) -> None:
-        asked.append(wishes)
+    def change(message: Message, options: SendOptions) -> None:
+        asked.append(options)
         message.subject = "Changed"
         if message.body == "stop me":
             raise MessageStopped(WHY)
@@ -192,7 +197,7 @@ def test_send_now_asks_too(site: Site, server: JournalSmtp):
 
 def test_an_interceptor_that_raises_is_named_and_nothing_is_accepted(site: Site):
     @site.mail.before_send
-    def broken(message: Message, wishes: Wishes) -> None:
+    def broken(message: Message, options: SendOptions) -> None:
         raise KeyError("footer")
 
     with pytest.raises(InterceptorError, match=r"broken raised KeyError\('footer'\)"):
@@ -200,9 +205,9 @@ def test_an_interceptor_that_raises_is_named_and_nothing_is_accepted(site: Site)
     assert site.counts() == {}
 
 
-def test_our_own_errors_come_out_as_they_are(site: Site):
+def test_flask_outboxs_own_errors_are_raised_unchanged(site: Site):
     @site.mail.before_send
-    def refuse(message: Message, wishes: Wishes) -> None:
+    def refuse(message: Message, options: SendOptions) -> None:
         raise HeaderError("subject", "needs a number")
 
     with pytest.raises(HeaderError, match="needs a number") as caught:
@@ -212,14 +217,14 @@ def test_our_own_errors_come_out_as_they_are(site: Site):
 
 
 def test_an_answer_that_is_no_message_is_refused(site: Site):
-    site.mail.before_send(lambda message, wishes: True)  # type: ignore[type-var]
+    site.mail.before_send(lambda message, options: True)  # type: ignore[type-var]
 
-    with pytest.raises(InterceptorError, match="answered True: nothing was accepted"):
+    with pytest.raises(InterceptorError, match="returned True: nothing was stored"):
         site.send()
     assert site.counts() == {}
 
 
-def test_what_is_no_function_is_refused():
+def test_an_interceptor_that_is_not_callable_is_refused():
     with pytest.raises(ConfigError, match="before_send was given 'footer'"):
         Mail().before_send("footer")  # type: ignore[type-var]
 
@@ -229,8 +234,8 @@ def test_one_mail_for_several_apps_made_later(make_site: MakeSite):
     asked: list[str] = []
 
     @mail.before_send
-    def look(message: Message, wishes: Wishes) -> None:
-        asked.append(wishes.metadata)
+    def look(message: Message, options: SendOptions) -> None:
+        asked.append(options.metadata)
 
     first, second = make_site(mail), make_site(mail)
     first.send(metadata="first")

@@ -1,17 +1,21 @@
-"""Clocks that are set while mail is about: nothing waits for that."""
+"""Clocks that are set forward or back while mail is waiting: none of it is delayed."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from flask_outbox import State, events
-from flask_outbox.outbox.database import Database
+from flask_outbox import State, signals
+from flask_outbox.courier.recorder import Recorder
+from flask_outbox.outbox import Database, Outbox
 from tests.mail.conftest import MakeSite
 from tests.servers import JournalSmtp
+from tests.waiting import WAIT_SECONDS
 
 SetClock = Callable[[float], None]
 
@@ -55,7 +59,7 @@ def test_a_server_s_time_is_known_before_the_first_mail(
 
 
 @pytest.mark.parametrize("config", [{}, {"MAIL_RATE": "1/s"}], ids=["free", "limited"])
-def test_what_waits_leaves_though_the_clock_is_put_back(
+def test_waiting_mail_is_sent_although_the_clock_is_put_back(
     make_site: MakeSite,
     server: JournalSmtp,
     set_clock: SetClock,
@@ -65,14 +69,53 @@ def test_what_waits_leaves_though_the_clock_is_put_back(
     site = make_site(OUTBOX_LEASE_SECONDS=LEASE_SECONDS, **config)
     server.go_down()
     waiting = [site.send(), site.send()]
-    site.wait_for(events.lane_paused)
+    site.wait_for(signals.lane_paused)
     set_clock(-3_600)
     server.come_back()
     assert {site.settled(one).state for one in waiting} == {State.SENT}
-    assert "The clock was put back by 1 h 0 min" in caplog.text
+    assert "The clock was set back by 1 h 0 min" in caplog.text
 
 
-def test_what_the_last_run_left_leaves_though_the_clock_was_put_back(
+def test_mail_recorded_after_the_clock_was_read_is_sent(
+    make_site: MakeSite,
+    server: JournalSmtp,
+    set_clock: SetClock,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Its next try was timed by the clock that was set back since."""
+    looked = threading.Event()
+    record, hasten, flush = Outbox.record, Outbox.hasten, Recorder.flush
+
+    def record_late(outbox: Outbox, records: Any, *rest: Any) -> Any:
+        if records:
+            looked.wait(WAIT_SECONDS)
+        return record(outbox, records, *rest)
+
+    def look(outbox: Outbox, *, deferred: bool) -> int:
+        hastened = hasten(outbox, deferred=deferred)
+        if deferred:
+            looked.set()
+        return hastened
+
+    async def waits(recorder: Recorder) -> None:
+        looked.set()
+        await flush(recorder)
+
+    site = make_site(OUTBOX_LEASE_SECONDS=LEASE_SECONDS)
+    server.go_down()
+    with monkeypatch.context() as late:
+        late.setattr(Outbox, "record", record_late)
+        late.setattr(Outbox, "hasten", look)
+        late.setattr(Recorder, "flush", waits)
+        waiting = site.send()
+        site.wait_for(signals.lane_paused)
+        set_clock(-3_600)
+        assert looked.wait(WAIT_SECONDS)
+        server.come_back()
+        assert site.settled(waiting).state is State.SENT
+
+
+def test_mail_of_the_last_run_is_sent_although_the_clock_was_put_back(
     make_site: MakeSite, tmp_path: Path, server: JournalSmtp, set_clock: SetClock
 ):
     url = f"sqlite:///{tmp_path}/one.db"

@@ -1,4 +1,4 @@
-"""`drain`: waiting until nothing due is left."""
+"""`drain`: waits until nothing is due."""
 
 from __future__ import annotations
 
@@ -7,92 +7,96 @@ import sys
 import threading
 from pathlib import Path
 
-from flask_outbox import State, events
+from flask_outbox import State, signals
+from flask_outbox.history import describe
 from tests.mail.conftest import MakeSite
 from tests.mail.site import Site
 from tests.servers import STALL, Behaviour, JournalSmtp, ScriptedSmtp, Step
 from tests.servers.scripted_smtp import CONTENT
 from tests.smtp.talk import DATA, HELLO, MAIL, RCPT
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
 HOUR = 3_600
 
 
-def test_true_once_all_is_delivered_and_recorded(site: Site, server: JournalSmtp):
+def test_drain_is_true_once_all_is_delivered_and_recorded(
+    site: Site, server: JournalSmtp
+):
     receipts = [site.send() for _ in range(15)]
-    assert site.mail.drain(10) is True
+    assert site.mail.drain(WAIT_SECONDS) is True
     assert {site.get(one).state for one in receipts} == {State.SENT}
     assert len(server.mails) == 15
 
 
-def test_true_at_once_with_nothing_to_do(site: Site):
+def test_drain_is_true_at_once_with_nothing_to_do(site: Site):
     assert site.mail.drain(0) is True
 
 
-def test_without_a_bound_it_waits_as_long_as_it_takes(site: Site, server: JournalSmtp):
+def test_drain_without_a_timeout_waits_as_long_as_it_takes(
+    site: Site, server: JournalSmtp
+):
     server.behaviour = Behaviour(delay_seconds=0.2)
     receipt = site.send()
     assert site.mail.drain() is True
     assert site.get(receipt).state is State.SENT
 
 
-def test_false_when_time_is_up(site: Site, server: JournalSmtp):
+def test_drain_is_false_when_time_is_up(site: Site, server: JournalSmtp):
     server.behaviour = Behaviour(hang=True)
     receipt = site.send()
-    site.wait_for(events.message_began)
+    site.wait_for(signals.message_began)
     assert site.mail.drain(0.05) is False
     assert site.get(receipt).state is State.LEASED
     server.behaviour = Behaviour()
-    assert site.mail.drain(10) is True
+    assert site.mail.drain(WAIT_SECONDS) is True
 
 
-def test_false_when_nobody_works_here(make_site: MakeSite):
+def test_drain_is_false_without_a_courier_in_this_process(make_site: MakeSite):
     site = make_site(OUTBOX_ENGINE="external")
     site.send()
     assert site.mail.drain(0.05) is False
     assert site.counts() == {State.PENDING: 1}
 
 
-def test_what_is_not_due_is_not_waited_for(site: Site):
+def test_drain_does_not_wait_for_scheduled_mail(site: Site):
     site.send(delay=HOUR)
-    assert site.mail.drain(10) is True
+    assert site.mail.drain(WAIT_SECONDS) is True
     assert site.counts() == {State.PENDING: 1}
 
 
 def test_under_testing_a_courier_works_for_as_long_as_it_takes(make_site: MakeSite):
     site = make_site(TESTING=True)
+    others = {*threading.enumerate()}
     receipts = [site.send() for _ in range(3)]
     assert site.counts() == {State.PENDING: 3}
-    assert site.mail.drain(10) is True
+    assert site.mail.drain(WAIT_SECONDS) is True
     assert {site.get(one).state for one in receipts} == {State.SENT}
-    assert len(site.told(events.courier_stopped)) == 1
-    eventually(
-        lambda: not any(one.name.startswith("outbox") for one in threading.enumerate())
-    )
+    assert len(site.told(signals.courier_stopped)) == 1
+    eventually(lambda: {*threading.enumerate()} <= others)
 
 
 def test_under_testing_one_works_whatever_the_engine_is(make_site: MakeSite):
     site = make_site(TESTING=True, OUTBOX_ENGINE="external")
     receipt = site.send()
-    assert site.mail.drain(10) is True
+    assert site.mail.drain(WAIT_SECONDS) is True
     assert site.get(receipt).state is State.SENT
 
 
-def test_stop_finishes_what_was_begun_and_a_later_send_starts_anew(
+def test_stop_finishes_begun_attempts_and_a_later_send_starts_a_courier(
     site: Site, server: JournalSmtp
 ):
     server.behaviour = Behaviour(delay_seconds=0.2)
     first = site.send()
-    site.wait_for(events.message_began)
+    site.wait_for(signals.message_began)
     site.mail.stop()
     assert site.get(first).state is State.SENT
     server.behaviour = Behaviour()
     second = site.send()
     assert site.settled(second).state is State.SENT
-    assert len({one["courier"] for one in site.told(events.courier_started)}) == 2
+    assert len({one["courier"] for one in site.told(signals.courier_started)}) == 2
 
 
-def test_stop_gives_back_what_it_cannot_finish(make_site: MakeSite):
+def test_stop_returns_messages_that_it_cannot_finish(make_site: MakeSite):
     """The first mail was past the final dot, so nobody can know; the second was not."""
     script = [*HELLO, MAIL, RCPT, DATA, Step(CONTENT, STALL)]
     with ScriptedSmtp(script) as silent:
@@ -111,7 +115,7 @@ def test_stop_gives_back_what_it_cannot_finish(make_site: MakeSite):
     assert site.status().couriers == ()
 
 
-def test_stop_gives_back_what_the_server_never_took(make_site: MakeSite):
+def test_stop_returns_messages_that_the_server_never_accepted(make_site: MakeSite):
     script = [Step("", STALL)]
     with ScriptedSmtp(script) as silent:
         site = make_site(
@@ -122,13 +126,13 @@ def test_stop_gives_back_what_the_server_never_took(make_site: MakeSite):
         site.mail.stop()
     record = site.get(receipt)
     assert record.state is State.PENDING
-    assert [one.outcome for one in record.attempts] == ["released"]
-    assert "stopped before the mail was through" in record.events[-1].output
+    assert [one.outcome for one in record.attempts] == ["returned"]
+    assert "stopped before the message was transmitted" in describe(record)[-1].output
 
 
 def test_start_starts_the_courier_before_any_mail(site: Site):
     site.mail.start()
-    (started,) = site.wait_for(events.courier_started)
+    (started,) = site.wait_for(signals.courier_started)
     assert started["engine"] == "thread"
     site.mail.start()
     receipt = site.send()
@@ -142,17 +146,17 @@ def test_stop_right_after_send_leaves_no_attempt_half_done(
     receipts = []
     for count in range(1, 31):
         site.mail.start()
-        site.wait_for(events.courier_started, times=count)
+        site.wait_for(signals.courier_started, times=count)
         receipts.append(site.send())
         site.mail.stop()
     records = [site.get(one) for one in receipts]
-    sent = [one.message_id for one in records if one.state is State.SENT]
-    assert sorted(mail.message_id for mail in server.mails) == sorted(sent)
+    sent = [one.rfc_message_id for one in records if one.state is State.SENT]
+    assert sorted(mail.rfc_message_id for mail in server.mails) == sorted(sent)
     for record in records:
         assert [one.outcome for one in record.attempts] in ([], ["sent"])
 
 
-def test_false_where_the_process_is_ending(tmp_path: Path):
+def test_drain_is_false_while_the_process_is_ending(tmp_path: Path):
     """A thread that outlives the main one can start no courier any more."""
     program = tmp_path / "program.py"
     program.write_text(
@@ -166,7 +170,7 @@ def test_false_where_the_process_is_ending(tmp_path: Path):
         "main = threading.main_thread()\n"
         "def late():\n"
         "    main.join()\n"
-        "    print(mail.drain(10))\n"
+        "    print(mail.drain(60))\n"
         "threading.Thread(target=late).start()\n"
     )
     ran = subprocess.run(

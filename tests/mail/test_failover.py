@@ -1,4 +1,4 @@
-"""Failover: another transport stands in for one that is in trouble."""
+"""Failover: another transport takes over from one that is down."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flask_outbox import State, events
+from flask_outbox import State, signals
+from flask_outbox.history import describe
 from tests.mail.conftest import MakeSite
 from tests.mail.site import Site, url_of
 from tests.servers import Behaviour, JournalSmtp
@@ -45,16 +46,16 @@ def test_mail_leaves_by_the_other_while_the_first_is_down(
     assert {one.lane for one in records} == {"default"}
 
 
-def test_the_story_says_so(site: Site, server: JournalSmtp):
+def test_the_history_names_the_fallback(site: Site, server: JournalSmtp):
     server.go_down()
     site.send()
-    site.wait_for(events.lane_paused)
+    site.wait_for(signals.lane_paused)
     record = site.settled(site.send())
-    (began,) = [one for one in record.events if one.kind == "began"]
-    assert began.what == ("Attempt 1 began on lane backup, which stands in for default")
-    told = site.told(events.message_began)[-1]
+    (began,) = [one for one in describe(record) if one.event.kind == "began"]
+    assert began.what == ("Attempt 1 began on lane backup, as the fallback of default")
+    told = site.told(signals.message_began)[-1]
     assert (told["lane"], told["instead_of"]) == ("backup", "default")
-    assert site.told(events.message_sent)[-1]["lane"] == "backup"
+    assert site.wait_for(signals.message_sent)[-1]["lane"] == "backup"
 
 
 def test_mail_goes_back_to_the_first_when_it_is_up(
@@ -63,14 +64,14 @@ def test_mail_goes_back_to_the_first_when_it_is_up(
     server.go_down()
     site.settled(site.send())
     server.come_back()
-    site.wait_for(events.lane_resumed)
+    site.wait_for(signals.lane_resumed)
     receipt = site.send()
     site.settled(receipt)
-    assert [mail.message_id for mail in server.mails] == [receipt.message_id]
+    assert [mail.rfc_message_id for mail in server.mails] == [receipt.rfc_message_id]
     assert len(backup.mails) == 1
 
 
-def test_nothing_stands_in_for_what_a_person_paused(
+def test_a_lane_paused_by_a_person_has_no_fallback(
     make_site: MakeSite, server: JournalSmtp, backup: JournalSmtp
 ):
     site = make_site(
@@ -78,14 +79,14 @@ def test_nothing_stands_in_for_what_a_person_paused(
         MAIL_FAILOVER={"default": ["backup"]},
         OUTBOX_POLL_SECONDS=0.02,
     )
-    site.outbox.hold_lane("default", "")
+    site.outbox.pause_lane_by_operator("default", "")
     waiting = site.send()
     site.settled(site.send(transport="backup"))
     assert site.get(waiting).state is State.PENDING
     assert len(backup.mails) == 1
 
 
-def test_it_waits_while_all_are_down(
+def test_mail_waits_while_all_transports_are_down(
     site: Site, server: JournalSmtp, backup: JournalSmtp
 ):
     server.go_down()
@@ -93,7 +94,7 @@ def test_it_waits_while_all_are_down(
     receipt = site.send()
     eventually(
         lambda: (
-            {one["lane"] for one in site.told(events.lane_paused)}
+            {one["lane"] for one in site.told(signals.lane_paused)}
             == {"default", "backup"}
         )
     )
@@ -104,7 +105,7 @@ def test_it_waits_while_all_are_down(
     assert len(backup.mails) == 1
 
 
-def test_the_next_stands_in_when_the_first_of_them_is_down(
+def test_the_next_fallback_is_used_if_the_first_is_down(
     make_site: MakeSite, server: JournalSmtp, backup: JournalSmtp
 ):
     site = make_site(

@@ -1,4 +1,4 @@
-"""The guard: whatever way a mail leaves by, nobody outside gets it."""
+"""The recipient guard: however mail is sent, only allowed recipients get it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from flask_outbox import (
     State,
     TransitionRefused,
 )
+from flask_outbox.history import describe
 from tests.dkim.keyring import RSA, verified
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, BOB
@@ -47,7 +48,7 @@ def _waiting(make_site: MakeSite, *recipients: str) -> tuple[str, str]:
 # ---------------------------------------------------------------------- OUTBOX_ONLY_TO
 
 
-def test_only_those_named_are_mailed(make_site: MakeSite, server: JournalSmtp):
+def test_only_allowed_recipients_are_mailed(make_site: MakeSite, server: JournalSmtp):
     site = make_site(OUTBOX_ONLY_TO=["@Example.com", ADA])
     near = "eve@sub.example.com"
 
@@ -64,11 +65,13 @@ def test_only_those_named_are_mailed(make_site: MakeSite, server: JournalSmtp):
     }
     (mail,) = server.wait_for(1)
     assert mail.recipients == ("Ada@example.org", "Cy@example.com")
-    (told,) = [one for one in record.events if one.kind == "suppressed"]
+    (told,) = [one for one in describe(record) if one.event.kind == "suppressed"]
     assert told.output == why
 
 
-def test_with_nobody_left_nothing_leaves(make_site: MakeSite, server: JournalSmtp):
+def test_mail_without_an_allowed_recipient_is_not_sent(
+    make_site: MakeSite, server: JournalSmtp
+):
     site = make_site(OUTBOX_ONLY_TO="@example.com")
     site.mail.start()
 
@@ -79,13 +82,15 @@ def test_with_nobody_left_nothing_leaves(make_site: MakeSite, server: JournalSmt
         site.mail.retry(receipt.id)
     again = site.mail.send_again(receipt.id)
     assert again.suppressed == {ADA: WHY}
-    released = site.runtime.send_again(receipt.id, by="default", to=[BOB, QA])
+    released = site.mail.send_again(
+        receipt.id, transport="default", recipients=[BOB, QA]
+    )
     assert released.suppressed == {BOB: WHY}
     assert site.settled(released).state is State.SENT
     assert [one.recipients for one in server.mails] == [(QA,)]
 
 
-def test_what_waits_already_is_held_back(make_site: MakeSite, server: JournalSmtp):
+def test_the_guard_applies_to_waiting_mail(make_site: MakeSite, server: JournalSmtp):
     """As in a copy of production's database."""
     message_id, url = _waiting(make_site, ADA, QA)
     staging = make_site(OUTBOX_URL=url, OUTBOX_ONLY_TO="@example.com", MAIL_RATE="9/s")
@@ -121,7 +126,7 @@ def test_send_now_and_transactions_are_guarded(
 # ------------------------------------------------------------------ OUTBOX_REDIRECT_TO
 
 
-def test_all_mail_goes_elsewhere(make_site: MakeSite, server: JournalSmtp):
+def test_all_mail_is_redirected(make_site: MakeSite, server: JournalSmtp):
     site = make_site(OUTBOX_REDIRECT_TO=QA, MAIL_DKIM_KEYS=[RSA])
 
     record = site.settled(site.send(ADA, BOB))
@@ -133,13 +138,15 @@ def test_all_mail_goes_elsewhere(make_site: MakeSite, server: JournalSmtp):
     for one in record.recipients:
         assert one.state is State.SENT
         assert str(one.reply) == f"250 2.0.0 journaled as 1 {INSTEAD}"
-    (sent,) = [one for one in record.events if one.kind == "sent"]
+    (sent,) = [one for one in describe(record) if one.event.kind == "sent"]
     assert INSTEAD in sent.output
     told = f"us: for {ADA}, {BOB} to {QA} instead (OUTBOX_REDIRECT_TO)"
-    assert told in sent.detail["dialogue"]
+    assert told in sent.event.detail["dialogue"]
 
 
-def test_every_way_of_leaving_is_redirected(make_site: MakeSite, server: JournalSmtp):
+def test_mail_by_every_transport_is_redirected(
+    make_site: MakeSite, server: JournalSmtp
+):
     message_id, url = _waiting(make_site)
     here = f"smtp://{server.host}:{server.port}"
     site = make_site(
@@ -149,7 +156,7 @@ def test_every_way_of_leaving_is_redirected(make_site: MakeSite, server: Journal
         OUTBOX_REDIRECT_TO=QA,
     )
     kept = site.settled(site.send())
-    site.settled(site.runtime.send_again(kept.id, by="real"))
+    site.settled(site.mail.send_again(kept.id, transport="real"))
     site.settled(site.send(BOB, transport="spare"))
     site.mail.send_now(Message("Hello", [ADA], "Hello"), transport="real")
     site.wait_until(lambda: site.mail.get(message_id).state.final, "settled")
@@ -161,7 +168,7 @@ def test_every_way_of_leaving_is_redirected(make_site: MakeSite, server: Journal
     assert sorted(_original(one)[0] for one in mails) == [ADA, ADA, BOB]
 
 
-def test_what_waits_already_is_redirected(make_site: MakeSite, server: JournalSmtp):
+def test_waiting_mail_is_redirected(make_site: MakeSite, server: JournalSmtp):
     _, url = _waiting(make_site)
     make_site(OUTBOX_URL=url, OUTBOX_REDIRECT_TO=QA).mail.start()
 
@@ -185,7 +192,7 @@ def test_a_header_is_encoded_where_an_address_is_not_ascii(
 # --------------------------------------------------------------------------- together
 
 
-def test_those_named_get_their_own_and_one_address_the_rest(
+def test_allowed_recipients_get_their_mail_and_one_address_the_rest(
     make_site: MakeSite, server: JournalSmtp
 ):
     site = make_site(OUTBOX_ONLY_TO="@example.com", OUTBOX_REDIRECT_TO=BOB)
@@ -223,21 +230,23 @@ def test_those_named_get_their_own_and_one_address_the_rest(
         ),
     ],
 )
-def test_what_is_no_address_is_refused(
+def test_an_invalid_address_in_the_guards_settings_is_refused(
     make_site: MakeSite, config: dict[str, object], said: str
 ):
     with pytest.raises(ConfigError, match=said):
         make_site(**config)
 
 
-def test_the_log_says_that_it_is_on(
+def test_the_log_says_that_the_guard_is_on(
     make_site: MakeSite, caplog: pytest.LogCaptureFixture
 ):
-    make_site(OUTBOX_REDIRECT_TO=QA).status()
+    site = make_site(OUTBOX_REDIRECT_TO=QA)
+    site.status()
 
     (record,) = [one for one in caplog.records if "guard" in one.getMessage()]
     assert record.levelno == logging.WARNING
-    assert record.getMessage() == (
+    said = record.getMessage().removeprefix(f"[{site.app.name}] ")
+    assert said == (
         "The guard of this app's mail is on. All mail goes to qa@example.com instead "
         "(OUTBOX_REDIRECT_TO)."
     )

@@ -1,4 +1,4 @@
-"""What is kept of what was said to a server: all of it but secrets and the content."""
+"""The stored SMTP dialogue: complete, but without secrets and content."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from tests.servers import JournalSmtp
 USER, SECRET = "shop", "correct-horse-battery-staple"
 
 
-def test_neither_secrets_nor_the_content_are_kept(tmp_path: Path, make_site: MakeSite):
+def test_the_stored_dialogue_has_neither_secrets_nor_content(
+    tmp_path: Path, make_site: MakeSite
+):
     with JournalSmtp(tmp_path / "closed", users={USER: SECRET}) as server:
         url = f"smtp://{USER}:{SECRET}@{server.host}:{server.port}"
         site = make_site(MAIL_URL=url, MAIL_AUTH_UNENCRYPTED=True)

@@ -1,4 +1,4 @@
-"""`send(key=)`: however many send one key at once, it is one mail."""
+"""`send(key=)`: simultaneous calls with one key are one mail."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from threading import Barrier
 
 from tests.mail.conftest import MakeSite
 from tests.servers import JournalSmtp
+from tests.waiting import WAIT_SECONDS
 
 SENDERS = 100
 
 
-def test_a_hundred_at_once(make_site: MakeSite, url: str, server: JournalSmtp):
+def test_a_hundred_threads_with_one_key_send_one_mail(
+    make_site: MakeSite, url: str, server: JournalSmtp
+):
     site = make_site(OUTBOX_URL=url)
     site.make_ready()
     start = Barrier(SENDERS)
@@ -26,5 +29,5 @@ def test_a_hundred_at_once(make_site: MakeSite, url: str, server: JournalSmtp):
 
     assert len({id for id, _ in receipts}) == 1
     assert [duplicate for _, duplicate in receipts].count(False) == 1
-    assert site.mail.drain(10)
+    assert site.mail.drain(WAIT_SECONDS)
     assert len(site.outbox.list()) == len(server.mails) == 1

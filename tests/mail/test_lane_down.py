@@ -1,13 +1,13 @@
-"""A server that is down pauses the lane: no attempt is spent, nothing is lost."""
+"""A server that is down pauses the lane: no attempt is used, and nothing is lost."""
 
 from __future__ import annotations
 
 import pytest
 from sqlalchemy import create_engine
 
-from flask_outbox import State, events
+from flask_outbox import State, signals
 from tests.mail.conftest import MakeSite
-from tests.mail.site import BOB, Site
+from tests.mail.site import BOB, PUT_OFF_FOR_LONG, Site
 from tests.servers import Behaviour, JournalSmtp
 from tests.waiting import eventually
 
@@ -15,7 +15,7 @@ from tests.waiting import eventually
 def test_the_lane_is_paused_and_says_why(site: Site, server: JournalSmtp):
     server.go_down()
     receipts = [site.send() for _ in range(5)]
-    site.wait_for(events.lane_paused, times=3)
+    site.wait_for(signals.lane_paused, times=3)
     (lane,) = site.status().lanes
     assert lane.name == "default"
     assert f"{server.host}:{server.port} refused the connection" in lane.reason
@@ -24,35 +24,39 @@ def test_the_lane_is_paused_and_says_why(site: Site, server: JournalSmtp):
     assert {len(site.get(one).events) for one in receipts} != {0}
 
 
-def test_no_attempt_is_spent_and_all_arrives_when_it_is_up(
+def test_an_outage_uses_no_attempt_and_all_mail_arrives_after_it(
     site: Site, server: JournalSmtp
 ):
     server.go_down()
     receipts = [site.send() for _ in range(25)]
-    site.wait_for(events.lane_paused, times=3)
+    site.wait_for(signals.lane_paused, times=3)
     server.come_back()
     records = [site.settled(one) for one in receipts]
     assert {one.state for one in records} == {State.SENT}
-    arrived = sorted(mail.message_id for mail in server.mails)
-    assert arrived == sorted(one.message_id for one in receipts)
+    arrived = sorted(mail.rfc_message_id for mail in server.mails)
+    assert arrived == sorted(one.rfc_message_id for one in receipts)
     for record in records:
         assert record.attempts[-1].number == 1
     eventually(lambda: site.status().lanes == ())
-    assert len(site.told(events.lane_resumed)) == 1
+    assert len(site.told(signals.lane_resumed)) == 1
 
 
-def test_what_is_sent_meanwhile_waits_untouched(site: Site, server: JournalSmtp):
+def test_mail_sent_during_an_outage_waits_without_an_attempt(
+    site: Site, server: JournalSmtp
+):
     server.go_down()
     site.send()
-    site.wait_for(events.lane_paused)
+    site.wait_for(signals.lane_paused)
     meanwhile = site.send()
-    site.wait_for(events.lane_paused, times=len(site.told(events.lane_paused)) + 2)
+    site.wait_for(signals.lane_paused, times=len(site.told(signals.lane_paused)) + 2)
     assert [one.kind for one in site.get(meanwhile).events] == ["enqueued"]
     server.come_back()
     site.settled(meanwhile)
 
 
-def test_being_down_does_not_use_up_patience(make_site: MakeSite, server: JournalSmtp):
+def test_an_outage_does_not_use_up_the_retry_window(
+    make_site: MakeSite, server: JournalSmtp
+):
     """Longer down than ``OUTBOX_GIVE_UP_AFTER``, and still delivered."""
     site = make_site(OUTBOX_GIVE_UP_AFTER=0.1)
     server.go_down()
@@ -66,7 +70,7 @@ def test_being_down_does_not_use_up_patience(make_site: MakeSite, server: Journa
     assert site.settled(receipt).state is State.SENT
 
 
-def test_a_server_that_crashes_with_mail_in_hand(
+def test_mail_in_flight_at_a_servers_crash_is_sent_after_it(
     make_site: MakeSite, server: JournalSmtp
 ):
     site = make_site(OUTBOX_LEASE_SECONDS=2)
@@ -76,11 +80,11 @@ def test_a_server_that_crashes_with_mail_in_hand(
     server.go_down()
     server.behaviour = Behaviour()
     receipts.append(site.send())
-    site.wait_for(events.lane_paused)
+    site.wait_for(signals.lane_paused)
     server.come_back()
     site.wait_until(lambda: site.counts() == {State.SENT: 2}, "both are sent")
-    arrived = sorted(mail.message_id for mail in server.mails)
-    assert arrived == sorted(one.message_id for one in receipts)
+    arrived = sorted(mail.rfc_message_id for mail in server.mails)
+    assert arrived == sorted(one.rfc_message_id for one in receipts)
 
 
 @pytest.mark.parametrize("reply", ["421 4.3.2 shutting down"])
@@ -89,7 +93,7 @@ def test_a_server_that_says_421_pauses_the_lane(
 ):
     server.behaviour = Behaviour(at_mail=reply)
     receipt = site.send()
-    (paused, *_) = site.wait_for(events.lane_paused)
+    (paused, *_) = site.wait_for(signals.lane_paused)
     assert reply in paused["reason"]
     server.behaviour = Behaviour()
     record = site.settled(receipt)
@@ -98,27 +102,29 @@ def test_a_server_that_says_421_pauses_the_lane(
 
 
 @pytest.mark.parametrize("at", ["at_mail", "at_rcpt", "at_data"])
-def test_a_login_demanded_pauses_the_lane_wherever_it_is(
+def test_a_demanded_login_pauses_the_lane_at_any_command(
     site: Site, server: JournalSmtp, at: str
 ):
     server.behaviour = Behaviour(**{at: "530 5.7.0 log in first"})  # type: ignore[arg-type]
     receipts = [site.send() for _ in range(5)]
-    pauses = site.wait_for(events.lane_paused, times=4)
+    pauses = site.wait_for(signals.lane_paused, times=4)
     assert "login or TLS (530 5.7.0 log in first)" in pauses[-1]["reason"]
     assert set(site.counts()) <= {State.PENDING, State.LEASED}
     server.behaviour = Behaviour()
     records = [site.settled(one) for one in receipts]
     assert {one.state for one in records} == {State.SENT}
     assert {one.attempts[-1].number for one in records} == {1}
-    assert site.told(events.message_deferred) == []
+    assert site.told(signals.message_deferred) == []
 
 
-def test_a_limit_of_connections_is_no_trouble(site: Site, server: JournalSmtp):
+def test_a_servers_limit_of_connections_pauses_and_defers_nothing(
+    site: Site, server: JournalSmtp
+):
     server.behaviour = Behaviour(most_connections=2)
     records = [site.settled(one) for one in [site.send() for _ in range(30)]]
     assert {one.state for one in records} == {State.SENT}
-    assert site.told(events.lane_paused) == []
-    assert site.told(events.message_deferred) == []
+    assert site.told(signals.lane_paused) == []
+    assert site.told(signals.message_deferred) == []
 
 
 def test_a_rejected_login_pauses_the_lane(make_site: MakeSite, tmp_path):
@@ -131,7 +137,7 @@ def test_a_rejected_login_pauses_the_lane(make_site: MakeSite, tmp_path):
             OUTBOX_LANE_PAUSE_CAP_SECONDS=0.001,
         )
         receipt = site.send()
-        (paused, *_) = site.wait_for(events.lane_paused)
+        (paused, *_) = site.wait_for(signals.lane_paused)
         assert f"{place} rejected the login of 'shop'" in paused["reason"]
         assert "MAIL_PASSWORD" in paused["reason"]
         assert "wrong" not in paused["reason"]
@@ -147,7 +153,7 @@ def test_a_restart_while_the_lane_is_paused_leaves_no_pause_behind(
     first = make_site()
     server.go_down()
     receipt = first.send()
-    first.wait_for(events.lane_paused)
+    first.wait_for(signals.lane_paused)
     first.mail.stop()
     server.come_back()
     second = make_site(OUTBOX_URL=str(first.outbox.database.url))
@@ -167,7 +173,7 @@ def test_a_pause_that_cannot_be_lifted_at_once_is_lifted_later(
     """The lane goes on meanwhile."""
     server.go_down()
     site.send()
-    site.wait_for(events.lane_paused)
+    site.wait_for(signals.lane_paused)
     eventually(lambda: _paused(site))
     engine = create_engine(site.outbox.database.url)
     with engine.begin() as connection:
@@ -176,9 +182,9 @@ def test_a_pause_that_cannot_be_lifted_at_once_is_lifted_later(
             "BEGIN SELECT RAISE(ABORT, 'stuck'); END"
         )
     server.come_back()
-    site.wait_for(events.lane_resumed)
+    site.wait_for(signals.lane_resumed)
     server.wait_for(1)
-    site.wait_for(events.courier_stalled)
+    site.wait_for(signals.courier_stalled)
     assert _paused(site)
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP TRIGGER stuck")
@@ -194,52 +200,56 @@ def _in_the_way(server: JournalSmtp) -> None:
     server.behaviour = Behaviour(recipients={BOB: "421 4.7.0 not this one"})
 
 
-def test_a_message_that_breaks_off_the_transport_each_time_spends_attempts(
+def test_a_message_that_brings_the_transport_down_each_time_uses_attempts(
     make_site: MakeSite, server: JournalSmtp
 ):
     """It is the third time that probes find nothing wrong: it is the message."""
-    site = make_site(OUTBOX_BACKOFF_BASE_SECONDS=1e7, OUTBOX_BACKOFF_CAP_SECONDS=1e7)
+    site = make_site(**PUT_OFF_FOR_LONG)
     _in_the_way(server)
     receipt = site.send(BOB)
-    site.wait_for(events.message_deferred)
+    site.wait_for(signals.message_deferred)
     record = site.get(receipt)
     assert [one.outcome for one in record.attempts] == [
-        "released",
-        "released",
+        "returned",
+        "returned",
         "deferred",
     ]
     assert "421 4.7.0 not this one" in str(record.recipients[0].reply)
-    assert "this message broke off the transport each time" in str(
+    assert "this message broke the connection each time" in str(
         record.recipients[0].reply
     )
-    assert len(site.told(events.lane_paused)) == 2
+    assert len(site.told(signals.lane_paused)) == 2
     assert site.settled(site.send()).state is State.SENT
 
 
-def test_it_is_given_up_in_the_end(make_site: MakeSite, server: JournalSmtp):
+def test_a_message_that_brings_the_transport_down_fails_in_the_end(
+    make_site: MakeSite, server: JournalSmtp
+):
     site = make_site(OUTBOX_GIVE_UP_AFTER=0.3)
     _in_the_way(server)
     assert site.settled(site.send(BOB)).state is State.FAILED
 
 
-def test_others_leave_meanwhile_and_spend_nothing(site: Site, server: JournalSmtp):
+def test_a_message_that_brings_the_transport_down_delays_no_others(
+    site: Site, server: JournalSmtp
+):
     _in_the_way(server)
     bad = site.send(BOB)
     others = [site.send() for _ in range(25)]
     records = [site.settled(one) for one in others]
     assert {one.state for one in records} == {State.SENT}
     assert {one.attempts[-1].number for one in records} == {1}
-    site.wait_for(events.message_deferred)
+    site.wait_for(signals.message_deferred)
     assert not site.get(bad).state.final
 
 
-def test_a_server_that_is_down_is_nobodys_doing(site: Site, server: JournalSmtp):
+def test_an_outage_is_blamed_on_no_message(site: Site, server: JournalSmtp):
     """However often the lane pauses with the same message: the probes fail too."""
     receipt = site.send()
     site.settled(receipt)
     server.go_down()
     receipt = site.send()
-    site.wait_for(events.lane_paused, times=6)
-    assert site.told(events.message_deferred) == []
+    site.wait_for(signals.lane_paused, times=6)
+    assert site.told(signals.message_deferred) == []
     server.come_back()
     assert site.settled(receipt).attempts[-1].number == 1

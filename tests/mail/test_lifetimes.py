@@ -1,4 +1,4 @@
-"""How long an app's mail lives: from whenever `init_app` comes until it is gone."""
+"""The life of an app's mail: `init_app` at any time, again, and the app's end."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from flask import Flask, current_app
+from sqlalchemy import Connection
 
-from flask_outbox import ConfigError, Mail, Message, events
+from flask_outbox import ConfigError, Mail, Message, signals
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, QUICK, Site, make_app, url_of
 from tests.servers import JournalSmtp
@@ -25,6 +26,12 @@ def _files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+def _are_collected(apps: list[weakref.ref[Flask]]) -> bool:
+    """Whether nobody holds the apps, as a courier does while it sends their signals."""
+    gc.collect()
+    return all(app() is None for app in apps)
+
+
 def _couriers() -> int:
     return sum(one.name == "outbox-courier" for one in threading.enumerate())
 
@@ -32,7 +39,7 @@ def _couriers() -> int:
 # ------------------------------------------------------------------ late, and again
 
 
-def test_init_app_after_the_first_request(tmp_path: Path, server: JournalSmtp):
+def test_init_app_works_after_the_first_request(tmp_path: Path, server: JournalSmtp):
     app = make_app(tmp_path / "app", MAIL_URL=url_of(server))
     app.config.update(
         OUTBOX_DASHBOARD=lambda: True,
@@ -43,13 +50,13 @@ def test_init_app_after_the_first_request(tmp_path: Path, server: JournalSmtp):
     assert client.get("/").status_code == 404
     site = Site(app, Mail(app))
     receipt = site.send()
-    assert server.wait_for(1)[0].message_id == receipt.message_id
+    assert server.wait_for(1)[0].rfc_message_id == receipt.rfc_message_id
     assert client.get("/outbox/").status_code in (200, 302, 308)
     assert app._got_first_request
     site.close()
 
 
-def test_a_mail_made_in_each_request(tmp_path: Path, server: JournalSmtp):
+def test_a_mail_can_be_made_in_each_request(tmp_path: Path, server: JournalSmtp):
     """By `current_app`, as many a snippet does it: it is one outbox and one courier."""
     app = make_app(tmp_path / "app", MAIL_URL=url_of(server))
     runtimes = set()
@@ -70,7 +77,7 @@ def test_a_mail_made_in_each_request(tmp_path: Path, server: JournalSmtp):
     runtimes.pop().close()
 
 
-def test_again_with_other_settings(site: Site, tmp_path: Path):
+def test_init_app_called_again_applies_changed_settings(site: Site, tmp_path: Path):
     site.make_ready()
     ended = []
 
@@ -79,17 +86,19 @@ def test_again_with_other_settings(site: Site, tmp_path: Path):
 
     with (
         JournalSmtp(tmp_path / "other") as other,
-        events.courier_stopped.connected_to(note, sender=site.app),
+        signals.courier_stopped.connected_to(note, sender=site.app),
     ):
         site.app.config["MAIL_URL"] = url_of(other)
         site.mail.init_app(site.app)
         assert ended
         receipt = site.send()
-        assert other.wait_for(1)[0].message_id == receipt.message_id
+        assert other.wait_for(1)[0].rfc_message_id == receipt.rfc_message_id
         site.runtime.close()
 
 
-def test_again_with_what_cannot_be(site: Site, server: JournalSmtp):
+def test_init_app_called_again_with_invalid_settings_changes_nothing(
+    site: Site, server: JournalSmtp
+):
     site.make_ready()
     site.app.config["OUTBOX_CONCURRENCY"] = 0
     with pytest.raises(ConfigError, match="OUTBOX_CONCURRENCY is 0"):
@@ -98,15 +107,17 @@ def test_again_with_what_cannot_be(site: Site, server: JournalSmtp):
     server.wait_for(1)
 
 
-def test_what_two_mails_of_one_app_registered(make_site: MakeSite):
+def test_interceptors_and_previews_of_two_mails_of_one_app_are_shared(
+    make_site: MakeSite,
+):
     site = make_site(TESTING=True)
     other, late, asked = Mail(), Mail(), []
-    site.mail.before_send(lambda message, wishes: asked.append("first"))
-    other.before_send(lambda message, wishes: asked.append("second"))
+    site.mail.before_send(lambda message, options: asked.append("first"))
+    other.before_send(lambda message, options: asked.append("second"))
     other.preview("Second")(_hello)
     other.init_app(site.app)
     late.init_app(site.app)
-    late.before_send(lambda message, wishes: asked.append("third"))
+    late.before_send(lambda message, options: asked.append("third"))
     late.preview("Third")(_hello)
     site.send()
     assert sorted(asked) == ["first", "second", "third"]
@@ -133,13 +144,12 @@ def test_an_app_ends_and_so_do_its_courier_and_its_connections(
 
     apps = [use_an_app(f"app-{number}") for number in range(3)]
     server.wait_for(3)
-    gc.collect()
-    assert [one() for one in apps] == [None] * 3
+    eventually(lambda: _are_collected(apps))
     eventually(lambda: _couriers() == couriers)
     eventually(lambda: _files() <= files)
 
 
-def test_a_mail_for_many_apps(tmp_path: Path):
+def test_one_mail_for_many_apps_leaves_no_files_open(tmp_path: Path):
     """One `mail`, and a `create_app()` for each test, as in most projects."""
     mail = Mail()
 
@@ -156,8 +166,26 @@ def test_a_mail_for_many_apps(tmp_path: Path):
     gc.collect()
     assert mail._served() == [app]
     mail.send(_hello())
-    assert _files() - files < 10
+    eventually(lambda: _files() - files < 10)
     app.extensions["outbox"].runtime.close()
+
+
+def test_an_app_is_collected_in_a_transaction_of_its_outbox(tmp_path: Path):
+    """Closing the outbox waits for the transaction, and whoever collects does not."""
+    app = make_app(
+        tmp_path / "app", TESTING=True, OUTBOX_URL=f"sqlite:///{tmp_path}/outbox.db"
+    )
+    with app.app_context():
+        Mail(app).send(_hello())
+    database = app.extensions["outbox"].runtime.outbox.database
+    apps = [weakref.ref(app)]
+    del app
+
+    def collect(_connection: Connection) -> bool:
+        return _are_collected(apps)
+
+    assert database.write(collect)
+    eventually(lambda: not database.opened)
 
 
 def test_a_mail_keeps_the_app_that_it_was_made_with(tmp_path: Path):

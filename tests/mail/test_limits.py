@@ -1,8 +1,8 @@
-"""Who goes first, and how much goes at a time."""
+"""Priorities and limits: which message is sent first, and how many at a time."""
 
 from __future__ import annotations
 
-from flask_outbox import State, events
+from flask_outbox import State, signals
 from tests.mail.conftest import MakeSite
 from tests.mail.site import Site
 from tests.servers import STALL, Behaviour, JournalSmtp, ScriptedSmtp, Step
@@ -17,21 +17,21 @@ def _occupied(site: Site, server: JournalSmtp):
     """Fill the only place with a message that the server sits on."""
     server.behaviour = Behaviour(hang=True)
     receipt = site.send()
-    site.wait_for(events.message_began)
+    site.wait_for(signals.message_began)
     return receipt
 
 
 def test_a_higher_priority_overtakes(make_site: MakeSite, server: JournalSmtp):
     site = make_site(OUTBOX_CONCURRENCY=1)
     begun = _occupied(site, server)
-    wishes = {"low": -5, "usual": 0, "high": 10, "also usual": 0}
-    receipts = {name: site.send(priority=wish) for name, wish in wishes.items()}
+    options = {"low": -5, "usual": 0, "high": 10, "also usual": 0}
+    receipts = {name: site.send(priority=option) for name, option in options.items()}
     server.behaviour = Behaviour()
-    arrived = [mail.message_id for mail in server.wait_for(5)]
+    arrived = [mail.rfc_message_id for mail in server.wait_for(5)]
     expected = [begun] + [
         receipts[name] for name in ("high", "usual", "also usual", "low")
     ]
-    assert arrived == [one.message_id for one in expected]
+    assert arrived == [one.rfc_message_id for one in expected]
 
 
 def test_no_more_connections_than_allowed(make_site: MakeSite, server: JournalSmtp):
@@ -70,7 +70,7 @@ def test_an_idle_courier_is_woken_by_a_send(make_site: MakeSite, server: Journal
         server.wait_for(count)
 
 
-def test_a_send_before_the_courier_is_ready_is_not_left_behind(
+def test_a_send_before_the_courier_is_ready_is_delivered(
     make_site: MakeSite, server: JournalSmtp
 ):
     site = make_site(OUTBOX_POLL_SECONDS=NEVER)
@@ -79,7 +79,7 @@ def test_a_send_before_the_courier_is_ready_is_not_left_behind(
     server.wait_for(3)
 
 
-def test_a_burst_of_more_than_fits_is_not_left_behind(
+def test_a_burst_of_more_than_fits_is_sent_completely(
     make_site: MakeSite, server: JournalSmtp
 ):
     """What finds no place is taken up when a place is free, not at the next look."""
@@ -92,35 +92,37 @@ def test_a_burst_of_more_than_fits_is_not_left_behind(
     assert {site.settled(one).state for one in receipts} == {State.SENT}
 
 
-def test_what_comes_due_is_not_left_behind(make_site: MakeSite, server: JournalSmtp):
+def test_a_message_that_comes_due_is_sent_in_time(
+    make_site: MakeSite, server: JournalSmtp
+):
     site = make_site(OUTBOX_POLL_SECONDS=NEVER)
     site.make_ready()
     later, sooner = site.send(delay=1.0), site.send(delay=0.4)
-    arrived = [mail.message_id for mail in server.wait_for(2)]
-    assert arrived == [sooner.message_id, later.message_id]
+    arrived = [mail.rfc_message_id for mail in server.wait_for(2)]
+    assert arrived == [sooner.rfc_message_id, later.rfc_message_id]
 
 
-def test_what_was_put_off_is_not_left_behind(make_site: MakeSite, server: JournalSmtp):
+def test_a_deferred_message_is_sent_in_time(make_site: MakeSite, server: JournalSmtp):
     site = make_site(OUTBOX_POLL_SECONDS=NEVER)
     server.behaviour = Behaviour(at_data="451 4.3.0 later")
     receipt = site.send()
-    site.wait_for(events.message_deferred)
+    site.wait_for(signals.message_deferred)
     server.behaviour = Behaviour()
     assert site.settled(receipt).state is State.SENT
 
 
-def test_what_waited_for_the_server_is_not_left_behind(
+def test_a_message_that_waited_for_the_server_is_sent_in_time(
     make_site: MakeSite, server: JournalSmtp
 ):
     site = make_site(OUTBOX_POLL_SECONDS=NEVER)
     server.go_down()
     receipts = [site.send() for _ in range(15)]
-    site.wait_for(events.lane_paused)
+    site.wait_for(signals.lane_paused)
     server.come_back()
     assert {site.settled(one).state for one in receipts} == {State.SENT}
 
 
-def test_one_slow_mail_holds_up_nobody_else(make_site: MakeSite):
+def test_one_slow_mail_delays_no_other(make_site: MakeSite):
     scripts = [*HELLO, MAIL, RCPT, DATA, Step(CONTENT, STALL)], [*HELLO, *ONE_MAIL * 3]
     with ScriptedSmtp(*scripts) as slow_for_one:
         site = make_site(

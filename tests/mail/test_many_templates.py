@@ -1,4 +1,4 @@
-"""To many by a template: what is wrong with that is said before the first row."""
+"""`send_many` with a template: errors are raised before the first row."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA
 
 
-def test_a_template_that_is_not_there(make_site: MakeSite):
+def test_send_many_refuses_a_missing_template(make_site: MakeSite):
     site = make_site(TESTING=True)
     with site.app.app_context():
         with pytest.raises(TemplateError, match="nowhere"):

@@ -1,4 +1,4 @@
-"""Flask-Migrate: the app's own migrations make the outbox's tables, and keep them."""
+"""Flask-Migrate: the app's own migrations create the outbox's tables."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ import pytest
 from sqlalchemy import MetaData, create_engine
 
 from flask_outbox import SchemaError, add_tables
-from flask_outbox.outbox.database import Database
-from flask_outbox.outbox.schema import REVISION
-from flask_outbox.outbox.versions import OUTDATED
+from flask_outbox.outbox import Database
+from flask_outbox.outbox.schema import OUTDATED, REVISION
 from tests.mail.conftest import MakeSite
 
 ROOT = Path(__file__).parents[2]
@@ -81,7 +80,9 @@ def test_the_apps_migrations_make_the_tables(
     assert "No changes in schema detected." in migrations.db("migrate")
 
 
-def test_tables_of_the_app_that_are_outdated(bare_url: str, make_site: MakeSite):
+def test_outdated_tables_of_the_app_are_an_error_that_names_flask_db(
+    bare_url: str, make_site: MakeSite
+):
     """They are the app's to change, and not the outbox's own migrations'."""
     engine = create_engine(bare_url)
     apps = MetaData()

@@ -1,21 +1,24 @@
-"""Rates: how much leaves in a time, whoever delivers it."""
+"""Rates: how much is sent in a period, by all couriers together."""
 
 from __future__ import annotations
 
-from flask_outbox import State, events
+from flask_outbox import State, signals
 from tests.mail.conftest import MakeSite
 from tests.mail.site import url_of
 from tests.servers import JournalSmtp
+from tests.waiting import eventually
 
 NEVER = 3_600
 
 
-def test_no_more_leaves_than_is_allowed(make_site: MakeSite, server: JournalSmtp):
+def test_no_more_mail_is_sent_than_the_rate_allows(
+    make_site: MakeSite, server: JournalSmtp
+):
     """And what is over waits untouched, even where its sender has a courier."""
     site = make_site(MAIL_RATE="4/h")
     site.make_ready()
     receipts = [site.send() for _ in range(10)]
-    site.wait_for(events.message_sent, times=4)
+    site.wait_for(signals.message_sent, times=4)
     assert {site.get(one).state for one in receipts} == {State.SENT, State.PENDING}
     assert site.counts() == {State.SENT: 4, State.PENDING: 6}
     untouched = [
@@ -27,7 +30,7 @@ def test_no_more_leaves_than_is_allowed(make_site: MakeSite, server: JournalSmtp
     assert len(server.mails) == 4
 
 
-def test_several_couriers_keep_to_it_together(make_site: MakeSite, server: JournalSmtp):
+def test_several_couriers_share_the_rate(make_site: MakeSite, server: JournalSmtp):
     first = make_site(MAIL_RATE="7/h", OUTBOX_CONCURRENCY=2)
     second = make_site(
         MAIL_RATE="7/h",
@@ -39,16 +42,12 @@ def test_several_couriers_keep_to_it_together(make_site: MakeSite, server: Journ
     for _ in range(10):
         first.send()
         second.send()
-    server.wait_for(7)
-    for site in (first, second):
-        site.wait_until(
-            lambda: site.counts() == {State.SENT: 7, State.PENDING: 13},  # noqa: B023
-            "seven are sent",
-        )
+    eventually(lambda: first.counts() == {State.SENT: 7, State.PENDING: 13})
+    assert second.counts() == first.counts()
     assert len(server.mails) == 7
 
 
-def test_what_waits_leaves_as_soon_as_it_is_allowed(
+def test_waiting_mail_is_sent_as_soon_as_the_rate_allows(
     make_site: MakeSite, server: JournalSmtp
 ):
     """The courier sleeps until then, however seldom it looks by itself."""
@@ -65,12 +64,21 @@ def test_what_waits_leaves_as_soon_as_it_is_allowed(
     assert began[10] > began[5]
 
 
-def test_another_lane_is_not_held_up(make_site: MakeSite, server: JournalSmtp):
+def test_waiting_mail_is_sent_although_all_places_were_taken_before(
+    make_site: MakeSite, server: JournalSmtp
+):
+    """The rate allows as many as there are places: both are used up together."""
+    site = make_site(MAIL_RATE="2/s", OUTBOX_CONCURRENCY=2, OUTBOX_POLL_SECONDS=NEVER)
+    receipts = [site.send() for _ in range(6)]
+    assert {site.settled(one).state for one in receipts} == {State.SENT}
+
+
+def test_a_rate_delays_no_other_lane(make_site: MakeSite, server: JournalSmtp):
     keys = {"MAIL_URL": url_of(server), "MAIL_RATE": "1/h"}
     site = make_site(MAIL_TRANSPORTS={"bulk": keys})
     bulk = [site.send(transport="bulk") for _ in range(3)]
     others = [site.send() for _ in range(20)]
     assert {site.settled(one).state for one in others} == {State.SENT}
-    site.wait_until(lambda: len(server.mails) == 21, "one of bulk is sent")
+    site.wait_for(signals.message_sent, times=21)
     states = sorted(site.get(one).state for one in bulk)
     assert states == [State.PENDING, State.PENDING, State.SENT]

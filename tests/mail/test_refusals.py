@@ -1,4 +1,4 @@
-"""What can never be sent is refused at the call: our error, the field, what to do."""
+"""Messages that could never be sent: the error names the field and what to do."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ BAD_MESSAGES: dict[str, tuple[Callable[[], Any], type[MessageError], str, str]] 
         lambda: Message("Hello", [None], "Hello"),  # type: ignore[list-item]
         AddressError,
         "recipients[0]",
-        "is no address; pass",
+        "is not an address; pass",
     ),
     "a broken cc": (
         lambda: Message("Hello", [ADA], "Hello", cc=["@example.org"]),
@@ -130,7 +130,7 @@ BAD_MESSAGES: dict[str, tuple[Callable[[], Any], type[MessageError], str, str]] 
         lambda: Message("Hello", [ADA], "Hello", extra_headers={"X-A\nBcc": "eve"}),
         HeaderError,
         "extra_headers['X-A\\nBcc']",
-        "is no header name; use letters",
+        "is not a header name; use letters",
     ),
     "a newline in a header's value": (
         lambda: Message("Hello", [ADA], "Hello", extra_headers={"X-A": "1\nBcc: eve"}),
@@ -218,12 +218,12 @@ BAD_WISHES: dict[str, tuple[dict[str, Any], str, str]] = {
         "at",
         "9999",
     ),
-    "a moment and a delay": ({"at": SOON, "delay": 5}, "at", "say one of the two"),
-    "a delay below 0": ({"delay": -1}, "delay", "-1 is not a number of seconds from 0"),
-    "a timedelta below 0": ({"delay": timedelta(-1)}, "delay", "seconds from 0 up"),
-    "a delay that is no number": ({"delay": "5"}, "delay", "seconds from 0 up"),
-    "a delay of NaN": ({"delay": float("nan")}, "delay", "seconds from 0 up"),
-    "a delay without end": ({"delay": float("inf")}, "delay", "seconds from 0 up"),
+    "a moment and a delay": ({"at": SOON, "delay": 5}, "at", "pass only one of"),
+    "a delay below 0": ({"delay": -1}, "delay", "-1 is not a number of seconds >= 0"),
+    "a timedelta below 0": ({"delay": timedelta(-1)}, "delay", "seconds >= 0"),
+    "a delay that is no number": ({"delay": "5"}, "delay", "seconds >= 0"),
+    "a delay of NaN": ({"delay": float("nan")}, "delay", "seconds >= 0"),
+    "a delay without end": ({"delay": float("inf")}, "delay", "seconds >= 0"),
     "a delay beyond all calendars": ({"delay": 1e15}, "delay", "1000000000000000.0"),
     "a timedelta beyond all calendars": ({"delay": timedelta.max}, "delay", "999999"),
     "a delay beyond all floats": ({"delay": 10**400}, "delay", "1000000000"),
@@ -262,7 +262,7 @@ def _assert_nothing_happened(site: Site, server: JournalSmtp) -> None:
 
 
 @pytest.mark.parametrize("name", BAD_MESSAGES)
-def test_a_message_that_could_never_be_sent(
+def test_a_message_that_could_never_be_sent_is_refused(
     make_site: MakeSite, server: JournalSmtp, name: str
 ):
     site = make_site(OUTBOX_ENGINE="external")
@@ -286,13 +286,13 @@ def test_send_now_refuses_the_same(make_site: MakeSite, server: JournalSmtp, nam
 
 
 @pytest.mark.parametrize("name", BAD_WISHES)
-def test_a_wish_that_cannot_be_granted(
+def test_an_invalid_option_is_refused(
     make_site: MakeSite, server: JournalSmtp, name: str
 ):
     site = make_site(OUTBOX_ENGINE="external")
-    wishes, field, advice = BAD_WISHES[name]
+    options, field, advice = BAD_WISHES[name]
     with pytest.raises(MessageError) as refused:
-        site.send(**wishes)
+        site.send(**options)
     assert refused.value.field == field
     assert advice in str(refused.value)
     assert len(str(refused.value)) < 1_000
@@ -312,13 +312,15 @@ def test_one_bad_message_leaves_the_others_alone(site: Site, server: JournalSmtp
     with pytest.raises(MessageError):
         site.send("ada@")
     after = site.send()
-    assert {mail.message_id for mail in server.wait_for(2)} == {
-        before.message_id,
-        after.message_id,
+    assert {mail.rfc_message_id for mail in server.wait_for(2)} == {
+        before.rfc_message_id,
+        after.rfc_message_id,
     }
 
 
-def test_no_sender_anywhere(make_site: MakeSite, server: JournalSmtp):
+def test_a_message_without_any_sender_is_refused(
+    make_site: MakeSite, server: JournalSmtp
+):
     site = make_site(MAIL_DEFAULT_SENDER=None, OUTBOX_ENGINE="external")
     with pytest.raises(AddressError, match=r"pass sender= or set MAIL_DEFAULT_SENDER"):
         site.send()
@@ -357,7 +359,7 @@ BAD_URLS: dict[str, tuple[dict[str, str], str]] = {
     ),
     "an unknown database": (
         {"OUTBOX_URL": "dbase://user:hunter2@host/name"},
-        "OUTBOX_URL begins with 'dbase': the outbox is kept in one of sqlite, ",
+        "OUTBOX_URL begins with 'dbase', which is not supported: use one of sqlite, ",
     ),
     "a database whose driver is not installed": (
         {"OUTBOX_URL": "postgresql+pg8000://user:hunter2@host/name"},
@@ -365,11 +367,11 @@ BAD_URLS: dict[str, tuple[dict[str, str], str]] = {
     ),
     "a driver that is not ours": (
         {"OUTBOX_URL": "postgresql+psycopg2://user:hunter2@host/name"},
-        'Write "postgresql+psycopg://" in its place',
+        'Write "postgresql+psycopg://" instead',
     ),
     "PostgreSQL as others write it": (
         {"OUTBOX_URL": "postgres://user:hunter2@host/name"},
-        'begins with "postgres://": write "postgresql+psycopg://" in its place',
+        'begins with "postgres://": write "postgresql+psycopg://" instead',
     ),
     "a database in memory": ({"OUTBOX_URL": "sqlite://"}, "Name a file"),
 }
@@ -401,5 +403,5 @@ def test_an_outbox_that_is_no_database_accepts_nothing(make_site: MakeSite, tmp_
     site = make_site(
         OUTBOX_URL=f"sqlite:///{tmp_path}/notes.txt", OUTBOX_ENGINE="external"
     )
-    with pytest.raises(OutboxUnavailable, match=r"look at OUTBOX_URL.*Nothing was"):
+    with pytest.raises(OutboxUnavailable, match=r"check OUTBOX_URL.*Nothing was"):
         site.send()

@@ -1,4 +1,4 @@
-"""The story of a message begins with the request that handed it over."""
+"""The request in a message's history: its route, id and response."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from flask import Response, abort, stream_with_context
 
-from flask_outbox import MessageRecord, Receipt, events
+from flask_outbox import MessageRecord, Receipt, signals
+from flask_outbox.history import describe
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, Site
 from tests.servers import JournalSmtp
@@ -68,7 +69,9 @@ def _call(site: Site, method: str, path: str, **options) -> list[MessageRecord]:
     return [site.get(one) for one in receipts]
 
 
-def test_the_story_from_the_request_to_the_last_reply(shop: Site, server: JournalSmtp):
+def test_the_history_from_the_request_to_the_last_reply(
+    shop: Site, server: JournalSmtp
+):
     (record,) = _call(shop, "POST", "/reset/s3cr3t")
     assert sorted(one.kind for one in record.events) == [
         "began",
@@ -76,20 +79,20 @@ def test_the_story_from_the_request_to_the_last_reply(shop: Site, server: Journa
         "responded",
         "sent",
     ]
-    first = record.events[0]
+    first = describe(record)[0]
     assert first.what.startswith("POST /reset/<token> (request ")
     assert first.request == "running"
     assert first.output == f"id {record.id}"
-    (sent,) = [one for one in record.events if one.kind == "sent"]
+    (sent,) = [one for one in describe(record) if one.event.kind == "sent"]
     assert sent.output == "Email sent! 250 2.0.0 journaled as 1"
     assert sent.background == "finished"
-    assert record.events[-1].request == "finished: free for other requests"
-    assert [one.step for one in record.events] == [1, 2, 3, 4]
+    assert describe(record)[-1].request == "finished: free for other requests"
+    assert [one.number for one in describe(record)] == [1, 2, 3, 4]
     times = [one.at for one in record.events]
     assert times == sorted(times)
 
 
-def test_what_is_in_the_url_is_not_kept(shop: Site):
+def test_the_requests_path_and_query_are_not_stored(shop: Site):
     (record,) = _call(shop, "POST", "/reset/s3cr3t?code=hidden")
     assert "s3cr3t" not in repr(record)
     assert "hidden" not in repr(record)
@@ -97,16 +100,17 @@ def test_what_is_in_the_url_is_not_kept(shop: Site):
 
 def test_the_response_row_says_status_and_times(shop: Site):
     (record,) = _call(shop, "GET", "/reset/1")
-    (row,) = [one for one in record.events if one.kind == "responded"]
+    (row,) = [one for one in describe(record) if one.event.kind == "responded"]
     assert row.output == "status 202"
-    assert 0 < row.detail["handover_seconds"] < row.detail["response_seconds"] < 60
-    assert "ms after the request came" in row.what
-    assert "the hand-over" in row.what
+    detail = row.event.detail
+    assert 0 < detail["handover_seconds"] < detail["response_seconds"] < 60
+    assert "ms after the request came in" in row.what
+    assert "enqueueing took" in row.what
 
 
 def test_the_status_is_that_of_the_error_response(shop: Site):
     (record,) = _call(shop, "POST", "/breaks")
-    (row,) = [one for one in record.events if one.kind == "responded"]
+    (row,) = [one for one in describe(record) if one.event.kind == "responded"]
     assert row.output == "status 409"
 
 
@@ -116,11 +120,11 @@ def test_every_message_of_a_request_has_the_row(shop: Site):
     ids = set()
     for record in records:
         assert [one.kind for one in record.events].count("responded") == 1
-        ids.add(record.events[0].what)
+        ids.add(describe(record)[0].what)
     assert len(ids) == 1
 
 
-def test_a_duplicate_adds_nothing_to_the_story(shop: Site):
+def test_a_duplicate_adds_nothing_to_the_history(shop: Site):
     _call(shop, "POST", "/key")
     first, again = _call(shop, "POST", "/key")
     assert first == again
@@ -130,21 +134,21 @@ def test_a_duplicate_adds_nothing_to_the_story(shop: Site):
 # ---------------------------------------------------------------------- request id
 
 
-def test_the_servers_request_id(shop: Site):
+def test_the_servers_request_id_is_stored(shop: Site):
     (record,) = _call(shop, "POST", "/reset/1", headers={"X-Request-ID": "abc-17"})
-    assert "(request abc-17)" in record.events[0].what
+    assert "(request abc-17)" in describe(record)[0].what
 
 
 @pytest.mark.parametrize("bad", ["", "x" * 129, "né", "a\tb"])
 def test_a_request_id_that_is_unfit_is_replaced(shop: Site, bad: str):
     (record,) = _call(shop, "POST", "/reset/1", headers={"X-Request-ID": bad})
-    assert re.search(r"\(request [0-9a-f]{8}\)", record.events[0].what)
+    assert re.search(r"\(request [0-9a-f]{8}\)", describe(record)[0].what)
 
 
 def test_requests_without_an_id_get_one_each(shop: Site):
     _call(shop, "POST", "/reset/1")
     first, second = _call(shop, "POST", "/reset/1")
-    assert first.events[0].what != second.events[0].what
+    assert describe(first)[0].what != describe(second)[0].what
 
 
 # ------------------------------------------------------------- no request, no row
@@ -153,8 +157,9 @@ def test_requests_without_an_id_get_one_each(shop: Site):
 def test_a_script_hands_over_without_a_request(site: Site):
     receipt = site.send()
     record = site.settled(receipt)
-    assert record.events[0].what == "A script handed the message over"
-    assert {one.request for one in record.events} == {"none: handed over by a script"}
+    assert describe(record)[0].what == "A script enqueued the message"
+    requests = {one.request for one in describe(record)}
+    assert requests == {"none: sent by a script"}
     assert "responded" not in {one.kind for one in record.events}
 
 
@@ -167,14 +172,14 @@ def test_under_testing_the_row_is_written_at_once(make_site: MakeSite):
 
     site.app.test_client().post("/send-email").close()
     (message,) = site.outbox.list()
-    events = site.mail.get(message.id).events
-    assert [one.kind for one in events] == ["enqueued", "responded"]
+    signals = site.mail.get(message.id).events
+    assert [one.kind for one in signals] == ["enqueued", "responded"]
 
 
-def test_a_streamed_response_that_sends(shop: Site):
+def test_a_streamed_response_can_send(shop: Site):
     """The hand-over comes after the response has begun, and must not break it."""
     (record,) = _call(shop, "GET", "/streams")
-    assert record.events[0].what.startswith("GET /streams")
+    assert describe(record)[0].what.startswith("GET /streams")
 
 
 def test_the_first_request_starts_the_courier(shop: Site, server: JournalSmtp):
@@ -183,5 +188,5 @@ def test_the_first_request_starts_the_courier(shop: Site, server: JournalSmtp):
     left_behind = shop.outbox
     assert left_behind.status().couriers == ()
     shop.app.test_client().get("/ping")
-    shop.wait_for(events.courier_started)
+    shop.wait_for(signals.courier_started)
     assert len(left_behind.status().couriers) == 1

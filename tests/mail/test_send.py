@@ -1,4 +1,4 @@
-"""`send`: what a receipt promises, and what each wish does."""
+"""`send`: what a receipt promises, and what each option does."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import email
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from email.message import EmailMessage
@@ -16,10 +17,11 @@ from uuid import UUID
 import pytest
 from flask.json.provider import DefaultJSONProvider
 
-from flask_outbox import Message, MessageError, Receipt, State, events
+from flask_outbox import Message, MessageError, Receipt, State, runtime, signals
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, BOB, SENDER, Site
 from tests.servers import JournalSmtp
+from tests.waiting import WAIT_SECONDS
 
 HOUR = 3_600
 
@@ -51,7 +53,7 @@ def test_a_message_arrives_as_it_was_written(site: Site, server: JournalSmtp):
     )
     read = _read(mail.content)
     assert (read["Subject"], read["To"]) == ("Grüße", f"Ada <{ADA}>")
-    assert read["Message-ID"] == receipt.message_id
+    assert read["Message-ID"] == receipt.rfc_message_id
     assert "eve" not in str(read)
     body, html = read.get_body(("plain",)), read.get_body(("html",))
     assert body is not None
@@ -74,7 +76,7 @@ def test_a_standard_message_arrives_and_is_left_as_it_was(
     before = message.as_bytes()
     receipt = site.mail.send(message)
     (mail,) = server.wait_for(1)
-    assert receipt.message_id == mail.message_id == "<chosen@example.net>"
+    assert receipt.rfc_message_id == mail.rfc_message_id == "<chosen@example.net>"
     assert (mail.return_path, mail.recipients) == ("other@example.net", (ADA, BOB))
     assert _read(mail.content).get_content() == "Hello\n"
     assert message.as_bytes() == before
@@ -83,7 +85,7 @@ def test_a_standard_message_arrives_and_is_left_as_it_was(
 def test_send_message_takes_the_arguments_of_a_message(site: Site, server: JournalSmtp):
     receipt = site.mail.send_message("Short", [ADA], body="Hello\n")
     (mail,) = server.wait_for(1)
-    assert mail.message_id == receipt.message_id
+    assert mail.rfc_message_id == receipt.rfc_message_id
     assert _read(mail.content)["Subject"] == "Short"
 
 
@@ -94,7 +96,9 @@ def test_bounces_go_to_the_return_path(site: Site, server: JournalSmtp):
     assert _read(mail.content)["From"] == SENDER
 
 
-def test_what_was_sent_is_a_snapshot(site: Site, server: JournalSmtp):
+def test_a_message_changed_after_send_is_sent_unchanged(
+    site: Site, server: JournalSmtp
+):
     message = Message("First", [ADA], "first\n")
     first = site.mail.send(message, delay=HOUR)
     message.subject, message.body = "Second", "second\n"
@@ -103,11 +107,11 @@ def test_what_was_sent_is_a_snapshot(site: Site, server: JournalSmtp):
     site.settled(second)
     site.mail.retry(first.id)
     site.settled(first)
-    arrived = {mail.message_id: mail for mail in server.wait_for(2)}
-    assert arrived[first.message_id].recipients == (ADA,)
-    assert _read(arrived[first.message_id].content)["Subject"] == "First"
-    assert arrived[second.message_id].recipients == (ADA, BOB)
-    assert _read(arrived[second.message_id].content)["Subject"] == "Second"
+    arrived = {mail.rfc_message_id: mail for mail in server.wait_for(2)}
+    assert arrived[first.rfc_message_id].recipients == (ADA,)
+    assert _read(arrived[first.rfc_message_id].content)["Subject"] == "First"
+    assert arrived[second.rfc_message_id].recipients == (ADA, BOB)
+    assert _read(arrived[second.rfc_message_id].content)["Subject"] == "Second"
 
 
 # -------------------------------------------------------------------- the receipt
@@ -118,14 +122,14 @@ def test_a_receipt_names_what_is_in_the_outbox(site: Site):
     assert isinstance(receipt, Receipt)
     assert not receipt.duplicate
     record = site.get(receipt)
-    assert (record.id, record.message_id) == (receipt.id, receipt.message_id)
-    assert receipt.message_id.endswith("@example.com>")
+    assert (record.id, record.rfc_message_id) == (receipt.id, receipt.rfc_message_id)
+    assert receipt.rfc_message_id.endswith("@example.com>")
     assert [(one.address, one.state) for one in record.recipients] == [
         (ADA, State.PENDING)
     ]
 
 
-def test_it_is_in_the_outbox_before_send_returns(make_site: MakeSite):
+def test_a_message_is_in_the_outbox_before_send_returns(make_site: MakeSite):
     """With no courier at work, nobody but `send` can have put it there."""
     site = make_site(OUTBOX_ENGINE="external")
     receipts = [site.send() for _ in range(3)]
@@ -140,7 +144,7 @@ def test_it_is_in_the_outbox_before_send_returns(make_site: MakeSite):
 @pytest.mark.parametrize("delay", [HOUR, float(HOUR), timedelta(hours=1)])
 def test_a_delayed_message_waits(site: Site, server: JournalSmtp, delay):
     receipt = site.send(delay=delay)
-    assert site.mail.drain(10)
+    assert site.mail.drain(WAIT_SECONDS)
     record = site.get(receipt)
     assert record.state is State.PENDING
     assert record.due_at - record.enqueued_at == timedelta(hours=1)
@@ -148,13 +152,13 @@ def test_a_delayed_message_waits(site: Site, server: JournalSmtp, delay):
     assert server.mails == []
 
 
-def test_a_delayed_message_leaves_by_itself_and_not_too_soon(
+def test_a_delayed_message_is_sent_when_due_and_not_before(
     site: Site, server: JournalSmtp
 ):
     began = time.time()
     receipt = site.send(delay=0.3)
     (mail,) = server.wait_for(1)
-    assert mail.message_id == receipt.message_id
+    assert mail.rfc_message_id == receipt.rfc_message_id
     assert mail.at >= began + 0.3
 
 
@@ -168,24 +172,24 @@ def test_a_message_for_a_moment_is_due_then(site: Site):
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("wish", [{"at": LONG_AGO}, {"delay": 0}])
-def test_a_moment_that_is_over_means_now(site: Site, server: JournalSmtp, wish):
-    site.send(**wish)
+@pytest.mark.parametrize("option", [{"at": LONG_AGO}, {"delay": 0}])
+def test_a_time_in_the_past_means_now(site: Site, server: JournalSmtp, option):
+    site.send(**option)
     server.wait_for(1)
 
 
 # --------------------------------------------------- priority, tag, metadata, key
 
 
-def test_wishes_are_kept_with_the_message(site: Site):
+def test_options_are_stored_with_the_message(site: Site):
     metadata = {"order": 17, "lines": ["é", None, True, 1.5], "nested": {"a": []}}
-    wishes = {"priority": -1000, "key": "order-17", "tag": "ö", "metadata": metadata}
-    record = site.get(site.send(delay=HOUR, **wishes))
-    assert {name: getattr(record, name) for name in wishes} == wishes
+    options = {"priority": -1000, "key": "order-17", "tag": "ö", "metadata": metadata}
+    record = site.get(site.send(delay=HOUR, **options))
+    assert {name: getattr(record, name) for name in options} == options
 
 
 @pytest.mark.parametrize("metadata", [0, "", [], {}, False, "text", 12.5])
-def test_metadata_is_anything_json(site: Site, metadata):
+def test_metadata_can_be_any_json(site: Site, metadata):
     assert site.get(site.send(delay=HOUR, metadata=metadata)).metadata == metadata
 
 
@@ -211,7 +215,7 @@ class Purse:
     coins = Decimal("1.50")
 
 
-def test_metadata_is_what_the_apps_provider_writes(site: Site):
+def test_metadata_is_encoded_by_the_apps_json_provider(site: Site):
     some_id, day = UUID(int=7), date(2030, 1, 2)
     metadata = {
         "id": some_id,
@@ -230,7 +234,7 @@ def test_metadata_is_what_the_apps_provider_writes(site: Site):
     assert record.metadata == {"purses": ["1.50"]}
 
 
-def test_the_limits_of_wishes_are_allowed(site: Site):
+def test_options_at_their_limits_are_allowed(site: Site):
     label = "x" * 255
     record = site.get(site.send(delay=HOUR, priority=1000, key=label, tag=label))
     assert (record.priority, record.key, record.tag) == (1000, label, label)
@@ -239,18 +243,18 @@ def test_the_limits_of_wishes_are_allowed(site: Site):
 def test_the_same_key_again_is_the_same_message(site: Site, server: JournalSmtp):
     first = site.send(key="order-17")
     again = site.send(BOB, key="order-17")
-    assert (again.id, again.message_id) == (first.id, first.message_id)
+    assert (again.id, again.rfc_message_id) == (first.id, first.rfc_message_id)
     assert (first.duplicate, again.duplicate) == (False, True)
     site.settled(first)
     late = site.send(key="order-17")
     assert (late.id, late.duplicate) == (first.id, True)
     assert site.counts() == {State.SENT: 1}
-    assert [one["duplicate"] for one in site.told(events.message_enqueued)] == [
+    assert [one["duplicate"] for one in site.told(signals.message_enqueued)] == [
         False,
         True,
         True,
     ]
-    assert site.mail.drain(10)
+    assert site.mail.drain(WAIT_SECONDS)
     assert [mail.recipients for mail in server.mails] == [(ADA,)]
 
 
@@ -276,7 +280,7 @@ def test_one_key_from_many_threads_at_once_is_one_mail(site: Site, server: Journ
     assert len(receipts) == 20
     assert len({one.id for one in receipts}) == 1
     assert sum(not one.duplicate for one in receipts) == 1
-    assert site.mail.drain(10)
+    assert site.mail.drain(WAIT_SECONDS)
     assert len(server.mails) == 1
 
 
@@ -291,7 +295,54 @@ def test_many_threads_send_and_each_mail_arrives_once(site: Site, server: Journa
         thread.start()
     for thread in threads:
         thread.join()
-    assert site.mail.drain(20)
-    arrived = sorted(mail.message_id for mail in server.mails)
-    assert arrived == sorted(one.message_id for one in receipts)
+    assert site.mail.drain(WAIT_SECONDS)
+    arrived = sorted(mail.rfc_message_id for mail in server.mails)
+    assert arrived == sorted(one.rfc_message_id for one in receipts)
     assert site.counts() == {State.SENT: 80}
+
+
+# -------------------------------------------------------------------- many, quickly
+
+
+def _deliver_one(site: Site) -> None:
+    """Have a courier at work, with nothing else to do."""
+    site.send()
+    site.wait_for(signals.message_sent)
+
+
+def _was_handed_over(site: Site, receipt: Receipt) -> bool:
+    """Whether the courier of this process had it from the first."""
+    first = site.get(receipt).events[0]
+    return "courier" in first.detail
+
+
+def test_a_courier_begins_with_the_first_of_a_burst_and_with_the_rest_after_it(
+    site: Site, server: JournalSmtp, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", 0.0)
+    _deliver_one(site)
+    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", WAIT_SECONDS)
+    burst = [site.send() for _ in range(3)]
+    server.wait_for(4)
+    assert [_was_handed_over(site, one) for one in burst] == [True, False, False]
+
+
+def test_another_thread_is_in_no_burst(
+    site: Site, server: JournalSmtp, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", WAIT_SECONDS)
+    _deliver_one(site)
+    with ThreadPoolExecutor(1) as others:
+        receipt = others.submit(site.send).result(WAIT_SECONDS)
+    server.wait_for(2)
+    assert _was_handed_over(site, receipt)
+
+
+def test_a_thread_that_pauses_is_in_no_burst(
+    site: Site, server: JournalSmtp, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", 0.0)
+    _deliver_one(site)
+    receipt = site.send()
+    server.wait_for(2)
+    assert _was_handed_over(site, receipt)

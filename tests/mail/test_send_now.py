@@ -1,4 +1,4 @@
-"""`send_now`: delivered before it returns, or an error that says for whom not."""
+"""`send_now`: delivers before it returns, or names the recipients it failed for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flask_outbox import (
     Report,
     TransportDown,
     TransportError,
-    events,
+    signals,
 )
 from tests.mail.site import ADA, BOB, Site
 from tests.servers import Behaviour, JournalSmtp
@@ -25,7 +25,7 @@ def _hello(*recipients: str) -> Message:
     return Message("Hello", list(recipients), "Hello\n")
 
 
-def test_it_has_arrived_when_it_returns(site: Site, server: JournalSmtp):
+def test_a_message_has_arrived_when_send_now_returns(site: Site, server: JournalSmtp):
     report = site.mail.send_now(_hello(ADA, BOB))
     assert [mail.recipients for mail in server.mails] == [(ADA, BOB)]
     assert isinstance(report, Report)
@@ -36,7 +36,7 @@ def test_it_has_arrived_when_it_returns(site: Site, server: JournalSmtp):
     }
 
 
-def test_a_standard_message_too(site: Site, server: JournalSmtp):
+def test_send_now_takes_a_standard_message(site: Site, server: JournalSmtp):
     message = EmailMessage()
     message["To"] = ADA
     message.set_content("Hello\n")
@@ -44,13 +44,13 @@ def test_a_standard_message_too(site: Site, server: JournalSmtp):
     assert len(server.mails) == 1
 
 
-def test_it_leaves_the_outbox_alone(site: Site, server: JournalSmtp):
+def test_send_now_stores_nothing_in_the_outbox(site: Site, server: JournalSmtp):
     before = set(threading.enumerate())
     site.mail.send_now(_hello(ADA))
     assert set(threading.enumerate()) == before
     assert site.counts() == {}
     told = [one.signal for one in site.heard]
-    assert told == [events.email_dispatched, events.message_sent_now]
+    assert told == [signals.email_dispatched, signals.message_sent_now]
     server.wait_until(lambda: server.connections == 0)
 
 
@@ -66,7 +66,7 @@ def test_a_refusal_is_raised_with_the_report(site: Site, server: JournalSmtp):
     assert [mail.recipients for mail in server.mails] == [(ADA,)]
 
 
-def test_what_is_put_off_is_raised_and_not_tried_again(site: Site, server: JournalSmtp):
+def test_a_deferral_is_raised_and_not_tried_again(site: Site, server: JournalSmtp):
     server.behaviour = Behaviour(at_data="451 4.3.0 later")
     with pytest.raises(DeliveryError, match=r"deferred, 451 4\.3\.0 later") as raised:
         site.mail.send_now(_hello(ADA))
@@ -74,14 +74,14 @@ def test_what_is_put_off_is_raised_and_not_tried_again(site: Site, server: Journ
     assert server.connections_made == 1
 
 
-def test_a_lost_link_is_raised_as_unknown(site: Site, server: JournalSmtp):
+def test_a_lost_connection_is_raised_as_unknown(site: Site, server: JournalSmtp):
     server.behaviour = Behaviour(drop="journaled")
     with pytest.raises(DeliveryError, match="after the final dot") as raised:
         site.mail.send_now(_hello(ADA))
     assert raised.value.report.recipients[ADA].outcome is Outcome.UNKNOWN
 
 
-def test_a_server_that_is_down(site: Site, server: JournalSmtp):
+def test_a_server_that_is_down_is_an_error(site: Site, server: JournalSmtp):
     server.go_down()
     with pytest.raises(TransportDown, match="refused the connection") as raised:
         site.mail.send_now(_hello(ADA))
@@ -90,7 +90,7 @@ def test_a_server_that_is_down(site: Site, server: JournalSmtp):
     assert site.status().lanes == ()
 
 
-def test_inside_a_running_event_loop(site: Site, server: JournalSmtp):
+def test_send_now_works_inside_a_running_event_loop(site: Site, server: JournalSmtp):
     async def view() -> Report:
         return site.mail.send_now(_hello(ADA))
 
@@ -98,7 +98,7 @@ def test_inside_a_running_event_loop(site: Site, server: JournalSmtp):
     assert len(server.mails) == 1
 
 
-def test_errors_inside_a_running_event_loop(site: Site, server: JournalSmtp):
+def test_errors_are_raised_inside_a_running_event_loop(site: Site, server: JournalSmtp):
     server.go_down()
 
     async def view() -> None:
@@ -108,7 +108,7 @@ def test_errors_inside_a_running_event_loop(site: Site, server: JournalSmtp):
         asyncio.run(view())
 
 
-def test_inside_a_view(site: Site, server: JournalSmtp):
+def test_send_now_works_inside_a_view(site: Site, server: JournalSmtp):
     @site.app.post("/send-now")
     def send_now():
         return {"accepted": site.mail.send_now(_hello(ADA)).accepted}

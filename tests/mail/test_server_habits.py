@@ -1,10 +1,10 @@
-"""Servers with habits, from end to end: what they do to one mail, no other suffers."""
+"""Servers with unusual habits, end to end: each mail arrives once."""
 
 from __future__ import annotations
 
 import pytest
 
-from flask_outbox import Message, MessageRecord, State, events
+from flask_outbox import Message, MessageRecord, State, signals
 from tests.mail.conftest import MakeSite
 from tests.mail.site import Site
 from tests.servers.model_smtp import Fate, Habits, Model, ModelSmtp, Riders
@@ -72,4 +72,4 @@ def test_each_mail_arrives_once_under_its_envelope(
     assert sorted(
         (one.content, one.sender, one.recipients) for one in model.kept
     ) == sorted((name, f"from-{name}@a.test", (f"to-{name}@a.test",)) for name in sent)
-    assert not site.told(events.lane_paused)
+    assert not site.told(signals.lane_paused)

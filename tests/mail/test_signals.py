@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,28 +13,31 @@ from blinker import NamedSignal
 from jinja2 import DictLoader
 
 from flask_outbox import (
+    Fate,
+    Feedback,
     Message,
     MessageStopped,
+    Reply,
+    SendOptions,
     State,
     StoreError,
-    Wishes,
     email_dispatched,
-    events,
+    signals,
 )
-from flask_outbox.relay import BatchingRelay
+from flask_outbox.courier.notifier import BatchingNotifier
 from tests.mail.conftest import MakeSite
-from tests.mail.site import ADA, BOB, SIGNALS, Heard, Site
+from tests.mail.site import ADA, BOB, PUT_OFF_FOR_LONG, SIGNALS, Heard, Site
 from tests.servers import Behaviour, JournalSmtp
 
 HOUR = 3_600
 Payload = dict[str, Any]
 
 ENDS = (
-    events.message_sent,
-    events.message_deferred,
-    events.message_failed,
-    events.message_unknown,
-    events.message_released,
+    signals.message_sent,
+    signals.message_deferred,
+    signals.message_failed,
+    signals.message_unknown,
+    signals.message_returned,
 )
 """The signals that end an attempt. What all of them carry is said in one place."""
 
@@ -47,14 +51,14 @@ def _dispatched(make_site: MakeSite, server: JournalSmtp) -> Site:
     site = make_site()
     message = Message("Hello", [ADA], "Hello\n")
     site.mail.send(message)
-    assert _one(site, events.email_dispatched) == {"message": message}
+    assert _one(site, signals.email_dispatched) == {"message": message}
     return site
 
 
 def _enqueued(make_site: MakeSite, server: JournalSmtp) -> Site:
     site = make_site()
     receipt = site.send()
-    payload = _one(site, events.message_enqueued)
+    payload = _one(site, signals.message_enqueued)
     assert (payload["message_id"], payload["duplicate"]) == (receipt.id, False)
     assert 0 < payload["seconds"] < 60
     return site
@@ -63,7 +67,7 @@ def _enqueued(make_site: MakeSite, server: JournalSmtp) -> Site:
 def _sent_now(make_site: MakeSite, server: JournalSmtp) -> Site:
     site = make_site()
     report = site.mail.send_now(Message("Hello", [ADA], "Hello\n"))
-    payload = _one(site, events.message_sent_now)
+    payload = _one(site, signals.message_sent_now)
     assert payload["report"] is report
     (mail,) = server.mails
     assert payload["content"] == mail.content
@@ -73,10 +77,10 @@ def _sent_now(make_site: MakeSite, server: JournalSmtp) -> Site:
 def _began(make_site: MakeSite, server: JournalSmtp) -> Site:
     site = make_site()
     receipt = site.send()
-    payload = _one(site, events.message_began)
+    payload = _one(site, signals.message_began)
     assert payload["message_id"] == receipt.id
     assert (payload["attempt"], payload["lane"]) == (1, "default")
-    assert payload["courier"] == _one(site, events.courier_started)["courier"]
+    assert payload["courier"] == _one(site, signals.courier_started)["courier"]
     return site
 
 
@@ -86,7 +90,7 @@ def _rendered(make_site: MakeSite, server: JournalSmtp) -> Site:
     with site.app.app_context():
         bill = Message.from_template("bill", [ADA], "Bill", render="later", sum=7)
         receipt = site.mail.send(bill)
-    payload = _one(site, events.message_rendered)
+    payload = _one(site, signals.message_rendered)
     assert (payload["message_id"], payload["attempt"]) == (receipt.id, 1)
     assert payload["template"] == "bill"
     return site
@@ -95,7 +99,7 @@ def _rendered(make_site: MakeSite, server: JournalSmtp) -> Site:
 def _sent(make_site: MakeSite, server: JournalSmtp) -> Site:
     site = make_site()
     receipt = site.send(ADA, BOB)
-    payload = _one(site, events.message_sent)
+    payload = _one(site, signals.message_sent)
     assert (payload["message_id"], payload["attempt"]) == (receipt.id, 1)
     assert payload["replies"] == dict.fromkeys([ADA, BOB], "250 2.0.0 journaled as 1")
     assert site.get(receipt).state is State.SENT
@@ -103,10 +107,10 @@ def _sent(make_site: MakeSite, server: JournalSmtp) -> Site:
 
 
 def _deferred(make_site: MakeSite, server: JournalSmtp) -> Site:
-    site = make_site(OUTBOX_BACKOFF_BASE_SECONDS=HOUR, OUTBOX_BACKOFF_CAP_SECONDS=HOUR)
+    site = make_site(**PUT_OFF_FOR_LONG)
     server.behaviour = Behaviour(at_data="451 4.3.0 later")
     receipt = site.send()
-    payload = _one(site, events.message_deferred)
+    payload = _one(site, signals.message_deferred)
     assert (payload["message_id"], payload["attempt"]) == (receipt.id, 1)
     assert payload["replies"] == {ADA: "451 4.3.0 later"}
     assert payload["due_at"] == pytest.approx(site.get(receipt).due_at.timestamp())
@@ -117,7 +121,7 @@ def _failed(make_site: MakeSite, server: JournalSmtp) -> Site:
     site = make_site()
     server.behaviour = Behaviour(at_data="550 5.7.1 no")
     receipt = site.send()
-    payload = _one(site, events.message_failed)
+    payload = _one(site, signals.message_failed)
     assert payload["message_id"] == receipt.id
     assert payload["replies"] == {ADA: "550 5.7.1 no"}
     return site
@@ -127,17 +131,17 @@ def _unknown(make_site: MakeSite, server: JournalSmtp) -> Site:
     site = make_site(OUTBOX_ON_UNKNOWN="hold")
     server.behaviour = Behaviour(drop="unjournaled")
     receipt = site.send()
-    payload = _one(site, events.message_unknown)
+    payload = _one(site, signals.message_unknown)
     assert payload["message_id"] == receipt.id
     assert "after the final dot" in payload["replies"][ADA]
     return site
 
 
-def _released(make_site: MakeSite, server: JournalSmtp) -> Site:
+def _returned(make_site: MakeSite, server: JournalSmtp) -> Site:
     site = make_site()
     server.go_down()
     receipt = site.send()
-    payload = site.wait_for(events.message_released)[0]
+    payload = site.wait_for(signals.message_returned)[0]
     assert payload["message_id"] == receipt.id
     assert f"{server.host}:{server.port}" in payload["reason"]
     return site
@@ -147,7 +151,7 @@ def _suppressed(make_site: MakeSite, server: JournalSmtp) -> Site:
     site = make_site()
     site.mail.suppress(BOB)
     receipt = site.send(ADA, BOB)
-    payload = _one(site, events.message_suppressed)
+    payload = _one(site, signals.message_suppressed)
     assert payload["message_id"] == receipt.id
     assert (payload["replies"], payload["finished"]) == (receipt.suppressed, False)
     return site
@@ -157,11 +161,11 @@ def _changed(make_site: MakeSite, server: JournalSmtp) -> Site:
     site = make_site()
 
     @site.mail.before_send
-    def mark(message: Message, wishes: Wishes) -> None:
-        message.subject = f"[{wishes.tag}] {message.subject}"
+    def mark(message: Message, options: SendOptions) -> None:
+        message.subject = f"[{options.tag}] {message.subject}"
 
     receipt = site.send(tag="news")
-    payload = _one(site, events.message_changed)
+    payload = _one(site, signals.message_changed)
     assert payload["message_id"] == receipt.id
     assert payload["by"] == f"{__name__}._changed.<locals>.mark"
     assert payload["fields"] == ("subject",)
@@ -172,11 +176,11 @@ def _stopped(make_site: MakeSite, server: JournalSmtp) -> Site:
     site = make_site()
 
     @site.mail.before_send
-    def rest(message: Message, wishes: Wishes) -> None:
+    def rest(message: Message, options: SendOptions) -> None:
         raise MessageStopped("nothing on Sundays")
 
     receipt = site.send()
-    payload = _one(site, events.message_stopped)
+    payload = _one(site, signals.message_stopped)
     assert payload["message_id"] == receipt.id
     assert payload["by"] == f"{__name__}._stopped.<locals>.rest"
     assert payload["reason"] == "nothing on Sundays"
@@ -187,10 +191,10 @@ def _resent(make_site: MakeSite, server: JournalSmtp) -> Site:
     site = make_site(OUTBOX_LEASE_SECONDS=1)
     server.behaviour = Behaviour(drop="unjournaled")
     receipt = site.send()
-    site.wait_for(events.message_unknown)
+    site.wait_for(signals.message_unknown)
     server.behaviour = Behaviour()
-    payload = site.wait_for(events.message_resent)[0]
-    (courier,) = site.told(events.courier_started)
+    payload = site.wait_for(signals.message_resent)[0]
+    (courier,) = site.told(signals.courier_started)
     assert payload["message_id"] == receipt.id
     assert payload["courier"] == courier["courier"]
     return site
@@ -201,7 +205,7 @@ def _sent_again(make_site: MakeSite, server: JournalSmtp) -> Site:
     receipt = site.send()
     site.settled(receipt)
     again = site.mail.send_again(receipt.id)
-    payload = _one(site, events.message_sent_again)
+    payload = _one(site, signals.message_sent_again)
     assert payload == {"message_id": receipt.id, "again_as": again.id}
     return site
 
@@ -212,10 +216,48 @@ def _pruned(make_site: MakeSite, server: JournalSmtp) -> Site:
     site.settled(site.send())
     site.mail.stop()
     site.mail.start()
-    payload = _one(site, events.outbox_pruned)
-    couriers = [one["courier"] for one in site.told(events.courier_started)]
+    payload = _one(site, signals.outbox_pruned)
+    couriers = [one["courier"] for one in site.told(signals.courier_started)]
     assert (payload["bodies"], payload["rows"]) == (1, 0)
     assert payload["courier"] in couriers
+    return site
+
+
+def _fate_changed(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site()
+    receipt = site.send()
+    site.wait_for(signals.message_sent)
+    reply = Reply(250, "2.0.0", "taken")
+    one = Feedback(
+        Fate.DELIVERED, "ses", "1", datetime.now(UTC), ADA, receipt.id, reply=reply
+    )
+    site.runtime.take_feedback([one])
+    payload = _one(site, signals.fate_changed)
+    assert payload == {
+        "message_id": receipt.id,
+        "address": ADA,
+        "fate": Fate.DELIVERED,
+        "before": None,
+        "at": one.at,
+        "reply": "250 2.0.0 taken",
+        "source": "ses",
+        "operator": False,
+    }
+    return site
+
+
+def _address_suppressed(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site()
+    server.behaviour = Behaviour(at_rcpt="550 5.1.1 no such user")
+    site.send()
+    site.wait_for(signals.message_failed)
+    site.wait_for(signals.address_suppressed)
+    payload = _one(site, signals.address_suppressed)
+    assert (payload["address"], payload["list"]) == (ADA, "")
+    assert (payload["source"], payload["reason"]) == (
+        "refusal",
+        "refused: 550 5.1.1 no such user",
+    )
     return site
 
 
@@ -231,8 +273,8 @@ def _unsubscribed(make_site: MakeSite, server: JournalSmtp) -> Site:
     for form in ({"List-Unsubscribe": "One-Click"}, {"Subscribe": "Again"}):
         client.post(link, data=form)
     expected = {"address": ADA, "list": "news"}
-    assert _one(site, events.unsubscribed) == expected
-    assert _one(site, events.resubscribed) == expected
+    assert _one(site, signals.unsubscribed) == expected
+    assert _one(site, signals.resubscribed) == expected
     return site
 
 
@@ -245,7 +287,7 @@ def _rescued(make_site: MakeSite, server: JournalSmtp) -> Site:
     url = str(handed_over.outbox.database.url)
     site = make_site(OUTBOX_URL=url)
     site.mail.start()
-    payload = _one(site, events.message_rescued)
+    payload = _one(site, signals.message_rescued)
     assert (payload["message_id"], payload["dead"]) == (receipt.id, "DEAD")
     assert payload["state"] is State.PENDING
     assert site.settled(receipt).state is State.SENT
@@ -256,7 +298,7 @@ def _cancelled(make_site: MakeSite, server: JournalSmtp) -> Site:
     site = make_site()
     receipt = site.send(delay=HOUR)
     site.mail.cancel(receipt.id)
-    assert _one(site, events.message_cancelled)["message_id"] == receipt.id
+    assert _one(site, signals.message_cancelled)["message_id"] == receipt.id
     return site
 
 
@@ -264,7 +306,7 @@ def _retried(make_site: MakeSite, server: JournalSmtp) -> Site:
     site = make_site()
     receipt = site.send(delay=HOUR)
     site.mail.retry(receipt.id)
-    assert _one(site, events.message_retried)["message_id"] == receipt.id
+    assert _one(site, signals.message_retried)["message_id"] == receipt.id
     return site
 
 
@@ -275,7 +317,7 @@ def _batch_stopped(make_site: MakeSite, server: JournalSmtp) -> Site:
         site.mail.pause_batch(batch)
         site.mail.resume_batch(batch)
         site.mail.cancel_batch(batch)
-    assert _one(site, events.batch_cancelled)["batch"] == batch
+    assert _one(site, signals.batch_cancelled)["batch"] == batch
     return site
 
 
@@ -284,12 +326,12 @@ def _lease_lost(make_site: MakeSite, server: JournalSmtp) -> Site:
     site = make_site()
     server.behaviour = Behaviour(hang=True)
     receipt = site.send()
-    first = _one(site, events.message_began)["courier"]
+    first = _one(site, signals.message_began)["courier"]
     site.outbox.register("OTHER", "thread", lease_seconds=60.0)
-    site.outbox.give_back(first, [receipt.id], "for the test")
+    site.outbox.return_untried(first, [receipt.id], "for the test")
     assert [one.id for one in site.outbox.claim("OTHER", "default", 1)] == [receipt.id]
     server.behaviour = Behaviour()
-    payload = _one(site, events.lease_lost)
+    payload = _one(site, signals.lease_lost)
     assert (payload["message_id"], payload["courier"]) == (receipt.id, first)
     assert site.get(receipt).state is State.LEASED
     return site
@@ -299,7 +341,7 @@ def _lane_paused(make_site: MakeSite, server: JournalSmtp) -> Site:
     site = make_site()
     server.go_down()
     site.send()
-    payload = site.wait_for(events.lane_paused)[0]
+    payload = site.wait_for(signals.lane_paused)[0]
     assert payload["lane"] == "default"
     assert f"{server.port} refused the connection" in payload["reason"]
     assert 0 < payload["seconds"] <= 0.1
@@ -309,7 +351,7 @@ def _lane_paused(make_site: MakeSite, server: JournalSmtp) -> Site:
 def _lane_resumed(make_site: MakeSite, server: JournalSmtp) -> Site:
     site = _lane_paused(make_site, server)
     server.come_back()
-    assert _one(site, events.lane_resumed)["lane"] == "default"
+    assert _one(site, signals.lane_resumed)["lane"] == "default"
     server.wait_for(1)
     return site
 
@@ -317,7 +359,7 @@ def _lane_resumed(make_site: MakeSite, server: JournalSmtp) -> Site:
 def _courier_started(make_site: MakeSite, server: JournalSmtp) -> Site:
     site = make_site()
     site.mail.start()
-    payload = _one(site, events.courier_started)
+    payload = _one(site, signals.courier_started)
     (courier,) = site.status().couriers
     assert (payload["courier"], payload["engine"]) == (courier.id, courier.engine)
     return site
@@ -326,8 +368,8 @@ def _courier_started(make_site: MakeSite, server: JournalSmtp) -> Site:
 def _courier_stopped(make_site: MakeSite, server: JournalSmtp) -> Site:
     site = _courier_started(make_site, server)
     site.mail.stop()
-    stopped = _one(site, events.courier_stopped)["courier"]
-    assert stopped == _one(site, events.courier_started)["courier"]
+    stopped = _one(site, signals.courier_stopped)["courier"]
+    assert stopped == _one(site, signals.courier_started)["courier"]
     return site
 
 
@@ -339,7 +381,7 @@ def _courier_stalled(make_site: MakeSite, server: JournalSmtp) -> Site:
         file.write("no database, but long enough to be one" * 100)
     site = make_site(OUTBOX_URL=f"sqlite:///{notes}")
     site.mail.start()
-    payload = site.wait_for(events.courier_stalled)[0]
+    payload = site.wait_for(signals.courier_stalled)[0]
     assert isinstance(payload["error"], StoreError)
     return site
 
@@ -353,65 +395,68 @@ def _relay_stalled(make_site: MakeSite, server: JournalSmtp) -> Site:
         if not next(answers):
             raise ConnectionError("nobody answers")
 
-    relay = BatchingRelay(publish, site.app)
-    relay.committed(["ID"])
-    payload = _one(site, events.relay_stalled)
+    notifier = BatchingNotifier(publish, site.app)
+    notifier.committed(["ID"])
+    payload = _one(site, signals.notifier_stalled)
     assert str(payload["error"]) == "nobody answers"
-    assert _one(site, events.relay_resumed)["failures"] == 1
-    relay.stop()
+    assert _one(site, signals.notifier_resumed)["failures"] == 1
+    notifier.stop()
     return site
 
 
 SCENARIOS: dict[NamedSignal, Callable[[MakeSite, JournalSmtp], Site]] = {
-    events.email_dispatched: _dispatched,
-    events.message_enqueued: _enqueued,
-    events.message_sent_now: _sent_now,
-    events.message_began: _began,
-    events.message_rendered: _rendered,
-    events.message_sent: _sent,
-    events.message_deferred: _deferred,
-    events.message_failed: _failed,
-    events.message_unknown: _unknown,
-    events.message_released: _released,
-    events.message_suppressed: _suppressed,
-    events.message_changed: _changed,
-    events.message_stopped: _stopped,
-    events.message_resent: _resent,
-    events.message_sent_again: _sent_again,
-    events.outbox_pruned: _pruned,
-    events.unsubscribed: _unsubscribed,
-    events.resubscribed: _unsubscribed,
-    events.message_rescued: _rescued,
-    events.message_cancelled: _cancelled,
-    events.message_retried: _retried,
-    events.batch_paused: _batch_stopped,
-    events.batch_resumed: _batch_stopped,
-    events.batch_cancelled: _batch_stopped,
-    events.lease_lost: _lease_lost,
-    events.lane_paused: _lane_paused,
-    events.lane_resumed: _lane_resumed,
-    events.courier_started: _courier_started,
-    events.courier_stopped: _courier_stopped,
-    events.courier_stalled: _courier_stalled,
-    events.relay_stalled: _relay_stalled,
-    events.relay_resumed: _relay_stalled,
+    signals.email_dispatched: _dispatched,
+    signals.message_enqueued: _enqueued,
+    signals.message_sent_now: _sent_now,
+    signals.message_began: _began,
+    signals.message_rendered: _rendered,
+    signals.message_sent: _sent,
+    signals.message_deferred: _deferred,
+    signals.message_failed: _failed,
+    signals.message_unknown: _unknown,
+    signals.message_returned: _returned,
+    signals.message_suppressed: _suppressed,
+    signals.message_changed: _changed,
+    signals.message_stopped: _stopped,
+    signals.message_resent: _resent,
+    signals.message_sent_again: _sent_again,
+    signals.outbox_pruned: _pruned,
+    signals.fate_changed: _fate_changed,
+    signals.address_suppressed: _address_suppressed,
+    signals.unsubscribed: _unsubscribed,
+    signals.resubscribed: _unsubscribed,
+    signals.message_rescued: _rescued,
+    signals.message_cancelled: _cancelled,
+    signals.message_retried: _retried,
+    signals.batch_paused: _batch_stopped,
+    signals.batch_resumed: _batch_stopped,
+    signals.batch_cancelled: _batch_stopped,
+    signals.lease_lost: _lease_lost,
+    signals.lane_paused: _lane_paused,
+    signals.lane_resumed: _lane_resumed,
+    signals.courier_started: _courier_started,
+    signals.courier_stopped: _courier_stopped,
+    signals.courier_stalled: _courier_stalled,
+    signals.notifier_stalled: _relay_stalled,
+    signals.notifier_resumed: _relay_stalled,
 }
 
 IN_THE_CALLERS_THREAD = {
-    events.email_dispatched,
-    events.message_enqueued,
-    events.message_sent_now,
-    events.message_suppressed,
-    events.message_changed,
-    events.message_stopped,
-    events.message_cancelled,
-    events.message_retried,
-    events.message_sent_again,
-    events.batch_paused,
-    events.batch_resumed,
-    events.batch_cancelled,
-    events.unsubscribed,
-    events.resubscribed,
+    signals.email_dispatched,
+    signals.message_enqueued,
+    signals.message_sent_now,
+    signals.message_suppressed,
+    signals.message_changed,
+    signals.message_stopped,
+    signals.message_cancelled,
+    signals.message_retried,
+    signals.message_sent_again,
+    signals.batch_paused,
+    signals.batch_resumed,
+    signals.batch_cancelled,
+    signals.fate_changed,
+    signals.unsubscribed,
+    signals.resubscribed,
 }
 
 
@@ -421,8 +466,8 @@ def test_there_is_a_scenario_for_each_signal():
 
 def _documented(signal: NamedSignal) -> set[str]:
     """The words in double backticks; what all ends carry is in the module's text."""
-    assert events.__doc__
-    common = events.__doc__.partition("end an attempt")[2] if signal in ENDS else ""
+    assert signals.__doc__
+    common = signals.__doc__.partition("end an attempt")[2] if signal in ENDS else ""
     return set(re.findall(r"``(\w+)``", common + (signal.__doc__ or "")))
 
 
@@ -436,16 +481,16 @@ def test_a_signal_is_sent_with_its_documented_payload(
     for one in heard:
         assert one.sender is site.app
         assert set(one.payload) >= _documented(signal) != set()
-        in_the_background = one.thread in ("outbox-courier", "outbox-relay")
+        in_the_background = one.thread in ("outbox-courier", "outbox-notifier")
         assert in_the_background is (signal not in IN_THE_CALLERS_THREAD)
 
 
 def test_flask_mails_signal_is_flask_mails():
     """Listeners written for Flask-Mail are called as it called them."""
-    assert email_dispatched is events.email_dispatched
+    assert email_dispatched is signals.email_dispatched
 
 
-def test_listeners_that_raise_disturb_nothing(
+def test_a_listener_that_raises_does_no_harm(
     make_site: MakeSite, server: JournalSmtp, caplog: pytest.LogCaptureFixture
 ):
     site = make_site()
@@ -460,9 +505,9 @@ def test_listeners_that_raise_disturb_nothing(
         for signal in SIGNALS:
             stack.enter_context(signal.connected_to(angry, sender=site.app))
         receipt = site.send()
-        site.wait_for(events.message_deferred)
+        site.wait_for(signals.message_deferred)
         server.behaviour = Behaviour()
-        site.wait_for(events.message_sent)
+        site.wait_for(signals.message_sent)
         site.mail.stop()
     assert site.get(receipt).state is State.SENT
     assert len(server.mails) == 1
@@ -476,5 +521,5 @@ def test_listeners_that_raise_disturb_nothing(
         "message-sent",
         "courier-stopped",
     ):
-        assert f"A listener of {name} raised; the mail goes on." in logged
+        assert f"A listener of the signal {name} raised; no mail is affected." in logged
     caplog.clear()

@@ -1,11 +1,10 @@
-"""DKIM on the way out: what arrives is signed, what is kept is not."""
+"""DKIM: mail is signed when it is sent, and stored unsigned."""
 
 from __future__ import annotations
 
 import pytest
 
-from flask_outbox import Message, SigningError, State, events
-from flask_outbox.dkim import signer
+from flask_outbox import Message, SigningError, State, dkim, signals
 from tests.dkim.keyring import ED25519, RSA, signatures, verified
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA
@@ -15,7 +14,7 @@ KEYS = [RSA, ED25519]
 BODY = "Hello\n\n.dots\n..\n\n\n"
 
 
-def test_what_arrives_is_signed(server: JournalSmtp, make_site: MakeSite) -> None:
+def test_mail_is_signed(server: JournalSmtp, make_site: MakeSite) -> None:
     site = make_site(MAIL_DKIM_KEYS=KEYS)
     with site.app.app_context():
         receipt = site.mail.send(Message("Hello", [ADA], BODY))
@@ -27,7 +26,7 @@ def test_what_arrives_is_signed(server: JournalSmtp, make_site: MakeSite) -> Non
     assert told in sent.detail["dialogue"]
 
 
-def test_send_now_signs_too(server: JournalSmtp, make_site: MakeSite) -> None:
+def test_send_now_signs(server: JournalSmtp, make_site: MakeSite) -> None:
     site = make_site(MAIL_DKIM_KEYS=KEYS)
     with site.app.app_context():
         site.mail.send_now(Message("Hello", [ADA], BODY))
@@ -35,7 +34,7 @@ def test_send_now_signs_too(server: JournalSmtp, make_site: MakeSite) -> None:
     assert verified(mail.content) == [True, True]
 
 
-def test_a_large_mail_is_signed_too(server: JournalSmtp, make_site: MakeSite) -> None:
+def test_a_large_mail_is_signed(server: JournalSmtp, make_site: MakeSite) -> None:
     """In another thread, so that nothing else waits for it."""
     site = make_site(MAIL_DKIM_KEYS=KEYS)
     with site.app.app_context():
@@ -52,7 +51,7 @@ def test_a_retry_is_the_same_mail_byte_for_byte(
     server.behaviour = Behaviour(drop="journaled")
     site = make_site(MAIL_DKIM_KEYS=KEYS)
     receipt = site.send()
-    site.wait_for(events.message_unknown)
+    site.wait_for(signals.message_unknown)
     server.behaviour = Behaviour()
     assert site.settled(receipt).state in (State.SENT, State.UNKNOWN)
     first, again = server.wait_for(2)[:2]
@@ -84,11 +83,11 @@ def test_a_message_that_cannot_be_signed_is_deferred_not_lost(
         raise ValueError("no provider")
 
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(signer, "write_signature", broken)
+        meanwhile.setattr(dkim, "write_signature", broken)
         with site.app.app_context(), pytest.raises(SigningError, match="no provider"):
             site.mail.send_now(Message("Hello", [ADA], BODY))
         receipt = site.send()
-        (told, *_) = site.wait_for(events.message_deferred)
+        (told, *_) = site.wait_for(signals.message_deferred)
         reply = str(told["replies"][ADA])
         assert reply.startswith("The message could not be signed with the keys in MAIL")
         assert "no provider" in reply

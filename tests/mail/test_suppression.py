@@ -1,4 +1,4 @@
-"""Whom not to mail: `suppress`, at hand-over, at delivery and without delay."""
+"""`suppress`: applied at hand-over, at each attempt, and by `send_now`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from flask_outbox import (
     Outcome,
     State,
     TransitionRefused,
-    events,
+    signals,
 )
+from flask_outbox.history import describe
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, BOB, Site
 from tests.servers import Behaviour, JournalSmtp
+from tests.waiting import WAIT_SECONDS
 
 CY = "cy@example.org"
 HOUR = 3_600
@@ -28,7 +30,7 @@ def _states(record: MessageRecord) -> dict[str, State]:
     return {one.address: one.state for one in record.recipients}
 
 
-def test_who_is_suppressed(site: Site):
+def test_suppressions_are_added_listed_and_removed(site: Site):
     kept = site.mail.suppress("Ada <ADA@example.org>", reason="asked us to")
     site.mail.suppress(BOB, list="news")
 
@@ -43,9 +45,11 @@ def test_who_is_suppressed(site: Site):
 # ---------------------------------------------------------------------- at hand-over
 
 
-def test_nothing_leaves_where_nobody_may_get_it(site: Site, server: JournalSmtp):
+def test_a_message_to_suppressed_recipients_only_is_not_sent(
+    site: Site, server: JournalSmtp
+):
     site.send(CY)
-    site.wait_for(events.message_sent)
+    site.wait_for(signals.message_sent)
     site.mail.suppress(ADA, reason="asked us to")
 
     with site.mail.record_messages() as recorded:
@@ -57,21 +61,21 @@ def test_nothing_leaves_where_nobody_may_get_it(site: Site, server: JournalSmtp)
     assert receipt.suppressed[ADA].endswith(": asked us to")
     record = site.get(receipt)
     assert record.state is State.SUPPRESSED
-    told = record.events[-1]
+    told = describe(record)[-1]
     assert told.what == f"Suppressed: {ADA} must not be mailed"
     assert (told.background, told.output) == ("finished", receipt.suppressed[ADA])
     assert len(recorded) == 1
     site.settled(other)
     assert [mail.recipients for mail in server.mails] == [(CY,), (BOB,)]
-    assert site.told(events.message_suppressed) == [
+    assert site.told(signals.message_suppressed) == [
         {"message_id": receipt.id, "replies": receipt.suppressed, "finished": True}
     ]
 
 
-def test_its_place_is_free_again(make_site: MakeSite, server: JournalSmtp):
+def test_a_suppressed_message_takes_no_place(make_site: MakeSite, server: JournalSmtp):
     site = make_site(OUTBOX_CONCURRENCY=1, OUTBOX_POLL_SECONDS=HOUR)
     site.send(CY)
-    site.wait_for(events.message_sent)
+    site.wait_for(signals.message_sent)
     site.mail.suppress(ADA)
     site.send(ADA)
 
@@ -80,16 +84,16 @@ def test_its_place_is_free_again(make_site: MakeSite, server: JournalSmtp):
     assert site.settled(receipt).state is State.SENT
 
 
-def test_the_others_get_it_from_memory(site: Site, server: JournalSmtp):
+def test_the_other_recipients_get_the_message_at_once(site: Site, server: JournalSmtp):
     site.send(CY)
-    site.wait_for(events.message_sent)
+    site.wait_for(signals.message_sent)
     site.mail.suppress(BOB)
 
     message = Message("Hello", [ADA], "Hello\n", cc=[BOB], bcc=[CY])
     receipt = site.mail.send(message)
 
     record = site.settled(receipt)
-    assert record.events[0].background == "started: a courier has it"
+    assert describe(record)[0].background == "started: a courier has it"
     assert receipt.suppressed.keys() == {BOB}
     assert record.state is State.SENT
     assert _states(record) == {
@@ -98,11 +102,11 @@ def test_the_others_get_it_from_memory(site: Site, server: JournalSmtp):
         CY: State.SENT,
     }
     assert [mail.recipients for mail in server.mails] == [(CY,), (ADA, CY)]
-    (told,) = site.told(events.message_suppressed)
+    (told,) = site.told(signals.message_suppressed)
     assert (told["replies"], told["finished"]) == (receipt.suppressed, False)
 
 
-def test_a_list_is_of_the_mail_with_that_tag(site: Site, server: JournalSmtp):
+def test_a_list_applies_to_mail_with_its_tag(site: Site, server: JournalSmtp):
     site.mail.suppress(ADA, list="news")
 
     assert site.send(ADA, tag="news").suppressed
@@ -110,7 +114,9 @@ def test_a_list_is_of_the_mail_with_that_tag(site: Site, server: JournalSmtp):
     assert len(server.mails) == 1
 
 
-def test_inside_a_transaction_of_the_apps(site: Site, url: str, make_site: MakeSite):
+def test_suppressed_recipients_are_left_out_in_the_apps_transaction(
+    site: Site, url: str, make_site: MakeSite
+):
     site = make_site(OUTBOX_URL=url)
     site.mail.suppress(ADA)
     engine = create_engine(url)
@@ -124,7 +130,7 @@ def test_inside_a_transaction_of_the_apps(site: Site, url: str, make_site: MakeS
     assert _states(site.get(other)) == {ADA: State.SUPPRESSED, BOB: State.SENT}
 
 
-def test_a_duplicate_says_nothing_of_it(site: Site):
+def test_the_receipt_of_a_duplicate_names_no_suppressed_recipients(site: Site):
     site.mail.suppress(ADA)
     first = site.send(ADA, key="welcome-1")
 
@@ -136,7 +142,7 @@ def test_a_duplicate_says_nothing_of_it(site: Site):
 # ----------------------------------------------------------------------- at delivery
 
 
-def test_what_waits_when_somebody_elsewhere_says_so(
+def test_an_address_suppressed_by_another_process_is_left_out_of_waiting_mail(
     make_site: MakeSite, server: JournalSmtp
 ):
     """Handed over here, suppressed there, and claimed by a third."""
@@ -152,28 +158,32 @@ def test_what_waits_when_somebody_elsewhere_says_so(
     assert courier.settled(receipt).state is State.SUPPRESSED
     assert courier.settled(other).state is State.SENT
     assert [mail.recipients for mail in server.mails] == [(BOB,)]
-    told = courier.wait_for(events.message_suppressed, 2)
+    told = courier.wait_for(signals.message_suppressed, 2)
     assert {(one["message_id"], one["finished"]) for one in told} == {
         (receipt.id, True),
         (other.id, False),
     }
 
 
-def test_before_the_next_attempt(site: Site, server: JournalSmtp):
+def test_an_address_suppressed_before_the_next_attempt_is_left_out(
+    site: Site, server: JournalSmtp
+):
     server.behaviour = Behaviour(at_data="451 4.3.0 later")
     receipt = site.send(ADA)
-    site.wait_for(events.message_deferred)
+    site.wait_for(signals.message_deferred)
 
     site.mail.suppress(ADA)
 
-    site.wait_for(events.message_suppressed)
+    site.wait_for(signals.message_suppressed)
     assert site.get(receipt).state is State.SUPPRESSED
     server.behaviour = Behaviour()
-    assert site.mail.drain(10)
+    assert site.mail.drain(WAIT_SECONDS)
     assert server.mails == []
 
 
-def test_more_of_them_than_there_are_places(make_site: MakeSite, server: JournalSmtp):
+def test_many_suppressed_messages_hold_up_no_courier(
+    make_site: MakeSite, server: JournalSmtp
+):
     """None waits for the others, though no attempt ends that would wake the courier."""
     site = make_site(OUTBOX_ENGINE="external", OUTBOX_CONCURRENCY=1)
     receipts = [site.send(ADA) for _ in range(20)] + [site.send(BOB)]
@@ -187,7 +197,9 @@ def test_more_of_them_than_there_are_places(make_site: MakeSite, server: Journal
     assert courier.counts() == {State.SUPPRESSED: 20, State.SENT: 1}
 
 
-def test_by_the_transport_that_stands_in(make_site: MakeSite, server: JournalSmtp):
+def test_a_fallback_transport_leaves_suppressed_recipients_out(
+    make_site: MakeSite, server: JournalSmtp
+):
     here = make_site(OUTBOX_ENGINE="external")
     receipt, other = here.send(ADA), here.send(BOB)
     here.mail.suppress(ADA)
@@ -208,16 +220,18 @@ def test_by_the_transport_that_stands_in(make_site: MakeSite, server: JournalSmt
 # ------------------------------------------------------------------------- and again
 
 
-def test_retry(site: Site, server: JournalSmtp):
+def test_a_suppressed_message_is_retried_only_after_the_suppression_is_removed(
+    site: Site, server: JournalSmtp
+):
     site.mail.suppress(ADA)
     receipt = site.send(ADA)
-    with pytest.raises(TransitionRefused, match="nobody who has not got it may be"):
+    with pytest.raises(TransitionRefused, match="all of its remaining recipients"):
         site.mail.retry(receipt.id)
 
     site.mail.unsuppress(ADA)
     site.mail.retry(receipt.id)
 
-    site.wait_for(events.message_sent)
+    site.wait_for(signals.message_sent)
     assert site.get(receipt).state is State.SENT
     assert [mail.recipients for mail in server.mails] == [(ADA,)]
 
@@ -225,7 +239,7 @@ def test_retry(site: Site, server: JournalSmtp):
 # ---------------------------------------------------------------------- without delay
 
 
-def test_send_now_leaves_them_out(site: Site, server: JournalSmtp):
+def test_send_now_leaves_suppressed_recipients_out(site: Site, server: JournalSmtp):
     site.mail.suppress(BOB, reason="asked us to")
 
     with pytest.raises(DeliveryError) as raised:
@@ -236,14 +250,16 @@ def test_send_now_leaves_them_out(site: Site, server: JournalSmtp):
     assert report.recipients["Bob@example.org"].outcome is Outcome.SUPPRESSED
     assert f"Bob@example.org: suppressed, {WHY}" in str(raised.value)
     assert [mail.recipients for mail in server.mails] == [(ADA,)]
-    assert len(site.told(events.email_dispatched)) == 1
+    assert len(site.told(signals.email_dispatched)) == 1
 
 
-def test_send_now_for_nobody_asks_no_server(site: Site, server: JournalSmtp):
+def test_send_now_to_suppressed_recipients_only_opens_no_connection(
+    site: Site, server: JournalSmtp
+):
     site.mail.suppress(ADA)
 
     with pytest.raises(DeliveryError, match="was not accepted for everyone"):
         site.mail.send_now(Message("Hello", [ADA], "Hello\n"))
 
     assert server.connections_made == 0
-    assert site.told(events.email_dispatched) == []
+    assert site.told(signals.email_dispatched) == []

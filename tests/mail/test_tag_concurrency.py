@@ -1,4 +1,4 @@
-"""How many of a tag a courier delivers at a time."""
+"""OUTBOX_TAG_CONCURRENCY: how many messages of a tag are delivered at a time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield database.url.render_as_string(hide_password=False)
 
 
-def test_a_newsletter_leaves_places_to_the_others(
+def test_a_newsletter_leaves_places_for_other_mail(
     make_site: MakeSite, server: JournalSmtp, url: str
 ):
     """Though much of it was there first, and none of it gets through."""

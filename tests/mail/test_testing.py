@@ -1,4 +1,4 @@
-"""Under TESTING nothing is started and nothing leaves."""
+"""Under TESTING nothing is started, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from flask_outbox import ConfigError, Mail, Message, State
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, Site, make_app, url_of
 from tests.servers import JournalSmtp
+from tests.waiting import WAIT_SECONDS
 
 
 def _outbox_file(site: Site) -> Path:
@@ -48,11 +49,11 @@ def test_no_thread_is_started(testing_site: Site):
     assert testing_site.status().couriers == ()
 
 
-def test_nothing_leaves_even_when_it_is_delivered(
+def test_nothing_reaches_a_server_even_when_it_is_delivered(
     testing_site: Site, server: JournalSmtp
 ):
     receipt = testing_site.send()
-    assert testing_site.mail.drain(10)
+    assert testing_site.mail.drain(WAIT_SECONDS)
     testing_site.mail.send_message("Hello", [ADA])
     report = testing_site.mail.send_now(Message("Now", [ADA], "Now\n"))
     assert report.accepted
@@ -71,7 +72,7 @@ def test_testing_counts_when_it_is_set_after_init_app(
     before = set(threading.enumerate())
     site.send()
     assert set(threading.enumerate()) == before
-    assert site.mail.drain(10)
+    assert site.mail.drain(WAIT_SECONDS)
     site.send()
     assert server.connections_made == 0
     assert not (tmp_path / "app").exists()
@@ -82,7 +83,7 @@ def test_testing_needs_no_server(tmp_path: Path):
     site = Site(make_app(tmp_path / "app", TESTING=True), Mail())
     site.mail.init_app(site.app)
     receipt = site.send()
-    assert site.mail.drain(10)
+    assert site.mail.drain(WAIT_SECONDS)
     assert site.get(receipt).state is State.SENT
     site.close()
 
@@ -111,16 +112,16 @@ def test_an_outbox_that_is_named_is_used(make_site: MakeSite, tmp_path: Path):
     assert _outbox_file(site) == tmp_path / "named.db"
 
 
-def test_mail_leaves_when_a_test_says_so(make_site: MakeSite, server: JournalSmtp):
+def test_mail_is_delivered_when_a_test_drains(make_site: MakeSite, server: JournalSmtp):
     """``MAIL_SUPPRESS_SEND = False`` is how an app's own tests reach a real server."""
     site = make_site(TESTING=True, MAIL_SUPPRESS_SEND=False)
     receipt = site.send()
     assert server.connections_made == 0
-    assert site.mail.drain(10)
+    assert site.mail.drain(WAIT_SECONDS)
     (mail,) = server.mails
-    assert mail.message_id == receipt.message_id
+    assert mail.rfc_message_id == receipt.rfc_message_id
 
 
-def test_mistakes_are_mistakes_under_testing_too(tmp_path: Path):
+def test_mistakes_are_errors_under_testing_too(tmp_path: Path):
     with pytest.raises(ConfigError, match="Did you mean OUTBOX_ENGINE"):
         Mail(make_app(tmp_path / "app", TESTING=True, OUTBOX_ENGIN="thread"))

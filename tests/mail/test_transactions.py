@@ -46,7 +46,7 @@ def shop_with_session(url_site, url: str) -> Iterator[Shop]:
 # ------------------------------------------------------------------- if and only if
 
 
-def test_a_commit_sends_it_at_once(shop: Shop, server: JournalSmtp):
+def test_a_commit_sends_the_message_at_once(shop: Shop, server: JournalSmtp):
     receipt = shop.order(1)
     assert shop.kept(receipt) == [False]
     assert shop.orders() == []
@@ -55,11 +55,11 @@ def test_a_commit_sends_it_at_once(shop: Shop, server: JournalSmtp):
 
     assert shop.orders() == [1]
     (mail,) = server.wait_for(1)
-    assert mail.message_id == receipt.message_id
+    assert mail.rfc_message_id == receipt.rfc_message_id
     assert shop.site.settled(receipt).state is State.SENT
 
 
-def test_nobody_sees_it_before(shop: Shop):
+def test_a_message_is_invisible_before_the_commit(shop: Shop):
     receipt = shop.order(1)
 
     with pytest.raises(MessageNotFound):
@@ -71,7 +71,7 @@ def test_nobody_sees_it_before(shop: Shop):
     shop.till.rollback()
 
 
-def test_a_rollback_takes_it_back(shop: Shop, server: JournalSmtp):
+def test_a_rollback_removes_the_message(shop: Shop, server: JournalSmtp):
     receipt = shop.order(1)
 
     shop.till.rollback()
@@ -81,7 +81,7 @@ def test_a_rollback_takes_it_back(shop: Shop, server: JournalSmtp):
     kept = shop.order(2)
     shop.till.commit()
     (mail,) = server.wait_for(1)
-    assert mail.message_id == kept.message_id
+    assert mail.rfc_message_id == kept.rfc_message_id
     assert shop.orders() == [2]
 
 
@@ -97,29 +97,35 @@ def test_closing_without_a_commit_is_a_rollback(shop: Shop):
 def test_a_mail_may_be_all_that_is_committed(shop: Shop, server: JournalSmtp):
     receipt = shop.send()
     shop.till.commit()
-    assert [mail.message_id for mail in server.wait_for(1)] == [receipt.message_id]
+    assert [mail.rfc_message_id for mail in server.wait_for(1)] == [
+        receipt.rfc_message_id
+    ]
 
 
-def test_several_in_one_transaction(shop: Shop, server: JournalSmtp):
+def test_several_messages_in_one_transaction_are_all_sent(
+    shop: Shop, server: JournalSmtp
+):
     receipts = [shop.order(number) for number in range(5)]
     shop.till.commit()
-    assert {mail.message_id for mail in server.wait_for(5)} == {
-        receipt.message_id for receipt in receipts
+    assert {mail.rfc_message_id for mail in server.wait_for(5)} == {
+        receipt.rfc_message_id for receipt in receipts
     }
 
 
-def test_one_transaction_after_another(shop: Shop, server: JournalSmtp):
+def test_one_session_can_send_in_several_transactions(shop: Shop, server: JournalSmtp):
     for number in range(1, 4):
         shop.order(number)
         shop.till.rollback()
         receipt = shop.order(number)
         shop.till.commit()
-        assert server.wait_for(number)[-1].message_id == receipt.message_id
+        assert server.wait_for(number)[-1].rfc_message_id == receipt.rfc_message_id
     assert shop.orders() == [1, 2, 3]
     assert shop.site.counts().keys() <= {State.SENT, State.LEASED}
 
 
-def test_with_begin(shop_with_session: Shop, server: JournalSmtp):
+def test_send_works_inside_session_begin_and_engine_begin(
+    shop_with_session: Shop, server: JournalSmtp
+):
     shop = shop_with_session
     with Session(shop.engine) as session, session.begin():
         kept = shop.send(session=session)
@@ -128,9 +134,9 @@ def test_with_begin(shop_with_session: Shop, server: JournalSmtp):
         raise ZeroDivisionError
     with shop.engine.begin() as connection:
         also = shop.send(session=connection)
-    assert {one.message_id for one in server.wait_for(2)} == {
-        kept.message_id,
-        also.message_id,
+    assert {one.rfc_message_id for one in server.wait_for(2)} == {
+        kept.rfc_message_id,
+        also.rfc_message_id,
     }
     assert shop.kept(kept, lost, also) == [True, False, True]
 
@@ -138,7 +144,7 @@ def test_with_begin(shop_with_session: Shop, server: JournalSmtp):
 # ------------------------------------------------------------------------ savepoints
 
 
-def test_a_savepoint_is_released(shop: Shop, server: JournalSmtp):
+def test_a_message_of_a_released_savepoint_is_sent(shop: Shop, server: JournalSmtp):
     with shop.till.begin_nested():
         receipt = shop.order(1)
     assert shop.kept(receipt) == [False]
@@ -146,11 +152,15 @@ def test_a_savepoint_is_released(shop: Shop, server: JournalSmtp):
 
     shop.till.commit()
 
-    assert [mail.message_id for mail in server.wait_for(1)] == [receipt.message_id]
+    assert [mail.rfc_message_id for mail in server.wait_for(1)] == [
+        receipt.rfc_message_id
+    ]
     assert shop.orders() == [1]
 
 
-def test_a_savepoint_is_rolled_back(shop: Shop, server: JournalSmtp):
+def test_a_message_of_a_rolled_back_savepoint_is_not_sent(
+    shop: Shop, server: JournalSmtp
+):
     before = shop.order(1)
     savepoint = shop.till.begin_nested()
     inside = shop.order(2)
@@ -159,9 +169,9 @@ def test_a_savepoint_is_rolled_back(shop: Shop, server: JournalSmtp):
 
     shop.till.commit()
 
-    assert {mail.message_id for mail in server.wait_for(2)} == {
-        before.message_id,
-        after.message_id,
+    assert {mail.rfc_message_id for mail in server.wait_for(2)} == {
+        before.rfc_message_id,
+        after.rfc_message_id,
     }
     assert shop.kept(before, inside, after) == [True, False, True]
     assert shop.orders() == [1, 3]
@@ -176,24 +186,28 @@ def test_all_is_rolled_back_after_a_savepoint(shop: Shop):
     assert shop.orders() == []
 
 
-def test_an_outer_savepoint_takes_the_inner_with_it(shop: Shop, server: JournalSmtp):
+def test_a_rollback_of_an_outer_savepoint_removes_messages_of_the_inner(
+    shop: Shop, server: JournalSmtp
+):
     outer = shop.till.begin_nested()
     with shop.till.begin_nested():
         lost = shop.order(1)
     outer.rollback()
     kept = shop.order(2)
     shop.till.commit()
-    assert [mail.message_id for mail in server.wait_for(1)] == [kept.message_id]
+    assert [mail.rfc_message_id for mail in server.wait_for(1)] == [kept.rfc_message_id]
     assert shop.kept(lost, kept) == [False, True]
 
 
 # ------------------------------------------------------------------------------ keys
 
 
-def test_a_key_twice_in_one_transaction(shop: Shop, server: JournalSmtp):
+def test_a_key_used_twice_in_one_transaction_is_one_message(
+    shop: Shop, server: JournalSmtp
+):
     first = shop.order(1, key="order-1")
     again = shop.order(2, key="order-1")
-    assert (again.id, again.message_id) == (first.id, first.message_id)
+    assert (again.id, again.rfc_message_id) == (first.id, first.rfc_message_id)
     assert (first.duplicate, again.duplicate) == (False, True)
 
     shop.till.commit()
@@ -203,7 +217,9 @@ def test_a_key_twice_in_one_transaction(shop: Shop, server: JournalSmtp):
     assert len(server.mails) == 1
 
 
-def test_a_key_that_is_kept_already(shop: Shop, server: JournalSmtp):
+def test_a_key_stored_before_is_a_duplicate_in_a_transaction(
+    shop: Shop, server: JournalSmtp
+):
     first = shop.site.send(key="order-1")
     again = shop.order(1, key="order-1")
     assert (again.id, again.duplicate) == (first.id, True)
@@ -221,7 +237,7 @@ def test_a_key_is_free_again_after_a_rollback(shop: Shop, server: JournalSmtp):
     kept = shop.order(1, key="order-1")
     assert (kept.duplicate, kept.id != lost.id) == (False, True)
     shop.till.commit()
-    assert [one.message_id for one in server.wait_for(1)] == [kept.message_id]
+    assert [one.rfc_message_id for one in server.wait_for(1)] == [kept.rfc_message_id]
 
 
 _WAITS = {
@@ -272,7 +288,7 @@ def raced(shop: Shop) -> Iterator[Callable[[], Receipt]]:
         yield commit
 
 
-def test_a_key_that_another_transaction_takes_meanwhile(
+def test_a_key_that_another_transaction_takes_first_is_a_duplicate(
     shop: Shop, raced: Callable[[], Receipt], server: JournalSmtp
 ):
     """The app's transaction waits for the other's end, and goes on unharmed."""
@@ -295,7 +311,7 @@ def test_a_key_that_another_transaction_takes_meanwhile(
     assert len(server.mails) == 3
 
 
-def test_a_key_that_the_transaction_cannot_see(shop: Shop):
+def test_a_key_newer_than_the_transactions_snapshot_is_a_duplicate(shop: Shop):
     """It looks at the database as it was when it began."""
     if shop.engine.dialect.name == "sqlite":
         pytest.skip("SQLite does not let a transaction write that looks at the past")
@@ -311,7 +327,9 @@ def test_a_key_that_the_transaction_cannot_see(shop: Shop):
 
 
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
-def test_isolation_levels(shop: Shop, level: str, server: JournalSmtp):
+def test_send_works_at_every_isolation_level(
+    shop: Shop, level: str, server: JournalSmtp
+):
     if shop.engine.dialect.name == "sqlite" and level != "SERIALIZABLE":
         pytest.skip("SQLite is always serializable")
     with Session(shop.engine.execution_options(isolation_level=level)) as session:
@@ -319,7 +337,7 @@ def test_isolation_levels(shop: Shop, level: str, server: JournalSmtp):
         session.commit()
         keyed = shop.send(session=session, key="order-1")
         session.commit()
-    assert {one.message_id for one in server.wait_for(2)} == {
-        receipt.message_id,
-        keyed.message_id,
+    assert {one.rfc_message_id for one in server.wait_for(2)} == {
+        receipt.rfc_message_id,
+        keyed.rfc_message_id,
     }

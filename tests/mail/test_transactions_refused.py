@@ -1,26 +1,26 @@
-"""What cannot be a transaction for a mail: an error that says why, and nothing kept."""
+"""Sessions that `send(session=)` refuses: the error says why, nothing is stored."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, Engine, create_engine, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from flask_outbox import ConfigError, Message, OutboxUnavailable
-from flask_outbox.outbox import dialects
-from flask_outbox.outbox.database import Database
+from flask_outbox.outbox import Database, database, dialects, schema
 from tests.mail import shop as shops
 from tests.mail.conftest import MakeSite
 from tests.mail.shop import Order, Shop, begins_properly
 from tests.mail.site import ADA, Site
+from tests.outbox.databases import put_empty_outbox
 from tests.servers import JournalSmtp
 
 
@@ -39,14 +39,14 @@ def engine_on(url: str | URL, **options: Any) -> Iterator[Engine]:
         engine.dispose()
 
 
-def send(site: Site, session: Any, **wishes: Any) -> None:
-    site.mail.send(Message("Hello", [ADA], "Hello\n"), session=session, **wishes)
+def send(site: Site, session: Any, **options: Any) -> None:
+    site.mail.send(Message("Hello", [ADA], "Hello\n"), session=session, **options)
 
 
 # ------------------------------------------------------------------ none that is open
 
 
-def test_a_transaction_that_has_written_and_is_not_passed(
+def test_an_open_transaction_that_is_not_passed_is_named_in_the_error(
     make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """SQLite has one writer: the message can only be part of what has begun."""
@@ -59,14 +59,39 @@ def test_a_transaction_that_has_written_and_is_not_passed(
             session.flush()
             with pytest.raises(OutboxUnavailable) as refused:
                 send(shop.site, None)
-            assert "a transaction of the app's own that is not over" in str(
-                refused.value
-            )
+            assert "a transaction of the app is still open" in str(refused.value)
             assert "pass session= to send in that one" in str(refused.value)
             send(shop.site, session)
             session.commit()
         assert len(shop.site.outbox.list()) == 1
         assert shop.orders() == [17]
+
+
+def test_no_other_writer_comes_between_the_check_and_the_message(
+    make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Not even in the first transaction, which checks the outbox's tables, too."""
+    file = tmp_path / "app.db"
+    put_empty_outbox(file)
+    url = f"sqlite:///{file}"
+    with shops.opened(make_site(OUTBOX_URL=url), url, "session") as shop:
+
+        def read_while_another_writes(connection: Connection) -> str | None:
+            version = schema.version_of(connection)
+            with suppress(sqlite3.OperationalError), closing(_writer(file)) as other:
+                other.execute("INSERT INTO shop_order VALUES (17)")
+            return version
+
+        with monkeypatch.context() as patch:
+            patch.setattr(database, "version_of", read_while_another_writes)
+            receipt = shop.send()
+        shop.till.commit()
+        assert shop.kept(receipt) == [True]
+
+
+def _writer(file: Path) -> sqlite3.Connection:
+    """A connection that does not wait for the lock."""
+    return sqlite3.connect(file, timeout=0, isolation_level=None)
 
 
 # ------------------------------------------------------------------ another database
@@ -79,23 +104,25 @@ def _refused(site: Site, session: Any) -> str:
     return str(refused.value)
 
 
-def test_another_file(site: Site, tmp_path: Path):
+def test_a_session_on_another_file_is_refused(site: Site, tmp_path: Path):
     with (
         engine_on(f"sqlite:///{tmp_path / 'app.db'}") as engine,
         Session(engine) as session,
     ):
         said = _refused(site, session)
     assert f"session= is on sqlite:///{tmp_path / 'app.db'}" in said
-    assert f"tables, which are kept in {site.outbox.database.shown}: two" in said
+    assert f"tables are in {site.outbox.database.shown}: two" in said
     assert "two databases cannot commit as one. Set OUTBOX_URL to the app's" in said
 
 
-def test_a_database_in_memory(site: Site):
+def test_a_session_on_a_database_in_memory_is_refused(site: Site):
     with engine_on("sqlite://") as engine, engine.connect() as connection:
         assert "session= is on sqlite://" in _refused(site, connection)
 
 
-def test_another_kind_of_database(shop: Shop, tmp_path: Path, site: Site):
+def test_a_session_on_another_kind_of_database_is_refused(
+    shop: Shop, tmp_path: Path, site: Site
+):
     if shop.engine.dialect.name == "sqlite":
         pytest.skip("the site's own outbox is on SQLite")
     with shop.engine.connect() as connection:
@@ -107,7 +134,9 @@ def test_another_kind_of_database(shop: Shop, tmp_path: Path, site: Site):
         assert "session= is on sqlite" in _refused(shop.site, connection)
 
 
-def test_another_database_of_the_same_server(shop: Shop, bare_url: str):
+def test_a_session_on_another_database_of_the_server_is_refused(
+    shop: Shop, bare_url: str
+):
     if shop.engine.dialect.name == "sqlite":
         pytest.skip("it has no server")
     Database(bare_url).upgrade()
@@ -124,17 +153,17 @@ def test_a_password_is_not_shown(shop: Shop, site: Site):
         assert "secret" not in _refused(site, connection)
 
 
-def test_another_schema_of_the_same_database(shop: Shop):
+def test_a_session_on_another_schema_is_refused(shop: Shop):
     """Its tables of the same names are somebody else's outbox."""
     if shop.engine.dialect.name != "postgresql":
         pytest.skip("only PostgreSQL has schemas within a database")
     with shop.engine.connect() as connection:
         connection.execute(text("CREATE SCHEMA tenant"))
         connection.execute(text("SET LOCAL search_path TO tenant"))
-        assert "not on the outbox's own tables" in _refused(shop.site, connection)
+        assert "but the outbox's tables are in" in _refused(shop.site, connection)
 
 
-def test_a_session_on_several_databases(
+def test_a_session_on_several_databases_needs_the_right_connection(
     shop: Shop, tmp_path: Path, server: JournalSmtp
 ):
     """Its first one is not the outbox's: the connection of the right one is wanted."""
@@ -155,7 +184,9 @@ def test_a_session_on_several_databases(
 # -------------------------------------------------- the same database by another name
 
 
-def test_the_same_file_by_another_name(site: Site, tmp_path: Path, server: JournalSmtp):
+def test_the_same_file_by_another_name_is_accepted(
+    site: Site, tmp_path: Path, server: JournalSmtp
+):
     site.make_ready()
     other = tmp_path / "other.db"
     other.symlink_to(str(site.outbox.database.url.database))
@@ -169,7 +200,7 @@ def test_the_same_file_by_another_name(site: Site, tmp_path: Path, server: Journ
     server.wait_for(2)
 
 
-def test_the_same_server_by_another_name(shop: Shop, server: JournalSmtp):
+def test_the_same_server_by_another_name_is_accepted(shop: Shop, server: JournalSmtp):
     if shop.engine.dialect.name == "sqlite":
         pytest.skip("it has no server")
     url = shop.engine.url.set(host="localhost")
@@ -181,7 +212,7 @@ def test_the_same_server_by_another_name(shop: Shop, server: JournalSmtp):
 # --------------------------------------------------------------- not a session at all
 
 
-def test_what_is_no_session(site: Site):
+def test_an_object_that_is_no_session_is_refused(site: Site):
     maker = sessionmaker(create_engine("sqlite://"))
     for session in ("sqlite://", maker, maker.kw["bind"], object(), 0):
         with pytest.raises(TypeError) as refused:
@@ -191,7 +222,7 @@ def test_what_is_no_session(site: Site):
     assert site.outbox.list() == []
 
 
-def test_an_asynchronous_session(shop: Shop):
+def test_an_asynchronous_session_is_refused(shop: Shop):
     if shop.engine.dialect.name != "postgresql":
         pytest.skip("its driver is the one here that has an asynchronous half")
     engine = create_async_engine(shop.engine.url)
@@ -203,7 +234,7 @@ def test_an_asynchronous_session(shop: Shop):
 # ------------------------------------------------- transactions that cannot hold mail
 
 
-def test_a_closed_connection(shop: Shop):
+def test_a_closed_connection_is_refused(shop: Shop):
     connection = shop.engine.connect()
     connection.close()
     with pytest.raises(OutboxUnavailable) as refused:
@@ -212,7 +243,7 @@ def test_a_closed_connection(shop: Shop):
     assert "Nothing was stored." in str(refused.value)
 
 
-def test_a_session_that_waits_for_its_rollback(shop: Shop):
+def test_a_session_that_needs_a_rollback_is_refused(shop: Shop):
     session = shop.till
     session.add_all([Order(number=1), Order(number=1)])
     with pytest.raises(IntegrityError):
@@ -224,7 +255,7 @@ def test_a_session_that_waits_for_its_rollback(shop: Shop):
     session.commit()
 
 
-def test_a_failed_transaction(shop: Shop):
+def test_a_failed_transaction_is_refused(shop: Shop):
     if shop.engine.dialect.name != "postgresql":
         pytest.skip("only PostgreSQL takes no more statements after an error")
     with shop.engine.connect() as connection:
@@ -236,32 +267,32 @@ def test_a_failed_transaction(shop: Shop):
     assert "An earlier statement of it failed: roll it back." in str(refused.value)
 
 
-def test_a_transaction_in_two_phases(shop: Shop):
+def test_a_two_phase_transaction_is_refused(shop: Shop):
     if shop.engine.dialect.name == "sqlite":
         pytest.skip("it has no such transactions")
     with Session(shop.engine, twophase=True) as session:
         assert "two-phase" in _refused(shop.site, session)
 
 
-def test_autocommit(shop: Shop):
+def test_autocommit_is_refused(shop: Shop):
     engine: Engine = shop.engine.execution_options(isolation_level="AUTOCOMMIT")
     if shop.engine.dialect.name == "sqlite":
         engine = create_engine(shop.engine.url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        assert "commits each statement by itself (AUTOCOMMIT)" in _refused(
+        assert "commits each statement separately (AUTOCOMMIT)" in _refused(
             shop.site, connection
         )
     engine.dispose()
 
 
-def test_a_transaction_that_may_only_read(shop: Shop):
+def test_a_read_only_transaction_is_refused(shop: Shop):
     if shop.engine.dialect.name == "sqlite":
         pytest.skip("it has no such transactions")
     with shop.engine.connect() as connection:
         connection.exec_driver_sql(_READ_ONLY[connection.dialect.name])
         with pytest.raises(OutboxUnavailable) as refused:
             send(shop.site, connection)
-        assert "Its transaction may only read: send in one that may write." in str(
+        assert "Its transaction is read-only: send in one that can write." in str(
             refused.value
         )
         assert connection.scalar(text("SELECT 1")) == 1
@@ -274,7 +305,7 @@ _READ_ONLY = {
 }
 
 
-def test_a_file_that_may_only_be_read(site: Site):
+def test_a_read_only_file_is_refused(site: Site):
     site.outbox.list()
     with engine_on(str(site.outbox.database.url)) as engine, engine.connect() as reader:
         reader.exec_driver_sql("PRAGMA query_only = ON")
@@ -286,7 +317,7 @@ def test_a_file_that_may_only_be_read(site: Site):
 # --------------------------------------------------------------- SQLite's savepoints
 
 
-def test_a_savepoint_that_would_commit_by_itself(site: Site):
+def test_a_savepoint_without_a_transaction_around_it_is_refused(site: Site):
     """Python's driver, as it comes, begins no transaction before a savepoint."""
     site.outbox.list()
     url = str(site.outbox.database.url)
@@ -298,7 +329,7 @@ def test_a_savepoint_that_would_commit_by_itself(site: Site):
         session.rollback()
 
 
-def test_a_savepoint_after_a_send(site: Site):
+def test_a_savepoint_after_a_send_is_accepted(site: Site):
     site.outbox.list()
     url = str(site.outbox.database.url)
     with engine_on(url) as engine, Session(engine) as session:
@@ -314,7 +345,7 @@ def test_a_savepoint_after_a_send(site: Site):
     assert len(site.outbox.list()) == 2
 
 
-def test_a_savepoint_with_the_documented_remedy(site: Site):
+def test_a_savepoint_with_the_documented_event_listeners_is_accepted(site: Site):
     site.outbox.list()
     with engine_on(str(site.outbox.database.url)) as engine:
         begins_properly(engine)
@@ -329,7 +360,7 @@ def test_a_savepoint_with_the_documented_remedy(site: Site):
 
 
 @pytest.mark.parametrize("proper", [False, True])
-def test_the_tables_are_made_in_the_first_transaction(
+def test_the_tables_are_created_in_the_first_transaction(
     make_site: MakeSite, tmp_path: Path, proper: bool
 ):
     """The app holds the lock, so that the outbox could only wait, and for it."""
@@ -364,15 +395,15 @@ def without_table(engine: Engine, name: str) -> Iterator[None]:
             connection.exec_driver_sql(f"ALTER TABLE lost RENAME TO {name}")
 
 
-def test_what_goes_wrong_in_the_middle_leaves_nothing(make_site: MakeSite, url: str):
+def test_a_failure_in_the_middle_leaves_nothing_behind(make_site: MakeSite, url: str):
     """The app goes on after the error, and commits the rest."""
     site = make_site(OUTBOX_URL=url, OUTBOX_ENGINE="external")
     with shops.opened(site, url, "session") as shop:
         shop.order(1)
         shop.till.commit()
         rows = shop.rows()
-        with without_table(shop.engine, "outbox_event"):
-            with pytest.raises(OutboxUnavailable, match="outbox_event"):
+        with without_table(shop.engine, "outbox_recipient"):
+            with pytest.raises(OutboxUnavailable, match="outbox_recipient"):
                 shop.order(2)
             shop.till.commit()
         assert shop.orders() == [1, 2]

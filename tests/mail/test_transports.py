@@ -1,4 +1,4 @@
-"""Several transports: which one a message leaves by, and that none holds up another."""
+"""Several transports: which one a message takes, and that none delays another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flask_outbox import Message, MessageError, State, events
+from flask_outbox import Message, MessageError, State, signals
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, url_of
 from tests.servers import Behaviour, JournalSmtp
@@ -25,7 +25,7 @@ def bulk(tmp_path: Path) -> Iterator[JournalSmtp]:
 
 
 def _ids(server: JournalSmtp) -> list[str]:
-    return [mail.message_id for mail in server.mails]
+    return [mail.rfc_message_id for mail in server.mails]
 
 
 # ----------------------------------------------------------------------------- routes
@@ -38,10 +38,13 @@ def test_a_message_leaves_by_the_transport_that_is_asked_for(
     usual, asked = site.send(), site.send(transport="bulk")
     assert site.settled(usual).lane == "default"
     assert site.settled(asked).lane == "bulk"
-    assert (_ids(server), _ids(bulk)) == ([usual.message_id], [asked.message_id])
+    assert (_ids(server), _ids(bulk)) == (
+        [usual.rfc_message_id],
+        [asked.rfc_message_id],
+    )
 
 
-def test_a_transport_that_is_not_there_is_refused_at_once(
+def test_an_unknown_transport_is_refused_at_once(
     make_site: MakeSite, bulk: JournalSmtp
 ):
     site = make_site(MAIL_TRANSPORTS={"bulk": url_of(bulk)})
@@ -53,7 +56,9 @@ def test_a_transport_that_is_not_there_is_refused_at_once(
     assert site.counts() == {}
 
 
-def test_a_tag_may_say_it(make_site: MakeSite, server: JournalSmtp, bulk: JournalSmtp):
+def test_a_tag_can_choose_the_transport(
+    make_site: MakeSite, server: JournalSmtp, bulk: JournalSmtp
+):
     site = make_site(
         MAIL_TRANSPORTS={"bulk": url_of(bulk)}, MAIL_ROUTE={"news": "bulk"}
     )
@@ -63,7 +68,7 @@ def test_a_tag_may_say_it(make_site: MakeSite, server: JournalSmtp, bulk: Journa
     assert lanes == ["bulk", "default", "default", "default"]
 
 
-def test_a_function_may_say_it(make_site: MakeSite, bulk: JournalSmtp):
+def test_a_function_can_choose_the_transport(make_site: MakeSite, bulk: JournalSmtp):
     def route(message: Any, tag: str | None) -> str | None:
         return "bulk" if len(message.recipients) > 1 and tag == "news" else None
 
@@ -73,13 +78,13 @@ def test_a_function_may_say_it(make_site: MakeSite, bulk: JournalSmtp):
     assert site.settled(site.send(tag="news")).lane == "default"
 
 
-def test_a_function_that_answers_nonsense_is_told_so(make_site: MakeSite):
+def test_a_route_function_that_returns_nonsense_is_an_error(make_site: MakeSite):
     site = make_site(MAIL_ROUTE=lambda message, tag: "nowhere")
-    with pytest.raises(MessageError, match="MAIL_ROUTE answered 'nowhere': this app"):
+    with pytest.raises(MessageError, match="MAIL_ROUTE returned 'nowhere': this app"):
         site.send()
 
 
-def test_sending_now_goes_the_same_ways(
+def test_send_now_uses_the_same_transports(
     make_site: MakeSite, server: JournalSmtp, bulk: JournalSmtp
 ):
     site = make_site(MAIL_TRANSPORTS={"bulk": url_of(bulk)})
@@ -102,13 +107,13 @@ def test_the_route_is_kept_with_the_message(make_site: MakeSite, bulk: JournalSm
     with site.app.app_context():
         site.mail.retry(receipt.id)
     assert site.settled(receipt).state is State.SENT
-    assert _ids(bulk) == [receipt.message_id]
+    assert _ids(bulk) == [receipt.rfc_message_id]
 
 
 # --------------------------------------------------------- none holds up another
 
 
-def test_a_transport_that_stalls_holds_up_no_other(
+def test_a_transport_that_stalls_delays_no_other(
     make_site: MakeSite, server: JournalSmtp, bulk: JournalSmtp
 ):
     """Its places are full and more waits, and another's mail all arrives."""
@@ -129,13 +134,13 @@ def test_a_transport_that_stalls_holds_up_no_other(
     assert {site.settled(one).state for one in stalled} == {State.SENT}
 
 
-def test_a_transport_that_is_down_holds_up_no_other(
+def test_a_transport_that_is_down_delays_no_other(
     make_site: MakeSite, server: JournalSmtp, bulk: JournalSmtp
 ):
     site = make_site(MAIL_TRANSPORTS={"bulk": url_of(bulk)})
     bulk.go_down()
     waiting = site.send(transport="bulk")
-    site.wait_for(events.lane_paused)
+    site.wait_for(signals.lane_paused)
     assert site.settled(site.send()).state is State.SENT
     assert site.get(waiting).state is not State.SENT
     bulk.come_back()
@@ -145,11 +150,11 @@ def test_a_transport_that_is_down_holds_up_no_other(
 # ------------------------------------------------------------------ paused by a person
 
 
-def test_what_a_person_paused_waits_until_it_is_resumed(
+def test_mail_of_a_paused_transport_waits_until_it_is_resumed(
     make_site: MakeSite, server: JournalSmtp, bulk: JournalSmtp
 ):
     site = make_site(MAIL_TRANSPORTS={"bulk": url_of(bulk)}, OUTBOX_POLL_SECONDS=0.02)
-    site.outbox.hold_lane("bulk", "the list is wrong")
+    site.outbox.pause_lane_by_operator("bulk", "the list is wrong")
     site.make_ready()
     receipt = site.send(transport="bulk")
     assert site.settled(site.send()).state is State.SENT
@@ -158,15 +163,15 @@ def test_what_a_person_paused_waits_until_it_is_resumed(
     assert (lane.name, lane.paused_by, lane.reason, lane.waiting, lane.due) == (
         "bulk", "person", "the list is wrong", 1, 1,
     )  # fmt: skip
-    site.outbox.let_lane_go("bulk")
+    site.outbox.resume_lane_by_operator("bulk")
     assert site.settled(receipt).state is State.SENT
     assert site.status().lanes == ()
 
 
-def test_a_courier_at_work_obeys(make_site: MakeSite, server: JournalSmtp):
+def test_a_working_courier_follows_a_pause(make_site: MakeSite, server: JournalSmtp):
     site = make_site(OUTBOX_POLL_SECONDS=0.02)
     site.settled(site.send())
-    site.outbox.hold_lane("default", "")
+    site.outbox.pause_lane_by_operator("default", "")
 
     def obeyed() -> bool:
         receipt = site.send()
@@ -175,7 +180,7 @@ def test_a_courier_at_work_obeys(make_site: MakeSite, server: JournalSmtp):
     eventually(obeyed)
     present = len(server.mails)
     waiting = site.send()
-    site.outbox.let_lane_go("default")
+    site.outbox.resume_lane_by_operator("default")
     assert site.settled(waiting).state is State.SENT
     assert len(server.mails) > present
 
@@ -184,7 +189,7 @@ def test_a_pause_by_a_person_outlives_the_courier(
     make_site: MakeSite, server: JournalSmtp
 ):
     first = make_site()
-    first.outbox.hold_lane("default", "")
+    first.outbox.pause_lane_by_operator("default", "")
     first.make_ready()
     first.mail.stop()
     second = make_site(OUTBOX_URL=str(first.outbox.database.url))

@@ -1,4 +1,4 @@
-"""Unsubscribing by one click (RFC 8058): the headers, the link, the page behind it."""
+"""Unsubscribing by one click (RFC 8058): the headers, the link, and its page."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from flask import Flask
 
-from flask_outbox import ConfigError, Message, MessageError, State
+from flask_outbox import ConfigError, Mail, Message, MessageError, State
 from flask_outbox.checks import check
-from flask_outbox.opened import open_message
+from flask_outbox.mime.parse import parse_message
 from tests.browser import chromium, opened, serious_findings
 from tests.dashboard.serving import served
 from tests.dkim.keyring import RSA, verified
@@ -59,7 +60,7 @@ def _lists(site: Site, address: str = ADA) -> list[tuple[str, str]]:
 # ------------------------------------------------------------------------- the headers
 
 
-def test_a_providers_click_on_what_arrived(shop: Site, server: JournalSmtp):
+def test_a_providers_one_click_post_unsubscribes(shop: Site, server: JournalSmtp):
     shop.settled(shop.send("Ada@example.org", tag="news", unsubscribe=True))
 
     received = _received(server)
@@ -92,7 +93,7 @@ def test_both_headers_are_signed(shop: Site, server: JournalSmtp):
         assert verified(forged) == [False]
 
 
-def test_a_message_of_the_standard_library(shop: Site, server: JournalSmtp):
+def test_a_standard_message_gets_a_link(shop: Site, server: JournalSmtp):
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = SENDER, f"Ada <{ADA}>", "Hello"
     message.set_content("Hello\n")
@@ -104,7 +105,7 @@ def test_a_message_of_the_standard_library(shop: Site, server: JournalSmtp):
     assert message["List-Unsubscribe"] is None
 
 
-def test_a_template_that_is_rendered_later(
+def test_a_template_rendered_later_gets_a_link(
     shop: Site, server: JournalSmtp, tmp_path: Path
 ):
     text = "{% block subject %}Hi{% endblock %}Leave: {{ unsubscribe_url }}"
@@ -137,7 +138,9 @@ def test_a_row_cannot_have_another_link(
     assert received.get_content().split() == ["Leave:", link]
 
 
-def test_each_of_many_has_a_link_of_their_own(shop: Site, server: JournalSmtp):
+def test_each_recipient_of_send_many_has_a_link_of_its_own(
+    shop: Site, server: JournalSmtp
+):
     rows = [Message("Hello", [one], "Hello") for one in (ADA, BOB)]
 
     shop.mail.send_many(rows, tag="news", unsubscribe=True)
@@ -153,7 +156,7 @@ def test_the_checks_find_nothing_missing(make_site: MakeSite, server: JournalSmt
     for site in (make_site(**SET_UP), make_site(**{**SET_UP, **debugged})):
         site.settled(site.send(tag="newsletter", unsubscribe=True))
     for mail in server.wait_for(2):
-        checked = check(open_message(mail.content), size_bytes=1_000, tag="newsletter")
+        checked = check(parse_message(mail.content), size_bytes=1_000, tag="newsletter")
         assert "nsubscribe" not in str(checked.findings)
 
 
@@ -166,11 +169,11 @@ def test_the_checks_find_nothing_missing(make_site: MakeSite, server: JournalSmt
         (
             Message("Hi", [ADA], extra_headers={"list-unsubscribe": "<mailto:a@b.c>"}),
             "news",
-            "a list-unsubscribe of its own: leave out either",
+            "already has a list-unsubscribe header: remove one",
         ),
     ],
 )
-def test_what_cannot_have_a_link_is_refused(
+def test_a_message_that_cannot_have_a_link_is_refused(
     shop: Site, message: Message, tag: str | None, said: str
 ):
     message.body = "Hello"
@@ -182,7 +185,7 @@ def test_what_cannot_have_a_link_is_refused(
 # --------------------------------------------------------------------------- the link
 
 
-def test_the_link_is_called_as_the_request_calls_the_app(make_site: MakeSite):
+def test_the_link_has_the_host_of_the_request(make_site: MakeSite):
     site = make_site(**{**SET_UP, "SERVER_NAME": None})
 
     with site.app.test_request_context(base_url="http://shop.example.net/below"):
@@ -194,15 +197,17 @@ def test_the_link_is_called_as_the_request_calls_the_app(make_site: MakeSite):
 @pytest.mark.parametrize(
     ("missing", "said"),
     [
-        ("SERVER_NAME", "Outside a request .*: set SERVER_NAME"),
-        ("SECRET_KEY", "signed with the app's SECRET_KEY, and there is none"),
+        ("SERVER_NAME", "outside a request, .*: set SERVER_NAME"),
+        ("SECRET_KEY", "signed with the app's SECRET_KEY, which is not set"),
         (
             "OUTBOX_UNSUBSCRIBE_PATH",
-            "no page to unsubscribe on: set OUTBOX_",
+            "no unsubscribe page: set OUTBOX_",
         ),
     ],
 )
-def test_what_a_link_needs(make_site: MakeSite, missing: str, said: str):
+def test_a_missing_setting_for_links_is_named_in_the_error(
+    make_site: MakeSite, missing: str, said: str
+):
     site = make_site(**{**SET_UP, missing: None})
 
     with pytest.raises(ConfigError, match=said):
@@ -211,7 +216,7 @@ def test_what_a_link_needs(make_site: MakeSite, missing: str, said: str):
     assert site.counts() == {}
 
 
-def test_a_link_outlives_its_key(make_site: MakeSite):
+def test_a_link_signed_with_a_fallback_key_works(make_site: MakeSite):
     first = make_site(**SET_UP)
     link = first.mail.unsubscribe_url(ADA, list="news")
     changed = {**SET_UP, "SECRET_KEY": "another"}
@@ -224,7 +229,7 @@ def test_a_link_outlives_its_key(make_site: MakeSite):
     assert forgotten.app.test_client().get(link).status_code == 404
 
 
-def test_a_link_holds_in_its_own_app_only(make_site: MakeSite):
+def test_a_link_works_in_its_own_app_only(make_site: MakeSite):
     link = make_site(**SET_UP).mail.unsubscribe_url(ADA, list="news")
     other = make_site(**SET_UP)
 
@@ -232,7 +237,7 @@ def test_a_link_holds_in_its_own_app_only(make_site: MakeSite):
     assert _lists(other) == []
 
 
-def test_a_link_that_was_changed_does_nothing(shop: Site):
+def test_a_link_that_was_tampered_with_does_nothing(shop: Site):
     link = shop.mail.unsubscribe_url(ADA, list="news")
     token = urlsplit(link).path.rpartition("/")[2]
     payload, _, signature = token.partition(".")
@@ -267,17 +272,17 @@ def test_opening_the_page_changes_nothing(shop: Site):
     assert _lists(shop) == []
 
 
-def test_a_post_that_asks_for_nothing_does_nothing(shop: Site):
+def test_a_post_without_a_command_does_nothing(shop: Site):
     link = shop.mail.unsubscribe_url(ADA, list="news")
 
     answer = shop.app.test_client().post(link, data={"List-Unsubscribe": "Maybe"})
 
     assert answer.status_code == 400
-    assert "asks for nothing" in answer.text
+    assert "has no action" in answer.text
     assert _lists(shop) == []
 
 
-def test_twice_is_once(shop: Site):
+def test_unsubscribing_twice_changes_nothing(shop: Site):
     link = shop.mail.unsubscribe_url(ADA, list="news")
     client = shop.app.test_client()
     client.post(link, data=ONE_CLICK)
@@ -288,7 +293,7 @@ def test_twice_is_once(shop: Site):
     assert [*shop.mail.suppressions()] == [first]
 
 
-def test_who_was_suppressed_by_others_cannot_come_back(shop: Site):
+def test_a_person_suppressed_by_others_cannot_subscribe_again(shop: Site):
     shop.mail.suppress(ADA, list="news", reason="hard bounce")
     link = shop.mail.unsubscribe_url(ADA, list="news")
     client = shop.app.test_client()
@@ -296,14 +301,14 @@ def test_who_was_suppressed_by_others_cannot_come_back(shop: Site):
     asked = client.get(link).text
     client.post(link, data={"Subscribe": "Again"})
 
-    assert "You get no such mail" in asked
+    assert "You get no mail of this list" in asked
     assert "<form" not in asked
     assert _lists(shop) == [("news", "api")]
 
 
 def test_an_app_has_a_page_of_its_own(make_site: MakeSite, tmp_path: Path):
     site = make_site(**SET_UP)
-    own = "{{ address }} / {{ list }} / {{ standing }}"
+    own = "{{ address }} / {{ list }} / {{ subscription }}"
     _add_templates(site, tmp_path / "own", outbox_unsubscribe_html=own)
     link = site.mail.unsubscribe_url(ADA, list="<news>")
     client = site.app.test_client()
@@ -317,11 +322,31 @@ def test_an_app_has_a_page_of_its_own(make_site: MakeSite, tmp_path: Path):
     assert "does not work" in client.get("/unsubscribe/x").text
 
 
-def test_there_is_no_page_unless_it_is_asked_for(site: Site):
+def test_the_page_exists_only_with_its_setting(site: Site):
     assert not [one for one in site.app.url_map.iter_rules() if "token" in one.rule]
 
 
-def test_a_person_leaves_and_comes_back(make_site: MakeSite):
+def test_a_route_of_the_app_below_its_path_is_refused_at_once(tmp_path: Path):
+    app = Flask("shop", instance_path=str(tmp_path))
+    app.config.update(SET_UP, MAIL_URL="inbox://")
+    app.add_url_rule("/unsubscribe/<list>", "lists", str)
+    with pytest.raises(ConfigError, match="OUTBOX_UNSUBSCRIBE_PATH") as raised:
+        Mail(app)
+    assert "'/unsubscribe/<list>' (lists)" in str(raised.value)
+
+
+def test_a_route_below_its_path_that_comes_later_is_refused_at_each_request(
+    shop: Site,
+):
+    shop.app.testing = True
+    shop.app.add_url_rule("/unsubscribe/<list>", "lists", lambda list: "mine")
+    shop.app.add_url_rule("/", "home", lambda: "home")
+    for path in ("/", "/unsubscribe/news"):
+        with pytest.raises(ConfigError, match="OUTBOX_UNSUBSCRIBE_PATH"):
+            shop.app.test_client().get(path)
+
+
+def test_a_person_unsubscribes_and_subscribes_again_in_a_browser(make_site: MakeSite):
     with chromium() as browser:
         site = make_site(**{**SET_UP, "SERVER_NAME": None}, DEBUG=True)
         with served(site.app) as dashboard:

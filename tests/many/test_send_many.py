@@ -1,4 +1,4 @@
-"""`send_many`: every row once, in bounded memory, whatever comes in between."""
+"""`send_many`: every row once, in bounded memory, despite interruptions."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from flask_outbox import (
     MessageStopped,
     State,
     TransitionRefused,
-    events,
+    signals,
 )
-from flask_outbox.many import handing_over
+from flask_outbox.history import describe
 from flask_outbox.message import Message
+from flask_outbox.sending import batch as handing_over
 from tests.mail.conftest import MakeSite
 from tests.mail.site import Site
 from tests.servers import JournalSmtp
+from tests.waiting import WAIT_SECONDS
 
 BAD = "no address"
 
@@ -50,15 +52,15 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handing_over, "CHUNK_ROWS", 10)
 
 
-def send_many(site: Site, rows: Iterable[Any], **wishes: Any) -> BatchReceipt:
+def send_many(site: Site, rows: Iterable[Any], **options: Any) -> BatchReceipt:
     with site.app.app_context():
-        return site.mail.send_many(rows, **wishes)
+        return site.mail.send_many(rows, **options)
 
 
-def interrupted(site: Site, rows: Iterable[Any], **wishes: Any) -> BatchInterrupted:
+def interrupted(site: Site, rows: Iterable[Any], **options: Any) -> BatchInterrupted:
     """Hand over what breaks off, and how it does."""
     with pytest.raises(BatchInterrupted) as caught:
-        send_many(site, rows, **wishes)
+        send_many(site, rows, **options)
     return caught.value
 
 
@@ -71,13 +73,13 @@ def subjects(site: Site) -> list[str]:
 
 def drained(site: Site) -> None:
     with site.app.app_context():
-        assert site.mail.drain(20)
+        assert site.mail.drain(WAIT_SECONDS)
 
 
 # ---------------------------------------------------------------------- as it should be
 
 
-def test_everyone_gets_theirs(site: Site, server: JournalSmtp) -> None:
+def test_each_message_is_delivered(site: Site, server: JournalSmtp) -> None:
     receipt = send_many(site, messages(25), name="news", tag="weekly")
     assert (receipt.messages, receipt.duplicate) == (25, False)
     drained(site)
@@ -87,16 +89,15 @@ def test_everyone_gets_theirs(site: Site, server: JournalSmtp) -> None:
         batch = site.mail.batch(receipt.id)
         assert site.mail.batches() == [batch]
     assert (batch.state, batch.name, batch.tag) == (BatchState.DONE, "news", "weekly")
-    assert (batch.kept, batch.total, batch.counts) == (25, 25, {State.SENT: 25})
+    assert (batch.rows_stored, batch.total, batch.counts) == (25, 25, {State.SENT: 25})
     one = site.outbox.get(site.outbox.list(limit=1)[0].id)
     assert (one.batch, one.tag, one.priority) == (receipt.id, "weekly", -100)
-    assert one.events[0].what == (
-        "A script handed the message over, in row "
-        f"{one.batch_row} of batch {receipt.id}"
+    assert describe(one)[0].what == (
+        f"A script enqueued the message, in row {one.batch_row} of batch {receipt.id}"
     )
 
 
-def test_a_standard_message_is_one_too(quiet: Site) -> None:
+def test_standard_library_messages_are_accepted(quiet: Site) -> None:
     message = EmailMessage()
     message["Subject"], message["To"] = "Hello", "Ada <ada@example.org>"
     message.set_content("Hello")
@@ -106,7 +107,7 @@ def test_a_standard_message_is_one_too(quiet: Site) -> None:
     assert subjects(quiet) == ["Hello", "Row 1", "Row 2"]
 
 
-def test_nobody_reads_ahead(quiet: Site) -> None:
+def test_at_most_one_chunk_of_rows_is_in_memory(quiet: Site) -> None:
     """However many rows there are, no more than a chunk of them is in memory."""
     ahead = []
 
@@ -120,7 +121,7 @@ def test_nobody_reads_ahead(quiet: Site) -> None:
     assert max(ahead) <= handing_over.CHUNK_ROWS + 1
 
 
-def test_large_messages_are_kept_in_smaller_chunks(
+def test_large_messages_are_stored_in_smaller_chunks(
     quiet: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handing_over, "CHUNK_BYTES", 3_000)
@@ -136,7 +137,7 @@ def test_large_messages_are_kept_in_smaller_chunks(
     assert kept == [0, 0, 1, 2, 3]
 
 
-def test_what_a_person_waits_for_overtakes_it(quiet: Site, server: JournalSmtp) -> None:
+def test_a_single_message_overtakes_a_batch(quiet: Site, server: JournalSmtp) -> None:
     send_many(quiet, messages(200))
     quiet.send("ada@example.org")
     drained(quiet)
@@ -144,7 +145,7 @@ def test_what_a_person_waits_for_overtakes_it(quiet: Site, server: JournalSmtp) 
     assert "ada@example.org" in arrived[:100]
 
 
-def test_wishes_hold_for_all(quiet: Site) -> None:
+def test_options_apply_to_all_messages(quiet: Site) -> None:
     send_many(quiet, messages(2), delay=60, priority=5, metadata={"issue": UUID(int=7)})
     for one in quiet.outbox.list():
         record = quiet.outbox.get(one.id)
@@ -152,11 +153,11 @@ def test_wishes_hold_for_all(quiet: Site) -> None:
         assert (record.due_at - record.enqueued_at).total_seconds() == pytest.approx(60)
 
 
-def test_whom_not_to_mail_and_what_is_stopped(quiet: Site) -> None:
+def test_suppressed_recipients_and_stopped_messages_are_recorded(quiet: Site) -> None:
     quiet.outbox.suppress(address(2))
 
     @quiet.mail.before_send
-    def stop_the_third(message: Message, _wishes: object) -> None:
+    def stop_the_third(message: Message, _options: object) -> None:
         if "Row 3" in repr(message):
             raise MessageStopped("enough")
 
@@ -171,23 +172,29 @@ def test_whom_not_to_mail_and_what_is_stopped(quiet: Site) -> None:
             (one.row, one.state) for one in quiet.mail.batch_failures(receipt.id)
         } == {(2, State.SUPPRESSED), (3, State.CANCELLED)}
     assert [repr(one) for one in dispatched] == ["<Message 'Row 1'>"]
-    assert len(quiet.told(events.message_enqueued)) == 3
-    assert len(quiet.told(events.message_stopped)) == 1
+    assert len(quiet.told(signals.message_enqueued)) == 3
+    assert len(quiet.told(signals.message_stopped)) == 1
 
 
 # ------------------------------------------------------------------- what breaks it off
 
 
-def test_a_bad_row_is_named_and_nothing_is_lost_or_doubled(quiet: Site) -> None:
+def test_an_invalid_row_is_named_and_resume_loses_and_repeats_nothing(
+    quiet: Site,
+) -> None:
     error = interrupted(quiet, messages(40, bad=28))
-    assert (error.row, error.kept) == (28, 27)
+    assert (error.row, error.rows_stored) == (28, 27)
     assert str(error).startswith("Row 28: recipients[0]: 'no address' has no '@'; ")
-    assert f"The first 27 rows are kept in batch {error.batch}. " in str(error)
-    assert f"hand over the same rows with resume={error.batch!r}" in str(error)
+    assert f"The first 27 rows are stored in batch {error.batch}. " in str(error)
+    assert f"pass the same rows again with resume={error.batch!r}" in str(error)
     assert isinstance(error.__cause__, MessageError)
     with quiet.app.app_context():
         batch = quiet.mail.batch(error.batch)
-    assert (batch.state, batch.kept, batch.total) == (BatchState.INTERRUPTED, 27, None)
+    assert (batch.state, batch.rows_stored, batch.total) == (
+        BatchState.INTERRUPTED,
+        27,
+        None,
+    )
     assert batch.error is not None
     assert batch.error.startswith("Row 28: ")
     receipt = send_many(quiet, messages(40), resume=error.batch)
@@ -196,23 +203,25 @@ def test_a_bad_row_is_named_and_nothing_is_lost_or_doubled(quiet: Site) -> None:
 
 
 @pytest.mark.long
-def test_a_bad_row_far_inside(quiet: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_row_far_inside_is_named(
+    quiet: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(handing_over, "CHUNK_ROWS", 500)
     error = interrupted(quiet, messages(100_000, bad=57_312))
-    assert (error.row, error.kept) == (57_312, 57_311)
+    assert (error.row, error.rows_stored) == (57_312, 57_311)
     assert str(error).startswith("Row 57,312: recipients[0]: 'no address' has no '@'")
     assert send_many(quiet, messages(60_000), resume=error.batch).messages == 60_000
     with quiet.app.app_context():
         assert quiet.mail.batch(error.batch).counts == {State.PENDING: 60_000}
 
 
-def test_rows_that_cannot_be_read_break_it_off(quiet: Site) -> None:
+def test_an_error_of_the_iterable_interrupts_the_batch(quiet: Site) -> None:
     def broken() -> Iterator[Message]:
         yield from messages(15)
         raise OSError("the disk is gone")
 
     error = interrupted(quiet, broken(), key="news-1")
-    assert (error.row, error.kept) == (16, 15)
+    assert (error.row, error.rows_stored) == (16, 15)
     assert str(error).startswith("Row 16: OSError: the disk is gone.")
     receipt = send_many(quiet, messages(20), key="news-1")
     assert (receipt.id, receipt.messages) == (error.batch, 20)
@@ -221,7 +230,7 @@ def test_rows_that_cannot_be_read_break_it_off(quiet: Site) -> None:
     assert again == BatchReceipt(error.batch, 20, duplicate=True)
 
 
-def test_an_outbox_out_of_reach_breaks_it_off(quiet: Site) -> None:
+def test_an_unavailable_outbox_interrupts_the_batch(quiet: Site) -> None:
     """The table is not there any more when the second chunk is to be kept."""
 
     def rows() -> Iterator[Message]:
@@ -236,7 +245,7 @@ def test_an_outbox_out_of_reach_breaks_it_off(quiet: Site) -> None:
         )
 
     error = interrupted(quiet, rows())
-    assert (error.row, error.kept) == (11, 10)
+    assert (error.row, error.rows_stored) == (11, 10)
     rename("elsewhere", "outbox_recipient")
     assert send_many(quiet, messages(15), resume=error.batch).messages == 15
     assert subjects(quiet) == [f"Row {row}" for row in range(1, 16)]
@@ -251,7 +260,7 @@ def test_ctrl_c_leaves_it_resumable(quiet: Site) -> None:
         send_many(quiet, impatient(), key="news-1")
     with quiet.app.app_context():
         (batch,) = quiet.mail.batches()
-    assert (batch.state, batch.kept) == (BatchState.INTERRUPTED, 10)
+    assert (batch.state, batch.rows_stored) == (BatchState.INTERRUPTED, 10)
     assert send_many(quiet, messages(15), key="news-1").messages == 15
     assert len(subjects(quiet)) == 15
 
@@ -259,10 +268,10 @@ def test_ctrl_c_leaves_it_resumable(quiet: Site) -> None:
 # ------------------------------------------------------------------------- resuming it
 
 
-def test_other_rows_are_refused(quiet: Site) -> None:
+def test_resume_with_other_rows_is_refused(quiet: Site) -> None:
     error = interrupted(quiet, messages(30, bad=28))
     later = (one for row, one in enumerate(messages(40), 1) if row != 5)
-    with pytest.raises(MessageError, match="these are others"):
+    with pytest.raises(MessageError, match="these are different rows"):
         send_many(quiet, later, resume=error.batch)
     with pytest.raises(MessageError, match="there are only 20"):
         send_many(quiet, messages(20), resume=error.batch)
@@ -270,7 +279,7 @@ def test_other_rows_are_refused(quiet: Site) -> None:
     assert send_many(quiet, messages(28), resume=error.batch).messages == 28
 
 
-def test_another_batch_is_refused(quiet: Site) -> None:
+def test_resume_of_another_batch_is_refused(quiet: Site) -> None:
     error = interrupted(quiet, messages(3, bad=3), name="news")
     with pytest.raises(MessageError, match=f"batch {error.batch} is 'news'"):
         send_many(quiet, messages(3), name="offers", resume=error.batch)
@@ -278,7 +287,7 @@ def test_another_batch_is_refused(quiet: Site) -> None:
         send_many(quiet, messages(3), resume="01NOBODY")
 
 
-def test_one_that_is_cancelled_meanwhile_ends(quiet: Site) -> None:
+def test_send_many_ends_if_its_batch_is_cancelled(quiet: Site) -> None:
     def rows() -> Iterator[Message]:
         for row, message in enumerate(messages(30), 1):
             if row == 15:
@@ -292,7 +301,7 @@ def test_one_that_is_cancelled_meanwhile_ends(quiet: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "field"),
+    ("options", "field"),
     [
         ({"tag": " x", "name": "news"}, "tag"),
         ({"name": " x"}, "name"),
@@ -302,11 +311,11 @@ def test_one_that_is_cancelled_meanwhile_ends(quiet: Site) -> None:
         ({"unsubscribe": True}, "unsubscribe: it needs tag="),
     ],
 )
-def test_what_is_wrong_for_all_is_refused_before_anything(
-    quiet: Site, wishes: dict[str, Any], field: str
+def test_an_argument_wrong_for_all_is_refused_before_storing(
+    quiet: Site, options: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(MessageError, match=field):
-        send_many(quiet, messages(1), **wishes)
+        send_many(quiet, messages(1), **options)
     with quiet.app.app_context():
         assert quiet.mail.batches() == []
 
@@ -314,15 +323,21 @@ def test_what_is_wrong_for_all_is_refused_before_anything(
 # --------------------------------------------------------------------------- people
 
 
-def test_people_stop_it_and_let_it_go_on(quiet: Site, server: JournalSmtp) -> None:
+def test_a_batch_can_be_paused_resumed_and_cancelled(
+    quiet: Site, server: JournalSmtp
+) -> None:
     with quiet.app.app_context():
         batch = quiet.mail.send_many(messages(20)).id
         assert quiet.mail.pause_batch(batch).counts == {State.PAUSED: 20}
-        assert quiet.mail.drain(20)
+        assert quiet.mail.drain(WAIT_SECONDS)
         assert server.mails == []
         assert quiet.mail.resume_batch(batch).state is BatchState.SENDING
-        assert quiet.mail.drain(20)
+        assert quiet.mail.drain(WAIT_SECONDS)
         assert len(server.mails) == 20
         assert quiet.mail.cancel_batch(batch).state is BatchState.CANCELLED
-    for signal in (events.batch_paused, events.batch_resumed, events.batch_cancelled):
+    for signal in (
+        signals.batch_paused,
+        signals.batch_resumed,
+        signals.batch_cancelled,
+    ):
         assert quiet.told(signal) == [{"batch": batch}]

@@ -19,6 +19,7 @@ from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, BOB
 from tests.servers import JournalSmtp
 from tests.templates.stationery import Stationery, opened, said
+from tests.waiting import WAIT_SECONDS
 
 
 @pytest.fixture
@@ -31,9 +32,9 @@ def desk(make_site: MakeSite, tmp_path: Path) -> Stationery:
     return stationery
 
 
-def send_many(desk: Stationery, rows: Any, **wishes: Any) -> BatchReceipt:
+def send_many(desk: Stationery, rows: Any, **options: Any) -> BatchReceipt:
     with desk.site.app.app_context():
-        return desk.site.mail.send_many("news", rows, **wishes)
+        return desk.site.mail.send_many("news", rows, **options)
 
 
 def row(number: int) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def test_each_row_is_rendered_for_its_reader(
     assert all(desk.site.outbox.get(one).template is not None for one in ids)
     with desk.site.app.app_context():
         assert desk.site.mail.batch(receipt.id).name == "news"
-        assert desk.site.mail.drain(20)
+        assert desk.site.mail.drain(WAIT_SECONDS)
     sent = {mail.recipients[0]: mail for mail in server.wait_for(2)}
     assert said(sent[ADA].content, "plain").rstrip() == "Dear Ada, this is issue 7"
     assert said(sent[BOB].content, "plain").rstrip() == "Dear Bob, this is issue 8"
@@ -61,12 +62,12 @@ def test_each_row_is_rendered_for_its_reader(
     assert sent[ADA].return_path == "news@example.com"
 
 
-def test_a_value_that_is_missing_fails_that_one_mail(
+def test_a_missing_value_fails_only_its_own_mail(
     desk: Stationery, server: JournalSmtp
 ) -> None:
     receipt = send_many(desk, [row(1), {"to": ADA, "name": "Ada"}, row(3)])
     with desk.site.app.app_context():
-        assert desk.site.mail.drain(20)
+        assert desk.site.mail.drain(WAIT_SECONDS)
         assert desk.site.mail.batch(receipt.id).counts == {
             State.SENT: 2,
             State.FAILED: 1,
@@ -80,16 +81,16 @@ def test_a_value_that_is_missing_fails_that_one_mail(
 @pytest.mark.parametrize(
     ("bad", "problem"),
     [
-        ({"name": "Ada"}, "to: the row has no 'to' but only name."),
+        ({"name": "Ada"}, "to: the row has no 'to', only name."),
         ({"to": "ada", "name": "Ada"}, "recipients[0]: 'ada' has no '@'"),
         ((ADA, {"name": object()}), "name"),
-        ("ada@example.org", "rows: 'ada@example.org' is no row: pass a mapping"),
+        ("ada@example.org", "rows: 'ada@example.org' is not a row: pass a mapping"),
     ],
 )
-def test_a_bad_row_is_named(desk: Stationery, bad: Any, problem: str) -> None:
+def test_an_invalid_row_is_named(desk: Stationery, bad: Any, problem: str) -> None:
     with pytest.raises(BatchInterrupted) as caught:
         send_many(desk, [row(1), row(2), bad, row(4)])
-    assert (caught.value.row, caught.value.kept) == (3, 2)
+    assert (caught.value.row, caught.value.rows_stored) == (3, 2)
     assert str(caught.value).startswith("Row 3: ")
     assert problem in str(caught.value)
     good = [row(1), row(2), row(3), row(4)]
@@ -97,7 +98,7 @@ def test_a_bad_row_is_named(desk: Stationery, bad: Any, problem: str) -> None:
     assert desk.site.counts() == {State.PENDING: 4}
 
 
-def test_rows_come_one_by_one(desk: Stationery) -> None:
+def test_rows_are_read_one_by_one(desk: Stationery) -> None:
     def broken() -> Iterator[dict[str, Any]]:
         yield row(1)
         raise OSError("the file is gone")
@@ -106,12 +107,12 @@ def test_rows_come_one_by_one(desk: Stationery) -> None:
         send_many(desk, broken())
 
 
-def test_what_goes_together(desk: Stationery) -> None:
+def test_contradictory_arguments_are_refused(desk: Stationery) -> None:
     mail: Any = desk.site.mail
     with desk.site.app.app_context():
-        with pytest.raises(MessageError, match="'news' is a template: pass rows"):
+        with pytest.raises(MessageError, match="'news' is a template: pass its rows"):
             mail.send_many("news")
-        with pytest.raises(MessageError, match="they fill a template"):
+        with pytest.raises(MessageError, match="rows are for a template"):
             mail.send_many([], [])
         with pytest.raises(TypeError, match="takes no sender with messages"):
             mail.send_many([], sender="shop@example.com")
@@ -127,7 +128,7 @@ def test_a_template_without_a_subject_begins_no_batch(desk: Stationery) -> None:
         assert len(desk.site.mail.batches()) == 1
 
 
-def test_a_subject_may_come_from_what_a_template_extends(desk: Stationery) -> None:
+def test_a_subject_may_come_from_a_layout(desk: Stationery) -> None:
     desk.write("frame.txt", "{% block subject %}News{% endblock %}Dear reader\n")
     desk.write("named.txt", "{% extends 'mail/frame.txt' %}\n")
     desk.write("chosen.txt", "{% extends 'mail/' ~ frame %}\n")

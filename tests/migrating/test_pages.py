@@ -34,7 +34,9 @@ def server(tmp_path: Path) -> Iterator[JournalSmtp]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_same_mail_arrives(page: str, server: JournalSmtp, tmp_path: Path) -> None:
+def test_the_code_before_and_after_sends_the_same_mail(
+    page: str, server: JournalSmtp, tmp_path: Path
+) -> None:
     environment = {
         **os.environ,
         "FLASK_MAIL_SERVER": server.host,
@@ -56,7 +58,7 @@ def test_the_same_mail_arrives(page: str, server: JournalSmtp, tmp_path: Path) -
     assert len(arrived) == 2
     assert arrived[0].recipients == arrived[1].recipients == (ADA,)
     assert essence(arrived[0].content) == essence(arrived[1].content)
-    ours = [one for one in arrived if one.message_id.endswith("@example.com>")]
+    ours = [one for one in arrived if one.rfc_message_id.endswith("@example.com>")]
     assert len(ours) == 1
 
 
@@ -67,7 +69,7 @@ def test_a_page_shows_the_code_that_was_run(page: str) -> None:
     assert {f"code/{one.name}" for one in before_and_after(page)} == shown
 
 
-def test_every_piece_of_code_is_some_pages() -> None:
+def test_every_code_file_is_shown_on_a_page() -> None:
     named = {one for page in PAGES for one in before_and_after(page)}
     assert named == set(CODE.glob("*.py"))
 

@@ -1,4 +1,4 @@
-"""What tests do with a move, and what they fill an outbox with before."""
+"""Helpers that fill an outbox and move it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from flask_outbox.delivery import State
-from flask_outbox.outbox.carrying import Carried
-from flask_outbox.outbox.moving import Move
-from flask_outbox.outbox.store import Outbox
+from flask_outbox.outbox import MessageActions, Outbox
+from flask_outbox.outbox.transfer import Carried, Move
 from tests.outbox.making import (
     ADA,
     BOB,
@@ -30,7 +29,7 @@ HOUR = 3_600.0
 
 
 def carry_all(move: Move) -> Carried:
-    """Carry until there is nothing left to carry, and end the move."""
+    """Move everything, and end the move."""
     carried = Carried()
     while step := move.carry():
         carried += step
@@ -44,7 +43,7 @@ def ids_in(outbox: Outbox) -> set[str]:
 
 
 def fill(outbox: Outbox) -> dict[str, str]:
-    """Put a message of each kind into the outbox; what kind → its id."""
+    """Enqueue a message of each kind; returns kind → id."""
     now = outbox.clock()
     enlist(outbox)
     kinds = {name: _make(outbox, make) for name, make in _MAKERS.items()}
@@ -69,7 +68,7 @@ def fill(outbox: Outbox) -> dict[str, str]:
         origin={"method": "POST", "route": "/order", "request_id": "r-1"},
     )
     kinds["cancelled"] = put(outbox, key="order-2")
-    outbox.cancel(kinds["cancelled"])
+    outbox.act(MessageActions.cancel, kinds["cancelled"])
     return kinds
 
 
@@ -77,7 +76,7 @@ Make = Callable[[Outbox], Any]
 
 
 def _make(outbox: Outbox, make: Make) -> str:
-    """Put a message to three, and record what came of a first attempt."""
+    """Enqueue a message to three recipients, and record a first attempt."""
     message_id = put(outbox, ADA, BOB, CY)
     outbox.record([make(outbox)])
     return message_id

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flask_outbox.outbox.moving import Move
-from flask_outbox.outbox.store import Outbox
+from flask_outbox.outbox import Outbox
+from flask_outbox.outbox.transfer import Move
 from tests.crash.child import Child
 from tests.crash.conftest import Start
 from tests.moving.places import PAIRS, place
@@ -31,7 +31,7 @@ FindHome = Callable[[str], Home]
 
 @pytest.fixture(scope="session")
 def find_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FindHome]:
-    """Finds each database system a home, which is kept for the whole run."""
+    """Opens each database system once for the whole run."""
     with ExitStack() as stack:
 
         @cache
@@ -75,7 +75,7 @@ def target(
 
 @pytest.fixture
 def urls(pair: tuple[str, str], tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """Where from and where to, for processes that are killed: without tables yet."""
+    """The URLs of source and target, without tables, for processes that are killed."""
     with ExitStack() as stack:
         here, there = (
             stack.enter_context(place(name, role, tmp_path))
@@ -86,7 +86,7 @@ def urls(pair: tuple[str, str], tmp_path: Path) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def move(source: Outbox, target: Outbox) -> Move:
-    """A move that may begin."""
+    """A move that can begin."""
     move = Move(source, target)
     move.prepare()
     return move
@@ -94,7 +94,7 @@ def move(source: Outbox, target: Outbox) -> Move:
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts children at their jobs; none outlives the test."""
+    """Starts child processes, which end with the test."""
     with ExitStack() as stack:
 
         def start(*job: object) -> Child:

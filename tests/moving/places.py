@@ -1,4 +1,4 @@
-"""Databases of a test's own, two at a time: one is moved from, the other to."""
+"""Databases for one test: one to move from, one to move to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CYCLE = [
     ("postgresql", "mariadb"),
     ("mariadb", "sqlite"),
 ]
-"""Each system once as what is moved from and once as what is moved to."""
+"""Each system once as the source and once as the target."""
 
 
 @contextmanager

@@ -11,17 +11,15 @@ from sqlalchemy import Connection
 
 from flask_outbox.delivery import State
 from flask_outbox.errors import MoveRefused, TransitionRefused
-from flask_outbox.outbox import carrying, departures
-from flask_outbox.outbox.database import Database
-from flask_outbox.outbox.moving import Move
-from flask_outbox.outbox.records import Batch
-from flask_outbox.outbox.store import Outbox
-from flask_outbox.patience import Patience
+from flask_outbox.history import describe
+from flask_outbox.outbox import Database, MessageActions, Outbox
+from flask_outbox.outbox.records import TransferChunk
+from flask_outbox.outbox.transfer import Move, rows
 from tests.moving.carrying import carry_all, fill, ids_in
 from tests.outbox.making import COURIER, Clock, enlist, kinds, put, sent
 
-NOT_ARRIVED = (carrying, "unpack")
-ARRIVED = (departures, "let_go")
+NOT_ARRIVED = (rows, "import_rows")
+ARRIVED = (rows, "delete_departed")
 """What a move that breaks off did not come to."""
 
 
@@ -50,16 +48,18 @@ def broken_before(source: Outbox, target: Outbox) -> Callable[..., None]:
 @contextmanager
 def in_the_middle(call: Callable[[], object]) -> Iterator[None]:
     """Have a move interrupted by ``call`` after its messages were read."""
-    pack = carrying.pack
+    pack = rows.export_rows
 
-    def pack_and_call(connection: Connection, batch: Batch) -> carrying.Parcel:
+    def pack_and_call(
+        connection: Connection, batch: TransferChunk
+    ) -> rows.ExportedRows:
         parcel = pack(connection, batch)
         patch.undo()
         call()
         return parcel
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(carrying, "pack", pack_and_call)
+        patch.setattr(rows, "export_rows", pack_and_call)
         yield
 
 
@@ -67,7 +67,7 @@ def states_in(outbox: Outbox) -> set[State]:
     return {one.state for one in outbox.list()}
 
 
-def test_it_does_not_arrive_without_the_word_that_it_has(
+def test_a_message_stays_moving_here_until_it_has_arrived_there(
     source: Outbox, target: Outbox, broken_before: Callable[..., None]
 ) -> None:
     put(source)
@@ -78,7 +78,7 @@ def test_it_does_not_arrive_without_the_word_that_it_has(
 
 
 @pytest.mark.parametrize("step", [NOT_ARRIVED, ARRIVED], ids=["departed", "arrived"])
-def test_nobody_touches_it_meanwhile(
+def test_a_half_moved_message_is_not_touched(
     step: tuple[object, str],
     source: Outbox,
     broken_before: Callable[..., None],
@@ -90,13 +90,13 @@ def test_nobody_touches_it_meanwhile(
     enlist(source)
     clock.advance(1e7)
     assert source.claim(COURIER, "default", 10) == []
-    assert source.rescue(hold=False) == []
+    assert source.rescue(hold_unknown=False) == []
     assert source.resend_unknown() == []
     assert not source.prune(1.0, 1.0)
     assert not source.anything_due()
-    for change in (source.cancel, lambda one: source.retry(one, Patience(1))):
-        with pytest.raises(TransitionRefused, match="on its way to another outbox"):
-            change(message_id)
+    for action in (MessageActions.cancel, MessageActions.retry):
+        with pytest.raises(TransitionRefused, match="being moved to another outbox"):
+            source.act(action, message_id)
     assert source.get(message_id).state == State.MOVING
 
 
@@ -121,7 +121,7 @@ def test_the_next_move_finishes_it(
     assert source.moves() == []
 
 
-def test_what_became_of_it_there_does_not_matter(
+def test_the_move_finishes_even_if_the_message_was_pruned_there(
     source: Outbox,
     target: Outbox,
     broken_before: Callable[..., None],
@@ -150,7 +150,7 @@ class TestSomewhereElse:
         return Database(f"sqlite:///{tmp_path / 'elsewhere.db'}")
 
     @pytest.mark.parametrize("step", [NOT_ARRIVED, ARRIVED], ids=["gone", "arrived"])
-    def test_it_does_not_go_there(
+    def test_a_move_to_another_target_is_refused(
         self,
         step: tuple[object, str],
         source: Outbox,
@@ -172,7 +172,7 @@ class TestSomewhereElse:
         assert states_in(source) == {State.MOVING}
         elsewhere.close()
 
-    def test_nor_on_from_an_outbox_that_is_moved_itself(
+    def test_a_move_to_an_outbox_that_is_being_moved_is_refused(
         self,
         source: Outbox,
         target: Outbox,
@@ -181,9 +181,9 @@ class TestSomewhereElse:
     ) -> None:
         put(source)
         broken_before(ARRIVED)
-        with pytest.raises(MoveRefused, match="is being moved itself: 1 message is"):
+        with pytest.raises(MoveRefused, match="is itself being moved: 1 message is"):
             Move(Outbox(elsewhere), source).prepare()
-        with pytest.raises(MoveRefused, match="on their way back"):
+        with pytest.raises(MoveRefused, match="in the opposite direction"):
             carry_all(Move(target, source))
         assert states_in(target) == {State.MOVING}
         elsewhere.close()
@@ -201,7 +201,7 @@ class TestSomewhereElse:
 class TestAbandoning:
     """What has not arrived stays, and what has is there only."""
 
-    def test_what_has_not_arrived_stays(
+    def test_messages_that_have_not_arrived_stay(
         self, source: Outbox, target: Outbox, broken_before: Callable[..., None]
     ) -> None:
         put(source)
@@ -212,13 +212,13 @@ class TestAbandoning:
 
         assert {one.id: one.state for one in source.list()} == before
         (message_id,) = before
-        last = source.get(message_id).events[-1]
+        last = describe(source.get(message_id))[-1]
         assert last.what == (
-            f"Its move to {target.database.shown} was called off: it stayed here"
+            f"Its move to {target.database.shown} was abandoned: it stayed here"
         )
         assert carry_all(Move(source, target)).waiting == 1
 
-    def test_what_has_arrived_goes(
+    def test_messages_that_have_arrived_are_gone(
         self, source: Outbox, target: Outbox, broken_before: Callable[..., None]
     ) -> None:
         put(source)
@@ -229,12 +229,12 @@ class TestAbandoning:
         assert states_in(source) == set()
         assert states_in(target) == {State.PENDING}
 
-    def test_a_history_is_what_it_was(
+    def test_abandoning_restores_every_state(
         self, source: Outbox, target: Outbox, broken_before: Callable[..., None]
     ) -> None:
         fill(source)
         for one in source.list(State.PENDING):
-            source.cancel(one.id)
+            source.act(MessageActions.cancel, one.id)
         before = {one.id: one.state for one in source.list()}
         broken_before(NOT_ARRIVED)
         assert states_in(source) == {State.MOVING}
@@ -243,7 +243,7 @@ class TestAbandoning:
 
         assert {one.id: one.state for one in source.list()} == before
 
-    def test_whoever_still_carries_it_is_stopped(
+    def test_abandoning_stops_a_move_that_is_still_running(
         self, source: Outbox, target: Outbox
     ) -> None:
         """The move that is abandoned is not dead, only slow."""
@@ -253,7 +253,7 @@ class TestAbandoning:
 
         with (
             in_the_middle(Move(source, target).abandon),
-            pytest.raises(MoveRefused, match="knows nothing of that move"),
+            pytest.raises(MoveRefused, match="has no record of that move"),
         ):
             slow.carry()
 
@@ -261,7 +261,9 @@ class TestAbandoning:
         assert states_in(target) == set()
 
 
-def test_two_moves_at_once_are_as_one(source: Outbox, target: Outbox) -> None:
+def test_two_moves_at_once_move_each_message_once(
+    source: Outbox, target: Outbox
+) -> None:
     """Each finishes what the other has begun, and nothing arrives twice."""
     message_id = put(source)
     slow = Move(source, target)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from flask_outbox.delivery import State
-from flask_outbox.outbox.database import Database
-from flask_outbox.outbox.moving import Move
-from flask_outbox.outbox.store import Outbox
+from flask_outbox.history import describe
+from flask_outbox.outbox import Database, Outbox
+from flask_outbox.outbox.transfer import Move
 from tests.moving.carrying import HOUR, carry_all
 from tests.outbox.making import (
     ADA,
@@ -31,7 +31,7 @@ from tests.outbox.making import (
 KEY = "order-1"
 
 
-def test_one_that_waits_is_called_off(
+def test_a_waiting_duplicate_is_cancelled(
     source: Outbox, target: Outbox, move: Move
 ) -> None:
     here, there = put(source, key=KEY), put(target, key=KEY)
@@ -44,10 +44,10 @@ def test_one_that_waits_is_called_off(
     record = target.get(here)
     assert (record.state, record.key) == (State.CANCELLED, None)
     assert kinds(target, here) == ["enqueued", "moved", "cancelled"]
-    assert record.events[-1].what == (
-        "Its key was handed over here too: only that other message goes out"
+    assert describe(record)[-1].what == (
+        "Cancelled: another message with its key was enqueued here"
     )
-    assert record.events[-1].output == there
+    assert describe(record)[-1].output == there
     assert target.get(there).key == KEY
     enlist(target)
     claims = target.claim(COURIER, "default", 10)
@@ -55,7 +55,7 @@ def test_one_that_waits_is_called_off(
     assert put(target, key="order-2") == other
 
 
-def test_who_has_it_already_keeps_it_in_the_story(
+def test_recipients_who_got_it_stay_in_the_history(
     source: Outbox, target: Outbox, move: Move
 ) -> None:
     enlist(source)
@@ -70,7 +70,7 @@ def test_who_has_it_already_keeps_it_in_the_story(
     assert states(target, here) == {ADA: State.SENT, BOB: State.CANCELLED}
 
 
-def test_one_that_would_be_sent_again_is_called_off(
+def test_a_duplicate_that_would_be_resent_is_cancelled(
     source: Outbox, target: Outbox, move: Move
 ) -> None:
     enlist(source)
@@ -83,7 +83,7 @@ def test_one_that_would_be_sent_again_is_called_off(
     assert target.get(here).state == State.CANCELLED
 
 
-def test_one_that_is_finished_comes_without_its_key(
+def test_a_finished_duplicate_is_moved_without_its_key(
     source: Outbox, target: Outbox, move: Move
 ) -> None:
     enlist(source)
@@ -98,7 +98,7 @@ def test_one_that_is_finished_comes_without_its_key(
 
 
 @pytest.mark.parametrize("pair", [("sqlite", "sqlite")], ids=["sqlite"])
-def test_the_copy_of_an_outbox_sends_nothing_twice(
+def test_moving_a_copy_of_an_outbox_sends_nothing_twice(
     source: Outbox, target: Outbox, move: Move, tmp_path: Path
 ) -> None:
     """Somebody had copied the file, and moves the copy too."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flask_outbox.outbox.database import Database
-from flask_outbox.outbox.moving import Move
-from flask_outbox.outbox.store import Outbox
+from flask_outbox.outbox import Database, Outbox
+from flask_outbox.outbox.transfer import Move
 from tests.crash.conftest import Start
 from tests.moving.carrying import carry_all, ids_in
 from tests.moving.jobs import POINTS, RARE, SMALL_BATCH, move_all
@@ -17,7 +16,7 @@ MESSAGES = 2 * SMALL_BATCH * len(POINTS)
 
 
 @pytest.mark.parametrize("pair", CYCLE, ids="-".join)
-def test_a_move_that_is_killed_at_any_step_is_finished_by_the_next(
+def test_a_move_killed_at_any_step_is_finished_by_the_next(
     urls: tuple[str, str], start: Start
 ) -> None:
     source, target = (Outbox(Database(url)) for url in urls)

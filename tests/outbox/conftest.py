@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from flask_outbox.outbox.database import Database
-from flask_outbox.outbox.store import Outbox
+from flask_outbox.limits import RetryWindow
+from flask_outbox.outbox import Database, Outbox
 
-from .making import Clock
+from .making import RETRY_SECONDS, Clock
 
 Opener = Callable[[str], Outbox]
 
@@ -19,6 +19,10 @@ Opener = Callable[[str], Outbox]
 def sqlite_url(tmp_path: Path) -> str:
     """The URL of a file that is not there yet."""
     return f"sqlite:///{tmp_path / 'outbox.db'}"
+
+
+def _outbox(database: Database, clock: Clock) -> Outbox:
+    return Outbox(database, clock, retry_window=RetryWindow(RETRY_SECONDS))
 
 
 @pytest.fixture
@@ -32,7 +36,7 @@ def opener(clock: Clock) -> Iterator[Opener]:
     outboxes: list[Outbox] = []
 
     def open_outbox(url: str) -> Outbox:
-        outboxes.append(Outbox(Database(url), clock))
+        outboxes.append(_outbox(Database(url), clock))
         return outboxes[-1]
 
     yield open_outbox
@@ -42,7 +46,7 @@ def opener(clock: Clock) -> Iterator[Opener]:
 
 @pytest.fixture
 def outbox(database: Database, clock: Clock) -> Outbox:
-    return Outbox(database, clock)
+    return _outbox(database, clock)
 
 
 @pytest.fixture

@@ -1,12 +1,13 @@
-"""The databases that this suite runs on: each session has one of its own on each."""
+"""The databases that this suite runs on; each session creates its own."""
 
 from __future__ import annotations
 
 import os
 import secrets
-import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
@@ -16,25 +17,25 @@ from sqlalchemy import Engine, NullPool, create_engine, delete, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 
-from flask_outbox.outbox.database import Database
+from flask_outbox.outbox import Database
 from flask_outbox.outbox.schema import metadata
 
 SERVERS = {
     "postgresql": "postgresql+psycopg://postgres@127.0.0.1/postgres",
     "mariadb": "mysql+pymysql://root@127.0.0.1/",
 }
-"""Where each server answers; no password is asked on a test machine."""
+"""The URL of each server; test machines require no password."""
 
 NAMES = ("sqlite", *SERVERS)
 
 
 def own_name(purpose: str) -> str:
-    """A name for a database that nobody has, nor left behind when it was killed."""
+    """A unique name for a database, which no killed run has left behind."""
     return f"outbox_{purpose}_{os.getpid()}_{secrets.token_hex(3)}"
 
 
 class Home(Protocol):
-    """A database system with room for outboxes."""
+    """A database system on which outboxes are created."""
 
     def bare(self, folder: Path) -> AbstractContextManager[str]:
         """The URL of a database without tables."""
@@ -47,10 +48,10 @@ class Home(Protocol):
 def opened(name: str, folder: Path, purpose: str = "test") -> Iterator[Home]:
     """The home ``name``; skips where it is absent, fails where it is required.
 
-    Two of one server that are open at once need a ``purpose`` of their own.
+    Two that are open at once on one server need different purposes.
     """
     if name == "sqlite":
-        yield SqliteHome(folder)
+        yield SqliteHome()
         return
     with _server(name) as server, ServerHome(server, purpose).kept() as home:
         yield home
@@ -88,12 +89,28 @@ def _absent(name: str, reason: str) -> None:
     pytest.skip(reason)
 
 
-class SqliteHome:
-    """Files; an empty outbox is the copy of one that was made once."""
+def put_empty_outbox(file: Path) -> None:
+    """Create an empty SQLite outbox, as an app's first start leaves it.
 
-    def __init__(self, folder: Path) -> None:
-        self._template = folder / "template.db"
-        Database(f"sqlite:///{self._template}").upgrade()
+    It is copied, because creating one takes longer than most tests.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+    file.write_bytes(_empty_outbox())
+
+
+@cache
+def _empty_outbox() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "outbox.db"
+        database = Database(f"sqlite:///{file}")
+        database.upgrade()
+        database.close()
+        return file.read_bytes()
+
+
+class SqliteHome:
+    """Files."""
 
     @contextmanager
     def bare(self, folder: Path) -> Iterator[str]:
@@ -101,7 +118,7 @@ class SqliteHome:
 
     @contextmanager
     def empty(self, folder: Path) -> Iterator[Database]:
-        shutil.copy(self._template, folder / "outbox.db")
+        put_empty_outbox(folder / "outbox.db")
         database = Database(f"sqlite:///{folder / 'outbox.db'}")
         yield database
         database.close()

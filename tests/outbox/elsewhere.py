@@ -1,4 +1,4 @@
-"""What these tests have done by processes of their own, and how they talk with them.
+"""The jobs that these tests run in processes of their own.
 
 Each job is a function of this module: it is given a line to talk over, and strings.
 """
@@ -13,9 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any
 
-from flask_outbox.outbox.database import Database
-from flask_outbox.outbox.store import Outbox
-from flask_outbox.rate import parse_limits
+from flask_outbox.limits import parse_limits
+from flask_outbox.outbox import Database, Outbox
 
 from .making import LEASE_SECONDS, new_message, sent
 
@@ -26,7 +25,7 @@ Job = Callable[..., None]
 
 
 class Process:
-    """A job at work; killed, if it still runs, when the ``with`` block ends."""
+    """A process that runs a job; killed when the ``with`` block ends."""
 
     def __init__(self, job: Job, *arguments: str) -> None:
         self._line, theirs = _context.Pipe()
@@ -43,7 +42,7 @@ class Process:
         self._line.close()
 
     def hear(self) -> Any:
-        """The next thing that the job says."""
+        """The next message from the job."""
         return self._line.recv()
 
     def say(self, word: str = "go on") -> None:
@@ -51,11 +50,11 @@ class Process:
         self._line.send(word)
 
     def freeze(self) -> None:
-        """Stop it in the middle of whatever it does."""
+        """Stop it at once (SIGSTOP)."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on as if nothing had been."""
+        """Continue it (SIGCONT)."""
         self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
@@ -72,7 +71,7 @@ class Process:
 
 
 def claim_all(line: Connection, url: str, courier: str) -> None:
-    """Claim in small bites until nothing is due, or far more than there can be."""
+    """Claim a few at a time until nothing is due, or far too much was claimed."""
     outbox = Outbox(Database(url))
     outbox.status()
     line.send("ready")
@@ -84,7 +83,7 @@ def claim_all(line: Connection, url: str, courier: str) -> None:
 
 
 def claim_within(line: Connection, url: str, courier: str, limit: str) -> None:
-    """Claim in small bites what ``limit`` allows, until it allows no more for long."""
+    """Claim a few at a time until ``limit`` allows no more for long."""
     outbox = Outbox(Database(url))
     outbox.status()
     line.send("ready")
@@ -124,7 +123,7 @@ def enqueue_one_key(line: Connection, url: str, threads: str) -> None:
 
     def enqueue(_number: int) -> tuple[str, str, bool]:
         (receipt,) = outbox.enqueue([new_message(outbox.clock(), key="order-7")])
-        return receipt.id, receipt.message_id, receipt.duplicate
+        return receipt.id, receipt.rfc_message_id, receipt.duplicate
 
     with ThreadPoolExecutor(int(threads)) as pool:
         line.send("ready")
@@ -133,7 +132,7 @@ def enqueue_one_key(line: Connection, url: str, threads: str) -> None:
 
 
 def enqueue_first(line: Connection, url: str) -> None:
-    """Use an outbox that nobody has used before."""
+    """Use an outbox for the first time."""
     outbox = Outbox(Database(url))
     new = new_message(outbox.clock())
     line.send("ready")

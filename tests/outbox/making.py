@@ -1,4 +1,4 @@
-"""What these tests put into an outbox, and what they say about it."""
+"""Messages, claims and results for tests of the outbox."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask_outbox.delivery import Envelope, Reply, State, Verdict
+from flask_outbox.events import EventKind, attempt_end
+from flask_outbox.outbox import Outbox, Record, new_id
 from flask_outbox.outbox.enqueue import event_row
-from flask_outbox.outbox.hot import Row
-from flask_outbox.outbox.ids import new_id
-from flask_outbox.outbox.leases import Record
 from flask_outbox.outbox.records import Claim, NewMessage
-from flask_outbox.outbox.store import Outbox
+from flask_outbox.outbox.statements import Row
 
 SENDER = "sender@example.org"
 ADA = "ada@example.org"
@@ -23,10 +22,13 @@ OTHER_COURIER = "01OTHERCOURIER000000000000"
 LEASE_SECONDS = 20.0
 PATIENCE_SECONDS = 86_400.0
 
+RETRY_SECONDS = 500.0
+"""How long a message is tried after a person retried it."""
+
 KEPT = Reply(250, "2.0.0", "kept")
 LATER = Reply(451, "4.3.0", "later")
 NEVER = Reply(550, "5.1.1", "no such user")
-LOST = Reply.observed("the link was lost after the final dot")
+LOST = Reply.observed("the connection was lost after the final dot")
 
 Answers = Mapping[str, tuple[State, Reply]]
 
@@ -45,12 +47,12 @@ class Clock:
 
 
 def new_message(now: float, *recipients: str, **changes: Any) -> NewMessage:
-    """A message as a hand-over makes it, due now and to Ada unless it is said."""
+    """A message as `send` makes it; by default due now and to Ada."""
     message_id = new_id()
     given: dict[str, Any] = {
         "id": message_id,
         "envelope": Envelope(SENDER, recipients or (ADA,)),
-        "message_id": f"<{message_id}@example.org>",
+        "rfc_message_id": f"<{message_id}@example.org>",
         "subject": "Hello",
         "content": b"Subject: Hello\r\n\r\nHello\r\n",
         "enqueued_at": now,
@@ -84,7 +86,12 @@ def enlist(outbox: Outbox, courier: str = COURIER) -> str:
 def began(held: Claim, at: float) -> Row:
     """The note that an attempt began."""
     return event_row(
-        held.id, at, "began", attempt=held.attempt, courier=held.owner, lane=held.lane
+        held.id,
+        at,
+        EventKind.BEGAN,
+        attempt=held.attempt,
+        courier=held.owner,
+        lane=held.lane,
     )
 
 
@@ -97,8 +104,8 @@ def ended(
     due_at: float | None = None,
     reason: str | None = None,
 ) -> Record:
-    """The end of an attempt that left the message in ``state``."""
-    kind = "deferred" if state is State.PENDING else state.value
+    """The record of an attempt that left the message in ``state``."""
+    kind = attempt_end(state, attempted=True)
     detail: dict[str, Any] = {
         "attempt": held.attempt,
         "seconds": 0.5,
@@ -113,7 +120,7 @@ def ended(
 
 
 def same(held: Claim, state: State, reply: Reply) -> Answers:
-    """One answer for everyone who was open."""
+    """One reply for every pending recipient."""
     return dict.fromkeys(held.envelope.recipients, (state, reply))
 
 
@@ -135,20 +142,20 @@ def unknown(held: Claim, at: float, due_at: float | None = None) -> Record:
     return ended(held, at, State.UNKNOWN, answers, due_at=due_at)
 
 
-def released(held: Claim, at: float, reason: str = "lane default is paused") -> Record:
-    """The message is given back, and no attempt was spent on it."""
+def returned(held: Claim, at: float, reason: str = "lane default is paused") -> Record:
+    """The record of a message that is returned untried."""
     verdict = Verdict(State.PENDING, {}, attempted=False, reason=reason)
     detail = {"attempt": held.attempt, "reason": reason, "replies": {}}
-    return Record(held, verdict, at, "released", detail)
+    return Record(held, verdict, at, EventKind.RETURNED, detail)
 
 
 def states(outbox: Outbox, message_id: str) -> dict[str, State]:
-    """Where each recipient of a message stands."""
+    """The state of each recipient of a message."""
     return {one.address: one.state for one in outbox.get(message_id).recipients}
 
 
 def kinds(outbox: Outbox, message_id: str) -> list[str]:
-    """What happened to a message, in order."""
+    """The kinds of a message's events, in order."""
     return [event.kind for event in outbox.get(message_id).events]
 
 

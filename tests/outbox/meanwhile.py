@@ -1,4 +1,4 @@
-"""Transactions from within: what happens in the middle of one, and how many come."""
+"""Hooks into transactions: run code in the middle of one, or count commits."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlalchemy import Connection, event
 
-from flask_outbox.outbox.store import Outbox
+from flask_outbox.outbox import Outbox
 
 PATIENCE_SECONDS = 0.5
-"""How long the transaction waits for what happens meanwhile. A database that makes the
-other wait until the transaction has ended lets this pass, and that is as right."""
+"""How long the transaction waits for the other one. It may pass in vain: a database may
+make the other one wait until the transaction has ended."""
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def meanwhile(
 ) -> Iterator[Future[Any]]:
     """Have ``happens`` called once, just before ``outbox`` executes ``statement``.
 
-    ``statement`` is how it begins. What came of ``happens`` is known after the block.
+    ``statement`` is its beginning. The result of ``happens`` is known after the block.
     """
     came: Future[Any] = Future()
     engine = outbox.database.engine

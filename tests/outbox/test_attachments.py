@@ -1,4 +1,4 @@
-"""Attachments: the same one in many messages is kept once, and nobody notices."""
+"""Attachments: an equal one in many messages is stored once."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from sqlalchemy import func, select
 
 from flask_outbox.message import Attachment, Message
 from flask_outbox.mime import compose
-from flask_outbox.outbox.cutting import LARGE_BYTES, cut, whole
-from flask_outbox.outbox.database import Database
-from flask_outbox.outbox.renditions import Rendition
+from flask_outbox.outbox import Database, MessageActions, Outbox
+from flask_outbox.outbox.attachments import LARGE_BYTES, join, split
+from flask_outbox.outbox.claim import Rendition
 from flask_outbox.outbox.schema import attached, attachment
-from flask_outbox.outbox.store import Outbox
-from flask_outbox.patience import Patience
 
 from .making import ADA, COURIER, SENDER, Clock, claim_one, put, sent
 from .meanwhile import meanwhile
@@ -58,12 +56,12 @@ def prune(outbox: Outbox) -> None:
 
 
 @pytest.mark.parametrize("attachments", [(LOGO,), (LOGO, TERMS), (TERMS, b"x", LOGO)])
-def test_what_is_cut_is_put_back(attachments: tuple[bytes, ...]) -> None:
+def test_a_split_attachment_is_put_back(attachments: tuple[bytes, ...]) -> None:
     content = said(*attachments)
-    rest, pieces = cut(content)
+    rest, pieces = split(content)
     assert len(pieces) == sum(len(one) > LARGE_BYTES for one in attachments)
     assert len(rest) < 2_000
-    assert whole(rest, pieces) == content
+    assert join(rest, pieces) == content
 
 
 @pytest.mark.parametrize(
@@ -71,8 +69,8 @@ def test_what_is_cut_is_put_back(attachments: tuple[bytes, ...]) -> None:
     [b"", said(), said(b"x" * 9_000), said(body="Lorem ipsum.\n\n--\n\n" * 9_000)],
     ids=["nothing", "a text", "a small attachment", "a long text"],
 )
-def test_nothing_else_is_cut(content: bytes) -> None:
-    assert cut(content) == (content, [])
+def test_only_large_attachments_are_split(content: bytes) -> None:
+    assert split(content) == (content, [])
 
 
 _LARGE = encodebytes(LOGO[:57]).replace(b"\n", b"\r\n") * (LARGE_BYTES // 78 + 1)
@@ -85,16 +83,16 @@ _LARGE = encodebytes(LOGO[:57]).replace(b"\n", b"\r\n") * (LARGE_BYTES // 78 + 1
         )
     )
 )
-def test_any_bytes_are_put_back(bits: list[bytes]) -> None:
+def test_any_bytes_are_reassembled(bits: list[bytes]) -> None:
     content = b"".join(bits)
-    rest, pieces = cut(content)
-    assert whole(rest, pieces) == content
+    rest, pieces = split(content)
+    assert join(rest, pieces) == content
 
 
 # ----------------------------------------------------------------------- keeping
 
 
-def test_equal_ones_are_kept_once(outbox: Outbox) -> None:
+def test_equal_attachments_are_stored_once(outbox: Outbox) -> None:
     contents = [said(LOGO, body=f"Receipt {number}\n") for number in range(5)]
     contents.append(said(LOGO, TERMS, LOGO))
     ids = [put(outbox, content=content) for content in contents]
@@ -108,20 +106,22 @@ def test_equal_ones_are_kept_once(outbox: Outbox) -> None:
     assert outbox.get(ids[0]).size_bytes == len(contents[0])
 
 
-def test_what_is_sent_again_attaches_the_same(outbox: Outbox, clock: Clock) -> None:
+def test_a_message_sent_again_shares_its_attachments(
+    outbox: Outbox, clock: Clock
+) -> None:
     message_id = put(outbox, content=said(LOGO))
     outbox.record([sent(claim_one(outbox), clock.now)])
 
-    again = outbox.send_again(message_id, Patience(500))
+    again = outbox.act(MessageActions.send_again, message_id)
 
     assert kept(outbox) == (1, 2)
     content = outbox.content(again.id)
     assert content is not None
-    _, (piece,) = cut(content)
-    assert cut(said(LOGO))[1][0].content == piece.content
+    _, (piece,) = split(content)
+    assert split(said(LOGO))[1][0].content == piece.content
 
 
-def test_what_templates_come_to_attaches_the_same(outbox: Outbox) -> None:
+def test_rendered_messages_share_their_attachments(outbox: Outbox) -> None:
     ids = [put(outbox, content=b"", template="{}") for _ in range(2)]
     claims = outbox.claim(COURIER, "default", 10)
     now = outbox.clock()
@@ -146,7 +146,7 @@ def test_receipts_take_little_more_than_their_logo(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------- pruning
 
 
-def test_it_goes_with_the_last_message_that_has_it(
+def test_an_attachment_is_deleted_with_its_last_message(
     outbox: Outbox, clock: Clock
 ) -> None:
     first = put(outbox, content=RECEIPT)
@@ -166,7 +166,7 @@ def test_it_goes_with_the_last_message_that_has_it(
 
 
 @pytest.mark.parametrize("statement", ["DELETE FROM outbox_att", "SELECT outbox_att"])
-def test_what_is_attached_while_it_is_swept_stays(
+def test_an_attachment_used_during_a_sweep_stays(
     outbox: Outbox, other: Outbox, clock: Clock, statement: str
 ) -> None:
     """Or a hand-over would find it there, and a courier no more."""
@@ -184,7 +184,7 @@ def test_what_is_attached_while_it_is_swept_stays(
     assert kept(outbox) == (1, 1)
 
 
-def test_what_is_swept_while_it_is_attached_is_kept_anew(
+def test_an_attachment_swept_during_use_is_stored_again(
     outbox: Outbox, other: Outbox, clock: Clock
 ) -> None:
     put(outbox, content=RECEIPT)

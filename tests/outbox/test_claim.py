@@ -1,4 +1,4 @@
-"""Claiming: who gets what, in which order, and never twice."""
+"""Claiming: which messages, in which order, and none of them twice."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from flask_outbox.delivery import State
-from flask_outbox.outbox.load import Load
+from flask_outbox.outbox import Outbox
+from flask_outbox.outbox.claim import Load
 from flask_outbox.outbox.records import Claim
-from flask_outbox.outbox.store import Outbox
 
 from . import elsewhere
 from .conftest import Opener
@@ -42,7 +42,7 @@ def test_an_empty_outbox_has_nothing_to_claim(outbox: Outbox) -> None:
     assert outbox.claim(COURIER, "default", 10) == []
 
 
-def test_a_claim_leases(outbox: Outbox) -> None:
+def test_a_claimed_message_is_leased(outbox: Outbox) -> None:
     message_id = put(outbox, ADA, BOB)
 
     (held,) = outbox.claim(COURIER, "default", 10)
@@ -74,7 +74,9 @@ def test_higher_priority_first_then_the_longest_due(
     assert ids_of(claims) == [high, early, late, low]
 
 
-def test_not_before_it_is_due(outbox: Outbox, clock: Clock) -> None:
+def test_a_message_is_not_claimed_before_it_is_due(
+    outbox: Outbox, clock: Clock
+) -> None:
     message_id = put(outbox, due_at=clock.now + 60)
 
     clock.advance(59.999)
@@ -83,7 +85,7 @@ def test_not_before_it_is_due(outbox: Outbox, clock: Clock) -> None:
     assert ids_of(outbox.claim(COURIER, "default", 10)) == [message_id]
 
 
-def test_what_is_not_due_holds_up_nothing(outbox: Outbox, clock: Clock) -> None:
+def test_messages_not_due_delay_no_others(outbox: Outbox, clock: Clock) -> None:
     put(outbox, priority=9, due_at=clock.now + 60)
     due = put(outbox, priority=3)
 
@@ -98,7 +100,7 @@ def test_the_limit_counts_over_all_priorities(outbox: Outbox) -> None:
     assert len(outbox.claim(COURIER, "default", 4)) == 2
 
 
-def test_each_lane_has_its_own(outbox: Outbox) -> None:
+def test_a_claim_takes_messages_of_its_lane_only(outbox: Outbox) -> None:
     here, there = put(outbox), put(outbox, lane="bulk")
 
     assert ids_of(outbox.claim(COURIER, "bulk", 10)) == [there]
@@ -106,7 +108,7 @@ def test_each_lane_has_its_own(outbox: Outbox) -> None:
     assert outbox.claim(COURIER, "nowhere", 10) == []
 
 
-def test_only_those_that_are_asked_for(outbox: Outbox, clock: Clock) -> None:
+def test_only_the_given_ids_are_claimed(outbox: Outbox, clock: Clock) -> None:
     low, high, other = put(outbox, priority=1), put(outbox, priority=2), put(outbox)
     later, there = put(outbox, due_at=clock.now + 60), put(outbox, lane="bulk")
     gone = put(outbox)
@@ -120,7 +122,7 @@ def test_only_those_that_are_asked_for(outbox: Outbox, clock: Clock) -> None:
     assert ids_of(outbox.claim(COURIER, "default", 10)) == [other]
 
 
-def test_as_many_of_them_as_are_wanted(outbox: Outbox) -> None:
+def test_no_more_than_the_limit_of_the_given_ids_are_claimed(outbox: Outbox) -> None:
     ids = [put(outbox, priority=priority) for priority in (1, 3, 2)]
 
     assert ids_of(outbox.claim(COURIER, "default", 2, ids)) == [ids[1], ids[2]]
@@ -153,7 +155,7 @@ def test_the_token_rises_above_that_of_the_hand_over(
     outbox: Outbox, clock: Clock
 ) -> None:
     message_id = put(outbox, owner=COURIER)
-    outbox.give_back(COURIER, [message_id], "its courier stopped")
+    outbox.return_untried(COURIER, [message_id], "its courier stopped")
 
     (held,) = outbox.claim(COURIER, "default", 1)
 
@@ -176,7 +178,7 @@ def assert_each_was_claimed_once(expected: set[str], claimed: list[str]) -> None
     assert set(claimed) == expected
 
 
-def test_threads_never_get_the_same(url: str, opener: Opener) -> None:
+def test_no_two_threads_claim_the_same_message(url: str, opener: Opener) -> None:
     outboxes = [opener(url) for _ in range(4)]
     expected = put_crowd(outboxes[0])
 
@@ -193,7 +195,9 @@ def test_threads_never_get_the_same(url: str, opener: Opener) -> None:
     assert_each_was_claimed_once(expected, claimed)
 
 
-def test_processes_never_get_the_same(url: str, outbox: Outbox, clock: Clock) -> None:
+def test_no_two_processes_claim_the_same_message(
+    url: str, outbox: Outbox, clock: Clock
+) -> None:
     clock.now = 1_000_000_000.0
     expected = put_crowd(outbox)
 
@@ -211,7 +215,7 @@ def test_processes_never_get_the_same(url: str, outbox: Outbox, clock: Clock) ->
     assert_each_was_claimed_once(expected, claimed)
 
 
-def test_two_at_once_share_the_work(outbox: Outbox, other: Outbox) -> None:
+def test_concurrent_claims_share_the_messages(outbox: Outbox, other: Outbox) -> None:
     expected = put_crowd(outbox)
 
     with ThreadPoolExecutor(2) as threads:
@@ -225,7 +229,7 @@ def test_two_at_once_share_the_work(outbox: Outbox, other: Outbox) -> None:
     assert_each_was_claimed_once(expected, ids_of(halves[0]) + ids_of(halves[1]))
 
 
-def test_what_another_settles_meanwhile_is_not_sent_again(
+def test_a_message_finished_meanwhile_is_not_claimed(
     outbox: Outbox, other: Outbox, clock: Clock
 ) -> None:
     """Who is open is asked once the message is ours, not when we began to look."""
@@ -243,7 +247,7 @@ def test_what_another_settles_meanwhile_is_not_sent_again(
     assert recipients[first] == (BOB,)
 
 
-def test_content_is_not_mixed_up(outbox: Outbox, other: Outbox) -> None:
+def test_concurrent_claims_do_not_mix_up_content(outbox: Outbox, other: Outbox) -> None:
     messages = [new_message(outbox.clock()) for _ in range(20)]
     for new in messages:
         put(outbox, id=new.id, content=content_of(new.id))
@@ -258,7 +262,7 @@ def test_content_is_not_mixed_up(outbox: Outbox, other: Outbox) -> None:
 # ---------------------------------------------------------------- queues of tags
 
 
-def test_of_a_queue_no_more_is_taken_than_there_is_room(outbox: Outbox):
+def test_a_queues_room_limits_its_claims(outbox: Outbox):
     """However much of it waits before the others."""
     now = outbox.clock()
     news = [put(outbox, queue="news", due_at=now - 90 + one) for one in range(5)]
@@ -281,7 +285,7 @@ def test_all_queues_together_keep_the_order_of_priorities(outbox: Outbox):
     assert ids_of(outbox.claim(COURIER, "default", 2)) == [low]
 
 
-def test_what_is_next_passes_over_full_queues(outbox: Outbox):
+def test_next_due_ignores_full_queues(outbox: Outbox):
     now = outbox.clock()
     put(outbox, queue="news", due_at=now)
     put(outbox, due_at=now + 50)
@@ -290,9 +294,26 @@ def test_what_is_next_passes_over_full_queues(outbox: Outbox):
     assert outbox.next_due_at("bulk", {"news"}) is None
 
 
-def test_a_claim_is_no_heavier_than_there_is_room(outbox: Outbox) -> None:
+def test_next_due_by_lane_is_one_query(outbox: Outbox):
+    """Whatever the queue and the priority of what is due first."""
+    assert outbox.next_due_by_lane() == {}
+    now = outbox.clock()
+    for lane in ("first", "second"):
+        put(outbox, lane=lane, due_at=now + 50)
+        put(outbox, lane=lane, queue="news", priority=5, due_at=now + 70)
+        put(outbox, lane=lane, queue="news", priority=-5, due_at=now + 30)
+    put(outbox, lane="second", priority=7, due_at=now + 10)
+    put(outbox, lane="third", due_at=now)
+    outbox.claim(COURIER, "third", 10)
+    assert outbox.next_due_by_lane() == {"first": now + 30, "second": now + 10}
+
+
+def test_a_claim_fits_into_the_free_memory(outbox: Outbox) -> None:
     """And nothing overtakes what is too heavy, unless that is alone."""
-    light, heavy, last = (put(outbox, content=b"x" * size) for size in (40, 80, 10))
+    light, heavy, last = (
+        put(outbox, content=b"x" * size, due_at=outbox.clock() - age)
+        for size, age in ((40, 3), (80, 2), (10, 1))
+    )
 
     load = Load(room_bytes=100, alone=False)
     assert ids_of(outbox.claim(COURIER, "default", 10, load=load)) == [light]

@@ -1,4 +1,4 @@
-"""Closing: nobody's connection is taken away while it is used."""
+"""Closing: waits for calls that still use a connection."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import threading
 
 from sqlalchemy import Connection, text
 
-from flask_outbox.outbox.database import Database
+from flask_outbox.outbox import Database
 from tests.waiting import WAIT_SECONDS
 
 LONG_ENOUGH_SECONDS = 0.2
 """To see that something waits: nothing in its way, it takes a thousandth of this."""
 
 
-def test_what_others_do_is_waited_for(database: Database) -> None:
+def test_closing_waits_for_other_users(database: Database) -> None:
     """Where it was not, SQLite took the process down with it."""
     begun, go_on, answers = threading.Event(), threading.Event(), []
 
@@ -38,7 +38,7 @@ def test_what_others_do_is_waited_for(database: Database) -> None:
     assert not database.opened
 
 
-def test_the_next_use_opens_it_again(database: Database) -> None:
+def test_a_closed_database_is_opened_again_at_its_next_use(database: Database) -> None:
     database.close()
     database.write(lambda connection: connection.scalar(text("SELECT 1")))
     assert database.opened

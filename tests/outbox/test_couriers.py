@@ -1,4 +1,4 @@
-"""Couriers: their heartbeats, and what becomes of the mail of those that died."""
+"""Couriers: their heartbeats, and what happens to the mail of dead ones."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import sys
 import pytest
 
 from flask_outbox.delivery import State
+from flask_outbox.history import describe
+from flask_outbox.outbox import Database, MessageActions, Outbox
 from flask_outbox.outbox.couriers import is_gone, this_process
-from flask_outbox.outbox.database import Database
 from flask_outbox.outbox.records import CourierRecord
-from flask_outbox.outbox.store import Outbox
-from flask_outbox.patience import Patience
 
 from . import elsewhere
 from .elsewhere import Process
@@ -33,7 +32,7 @@ from .making import (
     enlist,
     kinds,
     put,
-    released,
+    returned,
     sent,
     states,
     unknown,
@@ -63,7 +62,7 @@ def test_a_courier_is_known_from_registering_to_resigning(
     assert couriers(outbox) == {}
 
 
-def test_renewing_is_seen(outbox: Outbox, clock: Clock) -> None:
+def test_a_renewal_is_recorded(outbox: Outbox, clock: Clock) -> None:
     enlist(outbox)
     clock.advance(5)
 
@@ -73,19 +72,19 @@ def test_renewing_is_seen(outbox: Outbox, clock: Clock) -> None:
     assert (known.seen_at - known.started_at).total_seconds() == pytest.approx(5)
 
 
-def test_who_was_struck_off_cannot_renew_and_may_register_anew(
+def test_a_removed_courier_cannot_renew_but_may_register_again(
     outbox: Outbox, clock: Clock
 ) -> None:
     enlist(outbox)
     clock.advance(LEASE_SECONDS + 1)
-    outbox.rescue(hold=False)
+    outbox.rescue(hold_unknown=False)
 
     assert not outbox.renew(COURIER, LEASE_SECONDS)
     enlist(outbox)
     assert outbox.renew(COURIER, LEASE_SECONDS)
 
 
-def test_resigning_gives_back_what_is_leased(outbox: Outbox, clock: Clock) -> None:
+def test_resigning_returns_leased_messages(outbox: Outbox, clock: Clock) -> None:
     enlist(outbox)
     message_id = put(outbox, owner=COURIER)
 
@@ -93,12 +92,12 @@ def test_resigning_gives_back_what_is_leased(outbox: Outbox, clock: Clock) -> No
 
     found = outbox.get(message_id)
     assert found.state is State.PENDING
-    assert kinds(outbox, message_id) == ["enqueued", "released"]
-    assert found.events[-1].output == "its courier stopped"
+    assert kinds(outbox, message_id) == ["enqueued", "returned"]
+    assert describe(found)[-1].output == "its courier stopped"
     assert claim_one(outbox, OTHER_COURIER).attempt == 1
 
 
-def test_a_lease_that_ran_out_shows(outbox: Outbox, clock: Clock) -> None:
+def test_an_expired_lease_is_visible(outbox: Outbox, clock: Clock) -> None:
     enlist(outbox)
     put(outbox, owner=COURIER)
     clock.advance(LEASE_SECONDS + 0.001)
@@ -111,12 +110,12 @@ def test_a_lease_that_ran_out_shows(outbox: Outbox, clock: Clock) -> None:
 # ------------------------------------------------------------------ rescue by the clock
 
 
-def test_the_living_are_left_alone(outbox: Outbox, clock: Clock) -> None:
+def test_living_couriers_are_not_rescued_from(outbox: Outbox, clock: Clock) -> None:
     enlist(outbox)
     message_id = put(outbox, owner=COURIER)
     clock.advance(LEASE_SECONDS)
 
-    assert outbox.rescue(hold=False) == []
+    assert outbox.rescue(hold_unknown=False) == []
 
     assert outbox.get(message_id).state is State.LEASED
     assert couriers(outbox)[COURIER].alive
@@ -127,7 +126,7 @@ def test_renewing_keeps_every_lease(outbox: Outbox, clock: Clock) -> None:
     put(outbox, owner=COURIER)
     for _ in range(10):
         clock.advance(LEASE_SECONDS - 1)
-        assert outbox.rescue(hold=False) == []
+        assert outbox.rescue(hold_unknown=False) == []
         assert outbox.renew(COURIER, LEASE_SECONDS)
 
 
@@ -141,7 +140,7 @@ def test_a_silent_courier_loses_its_messages(outbox: Outbox, clock: Clock) -> No
     outbox.renew(OTHER_COURIER, LEASE_SECONDS)
     clock.advance(0.001)
 
-    rescued = outbox.rescue(hold=False)
+    rescued = outbox.rescue(hold_unknown=False)
 
     assert sorted(rescued) == sorted(
         (one, COURIER, State.PENDING) for one in (enqueued, claimed)
@@ -149,10 +148,10 @@ def test_a_silent_courier_loses_its_messages(outbox: Outbox, clock: Clock) -> No
     assert kinds(outbox, enqueued) == ["enqueued", "rescued"]
     assert outbox.get(kept).state is State.LEASED
     assert list(couriers(outbox)) == [OTHER_COURIER]
-    assert outbox.rescue(hold=False) == []
+    assert outbox.rescue(hold_unknown=False) == []
 
 
-def test_what_was_rescued_is_due_at_once(outbox: Outbox, clock: Clock) -> None:
+def test_a_rescued_message_is_due_at_once(outbox: Outbox, clock: Clock) -> None:
     put(outbox, ADA, BOB)
     held = claim_one(outbox)
     answers = {ADA: (State.SENT, KEPT), BOB: (State.PENDING, LATER)}
@@ -162,7 +161,7 @@ def test_what_was_rescued_is_due_at_once(outbox: Outbox, clock: Clock) -> None:
     clock.advance(60)
     claim_one(outbox)
 
-    outbox.rescue(hold=False)
+    outbox.rescue(hold_unknown=False)
 
     again = claim_one(outbox, OTHER_COURIER)
     assert again.envelope.recipients == (BOB,)
@@ -173,12 +172,12 @@ def test_what_was_rescued_is_due_at_once(outbox: Outbox, clock: Clock) -> None:
 def test_a_lease_without_any_courier_is_rescued(outbox: Outbox) -> None:
     message_id = put(outbox, owner="01ORPHAN000000000000000000")
 
-    assert outbox.rescue(hold=False) == [
+    assert outbox.rescue(hold_unknown=False) == [
         (message_id, "01ORPHAN000000000000000000", State.PENDING)
     ]
 
 
-def test_a_courier_that_comes_in_meanwhile_is_no_orphan(
+def test_a_courier_that_registers_meanwhile_is_not_dead(
     outbox: Outbox, other: Outbox
 ) -> None:
     """Rescue looks at couriers and at leases: nobody may slip between the looks."""
@@ -189,14 +188,14 @@ def test_a_courier_that_comes_in_meanwhile_is_no_orphan(
         claim_one(other)
 
     with meanwhile(outbox, "SELECT DISTINCT", come_in_and_claim) as came:
-        rescued = outbox.rescue(hold=False)
+        rescued = outbox.rescue(hold_unknown=False)
 
     came.result()
     assert rescued == []
     assert len(outbox.leased_to(COURIER)) == 1
 
 
-def test_one_that_renews_meanwhile_is_not_struck_off(
+def test_a_courier_that_renews_meanwhile_is_not_removed(
     outbox: Outbox, other: Outbox, clock: Clock
 ) -> None:
     enlist(outbox)
@@ -206,7 +205,7 @@ def test_one_that_renews_meanwhile_is_not_struck_off(
     with meanwhile(
         outbox, "DELETE", lambda: other.renew(COURIER, LEASE_SECONDS)
     ) as renewed:
-        rescued = outbox.rescue(hold=False)
+        rescued = outbox.rescue(hold_unknown=False)
 
     assert renewed.result() == (rescued == [])
     leased = outbox.get(message_id).state is State.LEASED
@@ -217,7 +216,7 @@ def test_one_that_renews_meanwhile_is_not_struck_off(
 
 
 @pytest.mark.parametrize("jump_seconds", [3_600.0, -3_600.0, 86_400.0 * 365])
-def test_a_clock_that_is_set_kills_nobody(
+def test_a_changed_clock_makes_no_courier_dead(
     outbox: Outbox, database: Database, clock: Clock, jump_seconds: float
 ) -> None:
     """Dead is who was silent for a lease while somebody watched."""
@@ -227,18 +226,18 @@ def test_a_clock_that_is_set_kills_nobody(
     enlist(outbox)
     message_id = put(outbox, owner=COURIER)
 
-    assert other.rescue(hold=False) == []
+    assert other.rescue(hold_unknown=False) == []
     for _ in range(8):
         steady.advance(LEASE_SECONDS / 4)
         clock.advance(LEASE_SECONDS / 4)
         assert outbox.renew(COURIER, LEASE_SECONDS)
-        assert other.rescue(hold=False) == []
+        assert other.rescue(hold_unknown=False) == []
 
     steady.advance(LEASE_SECONDS + 1)
-    assert other.rescue(hold=False) == [(message_id, COURIER, State.PENDING)]
+    assert other.rescue(hold_unknown=False) == [(message_id, COURIER, State.PENDING)]
 
 
-def test_what_was_due_stays_due_when_the_clock_is_put_back(
+def test_a_due_message_stays_due_when_the_clock_is_put_back(
     outbox: Outbox, clock: Clock
 ) -> None:
     due, tried, scheduled = (
@@ -284,12 +283,12 @@ def test_a_killed_process_is_found_at_once(
         elsewhere.claim_and_record, url, OTHER_COURIER, str(clock.now)
     ) as process:
         assert process.hear() == message_id
-        assert outbox.rescue(hold=False) == []
+        assert outbox.rescue(hold_unknown=False) == []
         assert couriers(outbox)[OTHER_COURIER].alive
 
         process.kill()
         assert not couriers(outbox)[OTHER_COURIER].alive
-        rescued = outbox.rescue(hold=False)
+        rescued = outbox.rescue(hold_unknown=False)
 
     assert rescued == [(message_id, OTHER_COURIER, State.PENDING)]
     assert couriers(outbox) == {}
@@ -304,9 +303,9 @@ def test_a_frozen_courier_changes_nothing_when_it_wakes(
     ) as process:
         assert process.hear() == message_id
         process.freeze()
-        assert outbox.rescue(hold=False) == []
+        assert outbox.rescue(hold_unknown=False) == []
         clock.advance(LEASE_SECONDS + 1)
-        assert outbox.rescue(hold=False) != []
+        assert outbox.rescue(hold_unknown=False) != []
         outbox.record([unknown(claim_one(outbox), clock.now, clock.now + 300)])
         before = outbox.get(message_id)
 
@@ -317,7 +316,7 @@ def test_a_frozen_courier_changes_nothing_when_it_wakes(
     assert outbox.get(message_id) == before
 
 
-def test_this_process_is_there() -> None:
+def test_this_process_is_found_alive() -> None:
     assert this_process()
     assert not is_gone(this_process())
 
@@ -373,7 +372,7 @@ def test_a_process_that_is_hidden_from_us_is_not_gone() -> None:
     assert said.stdout.split() == ["False", "False"]
 
 
-def test_a_number_that_was_given_anew_is_another_process() -> None:
+def test_a_reused_pid_is_another_process() -> None:
     place, _, number = this_process().rpartition(" ")
     pid, _, started = number.partition("@")
 
@@ -385,7 +384,7 @@ def test_a_number_that_was_given_anew_is_another_process() -> None:
     ["", "another-boot/pid:[4026531836] 1@1", "nonsense", "a/b c@d"],
     ids=["not told", "another machine", "no place", "no number"],
 )
-def test_what_cannot_be_known_is_not_gone(process: str) -> None:
+def test_an_undetectable_process_is_not_gone(process: str) -> None:
     assert not is_gone(process)
 
 
@@ -400,11 +399,11 @@ def crash(outbox: Outbox, *, begun: bool, hold: bool = False) -> State:
         assert outbox.begin(held)
     assert isinstance(outbox.clock, Clock)
     outbox.clock.advance(LEASE_SECONDS + 1)
-    ((_, _, state),) = outbox.rescue(hold=hold)
+    ((_, _, state),) = outbox.rescue(hold_unknown=hold)
     return state
 
 
-def test_after_a_crash_a_message_is_suspect(outbox: Outbox) -> None:
+def test_a_message_is_suspect_after_a_crash(outbox: Outbox) -> None:
     put(outbox)
     crash(outbox, begun=False)
 
@@ -421,13 +420,13 @@ def test_the_third_crash_is_poison(outbox: Outbox) -> None:
     found = outbox.get(message_id)
     assert found.state is State.FAILED
     assert states(outbox, message_id) == {ADA: State.FAILED, BOB: State.FAILED}
-    assert found.events[-1].what == (
-        "Given up as poison: 3 couriers died delivering it"
+    assert describe(found)[-1].what == (
+        "Failed as poison: 3 couriers died delivering it"
     )
     assert outbox.claim(COURIER, "default", 10) == []
 
 
-def test_crashes_before_it_was_begun_never_make_poison(outbox: Outbox) -> None:
+def test_crashes_before_an_attempt_never_make_poison(outbox: Outbox) -> None:
     put(outbox)
     for _ in range(5):
         assert crash(outbox, begun=False) is State.PENDING
@@ -435,7 +434,7 @@ def test_crashes_before_it_was_begun_never_make_poison(outbox: Outbox) -> None:
     assert claim_one(outbox).crashes == 1
 
 
-def test_an_attempt_that_ends_clears_it(outbox: Outbox, clock: Clock) -> None:
+def test_a_finished_attempt_resets_the_crashes(outbox: Outbox, clock: Clock) -> None:
     put(outbox)
     crash(outbox, begun=False)
     crash(outbox, begun=True)
@@ -444,15 +443,17 @@ def test_an_attempt_that_ends_clears_it(outbox: Outbox, clock: Clock) -> None:
     assert claim_one(outbox).crashes == 0
 
 
-def test_a_release_clears_nothing(outbox: Outbox, clock: Clock) -> None:
+def test_a_return_does_not_reset_the_crashes(outbox: Outbox, clock: Clock) -> None:
     put(outbox)
     crash(outbox, begun=False)
-    outbox.record([released(claim_one(outbox), clock.now)])
+    outbox.record([returned(claim_one(outbox), clock.now)])
 
     assert claim_one(outbox).crashes == 1
 
 
-def test_poison_leaves_those_who_have_it_alone(outbox: Outbox, clock: Clock) -> None:
+def test_poison_does_not_change_recipients_who_have_the_message(
+    outbox: Outbox, clock: Clock
+) -> None:
     message_id = put(outbox, ADA, BOB)
     answers = {ADA: (State.SENT, KEPT), BOB: (State.PENDING, LATER)}
     held = claim_one(outbox)
@@ -463,11 +464,11 @@ def test_poison_leaves_those_who_have_it_alone(outbox: Outbox, clock: Clock) -> 
     assert states(outbox, message_id) == {ADA: State.SENT, BOB: State.FAILED}
 
 
-def test_a_retried_poison_begins_anew(outbox: Outbox) -> None:
+def test_a_retried_poison_message_starts_without_crashes(outbox: Outbox) -> None:
     message_id = put(outbox)
     for _ in range(3):
         crash(outbox, begun=True)
-    outbox.retry(message_id, Patience(60))
+    outbox.act(MessageActions.retry, message_id)
 
     assert claim_one(outbox).crashes == 0
 
@@ -475,17 +476,17 @@ def test_a_retried_poison_begins_anew(outbox: Outbox) -> None:
 # ------------------------------------------------------------------------------ unknown
 
 
-def test_with_hold_what_was_begun_becomes_unknown(outbox: Outbox) -> None:
+def test_with_hold_a_begun_message_becomes_unknown(outbox: Outbox) -> None:
     message_id = put(outbox, ADA)
 
     assert crash(outbox, begun=True, hold=True) is State.UNKNOWN
 
     assert states(outbox, message_id) == {ADA: State.UNKNOWN}
-    assert outbox.get(message_id).events[-1].background == "on hold for a person"
+    assert describe(outbox.get(message_id))[-1].background == "on hold for a person"
     assert outbox.claim(COURIER, "default", 10) == []
 
 
-def test_with_hold_what_was_not_begun_goes_on(outbox: Outbox) -> None:
+def test_with_hold_a_message_not_begun_is_pending(outbox: Outbox) -> None:
     put(outbox)
 
     assert crash(outbox, begun=False, hold=True) is State.PENDING
@@ -507,7 +508,7 @@ def test_unknown_is_sent_again_after_its_wait(outbox: Outbox, clock: Clock) -> N
     assert again.attempt == 2
 
 
-def test_only_those_who_are_unknown_get_it_again(outbox: Outbox, clock: Clock) -> None:
+def test_only_unknown_recipients_are_resent_to(outbox: Outbox, clock: Clock) -> None:
     message_id = put(outbox, ADA, BOB)
     held = claim_one(outbox)
     answers = {ADA: (State.SENT, KEPT), BOB: (State.UNKNOWN, LATER)}
@@ -535,20 +536,20 @@ def test_a_resent_message_finishes_like_any_other(outbox: Outbox, clock: Clock) 
 # ------------------------------------------------------------------------------- strays
 
 
-def test_a_stray_is_given_back_untried(outbox: Outbox) -> None:
+def test_a_stray_is_returned_untried(outbox: Outbox) -> None:
     stray, held = put(outbox, owner=COURIER), put(outbox, owner=COURIER)
 
-    outbox.give_back(COURIER, [stray], "its lease was a stray")
+    outbox.return_untried(COURIER, [stray], "no task was delivering it")
 
     assert outbox.leased_to(COURIER) == [held]
     found = outbox.get(stray)
     assert found.state is State.PENDING
-    assert found.events[-1].output == "its lease was a stray"
+    assert describe(found)[-1].output == "no task was delivering it"
     again = claim_one(outbox, OTHER_COURIER)
     assert (again.id, again.attempt, again.crashes) == (stray, 1, 0)
 
 
-def test_what_is_leased_to_another_is_not_given_back(
+def test_a_message_leased_to_another_courier_is_not_returned(
     outbox: Outbox, clock: Clock
 ) -> None:
     leased, pending = put(outbox, owner=OTHER_COURIER), put(outbox)
@@ -557,20 +558,18 @@ def test_what_is_leased_to_another_is_not_given_back(
     outbox.record([sent(held, clock.now)])
     outbox.resign(COURIER)
 
-    outbox.give_back(COURIER, [leased, pending, done, "nobody"], "a stray")
+    outbox.return_untried(COURIER, [leased, pending, done, "nobody"], "a stray")
 
     assert outbox.leased_to(OTHER_COURIER) == [leased]
     assert kinds(outbox, leased) == ["enqueued"]
     assert outbox.get(pending).state is State.SENT
-    assert kinds(outbox, done) == ["enqueued", "released"]
+    assert kinds(outbox, done) == ["enqueued", "returned"]
 
 
-def test_the_old_token_of_a_stray_is_worth_nothing(
-    outbox: Outbox, clock: Clock
-) -> None:
+def test_the_old_token_of_a_stray_is_invalid(outbox: Outbox, clock: Clock) -> None:
     message_id = put(outbox)
     held = claim_one(outbox)
-    outbox.give_back(COURIER, [message_id], "its lease was a stray")
+    outbox.return_untried(COURIER, [message_id], "no task was delivering it")
     again = claim_one(outbox)
 
     assert outbox.record([sent(held, clock.now)]) == [held]

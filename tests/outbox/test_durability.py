@@ -1,4 +1,4 @@
-"""What is asked of a database, so that a commit is what it is promised to be."""
+"""Durability: the settings of each database that make a commit durable."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from flask_outbox.outbox.database import Database
+from flask_outbox.outbox import Database
 
 FULL, NORMAL = 2, 1
 
@@ -36,7 +36,7 @@ def test_a_commit_is_as_durable_as_promised(
         database.close()
 
 
-def test_full_is_what_nobody_asks_for(sqlite_url: str) -> None:
+def test_full_durability_is_the_default(sqlite_url: str) -> None:
     database = Database(sqlite_url)
 
     assert database.write(lambda connection: ask(connection, "synchronous")) == FULL

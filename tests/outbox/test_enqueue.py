@@ -1,16 +1,17 @@
-"""Handing over: whole or not at all, and once for each key."""
+"""Enqueueing: all or nothing, and once for each key."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 
 from flask_outbox.delivery import Envelope, State
 from flask_outbox.errors import OutboxUnavailable
-from flask_outbox.outbox.records import Change, Receipt, Stop
-from flask_outbox.outbox.store import Outbox
+from flask_outbox.outbox import MessageActions, Outbox
+from flask_outbox.outbox.records import Change, NewMessage, Receipt, Stop
 
 from . import elsewhere
 from .conftest import Opener
@@ -35,7 +36,7 @@ def test_a_message_is_pending_for_everyone(outbox: Outbox) -> None:
 
     receipts = outbox.enqueue([new])
 
-    assert receipts == [Receipt(new.id, new.message_id, duplicate=False)]
+    assert receipts == [Receipt(new.id, new.rfc_message_id, duplicate=False)]
     found = outbox.get(new.id)
     assert found.state is State.PENDING
     assert [(one.address, one.state, one.reply) for one in found.recipients] == [
@@ -44,7 +45,7 @@ def test_a_message_is_pending_for_everyone(outbox: Outbox) -> None:
     ]
 
 
-def test_everything_comes_back_as_it_was(outbox: Outbox) -> None:
+def test_all_fields_of_a_message_are_read_back_unchanged(outbox: Outbox) -> None:
     new = new_message(
         outbox.clock(),
         subject="Grüße 🎈 漢字 \t'\"\\%s%%:x",
@@ -65,7 +66,7 @@ def test_everything_comes_back_as_it_was(outbox: Outbox) -> None:
     found = outbox.get(new.id)
     assert found.subject == new.subject
     assert found.return_path == new.envelope.return_path
-    assert found.message_id == new.message_id
+    assert found.rfc_message_id == new.rfc_message_id
     assert (found.priority, found.tag, found.lane) == (-7, "Ünï", "default")
     assert found.metadata == {"π": [1, None, "🎈"]}
     assert found.size_bytes == len(new.content)
@@ -73,7 +74,7 @@ def test_everything_comes_back_as_it_was(outbox: Outbox) -> None:
     assert outbox.content(new.id) == new.content
 
     held = claim_one(outbox)
-    assert held.envelope == new.envelope
+    assert held.envelope == replace(new.envelope, message_id=new.id)
     assert held.content == new.content
     assert held.give_up_at == new.give_up_at
 
@@ -106,7 +107,7 @@ def test_the_recipients_keep_their_order(outbox: Outbox) -> None:
     assert tuple(one.address for one in outbox.get(message_id).recipients) == addresses
 
 
-def test_many_are_kept_all_or_none(outbox: Outbox) -> None:
+def test_many_messages_are_stored_all_or_none(outbox: Outbox) -> None:
     good, twin = new_message(outbox.clock()), new_message(outbox.clock())
 
     with pytest.raises(OutboxUnavailable):
@@ -117,7 +118,7 @@ def test_many_are_kept_all_or_none(outbox: Outbox) -> None:
     assert len(outbox.list()) == 2
 
 
-def test_one_that_fails_takes_no_other_caller_with_it(outbox: Outbox) -> None:
+def test_one_callers_failure_fails_no_other_caller(outbox: Outbox) -> None:
     def enqueue(number: int) -> bool:
         new = new_message(outbox.clock())
         try:
@@ -133,7 +134,7 @@ def test_one_that_fails_takes_no_other_caller_with_it(outbox: Outbox) -> None:
     assert len(outbox.list(limit=100)) == 48
 
 
-def test_a_lease_of_its_own_comes_with_the_message(outbox: Outbox) -> None:
+def test_a_message_can_be_enqueued_with_a_lease(outbox: Outbox) -> None:
     message_id = put(outbox, owner=COURIER)
 
     assert outbox.get(message_id).state is State.LEASED
@@ -141,8 +142,53 @@ def test_a_lease_of_its_own_comes_with_the_message(outbox: Outbox) -> None:
     assert outbox.claim("another", "default", 10) == []
 
 
-def test_nothing_enqueued_changes_nothing(outbox: Outbox) -> None:
+def test_enqueueing_no_messages_changes_nothing(outbox: Outbox) -> None:
     assert outbox.enqueue([]) == []
+
+
+def test_suppressed_recipients_are_left_out_of_each_message(outbox: Outbox) -> None:
+    outbox.suppress(BOB, list="news")
+    now, large = outbox.clock(), b"Subject: Hello\r\n\r\n" + 300 * (b"A" * 76 + b"\r\n")
+    news = new_message(now, ADA, BOB, tag="news", content=large)
+    bobs, order = new_message(now, BOB, tag="news"), new_message(now, BOB, tag="order")
+
+    receipts = outbox.enqueue([news, bobs, order], COURIER)
+
+    assert [[*one.suppressed] for one in receipts] == [[BOB], [BOB], []]
+    assert states(outbox, news.id) == {ADA: State.PENDING, BOB: State.SUPPRESSED}
+    assert outbox.get(bobs.id).state is State.SUPPRESSED
+    assert {*outbox.leased_to(COURIER)} == {news.id, order.id}
+    assert outbox.content(news.id) == large
+    assert kinds(outbox, news.id) == ["enqueued", "suppressed"]
+
+
+def plain(new: NewMessage) -> Receipt:
+    """The receipt of a message that is new and for all its recipients."""
+    return Receipt(new.id, new.rfc_message_id)
+
+
+def test_messages_that_share_a_commit_have_receipts_of_their_own(
+    outbox: Outbox,
+) -> None:
+    outbox.suppress(BOB)
+    outbox.enqueue([first := new_message(outbox.clock(), key="order-7")])
+
+    def send(number: int) -> tuple[NewMessage, Receipt]:
+        recipient, key = (ADA, BOB)[number % 2], (None, "order-7")[number % 5 == 0]
+        new = new_message(outbox.clock(), recipient, key=key)
+        return new, outbox.enqueue([new], COURIER)[0]
+
+    with ThreadPoolExecutor(16) as threads:
+        sent = list(threads.map(send, range(64)))
+
+    for number, (new, receipt) in enumerate(sent):
+        duplicate = number % 5 == 0
+        assert receipt.id == (first.id if duplicate else new.id)
+        assert receipt.duplicate is duplicate
+        assert [*receipt.suppressed] == ([BOB] if number % 2 and not duplicate else [])
+    leased = {new.id for new, receipt in sent if receipt == plain(new)}
+    assert len(leased) == 25
+    assert {*outbox.leased_to(COURIER)} == leased
 
 
 # ------------------------------------------------------------------------------ the key
@@ -154,13 +200,13 @@ def test_the_same_key_gives_the_same_receipt(outbox: Outbox) -> None:
 
     assert outbox.enqueue([first])[0].duplicate is False
     assert outbox.enqueue([second]) == [
-        Receipt(first.id, first.message_id, duplicate=True)
+        Receipt(first.id, first.rfc_message_id, duplicate=True)
     ]
     assert [one.id for one in outbox.list()] == [first.id]
     assert kinds(outbox, first.id) == ["enqueued"]
 
 
-def test_a_key_twice_in_one_hand_over(outbox: Outbox) -> None:
+def test_a_key_used_twice_in_one_hand_over_stores_one_message(outbox: Outbox) -> None:
     messages = [new_message(outbox.clock(), key="order-7") for _ in range(3)]
 
     receipts = outbox.enqueue(messages)
@@ -186,7 +232,7 @@ def test_a_duplicate_takes_no_lease(outbox: Outbox) -> None:
         "order-７",
     ],
 )
-def test_keys_are_the_same_only_when_they_are_equal(outbox: Outbox, key: str) -> None:
+def test_only_equal_keys_are_the_same(outbox: Outbox, key: str) -> None:
     first = put(outbox, key="order-7")
 
     assert put(outbox, key=key) != first
@@ -204,13 +250,13 @@ def test_messages_without_a_key_are_never_the_same(outbox: Outbox) -> None:
 
 def test_a_key_of_a_cancelled_message_is_still_taken(outbox: Outbox) -> None:
     message_id = put(outbox, key="order-7")
-    outbox.cancel(message_id)
+    outbox.act(MessageActions.cancel, message_id)
 
     assert put(outbox, key="order-7") == message_id
 
 
 @pytest.mark.parametrize("processes", [1, 4])
-def test_a_crowd_with_one_key_leaves_one_row(
+def test_many_threads_with_one_key_store_one_message(
     url: str, opener: Opener, processes: int
 ) -> None:
     outboxes = [opener(url) for _ in range(processes)]
@@ -225,11 +271,11 @@ def test_a_crowd_with_one_key_leaves_one_row(
 
     (kept,) = outboxes[0].list()
     assert {one.id for one in receipts} == {kept.id}
-    assert len({one.message_id for one in receipts}) == 1
+    assert len({one.rfc_message_id for one in receipts}) == 1
     assert [one.duplicate for one in receipts].count(False) == 1
 
 
-def test_a_crowd_in_four_processes_with_one_key_leaves_one_row(
+def test_four_processes_with_one_key_store_one_message(
     url: str, outbox: Outbox
 ) -> None:
     with ExitStack() as stack:
@@ -253,11 +299,12 @@ def test_the_return_path_of_a_bounce_is_empty(outbox: Outbox) -> None:
     message_id = put(outbox, envelope=Envelope("", (ADA,)))
 
     assert outbox.get(message_id).return_path == ""
-    assert claim_one(outbox).envelope == Envelope("", (ADA,))
+    assert claim_one(outbox).envelope == Envelope("", (ADA,), message_id=message_id)
 
 
 def test_the_longest_addresses_fit(outbox: Outbox) -> None:
     longest = "a" * 64 + "@" + "b" * 60 + "." + "c" * 60 + "." + "d" * 67
-    put(outbox, envelope=Envelope(longest, (longest, SENDER)))
+    envelope = Envelope(longest, (longest, SENDER))
+    message_id = put(outbox, envelope=envelope)
 
-    assert claim_one(outbox).envelope == Envelope(longest, (longest, SENDER))
+    assert claim_one(outbox).envelope == replace(envelope, message_id=message_id)

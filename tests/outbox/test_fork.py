@@ -1,4 +1,4 @@
-"""Fork: the child begins anew, and the parent never notices."""
+"""Forks: the child starts afresh, and the parent is not affected."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flask_outbox.outbox.store import Outbox
+from flask_outbox.outbox import Outbox
+from tests.waiting import WAIT_SECONDS
 
 from .conftest import Opener
 
@@ -149,14 +150,14 @@ def run(script: str, url: str) -> None:
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=WAIT_SECONDS,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(("script", "sent"), SCRIPTS.values(), ids=SCRIPTS.keys())
-def test_parent_and_child_each_have_their_own(
+def test_parent_and_child_can_both_send_after_a_fork(
     outbox: Outbox, url: str, script: str, sent: set[str]
 ) -> None:
     run(script, url)

@@ -1,23 +1,21 @@
-"""Group commit: callers share commits, and nobody is told more than is on the disk."""
+"""Group commit: callers share commits, and return only after theirs."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine
 
-from flask_outbox.outbox.group_commit import GroupCommit
-from flask_outbox.outbox.store import Outbox
+from flask_outbox.outbox import Outbox, group_commit
+from flask_outbox.outbox.group_commit import GroupCommit, SharedWork, Work
 from tests.waiting import WAIT_SECONDS, eventually
 
 from .making import new_message
-from .meanwhile import commits_of
-
-Work = Callable[[Connection], None]
 
 
 class Journal:
@@ -32,17 +30,18 @@ class Journal:
         self.commits = 0
         self.transactions = 0
         self.at_commit: Callable[[int], None] = lambda number: None
-        self.group = GroupCommit(self._transaction)
+        self.group = GroupCommit(self._run_batch)
         with engine.begin() as connection:
             connection.exec_driver_sql("CREATE TABLE line (name TEXT PRIMARY KEY)")
 
-    def _transaction(self, work: Work) -> None:
+    def _run_batch(self, works: Sequence[Work[Any]]) -> list[Any]:
         self.transactions += 1
         number = self.transactions
         with self._engine.begin() as connection:
-            work(connection)
+            results = [work(connection) for work in works]
             self.at_commit(number)
         self.commits += 1
+        return results
 
     def add(self, name: str) -> str:
         """Add a line; its name, once it is there."""
@@ -110,7 +109,7 @@ def adding(journal: Journal, *names: str) -> list[Callable[[], object]]:
 # ------------------------------------------------------------------------------ sharing
 
 
-def test_one_caller_commits_alone(journal: Journal) -> None:
+def test_a_single_caller_commits_alone(journal: Journal) -> None:
     assert journal.add("a") == "a"
     assert journal.add("b") == "b"
 
@@ -133,6 +132,59 @@ def test_all_who_wait_share_the_next_commit(
     assert [one.result() for one in waiting] == names
     assert journal.commits == 2
     assert journal.lines() == {"first", *names}
+
+
+class SharedLine(SharedWork):
+    """Adds a line, as work that shares its statements does."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, connection: Connection) -> str:
+        connection.exec_driver_sql("INSERT INTO line VALUES (?)", (self._name,))
+        return self._name
+
+
+def test_who_shared_a_commit_is_waited_for_at_the_next(
+    journal: Journal, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def share(name: str) -> Callable[[], str]:
+        return lambda: journal.group.run(SharedLine(name))
+
+    gate = Gate(journal)
+    first = threads.submit(journal.add, "first")
+    assert gate.reached.wait(WAIT_SECONDS)
+    shared = queue_up(journal, threads, share("a"), share("b"))
+    gate.open()
+    assert first.result(WAIT_SECONDS) == "first"
+    assert [one.result(WAIT_SECONDS) for one in shared] == ["a", "b"]
+    assert journal.commits == 2
+
+    monkeypatch.setattr(group_commit, "GATHER_SECONDS", WAIT_SECONDS)
+    again = queue_up(journal, threads, share("c"))
+    again.append(threads.submit(share("d")))
+
+    assert [one.result(WAIT_SECONDS) for one in again] == ["c", "d"]
+    assert journal.commits == 3
+
+
+def test_who_does_not_come_again_is_not_waited_for_twice(
+    journal: Journal, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(journal)
+    first = threads.submit(journal.add, "first")
+    assert gate.reached.wait(WAIT_SECONDS)
+    calls = [lambda name=name: journal.group.run(SharedLine(name)) for name in "ab"]
+    shared = queue_up(journal, threads, *calls)
+    gate.open()
+    assert first.result(WAIT_SECONDS) == "first"
+    assert [one.result(WAIT_SECONDS) for one in shared] == ["a", "b"]
+
+    assert journal.group.run(SharedLine("c")) == "c"
+    monkeypatch.setattr(group_commit, "GATHER_SECONDS", 10 * WAIT_SECONDS)
+
+    assert threads.submit(journal.add, "d").result(WAIT_SECONDS) == "d"
+    assert journal.commits == 4
 
 
 def test_nobody_returns_before_the_commit(
@@ -163,9 +215,15 @@ def test_nobody_returns_before_the_commit(
 
 
 def test_hand_overs_share_their_commit(
-    outbox: Outbox, threads: ThreadPoolExecutor
+    outbox: Outbox, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held, let_go = threading.Event(), threading.Event()
+    group, commits = outbox.database._group_commit, []
+    run_batch = group._run_batch
+
+    def count(works: Sequence[Work[Any]]) -> Sequence[Any]:
+        commits.append(len(works))
+        return run_batch(works)
 
     def hold(_connection: Connection) -> None:
         held.set()
@@ -174,23 +232,25 @@ def test_hand_overs_share_their_commit(
     def enqueue() -> None:
         outbox.enqueue([new_message(outbox.clock())])
 
-    with commits_of(outbox) as commits:
-        threads.submit(outbox.database.write, hold)
-        assert held.wait(WAIT_SECONDS)
-        waiting = [threads.submit(enqueue) for _ in range(30)]
-        eventually(lambda: len(outbox.database._group._waiting) == 30)
-        let_go.set()
-        for one in waiting:
-            one.result()
+    monkeypatch.setattr(group, "_run_batch", count)
+    threads.submit(outbox.database.write, hold)
+    assert held.wait(WAIT_SECONDS)
+    waiting = [threads.submit(enqueue) for _ in range(30)]
+    eventually(lambda: len(group._waiting) == 30)
+    let_go.set()
+    for one in waiting:
+        one.result()
 
     assert outbox.status().due == 30
-    assert len(commits) == 2
+    assert commits == [1, 30]
 
 
 # ------------------------------------------------------------------------------ failing
 
 
-def test_what_fails_fails_alone(journal: Journal, threads: ThreadPoolExecutor) -> None:
+def test_a_failing_caller_fails_alone(
+    journal: Journal, threads: ThreadPoolExecutor
+) -> None:
     journal.add("there")
     journal.transactions = 0
     gate = Gate(journal)
@@ -210,7 +270,7 @@ def test_what_fails_fails_alone(journal: Journal, threads: ThreadPoolExecutor) -
     assert journal.lines() == {"there", "first", "good", "other"}
 
 
-def test_an_error_of_ones_own_comes_back(journal: Journal) -> None:
+def test_a_callers_own_error_is_raised_to_it(journal: Journal) -> None:
     class OurError(Exception):
         pass
 
@@ -223,7 +283,7 @@ def test_an_error_of_ones_own_comes_back(journal: Journal) -> None:
     assert journal.add("next") == "next"
 
 
-def test_a_commit_that_fails_is_nobodys_success(
+def test_a_failed_commit_fails_all_its_callers(
     journal: Journal, threads: ThreadPoolExecutor
 ) -> None:
     gate = Gate(journal)
@@ -263,7 +323,7 @@ def interrupt_at(journal: Journal, gate: Gate, fails: int, interrupted: int) -> 
     journal.at_commit = at_commit
 
 
-def test_an_interrupted_leader_loses_nobody_elses_work(
+def test_an_interrupted_leader_loses_no_other_work(
     journal: Journal, threads: ThreadPoolExecutor
 ) -> None:
     gate = Gate(journal)
@@ -279,7 +339,7 @@ def test_an_interrupted_leader_loses_nobody_elses_work(
 
 
 @pytest.mark.parametrize("interrupted", [3, 4, 5])
-def test_an_interruption_while_a_batch_is_taken_apart(
+def test_an_interruption_while_a_batch_is_split_loses_no_work(
     journal: Journal, threads: ThreadPoolExecutor, interrupted: int
 ) -> None:
     gate = Gate(journal)

@@ -1,4 +1,4 @@
-"""The guard in the outbox itself: kept back as if on the list, on each database."""
+"""The recipient guard in the outbox: it acts like a suppression, on each database."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import pytest
 
 from flask_outbox.delivery import State
 from flask_outbox.errors import TransitionRefused
-from flask_outbox.guard import Guard
-from flask_outbox.outbox.database import Database
-from flask_outbox.outbox.store import Outbox
-from flask_outbox.patience import Patience
-from flask_outbox.rate import Limit
+from flask_outbox.limits import Limit
+from flask_outbox.outbox import Database, MessageActions, Outbox
+from flask_outbox.recipient_guard import Guard
 
-from .making import ADA, BOB, COURIER, PATIENCE_SECONDS, Clock, claim_one, put, states
+from .making import ADA, BOB, COURIER, Clock, claim_one, put, states
 
 QA = "qa@example.com"
 WHY = "not in OUTBOX_ONLY_TO: only @example.com may be"
@@ -24,7 +22,7 @@ def guarded(database: Database, clock: Clock) -> Outbox:
     return Outbox(database, clock, Guard.read(["@example.com"], None))
 
 
-def test_what_waits_is_claimed_for_those_inside(
+def test_waiting_mail_is_claimed_for_allowed_recipients_only(
     outbox: Outbox, guarded: Outbox
 ) -> None:
     message_id = put(outbox, ADA, QA)
@@ -35,7 +33,7 @@ def test_what_waits_is_claimed_for_those_inside(
     assert states(outbox, message_id) == {ADA: State.SUPPRESSED, QA: State.PENDING}
 
 
-def test_what_waits_for_nobody_inside_is_settled(
+def test_waiting_mail_without_allowed_recipients_is_suppressed(
     outbox: Outbox, guarded: Outbox
 ) -> None:
     """Within limits too; and a retry is refused until the guard is off."""
@@ -49,12 +47,12 @@ def test_what_waits_for_nobody_inside_is_settled(
     assert held.envelope.recipients == ()
     assert outbox.get(message_id).state is State.SUPPRESSED
     with pytest.raises(TransitionRefused, match=WHY):
-        guarded.retry(message_id, Patience(PATIENCE_SECONDS))
-    outbox.retry(message_id, Patience(PATIENCE_SECONDS))
+        guarded.act(MessageActions.retry, message_id)
+    outbox.act(MessageActions.retry, message_id)
     assert claim_one(outbox).envelope.recipients == (ADA, BOB)
 
 
-def test_the_list_has_the_first_word(guarded: Outbox) -> None:
+def test_the_suppression_list_comes_before_the_guard(guarded: Outbox) -> None:
     guarded.suppress(ADA, reason="asked us to")
 
     why = guarded.barred([ADA, BOB, QA], None)

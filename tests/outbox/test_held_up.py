@@ -1,4 +1,4 @@
-"""An app's transaction that stays open: whom it holds up, and whom it does not."""
+"""An app's transaction that stays open: which callers wait for it, and which do not."""
 
 from __future__ import annotations
 
@@ -9,18 +9,26 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, select
 
 from flask_outbox.errors import OutboxUnavailable
-from flask_outbox.outbox import conflicts, dialects
-from flask_outbox.outbox.ids import new_id
-from flask_outbox.outbox.joining import Joined
+from flask_outbox.outbox import Outbox, database, dialects, new_id
 from flask_outbox.outbox.records import NewMessage
-from flask_outbox.outbox.store import Outbox
+from flask_outbox.outbox.schema import recipient
+from flask_outbox.outbox.session import AppTransaction
 from tests.waiting import WAIT_SECONDS, eventually
 
 from .databases import SERVERS
-from .making import COURIER, LEASE_SECONDS, claim_one, new_message, put, sent
+from .making import (
+    ADA,
+    BOB,
+    COURIER,
+    LEASE_SECONDS,
+    claim_one,
+    new_message,
+    put,
+    sent,
+)
 
 pytestmark = pytest.mark.parametrize("home", [*SERVERS], indirect=True)
 
@@ -60,7 +68,7 @@ def staying_open(
 ) -> Iterator[Connection]:
     """An app's transaction in which these were sent, until the block ends."""
     with app.connect() as connection:
-        joined = Joined(outbox.database, connection, outbox.guard)
+        joined = AppTransaction(outbox.database, connection, outbox.guard)
         for new in news:
             joined.enqueue(new)
         yield connection
@@ -80,7 +88,7 @@ def tries(monkeypatch: pytest.MonkeyPatch) -> list[float]:
             seen.append(seconds)
             cls.pause(seconds)
 
-    monkeypatch.setattr(conflicts, "time", Time)
+    monkeypatch.setattr(database, "time", Time)
     return seen
 
 
@@ -96,7 +104,7 @@ def everybody_else(outbox: Outbox) -> None:
 
 
 @pytest.mark.parametrize("commits", [True, False])
-def test_a_key_is_waited_for_by_who_wants_it(
+def test_only_a_sender_of_the_same_key_waits(
     outbox: Outbox,
     app: Engine,
     threads: ThreadPoolExecutor,
@@ -119,7 +127,7 @@ def test_a_key_is_waited_for_by_who_wants_it(
     assert sum(one.subject == "Hello" for one in outbox.list()) == 4
 
 
-def test_an_attachment_is_waited_for_by_who_has_it(
+def test_only_a_sender_of_the_same_attachment_waits(
     outbox: Outbox, app: Engine, threads: ThreadPoolExecutor, tries: list[float]
 ) -> None:
     theirs = new_message(outbox.clock(), content=attached(b"a"))
@@ -134,7 +142,7 @@ def test_an_attachment_is_waited_for_by_who_has_it(
     assert outbox.content(message_id) == outbox.content(theirs.id) == attached(b"a")
 
 
-def test_many_that_wait_hold_nobody_up(
+def test_many_waiting_senders_delay_no_others(
     outbox: Outbox, app: Engine, threads: ThreadPoolExecutor, tries: list[float]
 ) -> None:
     """More than there are connections for."""
@@ -151,19 +159,19 @@ def test_many_that_wait_hold_nobody_up(
     assert [one.result(WAIT_SECONDS) for one in waiting] == [one.id for one in theirs]
 
 
-def test_one_that_stays_open_for_too_long(
+def test_a_transaction_that_stays_open_too_long_is_an_error_for_its_key(
     outbox: Outbox, app: Engine, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dialects, "BUSY_SECONDS", 0.1)
     with staying_open(outbox, app, new_message(outbox.clock(), key=key)) as transaction:
-        with pytest.raises(OutboxUnavailable, match=rf"key '{key}' .* open for too"):
+        with pytest.raises(OutboxUnavailable, match=rf"open for too .* key '{key}'"):
             put(outbox, key=key)
         transaction.commit()
 
     assert put(outbox, key=key) == claim_one(outbox).id
 
 
-def test_a_renewal_passes_by_whoever_writes(
+def test_a_renewal_does_not_wait_for_writers(
     outbox: Outbox, threads: ThreadPoolExecutor
 ) -> None:
     outbox.register(COURIER, "thread", LEASE_SECONDS)
@@ -183,3 +191,17 @@ def test_the_next_transaction_waits_for_locks_again(outbox: Outbox, key: str) ->
             "mysql": "SELECT @@innodb_lock_wait_timeout",
         }[connection.dialect.name]
         assert connection.exec_driver_sql(ask).scalar() == dialects.BUSY_SECONDS
+
+
+def test_what_became_of_a_message_does_not_wait_for_the_row_of_another(
+    outbox: Outbox, app: Engine
+) -> None:
+    """Not in a table so small that a server would rather read all of it, either."""
+    outbox.register(COURIER, "thread", LEASE_SECONDS)
+    held = put(outbox)
+    outbox.record([sent(claim_one(outbox), outbox.clock())])
+    put(outbox, ADA, BOB)
+    with app.begin() as connection:
+        wanted = select(recipient).where(recipient.c.message_id == held)
+        connection.execute(wanted.with_for_update()).one()
+        assert outbox.record([sent(claim_one(outbox), outbox.clock())]) == []

@@ -17,10 +17,11 @@ import pytest
 from sqlalchemy import make_url
 
 from flask_outbox.delivery import State
+from flask_outbox.doctor.database import examine_database
 from flask_outbox.errors import OutboxUnavailable
-from flask_outbox.outbox.database import Database
-from flask_outbox.outbox.doorbell import MAIL, Line, ring_for_mail
-from flask_outbox.outbox.store import Outbox
+from flask_outbox.outbox import Database, Outbox
+from flask_outbox.outbox.notify import MAIL, Notifications, notify_of_mail
+from tests.cli.shop import Shop
 from tests.waiting import WAIT_SECONDS, eventually
 
 from .conftest import Opener
@@ -84,7 +85,7 @@ def pooled(pooled_url: str, opener: Opener) -> Outbox:
     return opener(pooled_url)
 
 
-def test_mail_goes_through(outbox: Outbox, pooled: Outbox) -> None:
+def test_mail_is_sent_through_pgbouncer(outbox: Outbox, pooled: Outbox) -> None:
     pooled.register(COURIER, "thread", LEASE_SECONDS)
 
     def deliver(number: int) -> str:
@@ -103,9 +104,7 @@ def test_mail_goes_through(outbox: Outbox, pooled: Outbox) -> None:
     assert len(ids) == outbox.status().counts[State.SENT] == 40
 
 
-def test_settings_hold_for_each_transaction_and_no_longer(
-    outbox: Outbox, pooled: Outbox
-) -> None:
+def test_settings_apply_to_one_transaction_each(outbox: Outbox, pooled: Outbox) -> None:
     put(pooled)
     with pooled.database.engine.connect() as connection:
         ask = "SELECT current_setting('lock_timeout'), pg_backend_pid()"
@@ -125,17 +124,31 @@ def test_a_worker_listens_at_the_database_itself(
     url: str, pooled_url: str, outbox: Outbox
 ) -> None:
     database = Database(pooled_url, listen_url=url)
-    line = Line(database)
+    line = Notifications(database)
     try:
         line.open()
-        ring_for_mail(database)
+        notify_of_mail(database)
         assert select.select([line], [], [], WAIT_SECONDS)[0]
-        assert line.heard() == {MAIL}
+        assert line.received() == {MAIL}
     finally:
         line.close()
         database.close()
 
 
-def test_without_it_it_is_told_what_to_set(pooled: Outbox) -> None:
+def test_without_the_listen_url_the_error_names_it(pooled: Outbox) -> None:
     with pytest.raises(OutboxUnavailable, match="set OUTBOX_LISTEN_URL"):
-        Line(pooled.database).open()
+        Notifications(pooled.database).open()
+
+
+def test_the_doctor_sees_the_pooler(url: str, pooled_url: str) -> None:
+    def found(**config: str) -> set[str]:
+        shop = Shop(MAIL_URL="inbox://", OUTBOX_ENGINE="external", **config)
+        try:
+            return {one.id for one in examine_database(shop.runtime).findings}
+        finally:
+            shop.close()
+
+    assert found(OUTBOX_URL=url) == {"no-worker"}
+    assert found(OUTBOX_URL=pooled_url) == {"no-worker", "pooler-in-between"}
+    notified = found(OUTBOX_URL=pooled_url, OUTBOX_LISTEN_URL=url)
+    assert notified == {"no-worker"}

@@ -6,8 +6,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-from flask_outbox.outbox.store import Outbox
-from flask_outbox.rate import Limit
+from flask_outbox.limits import Limit
+from flask_outbox.outbox import Outbox
 
 from . import elsewhere
 from .conftest import Opener
@@ -41,14 +41,14 @@ def test_no_more_is_claimed_than_is_allowed(outbox: Outbox, clock: Clock) -> Non
     assert _claim(outbox) == (5, clock.now)
 
 
-def test_what_is_wanted_is_the_most(outbox: Outbox, clock: Clock) -> None:
+def test_no_more_is_claimed_than_wanted(outbox: Outbox, clock: Clock) -> None:
     for _ in range(5):
         put(outbox)
     assert _claim(outbox, wanted=2) == (2, clock.now)
     assert _claim(outbox, wanted=9) == (3, clock.now)
 
 
-def test_what_is_not_there_uses_nothing_up(outbox: Outbox, clock: Clock) -> None:
+def test_an_empty_claim_uses_no_allowance(outbox: Outbox, clock: Clock) -> None:
     for _ in range(3):
         assert _claim(outbox) == (0, clock.now)
     for _ in range(10):
@@ -56,7 +56,7 @@ def test_what_is_not_there_uses_nothing_up(outbox: Outbox, clock: Clock) -> None
     assert _claim(outbox)[0] == 10
 
 
-def test_couriers_share_it(outbox: Outbox, other: Outbox) -> None:
+def test_couriers_share_the_limit(outbox: Outbox, other: Outbox) -> None:
     for _ in range(30):
         put(outbox)
     assert _claim(outbox, wanted=7)[0] == 7
@@ -64,7 +64,7 @@ def test_couriers_share_it(outbox: Outbox, other: Outbox) -> None:
     assert _claim(outbox)[0] == 0
 
 
-def test_couriers_that_claim_at_the_same_moment_share_it(
+def test_couriers_that_claim_at_the_same_moment_share_the_limit(
     outbox: Outbox, url: str, opener: Opener
 ) -> None:
     """The first time too, when nothing is written down of the lane."""
@@ -84,7 +84,7 @@ def test_couriers_that_claim_at_the_same_moment_share_it(
     assert sum(claimed) == 10, claimed
 
 
-def test_processes_share_it(url: str, outbox: Outbox) -> None:
+def test_processes_share_the_limit(url: str, outbox: Outbox) -> None:
     for _ in range(60):
         put(outbox, due_at=0.0)
     with ExitStack() as stack:
@@ -102,7 +102,7 @@ def test_processes_share_it(url: str, outbox: Outbox) -> None:
     assert sum(claimed) == 40, claimed
 
 
-def test_a_lane_that_stands_in_uses_its_own_up(outbox: Outbox) -> None:
+def test_a_fallback_lane_uses_its_own_limit(outbox: Outbox) -> None:
     for _ in range(8):
         put(outbox, lane="default")
         put(outbox, lane="backup")
@@ -112,14 +112,14 @@ def test_a_lane_that_stands_in_uses_its_own_up(outbox: Outbox) -> None:
     assert _claim(outbox, waiting_on="default", by="default")[0] == 1
 
 
-def test_a_pause_forgets_nothing(outbox: Outbox, clock: Clock) -> None:
+def test_a_pause_keeps_the_used_allowance(outbox: Outbox, clock: Clock) -> None:
     for _ in range(20):
         put(outbox)
     _claim(outbox)
     outbox.pause_lane("default", clock.now + 30, "refused")
-    outbox.hold_lane("default", "enough")
+    outbox.pause_lane_by_operator("default", "enough")
     assert [one.paused_by for one in outbox.lanes()] == ["person"]
-    outbox.let_lane_go("default")
+    outbox.resume_lane_by_operator("default")
     assert [one.paused_by for one in outbox.lanes()] == ["trouble"]
     outbox.resume_lane("default")
     assert [one.paused_by for one in outbox.lanes()] == [None]

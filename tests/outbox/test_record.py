@@ -1,4 +1,4 @@
-"""Recording what came of an attempt, and only under a lease that still holds."""
+"""Recording the results of attempts, which needs a valid lease."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from flask_outbox.delivery import State
+from flask_outbox.events import EventKind
+from flask_outbox.history import describe
+from flask_outbox.outbox import Outbox, Record
 from flask_outbox.outbox.enqueue import event_row
-from flask_outbox.outbox.leases import Record
 from flask_outbox.outbox.records import Claim
-from flask_outbox.outbox.store import Outbox
 
 from .making import (
     ADA,
@@ -30,7 +31,7 @@ from .making import (
     failed,
     kinds,
     put,
-    released,
+    returned,
     sent,
     states,
     unknown,
@@ -45,7 +46,7 @@ def record(outbox: Outbox, *records: Record) -> None:
 # --------------------------------------------------------------------- what comes of it
 
 
-def test_sent(outbox: Outbox, clock: Clock) -> None:
+def test_a_sent_message_is_recorded(outbox: Outbox, clock: Clock) -> None:
     message_id = put(outbox, ADA, BOB)
     held = claim_one(outbox)
 
@@ -63,7 +64,7 @@ def test_sent(outbox: Outbox, clock: Clock) -> None:
     assert outbox.claim(COURIER, "default", 10) == []
 
 
-def test_deferred_comes_back_for_those_who_are_open(
+def test_a_deferred_message_is_claimed_for_pending_recipients(
     outbox: Outbox, clock: Clock
 ) -> None:
     message_id = put(outbox, ADA, BOB, CY)
@@ -87,10 +88,10 @@ def test_deferred_comes_back_for_those_who_are_open(
     assert again.settled == {State.SENT, State.FAILED}
     assert again.attempt == 2
     assert again.content == held.content
-    assert outbox.get(message_id).message_id == f"<{message_id}@example.org>"
+    assert outbox.get(message_id).rfc_message_id == f"<{message_id}@example.org>"
 
 
-def test_what_is_settled_stays_as_it_is(outbox: Outbox, clock: Clock) -> None:
+def test_finished_recipients_are_not_changed(outbox: Outbox, clock: Clock) -> None:
     message_id = put(outbox, ADA, BOB)
     answers = {ADA: (State.FAILED, NEVER), BOB: (State.PENDING, LATER)}
     held = claim_one(outbox)
@@ -110,7 +111,7 @@ def test_what_is_settled_stays_as_it_is(outbox: Outbox, clock: Clock) -> None:
     ]
 
 
-def test_failed(outbox: Outbox, clock: Clock) -> None:
+def test_a_failed_message_is_recorded(outbox: Outbox, clock: Clock) -> None:
     message_id = put(outbox, ADA)
 
     record(outbox, failed(claim_one(outbox), clock.now))
@@ -134,30 +135,32 @@ def test_unknown_is_not_tried_again_by_claiming(outbox: Outbox, clock: Clock) ->
     assert outbox.claim(COURIER, "default", 10) == []
 
 
-def test_released_spends_no_attempt(outbox: Outbox, clock: Clock) -> None:
+def test_a_return_spends_no_attempt(outbox: Outbox, clock: Clock) -> None:
     message_id = put(outbox, ADA)
-    record(outbox, released(claim_one(outbox), clock.now))
+    record(outbox, returned(claim_one(outbox), clock.now))
 
     found = outbox.get(message_id)
     assert found.state is State.PENDING
     assert found.due_at.timestamp() == pytest.approx(clock.now, abs=1e-6)
     assert states(outbox, message_id) == {ADA: State.PENDING}
-    assert kinds(outbox, message_id) == ["enqueued", "released"]
+    assert kinds(outbox, message_id) == ["enqueued", "returned"]
     assert claim_one(outbox).attempt == 1
 
 
-def test_released_keeps_the_attempts_that_were_spent(
+def test_returned_keeps_the_attempts_that_were_spent(
     outbox: Outbox, clock: Clock
 ) -> None:
     put(outbox)
     record(outbox, deferred(claim_one(outbox), clock.now, clock.now))
-    record(outbox, released(claim_one(outbox), clock.now))
+    record(outbox, returned(claim_one(outbox), clock.now))
 
     assert claim_one(outbox).attempt == 2
 
 
 @pytest.mark.parametrize("text", ["Größe 🎈 \\ ' \" %s %(x)s :name ?", "x" * 5_000])
-def test_a_reply_comes_back_as_it_was(outbox: Outbox, clock: Clock, text: str) -> None:
+def test_a_reply_is_read_back_unchanged(
+    outbox: Outbox, clock: Clock, text: str
+) -> None:
     message_id = put(outbox, ADA)
     reply = replace(NEVER, text=text)
     held = claim_one(outbox)
@@ -165,10 +168,10 @@ def test_a_reply_comes_back_as_it_was(outbox: Outbox, clock: Clock, text: str) -
     record(outbox, ended(held, clock.now, State.FAILED, {ADA: (State.FAILED, reply)}))
 
     assert outbox.get(message_id).recipients[0].reply == reply
-    assert outbox.get(message_id).events[-1].output == str(reply)
+    assert describe(outbox.get(message_id))[-1].output == str(reply)
 
 
-def test_many_at_once(outbox: Outbox, clock: Clock) -> None:
+def test_many_records_are_written_at_once(outbox: Outbox, clock: Clock) -> None:
     for _ in range(50):
         put(outbox, ADA, BOB)
     claims = outbox.claim(COURIER, "default", 50)
@@ -186,7 +189,7 @@ def test_a_note_changes_no_state(outbox: Outbox, clock: Clock) -> None:
     note = event_row(
         message_id,
         clock.now,
-        "responded",
+        EventKind.RESPONDED,
         status=202,
         handover_seconds=0.01,
         response_seconds=0.02,
@@ -209,9 +212,7 @@ def test_notes_come_with_records(outbox: Outbox, clock: Clock) -> None:
     assert kinds(outbox, message_id) == ["enqueued", "began", "sent"]
 
 
-def test_a_note_that_comes_late_stands_where_it_happened(
-    outbox: Outbox, clock: Clock
-) -> None:
+def test_a_late_note_is_placed_by_its_time(outbox: Outbox, clock: Clock) -> None:
     message_id = put(outbox)
     held = claim_one(outbox)
     outbox.record([sent(held, clock.now + 2)])
@@ -220,7 +221,7 @@ def test_a_note_that_comes_late_stands_where_it_happened(
     assert kinds(outbox, message_id) == ["enqueued", "began", "sent"]
 
 
-def test_a_note_on_a_message_that_is_gone_takes_no_record_with_it(
+def test_a_note_on_a_deleted_message_harms_no_record(
     outbox: Outbox, clock: Clock
 ) -> None:
     message_id = put(outbox)
@@ -236,7 +237,7 @@ def test_a_note_on_a_message_that_is_gone_takes_no_record_with_it(
 # -------------------------------------------------------------------------------- begin
 
 
-def test_begin_holds_as_long_as_the_lease(outbox: Outbox, clock: Clock) -> None:
+def test_an_attempt_can_begin_only_with_the_lease(outbox: Outbox, clock: Clock) -> None:
     put(outbox)
     held = claim_one(outbox)
 
@@ -246,15 +247,17 @@ def test_begin_holds_as_long_as_the_lease(outbox: Outbox, clock: Clock) -> None:
     assert not outbox.begin(held)
 
 
-def test_begin_is_forgotten_when_the_attempt_ends(outbox: Outbox, clock: Clock) -> None:
+def test_a_recorded_beginning_is_cleared_when_the_attempt_ends(
+    outbox: Outbox, clock: Clock
+) -> None:
     """What ended is no crash, whoever dies afterwards."""
     put(outbox)
     held = claim_one(outbox)
     outbox.begin(held)
-    record(outbox, released(held, clock.now))
+    record(outbox, returned(held, clock.now))
     claim_one(outbox)
 
-    outbox.rescue(hold=True)
+    outbox.rescue(hold_unknown=True)
 
     assert outbox.status().counts[State.UNKNOWN] == 0
 
@@ -300,7 +303,7 @@ def test_a_lease_ends_with_its_record(outbox: Outbox, clock: Clock) -> None:
 def test_a_lease_ends_when_another_takes_over(outbox: Outbox, clock: Clock) -> None:
     message_id = put(outbox)
     old = claim_one(outbox)
-    outbox.rescue(hold=False)
+    outbox.rescue(hold_unknown=False)
     new = claim_one(outbox, OTHER_COURIER)
 
     assert outbox.record([failed(old, clock.now)]) == [old]
@@ -309,9 +312,7 @@ def test_a_lease_ends_when_another_takes_over(outbox: Outbox, clock: Clock) -> N
     assert outbox.get(message_id).state is State.SENT
 
 
-def test_what_is_lost_takes_no_other_record_with_it(
-    outbox: Outbox, clock: Clock
-) -> None:
+def test_a_lost_lease_harms_no_other_record(outbox: Outbox, clock: Clock) -> None:
     ids = [put(outbox) for _ in range(3)]
     claims = {held.id: held for held in outbox.claim(COURIER, "default", 3)}
     lost = replace(claims[ids[1]], token=0)
@@ -338,3 +339,15 @@ def test_the_same_record_twice_in_one_batch_counts_once(
     assert outbox.get(message_id).state is State.SENT
     assert states(outbox, message_id) == {ADA: State.SENT}
     assert kinds(outbox, message_id) == ["enqueued", "sent"]
+
+
+def test_a_reply_for_each_of_many_recipients(outbox: Outbox, clock: Clock) -> None:
+    everyone = [f"reader-{number}@example.org" for number in range(2_000)]
+    message_id = put(outbox, *everyone)
+
+    assert outbox.record([sent(claim_one(outbox), clock.now)]) == []
+
+    recipients = outbox.get(message_id).recipients
+    assert len(recipients) == len(everyone)
+    assert {one.state for one in recipients} == {State.SENT}
+    assert all(one.reply for one in recipients)

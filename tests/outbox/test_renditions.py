@@ -1,4 +1,4 @@
-"""What is to be rendered, and what came of it, as each database keeps it."""
+"""Templates that are rendered later, and their renditions, on each database."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from sqlalchemy import func, select
 
 from flask_outbox import Message
 from flask_outbox.delivery import State
+from flask_outbox.history import describe
 from flask_outbox.message import Template
-from flask_outbox.message.stored import Stored, restore, store
+from flask_outbox.message.serialize import Stored, restore, store
+from flask_outbox.outbox import MessageActions, Outbox
+from flask_outbox.outbox.claim import Rendition
 from flask_outbox.outbox.records import Claim
-from flask_outbox.outbox.renditions import Rendition
 from flask_outbox.outbox.schema import attachment
-from flask_outbox.outbox.store import Outbox
-from flask_outbox.patience import Patience
 from tests.outbox.making import (
     ADA,
     COURIER,
@@ -54,7 +54,7 @@ def rendition(held: Claim, clock: Clock) -> Rendition:
     )
 
 
-def test_it_waits_as_it_was_given(outbox: Outbox) -> None:
+def test_a_template_is_stored_as_given(outbox: Outbox) -> None:
     message_id = put_template(outbox)
     record = outbox.get(message_id)
     assert record.template == Template("bill", CONTEXT, "de")
@@ -66,10 +66,10 @@ def test_it_waits_as_it_was_given(outbox: Outbox) -> None:
     assert outbox.unrendered(message_id) == Stored(held.template, held.content)
     assert message.template == record.template
     assert (message.sender, message.date) == ("shop@example.com", 7.0)
-    assert message.message_id == "<one@example.com>"
+    assert message.rfc_message_id == "<one@example.com>"
 
 
-def test_what_came_of_it_takes_its_place(outbox: Outbox, clock: Clock) -> None:
+def test_the_rendition_replaces_the_template(outbox: Outbox, clock: Clock) -> None:
     message_id = put_template(outbox)
     held = claim_one(outbox)
     assert outbox.record([], rendered=[rendition(held, clock)]) == []
@@ -79,19 +79,19 @@ def test_what_came_of_it_takes_its_place(outbox: Outbox, clock: Clock) -> None:
     assert record.state is State.LEASED
     assert outbox.content(message_id) == content_of(message_id)
     assert kinds(outbox, message_id) == ["enqueued", "rendered"]
-    assert record.events[-1].output == "version abc123"
+    assert describe(record)[-1].output == "version abc123"
 
     outbox.record([deferred(held, clock.now, clock.now)])
     again = claim_one(outbox)
     assert (again.content, again.template) == (content_of(message_id), None)
 
 
-def test_once_the_lease_is_lost_nothing_is_kept(outbox: Outbox, clock: Clock) -> None:
+def test_without_the_lease_no_rendition_is_stored(outbox: Outbox, clock: Clock) -> None:
     enlist(outbox)
     message_id = put_template(outbox)
     held = claim_one(outbox)
     clock.advance(LEASE_SECONDS + 1)
-    outbox.rescue(hold=False)
+    outbox.rescue(hold_unknown=False)
     (theirs,) = outbox.claim(OTHER_COURIER, "default", 1)
     assert outbox.record([], rendered=[rendition(held, clock)]) == [held]
     assert outbox.get(message_id).template is not None
@@ -100,7 +100,7 @@ def test_once_the_lease_is_lost_nothing_is_kept(outbox: Outbox, clock: Clock) ->
 
 
 @pytest.mark.parametrize("rendered", [False, True])
-def test_a_crash_while_rendering_is_no_mystery(
+def test_a_crash_while_rendering_is_never_unknown(
     outbox: Outbox, clock: Clock, rendered: bool
 ) -> None:
     """Nothing can have been sent before what is sent was kept."""
@@ -111,26 +111,28 @@ def test_a_crash_while_rendering_is_no_mystery(
     if rendered:
         outbox.record([], rendered=[rendition(held, clock)])
     clock.advance(LEASE_SECONDS + 1)
-    ((_, _, state),) = outbox.rescue(hold=True)
+    ((_, _, state),) = outbox.rescue(hold_unknown=True)
     assert state is (State.UNKNOWN if rendered else State.PENDING)
 
 
-def test_it_is_sent_again_under_a_name_of_its_own(outbox: Outbox, clock: Clock) -> None:
+def test_a_template_is_sent_again_with_a_new_message_id(
+    outbox: Outbox, clock: Clock
+) -> None:
     message_id = put_template(outbox)
     outbox.record([failed(claim_one(outbox), clock.now)])
     clock.advance(60)
-    receipt = outbox.send_again(message_id, Patience(3600.0))
+    receipt = outbox.act(MessageActions.send_again, message_id)
     (held,) = outbox.claim(COURIER, "default", 10)
     assert held.id == receipt.id
     assert held.template is not None
-    assert json.loads(held.template)["message_id"] == receipt.message_id
+    assert json.loads(held.template)["rfc_message_id"] == receipt.rfc_message_id
     assert json.loads(held.template)["date"] == clock.now
     assert outbox.get(receipt.id).template == outbox.get(message_id).template
     message = restore(Stored(held.template, held.content))
     assert [one.data for one in message.attachments] == [BILL, "Grüße"]
 
 
-def test_attachments_are_kept_once_before_and_after(
+def test_attachments_are_stored_once_before_and_after_rendering(
     outbox: Outbox, clock: Clock
 ) -> None:
     def pieces() -> int:
@@ -147,7 +149,7 @@ def test_attachments_are_kept_once_before_and_after(
     assert pieces() == 0
 
 
-def test_pruned_it_is_gone(outbox: Outbox, clock: Clock) -> None:
+def test_a_pruned_template_is_gone(outbox: Outbox, clock: Clock) -> None:
     message_id = put_template(outbox)
     outbox.record([failed(claim_one(outbox), clock.now)])
     clock.advance(60)

@@ -1,19 +1,19 @@
-"""A database server that loses connections, keeps others waiting, or syncs less."""
+"""A database server that loses connections or holds locks for long."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 from sqlalchemy import Connection
 
 from flask_outbox.delivery import State
 from flask_outbox.errors import OutboxUnavailable
-from flask_outbox.outbox import dialects
-from flask_outbox.outbox.database import Database
+from flask_outbox.outbox import Database, MessageActions, Outbox, dialects
 from flask_outbox.outbox.records import Claim
-from flask_outbox.outbox.store import Outbox
+from flask_outbox.outbox.statements import pipelined
 from tests.waiting import eventually
 
 from .conftest import Opener
@@ -29,6 +29,7 @@ OTHERS = {
     "WHERE db = database() AND id <> connection_id()",
 }
 KILL = {"postgresql": "SELECT pg_terminate_backend({}, 5000)", "mysql": "KILL {}"}
+SLEEP = {"postgresql": "pg_sleep(0.1) IS NOT NULL", "mysql": "sleep(0.1) = 0"}
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def kill_connections(opener: Opener, url: str) -> Iterator[Callable[[], int]]:
     engine.dispose()
 
 
-def test_a_connection_that_died_at_rest_costs_nobody(
+def test_a_connection_lost_while_idle_fails_no_call(
     outbox: Outbox, kill_connections: Callable[[], int]
 ) -> None:
     first = put(outbox)
@@ -61,7 +62,7 @@ def test_a_connection_that_died_at_rest_costs_nobody(
     assert {one.id for one in outbox.list()} == {first, second}
 
 
-def test_a_connection_that_dies_at_work_is_told(
+def test_a_connection_lost_in_use_is_reported(
     outbox: Outbox, kill_connections: Callable[[], int]
 ) -> None:
     put(outbox)
@@ -78,7 +79,7 @@ def test_a_connection_that_dies_at_work_is_told(
     assert outbox.status().due == 2
 
 
-def test_one_that_dies_between_work_and_commit_is_no_success(
+def test_a_connection_lost_before_the_commit_is_an_error(
     outbox: Outbox, kill_connections: Callable[[], int]
 ) -> None:
     new = new_message(outbox.clock())
@@ -94,7 +95,7 @@ def test_one_that_dies_between_work_and_commit_is_no_success(
     assert outbox.status().counts[State.PENDING] == 2
 
 
-def test_a_lock_that_is_held_for_too_long(
+def test_waiting_too_long_for_a_lock_is_an_error(
     url: str, opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dialects, "BUSY_SECONDS", 1.0)
@@ -104,23 +105,31 @@ def test_a_lock_that_is_held_for_too_long(
     def hold(connection: Connection) -> None:
         connection.exec_driver_sql("UPDATE outbox_message SET priority = priority")
         with pytest.raises(OutboxUnavailable, match="held a lock for too long"):
-            other.cancel(message_id)
+            other.act(MessageActions.cancel, message_id)
 
     outbox.database.write(hold)
-    other.cancel(message_id)
+    other.act(MessageActions.cancel, message_id)
     assert outbox.get(message_id).state is State.CANCELLED
 
 
-def test_a_transaction_that_falls_silent_holds_nobody_up(
-    url: str, opener: Opener, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("within", [nullcontext, pipelined], ids=["alone", "pipelined"])
+def test_a_silent_transaction_blocks_no_one_for_long(
+    url: str,
+    opener: Opener,
+    monkeypatch: pytest.MonkeyPatch,
+    within: Callable[[Connection], AbstractContextManager[None]],
 ) -> None:
-    """As when its host was cut off: nobody tells the server."""
+    """As when its process stands still: nobody tells the server."""
     monkeypatch.setattr(dialects, "ANSWER_SECONDS", 1)
     silent, other = opener(url), opener(url)
     message_id = put(other)
 
     def fall_silent(connection: Connection) -> list[Claim]:
-        connection.exec_driver_sql("UPDATE outbox_message SET priority = 9")
+        with within(connection):
+            connection.exec_driver_sql(
+                "UPDATE outbox_message SET priority = 9 "
+                f"WHERE {SLEEP[connection.dialect.name]}"  # nothing is answered before
+            )
         return eventually(lambda: other.claim(COURIER, "default", 1))
 
     with pytest.raises(OutboxUnavailable):
@@ -130,7 +139,9 @@ def test_a_transaction_that_falls_silent_holds_nobody_up(
     assert other.get(message_id).priority == 0
 
 
-def test_couriers_that_do_everything_at_once(url: str, opener: Opener) -> None:
+def test_couriers_that_work_at_the_same_time_cause_no_error_and_send_once(
+    url: str, opener: Opener
+) -> None:
     """No deadlock reaches anyone, and nothing is sent twice."""
     outboxes = [opener(url) for _ in range(4)]
     clock = outboxes[0].clock
@@ -147,7 +158,7 @@ def test_couriers_that_do_everything_at_once(url: str, opener: Opener) -> None:
             assert outbox.record([sent(held, clock()) for held in claims]) == []
             delivered += [held.id for held in claims]
             outbox.renew(courier, 20)
-            outbox.rescue(hold=False)
+            outbox.rescue(hold_unknown=False)
         outbox.resign(courier)
         return delivered
 

@@ -1,4 +1,4 @@
-"""Addresses that must not be mailed: on which list, since when, and what that stops."""
+"""Suppressions: their lists, and which mail they stop."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import pytest
 
 from flask_outbox.delivery import State
 from flask_outbox.errors import AddressError, MessageError, TransitionRefused
+from flask_outbox.outbox import MessageActions, Outbox, new_suppression
 from flask_outbox.outbox.records import Suppression
-from flask_outbox.outbox.store import Outbox
-from flask_outbox.outbox.suppressions import entry
-from flask_outbox.patience import Patience
 
 from .making import (
     ADA,
@@ -22,7 +20,6 @@ from .making import (
     LATER,
     LOST,
     NEVER,
-    PATIENCE_SECONDS,
     Answers,
     Clock,
     claim_one,
@@ -48,7 +45,9 @@ def replies(outbox: Outbox, message_id: str) -> dict[str, str]:
 # ------------------------------------------------------------------------- the list
 
 
-def test_who_is_on_it(outbox: Outbox, other: Outbox, clock: Clock) -> None:
+def test_suppressions_are_listed_with_reason_source_and_time(
+    outbox: Outbox, other: Outbox, clock: Clock
+) -> None:
     now = datetime.fromtimestamp(clock.now, UTC)
     kept = outbox.suppress(ADA, reason="asked us to", source="person")
 
@@ -56,7 +55,9 @@ def test_who_is_on_it(outbox: Outbox, other: Outbox, clock: Clock) -> None:
     assert [*other.suppressions()] == [kept]
 
 
-def test_what_is_there_stays(outbox: Outbox, clock: Clock) -> None:
+def test_a_second_suppression_of_an_address_changes_nothing(
+    outbox: Outbox, clock: Clock
+) -> None:
     first = outbox.suppress(ADA, reason="asked us to")
     clock.advance(60)
 
@@ -78,7 +79,7 @@ def test_an_address_is_on_several_lists(outbox: Outbox) -> None:
     assert [one.address for one in outbox.suppressions("news")] == [ADA, BOB]
 
 
-def test_it_ends_list_by_list(outbox: Outbox) -> None:
+def test_a_suppression_is_removed_for_one_list_only(outbox: Outbox) -> None:
     outbox.suppress(ADA)
     outbox.suppress(ADA, list="news")
 
@@ -87,7 +88,9 @@ def test_it_ends_list_by_list(outbox: Outbox) -> None:
     assert [one.list for one in outbox.suppressions()] == [""]
 
 
-def test_only_who_began_it_ends_it(outbox: Outbox) -> None:
+def test_a_removal_with_a_source_leaves_suppressions_of_other_sources(
+    outbox: Outbox,
+) -> None:
     outbox.suppress(ADA, list="news", source="unsubscribe")
     outbox.suppress(BOB, list="news", source="person")
 
@@ -97,7 +100,7 @@ def test_only_who_began_it_ends_it(outbox: Outbox) -> None:
     assert [one.address for one in outbox.suppressions()] == [BOB]
 
 
-def test_what_keeps_mail_from_an_address(outbox: Outbox) -> None:
+def test_suppressed_by_returns_the_suppression_that_applies(outbox: Outbox) -> None:
     """What holds for all mail is named before what holds for a list's."""
     found = [outbox.suppressed_by("Ada@example.org", "news")]
     outbox.suppress(ADA, list="other")
@@ -112,7 +115,9 @@ def test_what_keeps_mail_from_an_address(outbox: Outbox) -> None:
 
 def test_a_long_list_is_read_in_order(outbox: Outbox, clock: Clock) -> None:
     entries = [
-        entry(f"reader-{number:04}@example.org", name, "", "import", clock.now)
+        new_suppression(
+            f"reader-{number:04}@example.org", name, "", "import", clock.now
+        )
         for number in range(700)
         for name in ("", "news")
     ]
@@ -122,16 +127,21 @@ def test_a_long_list_is_read_in_order(outbox: Outbox, clock: Clock) -> None:
     assert [*outbox.suppressions()] == entries
 
 
-def test_who_comes_twice_in_one_go_is_kept_once(outbox: Outbox, clock: Clock) -> None:
+def test_an_address_suppressed_twice_is_stored_once(
+    outbox: Outbox, clock: Clock
+) -> None:
     entries = [
-        entry(ADA, "", reason, "import", clock.now) for reason in ("first", "second")
+        new_suppression(ADA, "", reason, "import", clock.now)
+        for reason in ("first", "second")
     ]
 
     assert outbox.suppress_all(entries) == 1
     assert [one.reason for one in outbox.suppressions()] == ["first"]
 
 
-def test_two_who_suppress_the_same(outbox: Outbox, other: Outbox) -> None:
+def test_two_processes_can_suppress_the_same_address(
+    outbox: Outbox, other: Outbox
+) -> None:
     with meanwhile(
         outbox, "INSERT INTO outbox_suppression", lambda: other.suppress(ADA)
     ) as theirs:
@@ -150,7 +160,7 @@ def test_two_who_suppress_the_same(outbox: Outbox, other: Outbox) -> None:
         (ADA, {"reason": 7}, "reason"),
     ],
 )
-def test_what_cannot_be_kept(
+def test_an_invalid_suppression_is_refused(
     outbox: Outbox, address: str, changes: dict[str, str], field: str
 ) -> None:
     with pytest.raises(MessageError) as refused:
@@ -160,7 +170,7 @@ def test_what_cannot_be_kept(
     assert [*outbox.suppressions()] == []
 
 
-def test_who_has_no_address_cannot_be_taken_off(outbox: Outbox) -> None:
+def test_removing_an_invalid_address_is_refused(outbox: Outbox) -> None:
     with pytest.raises(AddressError, match="address: 'ada' has no '@'"):
         outbox.unsuppress("ada")
 
@@ -168,7 +178,9 @@ def test_who_has_no_address_cannot_be_taken_off(outbox: Outbox) -> None:
 # ---------------------------------------------------------------------- at hand-over
 
 
-def test_a_message_for_nobody_is_settled(outbox: Outbox, clock: Clock) -> None:
+def test_a_message_without_recipients_left_is_finished(
+    outbox: Outbox, clock: Clock
+) -> None:
     outbox.suppress(ADA, reason="asked us to")
 
     message_id = put(outbox, ADA, owner=COURIER)
@@ -185,7 +197,7 @@ def test_a_message_for_nobody_is_settled(outbox: Outbox, clock: Clock) -> None:
     assert outbox.prune(30, 30).rows == 1
 
 
-def test_the_others_get_it(outbox: Outbox, clock: Clock) -> None:
+def test_the_other_recipients_get_the_message(outbox: Outbox, clock: Clock) -> None:
     outbox.suppress(BOB, reason="asked us to")
 
     message_id = put(outbox, ADA, BOB, CY)
@@ -210,7 +222,7 @@ def test_the_others_get_it(outbox: Outbox, clock: Clock) -> None:
         ('"ada.king"@example.org', "ada.king@example.org"),
     ],
 )
-def test_one_mailbox_in_several_spellings(
+def test_every_spelling_of_a_mailbox_is_suppressed(
     outbox: Outbox, suppressed: str, recipient: str
 ) -> None:
     outbox.suppress(suppressed)
@@ -220,7 +232,7 @@ def test_one_mailbox_in_several_spellings(
 
 
 @pytest.mark.parametrize("recipient", ["ada+news@example.org", "ada@sub.example.org"])
-def test_another_mailbox(outbox: Outbox, recipient: str) -> None:
+def test_similar_addresses_are_not_suppressed(outbox: Outbox, recipient: str) -> None:
     outbox.suppress(ADA)
 
     assert outbox.get(put(outbox, recipient)).state is PENDING
@@ -236,7 +248,7 @@ def test_another_mailbox(outbox: Outbox, recipient: str) -> None:
         ("news", None, PENDING),
     ],
 )
-def test_a_list_is_of_the_mail_with_that_tag(
+def test_a_list_applies_to_mail_with_its_tag(
     outbox: Outbox, name: str, tag: str | None, state: State
 ) -> None:
     outbox.suppress(ADA, list=name)
@@ -244,7 +256,7 @@ def test_a_list_is_of_the_mail_with_that_tag(
     assert outbox.get(put(outbox, tag=tag)).state is state
 
 
-def test_the_list_of_everything_is_named_first(outbox: Outbox) -> None:
+def test_a_suppression_for_all_mail_is_named_first(outbox: Outbox) -> None:
     outbox.suppress(ADA, list="news", reason="unsubscribed")
     assert replies(outbox, put(outbox, tag="news")) == {
         ADA: "on the suppression list for news since 2030-03-17: unsubscribed"
@@ -253,7 +265,7 @@ def test_the_list_of_everything_is_named_first(outbox: Outbox) -> None:
     assert replies(outbox, put(outbox, tag="news")) == {ADA: WHY}
 
 
-def test_a_thousand_recipients(outbox: Outbox) -> None:
+def test_suppressions_are_found_among_a_thousand_recipients(outbox: Outbox) -> None:
     everyone = [f"reader-{number}@example.org" for number in range(1_000)]
     barred = everyone[7], everyone[511], everyone[512], everyone[999]
     for address in barred:
@@ -268,7 +280,7 @@ def test_a_thousand_recipients(outbox: Outbox) -> None:
     assert len(claim_one(outbox).envelope.recipients) == 996
 
 
-def test_the_same_key_finds_it(outbox: Outbox) -> None:
+def test_a_key_finds_a_suppressed_message(outbox: Outbox) -> None:
     outbox.suppress(ADA)
     first = put(outbox, key="welcome-1")
     outbox.unsuppress(ADA)
@@ -280,7 +292,7 @@ def test_the_same_key_finds_it(outbox: Outbox) -> None:
 # ----------------------------------------------------------------------- at delivery
 
 
-def test_who_is_suppressed_while_it_waits(outbox: Outbox, other: Outbox) -> None:
+def test_a_recipient_suppressed_while_it_waits(outbox: Outbox, other: Outbox) -> None:
     message_id = put(outbox, ADA, BOB)
     other.suppress(ADA, reason="asked us to")
 
@@ -292,7 +304,7 @@ def test_who_is_suppressed_while_it_waits(outbox: Outbox, other: Outbox) -> None
     assert kinds(other, message_id) == ["enqueued", "suppressed"]
 
 
-def test_nobody_is_left_of_one_that_waits(outbox: Outbox, clock: Clock) -> None:
+def test_all_recipients_suppressed_while_it_waits(outbox: Outbox, clock: Clock) -> None:
     message_id = put(outbox, ADA, BOB)
     for address in (ADA, BOB):
         outbox.suppress(address, reason="asked us to")
@@ -307,7 +319,7 @@ def test_nobody_is_left_of_one_that_waits(outbox: Outbox, clock: Clock) -> None:
     assert outbox.get(message_id).state is SUPPRESSED
 
 
-def test_within_limits_too(outbox: Outbox) -> None:
+def test_a_claim_with_limits_leaves_suppressed_recipients_out(outbox: Outbox) -> None:
     put(outbox, ADA, tag="news")
     put(outbox, ADA)
     outbox.suppress(ADA, list="news")
@@ -326,7 +338,7 @@ def test_within_limits_too(outbox: Outbox) -> None:
     ],
     ids=lambda one: str(one[0]) if isinstance(one, tuple) else str(one),
 )
-def test_the_message_is_what_it_came_to_for_the_others(
+def test_a_message_ends_in_the_state_of_its_other_recipients(
     outbox: Outbox, clock: Clock, earlier: tuple[State, object], state: State
 ) -> None:
     message_id = put(outbox, ADA, BOB)
@@ -340,7 +352,9 @@ def test_the_message_is_what_it_came_to_for_the_others(
     assert states(outbox, message_id) == {ADA: earlier[0], BOB: SUPPRESSED}
 
 
-def test_suppress_and_claim_at_once(outbox: Outbox, other: Outbox) -> None:
+def test_suppressing_and_claiming_at_the_same_time_is_safe(
+    outbox: Outbox, other: Outbox
+) -> None:
     """Whichever comes first, the one who is told that it holds may rely on it."""
     message_id = put(outbox, ADA)
 
@@ -355,27 +369,29 @@ def test_suppress_and_claim_at_once(outbox: Outbox, other: Outbox) -> None:
 # ------------------------------------------------------------------------- and again
 
 
-def test_a_retry_while_it_holds_is_refused(outbox: Outbox) -> None:
+def test_a_retry_is_refused_while_the_suppression_holds(outbox: Outbox) -> None:
     outbox.suppress(ADA, reason="asked us to")
     message_id = put(outbox)
     before = outbox.get(message_id)
 
     with pytest.raises(TransitionRefused) as refused:
-        outbox.retry(message_id, Patience(PATIENCE_SECONDS))
+        outbox.act(MessageActions.retry, message_id)
 
     assert str(refused.value) == (
-        f"Message {message_id} cannot be retried: nobody who has not got it may be "
-        f"mailed ({ADA}: {WHY}). 'flask outbox unsuppress' ends a suppression."
+        f"Message {message_id} cannot be retried: all of its remaining recipients are "
+        f"suppressed ({ADA}: {WHY}). 'flask outbox unsuppress' ends a suppression."
     )
     assert outbox.get(message_id) == before
 
 
-def test_a_retry_once_it_has_ended(outbox: Outbox, clock: Clock) -> None:
+def test_a_retry_works_once_the_suppression_is_removed(
+    outbox: Outbox, clock: Clock
+) -> None:
     outbox.suppress(ADA)
     message_id = put(outbox)
     outbox.unsuppress(ADA)
 
-    outbox.retry(message_id, Patience(PATIENCE_SECONDS))
+    outbox.act(MessageActions.retry, message_id)
 
     assert outbox.get(message_id).state is PENDING
     held = claim_one(outbox)
@@ -389,30 +405,65 @@ def test_a_retry_reaches_those_who_may_be_mailed(outbox: Outbox, clock: Clock) -
     outbox.record([failed(claim_one(outbox), clock.now)])
     outbox.suppress(BOB)
 
-    outbox.retry(message_id, Patience(PATIENCE_SECONDS))
+    outbox.act(MessageActions.retry, message_id)
 
     assert claim_one(outbox).envelope.recipients == (ADA,)
     assert states(outbox, message_id) == {ADA: PENDING, BOB: SUPPRESSED}
 
 
-def test_a_retry_for_those_who_were_left_out(outbox: Outbox, clock: Clock) -> None:
+def test_a_retry_for_suppressed_recipients_only(outbox: Outbox, clock: Clock) -> None:
     outbox.suppress(BOB)
     message_id = put(outbox, ADA, BOB)
     outbox.record([sent(claim_one(outbox), clock.now)])
     outbox.unsuppress(BOB)
 
     with pytest.raises(TransitionRefused) as refused:
-        outbox.retry(message_id, Patience(PATIENCE_SECONDS))
+        outbox.act(MessageActions.retry, message_id)
 
     assert str(refused.value) == (
-        f"Message {message_id} was sent to everyone who could be mailed: send it anew "
-        "to those who could not."
+        f"Message {message_id} was sent to every recipient who is not suppressed: "
+        "there is nothing to retry. To mail the others, send a new message."
     )
 
 
-def test_there_is_nothing_to_cancel(outbox: Outbox) -> None:
+def test_a_suppressed_message_cannot_be_cancelled(outbox: Outbox) -> None:
     outbox.suppress(ADA)
     message_id = put(outbox)
 
     with pytest.raises(TransitionRefused, match="is suppressed: there is nothing to"):
-        outbox.cancel(message_id)
+        outbox.act(MessageActions.cancel, message_id)
+
+
+# ------------------------------------------------------------- what a provider lists
+
+
+def test_what_a_provider_lists_is_suppressed_unless_it_was_removed_since(
+    outbox: Outbox, clock: Clock
+) -> None:
+    def entry(address: str, **evidence: float) -> Suppression:
+        return new_suppression(address, "", "", "provider", clock.now, evidence)
+
+    for one in (ADA, BOB, CY):
+        outbox.suppress(one)
+    for one in (ADA, BOB):
+        outbox.unsuppress(one)
+    removed_at = clock.now
+    dan = "dan@example.org"
+    entries = [
+        entry(ADA, at=removed_at),
+        entry(BOB, at=removed_at + 1),
+        entry(CY, at=removed_at),
+        entry(dan),
+        entry(dan),
+    ]
+    tried = outbox.suppress_listed(entries, dry_run=True)
+    assert {one.address for one in outbox.suppressions()} == {CY}
+    assert outbox.suppress_listed(entries) == tried
+    assert ([one.address for one in tried.added], tried.known, tried.pardoned) == (
+        [BOB, dan],
+        2,
+        1,
+    )
+    assert {one.address for one in outbox.suppressions()} == {BOB, CY, dan}
+    outbox.unsuppress(dan)
+    assert outbox.suppress_listed([entry(dan)]).pardoned == 1

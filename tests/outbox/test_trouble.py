@@ -1,4 +1,4 @@
-"""Trouble with the database: a clear error, no false success, and then on again."""
+"""A database in trouble: a clear error, no false success, and recovery."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from pathlib import Path
 
 import alembic.command  # noqa: F401  (what nobody may read cannot be imported later)
 import pytest
+from sqlalchemy import make_url
 
 from flask_outbox.delivery import State
 from flask_outbox.errors import OutboxUnavailable
-from flask_outbox.outbox import dialects
-from flask_outbox.outbox.database import Database
-from flask_outbox.outbox.store import Outbox
+from flask_outbox.outbox import Database, Outbox, dialects
+from tests.process_models.proxy import Proxy
+from tests.waiting import eventually
 
 from .conftest import Opener
 from .databases import need_driver
-from .making import put
+from .making import new_message, put
 
 NOBODY = 65_534
 BIG = b"x" * 100_000
@@ -43,7 +44,7 @@ def refused(outbox: Outbox, *words: str) -> None:
 
 def folder_refused(outbox: Outbox, folder: Path, reason: str) -> None:
     """Enqueue in vain, because of a folder."""
-    words = f"The outbox's folder {folder} cannot be made: {reason}."
+    words = f"The outbox's folder {folder} cannot be created: {reason}."
     with pytest.raises(OutboxUnavailable, match=re.escape(words)):
         put(outbox)
 
@@ -84,7 +85,9 @@ def as_nobody() -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_a_folder_that_may_not_be_written(open_folder: Path, opener: Opener) -> None:
+def test_a_read_only_folder_is_an_error_until_it_is_writable(
+    open_folder: Path, opener: Opener
+) -> None:
     outbox = opener(f"sqlite:///{open_folder / 'outbox.db'}")
     open_folder.chmod(0o555)
 
@@ -96,7 +99,9 @@ def test_a_folder_that_may_not_be_written(open_folder: Path, opener: Opener) -> 
         works(outbox)
 
 
-def test_a_folder_that_may_not_be_made(open_folder: Path, opener: Opener) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error(
+    open_folder: Path, opener: Opener
+) -> None:
     outbox = opener(f"sqlite:///{open_folder / 'a' / 'b' / 'outbox.db'}")
     open_folder.chmod(0o555)
 
@@ -107,7 +112,9 @@ def test_a_folder_that_may_not_be_made(open_folder: Path, opener: Opener) -> Non
     works(outbox)
 
 
-def test_a_folder_that_is_a_file(tmp_path: Path, opener: Opener) -> None:
+def test_a_file_in_place_of_the_folder_is_an_error(
+    tmp_path: Path, opener: Opener
+) -> None:
     place = tmp_path / "instance"
     place.write_text("")
     outbox = opener(f"sqlite:///{place / 'outbox.db'}")
@@ -118,7 +125,9 @@ def test_a_folder_that_is_a_file(tmp_path: Path, opener: Opener) -> None:
     works(outbox)
 
 
-def test_a_file_that_may_not_be_written(open_folder: Path, opener: Opener) -> None:
+def test_a_read_only_file_is_an_error_until_it_is_writable(
+    open_folder: Path, opener: Opener
+) -> None:
     path = open_folder / "outbox.db"
     Database(f"sqlite:///{path}").upgrade()
     path.chmod(0o444)
@@ -136,17 +145,19 @@ def test_a_file_that_may_not_be_written(open_folder: Path, opener: Opener) -> No
 # -------------------------------------------------------------------- what is no outbox
 
 
-def test_a_file_that_is_no_database(sqlite_url: str, opener: Opener) -> None:
+def test_a_file_that_is_no_database_is_an_error(
+    sqlite_url: str, opener: Opener
+) -> None:
     path_of(sqlite_url).write_text("Dear diary, today I wrote no database at all. " * 9)
     outbox = opener(sqlite_url)
 
-    refused(outbox, "not a database", "look at OUTBOX_URL")
+    refused(outbox, "not a database", "check OUTBOX_URL")
 
     path_of(sqlite_url).unlink()
     works(outbox)
 
 
-def test_a_damaged_file(sqlite_url: str, opener: Opener) -> None:
+def test_a_damaged_file_is_an_error(sqlite_url: str, opener: Opener) -> None:
     outbox = opener(sqlite_url)
     kept = works(outbox)
     outbox.database.close()
@@ -179,7 +190,7 @@ def locked(url: str) -> Iterator[None]:
         connection.close()
 
 
-def test_a_lock_that_is_held_for_too_long(
+def test_waiting_too_long_for_the_write_lock_is_an_error(
     sqlite_url: str, opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dialects, "BUSY_SECONDS", 0.1)
@@ -194,7 +205,7 @@ def test_a_lock_that_is_held_for_too_long(
     assert len(outbox.list()) == 2
 
 
-def test_a_lock_is_waited_for(sqlite_url: str, opener: Opener) -> None:
+def test_a_send_waits_for_the_write_lock(sqlite_url: str, opener: Opener) -> None:
     outbox, other = opener(sqlite_url), opener(sqlite_url)
     works(outbox)
 
@@ -239,7 +250,9 @@ def fill(outbox: Outbox) -> set[str]:
     raise AssertionError("it is never full")
 
 
-def test_a_disk_that_is_full(small_disk: Path, opener: Opener) -> None:
+def test_a_full_disk_refuses_mail_and_keeps_what_was_accepted(
+    small_disk: Path, opener: Opener
+) -> None:
     ballast = small_disk / "ballast"
     ballast.write_bytes(BIG * 3)
     outbox = opener(f"sqlite:///{small_disk / 'outbox.db'}")
@@ -265,7 +278,7 @@ def no_file_beyond(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_quota_that_is_used_up(sqlite_url: str, opener: Opener) -> None:
+def test_a_used_up_quota_refuses_mail(sqlite_url: str, opener: Opener) -> None:
     outbox = opener(sqlite_url)
     works(outbox)
 
@@ -284,12 +297,39 @@ def test_a_quota_that_is_used_up(sqlite_url: str, opener: Opener) -> None:
 @pytest.mark.parametrize(
     ("name", "driver"), [("postgresql", "psycopg"), ("mariadb", "pymysql")]
 )
-def test_a_server_that_is_not_there(name: str, driver: str, opener: Opener) -> None:
+def test_an_unreachable_server_is_an_error_without_the_password(
+    name: str, driver: str, opener: Opener
+) -> None:
     need_driver(name, driver)
     outbox = opener(f"{name}+{driver}://app:s3cret@127.0.0.1:1/app")
 
-    refused(outbox, "app:***@127.0.0.1:1/app", "Is the database server running?")
+    refused(
+        outbox, "app:***@127.0.0.1:1/app", "Check that the database server is running"
+    )
 
     with pytest.raises(OutboxUnavailable) as caught:
         outbox.status()
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("home", ["postgresql"], indirect=True)
+def test_a_reply_lost_after_the_commit_is_not_reported_as_not_stored(
+    url: str, opener: Opener, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One statement stores the message, so nobody may say that it was not stored."""
+    monkeypatch.setattr(dialects, "PING_AFTER_SECONDS", 3_600)
+    with Proxy(make_url(url).port or 5432) as proxy, ThreadPoolExecutor(1) as thread:
+        through = make_url(url).set(port=proxy.port)
+        sender = opener(through.render_as_string(hide_password=False))
+        put(sender)
+        new = new_message(sender.clock())
+
+        proxy.swallow_answers()
+        handing_over = thread.submit(sender.enqueue, [new])
+        eventually(lambda: outbox.status().due == 2)
+        proxy.cut()
+        with pytest.raises(OutboxUnavailable, match="may or may not") as caught:
+            handing_over.result()
+
+    assert "Nothing was stored" not in str(caught.value)
+    assert outbox.get(new.id).state is State.PENDING

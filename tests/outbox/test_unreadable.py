@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import Connection, delete, update
 
 from flask_outbox.delivery import State
+from flask_outbox.history import describe
+from flask_outbox.outbox import MessageActions, Outbox
 from flask_outbox.outbox.schema import attached, content, recipient
-from flask_outbox.outbox.store import Outbox
-from flask_outbox.patience import Patience
 
-from .making import ADA, BOB, COURIER, PATIENCE_SECONDS, put
+from .making import ADA, BOB, COURIER, put
 
 LARGE = b"Content-Transfer-Encoding: base64\r\n\r\n" + b"QUJD" * 19 + b"\r\n"
 LARGE += (b"QUJD" * 19 + b"\r\n") * 2_000
@@ -55,9 +55,9 @@ def _with_envelope(text: str) -> Damage:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (_without_content, "its content is not there"),
-        (_without_attachment, "an attachment is not there"),
-        (_without_recipients, "nobody is there who is still to get it"),
+        (_without_content, "its content is missing"),
+        (_without_attachment, "an attachment is missing"),
+        (_without_recipients, "none of its recipients is pending"),
         (_with_recipient_state, "weird"),
         (_with_envelope("{"), "JSONDecodeError"),
         (_with_envelope("[1]"), "AttributeError"),
@@ -65,7 +65,7 @@ def _with_envelope(text: str) -> Damage:
     ],
     ids=["content", "attachment", "recipients", "state", "broken", "list", "options"],
 )
-def test_it_fails_with_the_reason_and_the_rest_is_claimed(
+def test_a_damaged_message_fails_and_the_rest_is_claimed(
     outbox: Outbox, damage: Damage, said: str
 ) -> None:
     before = put(outbox)
@@ -86,19 +86,19 @@ def test_it_fails_with_the_reason_and_the_rest_is_claimed(
     assert record.state is State.FAILED
     assert {one.state for one in record.recipients} <= {State.FAILED}
     assert said in record.events[-1].detail["reason"]
-    assert said in record.events[-1].what
+    assert said in describe(record)[-1].what
     assert outbox.leased_to(COURIER) == sorted([before, after])
 
 
-def test_a_person_may_try_it_again_once_it_is_mended(outbox: Outbox) -> None:
+def test_a_repaired_message_can_be_retried(outbox: Outbox) -> None:
     message_id = put(outbox)
     with outbox.database.engine.begin() as connection:
         _with_envelope("{")(connection, message_id)
     assert outbox.claim(COURIER, "default", 10)[0].unreadable
-    outbox.retry(message_id, Patience(PATIENCE_SECONDS))
+    outbox.act(MessageActions.retry, message_id)
     assert outbox.claim(COURIER, "default", 10)[0].unreadable
     with outbox.database.engine.begin() as connection:
         _with_envelope("{}")(connection, message_id)
-    outbox.retry(message_id, Patience(PATIENCE_SECONDS))
+    outbox.act(MessageActions.retry, message_id)
     (held,) = outbox.claim(COURIER, "default", 10)
     assert (held.unreadable, held.envelope.recipients) == (None, (ADA,))

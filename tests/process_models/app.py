@@ -23,8 +23,8 @@ mail = Mail(app)
 
 
 def send() -> str:
-    """Send one mail; its Message-ID."""
-    return mail.send(Message("Hello", ["ada@example.org"], "Hello\n")).message_id
+    """Send one mail; returns its Message-ID."""
+    return mail.send(Message("Hello", ["ada@example.org"], "Hello\n")).rfc_message_id
 
 
 @app.post("/send-email")

@@ -1,4 +1,4 @@
-"""Servers that never answer, each in its own way."""
+"""Servers that never answer, in several ways."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ATTEMPTS = 10
 
 @contextmanager
 def silent() -> Iterator[str]:
-    """The ``MAIL_URL`` of a server that takes connections and never says a word."""
+    """The ``MAIL_URL`` of a server that accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
         yield _url_of(listener)
 
@@ -23,8 +23,7 @@ def silent() -> Iterator[str]:
 def out_of_reach() -> Iterator[str]:
     """The ``MAIL_URL`` of a server to which no connection is ever made.
 
-    Nobody takes connections from its queue, which is full: the system drops whoever
-    comes next.
+    Its queue of connections is full and never emptied: the system drops each new one.
     """
     with ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
@@ -44,7 +43,7 @@ def out_of_reach() -> Iterator[str]:
 
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
-    """Somebody else holds an SQLite file's one write lock."""
+    """Holds an SQLite file's write lock."""
     connection = sqlite3.connect(file, isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
     try:

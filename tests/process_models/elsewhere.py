@@ -1,4 +1,4 @@
-"""Outboxes on a database server, reached through a proxy that a test has in hand."""
+"""Outboxes on a database server, reached through a proxy that the test controls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine
 from sqlalchemy.exc import OperationalError
 
-from flask_outbox.outbox.database import Database
+from flask_outbox.outbox import Database
 from tests.outbox.databases import SERVERS, is_required, own_name
 
 from .proxy import Proxy

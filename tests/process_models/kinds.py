@@ -1,4 +1,4 @@
-"""The kinds of server: how each is started, and which signals it ends well on."""
+"""The kinds of server: how each starts, and which signals end it gracefully."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 from signal import SIGINT, SIGTERM, Signals
 
 APP = "tests.process_models.app"
+PLAIN_FLASK = (sys.executable, "-m", "tests.plain_flask")
 WORKERS = 2
 RECYCLED = "--max-requests=7"
-"""After so many requests a worker makes room for the next."""
+"""After so many requests a worker is replaced."""
 
 WATCHED = "watched"
-"""The file at whose change the reloader begins anew, beside the outbox."""
+"""The file, beside the outbox, whose change triggers the reloader."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,9 @@ class Kind:
 
     name: str
     command: tuple[str, ...]
-    """It takes a port of its own choice, and its log says which."""
+    """It listens on a free port, which its log names."""
     ends_well_on: frozenset[Signals] = frozenset((SIGTERM, SIGINT))
-    """Any other signal ends its processes on the spot."""
+    """Any other signal ends its processes at once."""
     says_that_requests_are_over: str | None = None
     """What its log says once for each request."""
 
@@ -35,7 +36,7 @@ class Kind:
 
     @property
     def installed(self) -> bool:
-        """Whether it can be had here."""
+        """Whether it is installed."""
         return Path(self.command[0]).exists()
 
 
@@ -68,7 +69,7 @@ def _uwsgi(*options: str) -> Kind:
 
 
 def _flask(*options: str, ends_well_on: frozenset[Signals]) -> Kind:
-    flask = (sys.executable, "-m", "flask", f"--app={APP}", "run", "--port=0")
+    flask = (*PLAIN_FLASK, f"--app={APP}", "run", "--port=0")
     return Kind(" ".join(["flask run", *options]), (*flask, *options), ends_well_on)
 
 

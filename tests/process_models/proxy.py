@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
-WAIT_SECONDS = 10.0
+from tests.waiting import WAIT_SECONDS
+
 CHUNK_BYTES = 65_536
 
 
 class Proxy:
-    """Passes on what comes to its ``port``; a context manager.
+    """Forwards connections to its ``port``; a context manager.
 
     `refuse` and `cut` end every connection; while it refuses there are no new ones.
-    While it swallows, connections stay open, new ones are taken, and nothing passes.
-    `pass_on` undoes both. All may be called from any thread.
+    While it swallows, connections stay open, new ones are taken, and nothing passes, or
+    no answer does. `pass_on` undoes all. All may be called from any thread.
     """
 
     host = "127.0.0.1"
@@ -29,6 +30,7 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._passing = asyncio.Event()
         self._passing.set()
+        self._answering = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._links: set[asyncio.Task[None]] = set()
 
@@ -44,11 +46,11 @@ class Proxy:
         self._loop.close()
 
     def pass_on(self) -> None:
-        """Take connections, on the same port as ever, and pass everything on."""
+        """Accept connections, on the same port, and forward everything."""
         self._run(self._listen)
 
     def refuse(self) -> None:
-        """Refuse connections, and end those that there are."""
+        """Refuse new connections, and end the open ones."""
         self._run(self._close)
 
     def cut(self) -> None:
@@ -56,12 +58,16 @@ class Proxy:
         self._run(self._cut)
 
     def swallow(self) -> None:
-        """Keep all connections, take new ones, and let nothing pass."""
+        """Keep and accept connections, but forward nothing."""
         self._run(self._hold)
+
+    def swallow_answers(self) -> None:
+        """Forward what clients say, and nothing that the server answers."""
+        self._run(self._hold_answers)
 
     @contextmanager
     def swallowing(self) -> Iterator[None]:
-        """Swallow for a while."""
+        """`swallow` within the block."""
         self.swallow()
         try:
             yield
@@ -75,12 +81,16 @@ class Proxy:
 
     async def _listen(self) -> None:
         self._passing.set()
+        self._answering.set()
         if self._server is None:
             self._server = await asyncio.start_server(self._link, self.host, self.port)
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def _hold(self) -> None:
         self._passing.clear()
+
+    async def _hold_answers(self) -> None:
+        self._answering.clear()
 
     async def _close(self) -> None:
         if self._server is not None:
@@ -97,33 +107,39 @@ class Proxy:
     async def _link(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """One connection, from its begin to its end."""
+        """Serve one connection."""
         task = asyncio.current_task()
         assert task
         self._links.add(task)
         writers = [writer]
+        pumps: list[asyncio.Task[None]] = []
         try:
             await self._passing.wait()
             there = await asyncio.open_connection(self.host, self._target)
             writers.append(there[1])
-            pumps = self._pump(reader, there[1]), self._pump(there[0], writer)
-            await asyncio.wait(
-                [asyncio.create_task(pump) for pump in pumps],
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            forth = self._pump(reader, there[1], self._passing)
+            back = self._pump(there[0], writer, self._passing, self._answering)
+            pumps += asyncio.create_task(forth), asyncio.create_task(back)
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             pass
         finally:
+            for pump in pumps:
+                pump.cancel()
             for one in writers:
                 one.transport.abort()
             self._links.discard(task)
 
     async def _pump(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        *permissions: asyncio.Event,
     ) -> None:
         try:
             while data := await source.read(CHUNK_BYTES):
-                await self._passing.wait()
+                for one in permissions:
+                    await one.wait()
                 sink.write(data)
                 await sink.drain()
         except ConnectionError:

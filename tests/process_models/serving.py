@@ -1,4 +1,4 @@
-"""A real server under test: started, asked, signalled, and never left behind."""
+"""A real server under test, which is started, called, signalled and always ended."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from pathlib import Path
 from signal import SIGKILL, Signals
 from typing import Any, Self
 
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
 from .kinds import Kind
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = WAIT_SECONDS
 """How long a server may take to begin, to answer or to end before the test fails."""
 
 _numbers = itertools.count(1)
 
 
 class Program:
-    """A process and all that it starts, in a folder; a context manager that kills them.
+    """A process with its children, in a folder; a context manager that kills them.
 
-    ``config`` is the app's. What they print is kept in ``log``.
+    ``config`` is the app's. Their output is in ``log``.
     """
 
     def __init__(
@@ -67,11 +67,11 @@ class Program:
 
     @property
     def log(self) -> str:
-        """What it and all that it started have printed."""
+        """The output of the process and its children."""
         return self._file.read_text()
 
     def end(self) -> int:
-        """Its exit code, once it and all that it started have ended."""
+        """Its exit code, once it and its children have ended."""
         try:
             code = self.process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -84,7 +84,7 @@ class Program:
         self.process.send_signal(number)
 
     def signal_all(self, number: Signals) -> None:
-        """Send a signal to it and all that it started, as a terminal does."""
+        """Send a signal to the process and its children, as a terminal does."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
 
@@ -96,7 +96,7 @@ class Program:
         return time.monotonic() - began
 
     def kill(self) -> None:
-        """End all of it as a power cut would, and return once it is gone."""
+        """Kill the process and its children, and return once they are gone."""
         self.signal_all(SIGKILL)
         self.end()
 
@@ -117,7 +117,7 @@ class Serving(Program):
         self._ask("/ping", None)
 
     def send_emails(self, count: int) -> list[str]:
-        """Have so many mails sent, one after the other; their Message-IDs."""
+        """Have ``count`` mails sent one after another; returns their Message-IDs."""
         return [self._ask("/send-email", b"")["message_id"] for _ in range(count)]
 
     def seconds_to_end(self, number: Signals) -> float:

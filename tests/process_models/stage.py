@@ -1,8 +1,7 @@
-"""Where servers are tried: each kind with a folder and a mail server of its own."""
+"""A setting for each kind of server: a folder and a mail server."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from flask_outbox import Mail, Message, State
-from flask_outbox.outbox.database import Database
-from flask_outbox.outbox.records import Status
-from flask_outbox.outbox.store import Outbox
+from flask_outbox.outbox import Database, Outbox
+from flask_outbox.outbox.records import OutboxStatus
 from tests.mail.site import QUICK, make_app, url_of
+from tests.outbox.databases import put_empty_outbox
 from tests.servers import JournalSmtp
 
-from .kinds import APP, Kind
+from .kinds import APP, PLAIN_FLASK, Kind
 from .serving import PATIENCE_SECONDS, Program, Serving
 
 AT_ONCE = 4
-"""Kinds that are tried side by side: most of the time they all wait."""
+"""How many kinds are tested in parallel; they mostly wait."""
 
 
 class Stage:
@@ -31,8 +30,12 @@ class Stage:
         self.smtp = smtp
         self._folder = folder
 
+    def put_empty_outbox(self) -> None:
+        """Create the outbox before any server does."""
+        put_empty_outbox(self.file)
+
     def serving(self, **changes: Any) -> Serving:
-        """A server, begun anew on the same outbox; keywords are settings."""
+        """A new server on the same outbox; keywords are settings."""
         return Serving(self.kind, self._folder, self._config(changes))
 
     def deliver_the_rest(self, **changes: Any) -> None:
@@ -41,30 +44,30 @@ class Stage:
             assert mail.drain(PATIENCE_SECONDS)
             mail.stop()
 
-    def hand_over(self, **wishes: Any) -> None:
+    def hand_over(self, **options: Any) -> None:
         """Send a mail from this process, which does not deliver it."""
         with self._mail({"OUTBOX_ENGINE": "external"}) as mail:
-            mail.send(Message("Hello", ["ada@example.org"], "Hello\n"), **wishes)
+            mail.send(Message("Hello", ["ada@example.org"], "Hello\n"), **options)
 
     def command(self, *words: str, **changes: Any) -> tuple[int, str]:
-        """Run ``flask outbox``: its exit code, and all that it said."""
-        flask = (sys.executable, "-m", "flask", f"--app={APP}", "outbox")
+        """Run ``flask outbox``; returns its exit code and output."""
+        flask = (*PLAIN_FLASK, f"--app={APP}", "outbox")
         with Program([*flask, *words], self._folder, self._config(changes)) as program:
             return program.end(), program.log
 
     @property
     def arrived(self) -> list[str]:
         """The Message-IDs of all mail that has arrived, sorted."""
-        return sorted(mail.message_id for mail in self.smtp.mails)
+        return sorted(mail.rfc_message_id for mail in self.smtp.mails)
 
     @property
     def file(self) -> Path:
-        """Where the outbox is unless the settings say otherwise."""
+        """Where the outbox is, unless a change of the settings says otherwise."""
         return self._folder / "outbox.db"
 
     @property
-    def status(self) -> Status:
-        """The outbox at a glance."""
+    def status(self) -> OutboxStatus:
+        """The outbox's status."""
         database = Database(f"sqlite:///{self.file}")
         try:
             return Outbox(database).status()
@@ -73,7 +76,7 @@ class Stage:
 
     @property
     def counts(self) -> dict[State, int]:
-        """How many messages are in which state; states without any are left out."""
+        """How many messages are in each state, without empty states."""
         counts = self.status.counts
         return {state: count for state, count in counts.items() if count}
 
@@ -84,11 +87,12 @@ class Stage:
         app.extensions["outbox"].runtime.outbox.database.close()
 
     def _config(self, changes: dict[str, Any]) -> dict[str, Any]:
-        return {**QUICK, "MAIL_URL": url_of(self.smtp), **changes}
+        usual = {"OUTBOX_URL": f"sqlite:///{self.file}", "MAIL_URL": url_of(self.smtp)}
+        return {**QUICK, **usual, **changes}
 
 
 def each(kinds: Iterable[Kind], folder: Path, life: Callable[[Stage], None]) -> None:
-    """Run ``life`` with each kind, side by side; fails when one does, and names it."""
+    """Run ``life`` with each kind in parallel; a failure names the kind."""
 
     def run(kind: Kind) -> Exception | None:
         try:

@@ -61,8 +61,11 @@ SHORT = [
     [pytest.param(*one, marks=() if one in SHORT else pytest.mark.long) for one in ALL],
     ids=lambda one: one.name if isinstance(one, Signals) else one,
 )
-def test_it_ends_in_time(number: Signals, smtp: str, outbox: str, tmp_path: Path):
+def test_a_process_ends_in_time_with_a_black_hole(
+    number: Signals, smtp: str, outbox: str, tmp_path: Path
+):
     def life(stage: Stage) -> None:
+        stage.put_empty_outbox()
         with ExitStack() as stack:
             mail_url = stack.enter_context(SMTP[smtp]())
             url, silence = stack.enter_context(OUTBOXES[outbox](stage))

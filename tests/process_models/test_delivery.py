@@ -16,7 +16,7 @@ MAILS = 40
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_all_that_is_sent_arrives_once(family: str, tmp_path: Path):
+def test_each_mail_arrives_once(family: str, tmp_path: Path):
     """From the very first request on, which makes the outbox."""
 
     def life(stage: Stage) -> None:

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from flask_outbox import Mail, State, events
+from flask_outbox import Mail, State, signals
 from flask_outbox.errors import OutboxUnavailable
-from flask_outbox.outbox import dialects
+from flask_outbox.outbox import claim, dialects
 from tests.mail.site import Site, make_app, url_of
 from tests.servers import Behaviour, JournalSmtp
 from tests.waiting import eventually
@@ -26,13 +26,13 @@ from .black_holes import locked
 from .elsewhere import PORTS, outbox_behind_proxy
 from .proxy import Proxy
 
-RESUME_SECONDS = 10.0
-"""Within this of the database's return couriers deliver again, by themselves."""
-
 DUE_SECONDS = 0.5
 LEASE_SECONDS = 1.0
 OUTAGE_SECONDS = 2.0
 LONG_OUTAGE_SECONDS = 60.0
+CALLERS = 8
+"""One after the other, they would wait for as many outages."""
+
 NOBODY = 65_534
 
 OpenSite = Callable[..., Site]
@@ -69,9 +69,9 @@ class Outage:
         smtp.wait_for(1)
         self.send(delay=DUE_SECONDS)
 
-    def send(self, **wishes: Any) -> None:
+    def send(self, **options: Any) -> None:
         """Send one more mail."""
-        self.accepted.append(self._site.send(**wishes).message_id)
+        self.accepted.append(self._site.send(**options).rfc_message_id)
 
     def refuses(self, *words: str) -> None:
         """Send in vain; the error says where, why and what to do."""
@@ -87,13 +87,13 @@ class Outage:
 
     def stalls(self) -> None:
         """The courier says that it cannot go on."""
-        self._site.wait_for(events.courier_stalled)
+        self._site.wait_for(signals.courier_stalled)
 
     def is_over(self) -> None:
-        """All that was accepted arrives in time, though nobody sends; each once."""
+        """All that was accepted arrives, though nobody sends; each once."""
         wanted = len(self.accepted)
-        self._smtp.wait_until(lambda: len(self._smtp.mails) >= wanted, RESUME_SECONDS)
-        arrived = [mail.message_id for mail in self._smtp.mails]
+        self._smtp.wait_until(lambda: len(self._smtp.mails) >= wanted)
+        arrived = [mail.rfc_message_id for mail in self._smtp.mails]
         assert sorted(arrived) == sorted(self.accepted)
 
 
@@ -113,7 +113,7 @@ LENGTHS = [
 
 
 @pytest.mark.parametrize("seconds", LENGTHS)
-def test_a_server_that_is_down(
+def test_sending_resumes_after_the_database_server_was_down(
     behind_proxy: tuple[str, Proxy],
     open_site: OpenSite,
     smtp: JournalSmtp,
@@ -124,7 +124,7 @@ def test_a_server_that_is_down(
     outage = Outage(open_site(tmp_path / "app", OUTBOX_URL=url), smtp)
     proxy.refuse()
     ends_at = time.monotonic() + seconds
-    outage.refuses("Is the database server running?", "Nothing was stored.")
+    outage.refuses("Check that the database server is running", "Nothing was stored.")
     outage.stalls()
     while time.monotonic() < ends_at:
         outage.refuses()
@@ -133,7 +133,7 @@ def test_a_server_that_is_down(
     outage.is_over()
 
 
-def test_a_server_that_cuts_its_connections(
+def test_sending_survives_cut_database_connections(
     behind_proxy: tuple[str, Proxy],
     open_site: OpenSite,
     smtp: JournalSmtp,
@@ -148,7 +148,7 @@ def test_a_server_that_cuts_its_connections(
 
 
 @pytest.mark.parametrize("seconds", LENGTHS)
-def test_a_server_that_falls_silent(
+def test_sending_resumes_after_the_database_server_fell_silent(
     behind_proxy: tuple[str, Proxy],
     open_site: OpenSite,
     smtp: JournalSmtp,
@@ -176,7 +176,7 @@ def test_a_server_that_falls_silent(
     outage.is_over()
 
 
-def test_an_outage_that_outlasts_the_lease(
+def test_a_courier_records_delivery_after_an_outage_longer_than_its_lease(
     open_site: OpenSite,
     smtp: JournalSmtp,
     tmp_path: Path,
@@ -202,7 +202,7 @@ def test_an_outage_that_outlasts_the_lease(
 # ------------------------------------------------------------------------ a file's
 
 
-def test_a_lock_that_another_process_holds(
+def test_concurrent_callers_are_refused_together_while_the_file_is_locked(
     open_site: OpenSite,
     smtp: JournalSmtp,
     tmp_path: Path,
@@ -213,10 +213,10 @@ def test_a_lock_that_another_process_holds(
     site = open_site(tmp_path)
     outage = Outage(site, smtp)
     file = Path(site.outbox.database.url.database or "")
-    with locked(file), ThreadPoolExecutor(8) as threads:
+    with locked(file), ThreadPoolExecutor(CALLERS) as threads:
         began = time.monotonic()
-        list(threads.map(lambda _: outage.refuses("locked"), range(8)))
-        assert time.monotonic() - began < 4 * OUTAGE_SECONDS
+        list(threads.map(lambda _: outage.refuses("locked"), range(CALLERS)))
+        assert time.monotonic() - began < (CALLERS - 1) * OUTAGE_SECONDS
         outage.stalls()
     outage.is_over()
 
@@ -238,7 +238,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", place], check=True)
 
 
-def test_a_disk_that_is_full(open_site: OpenSite, smtp: JournalSmtp, small_disk: Path):
+def test_a_full_disk_is_reported_and_sending_resumes_with_space(
+    open_site: OpenSite, smtp: JournalSmtp, small_disk: Path
+):
     outage = Outage(open_site(small_disk), smtp)
     ballast = small_disk / "ballast"
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
@@ -258,7 +260,9 @@ def closed(site: Site) -> Iterator[Path]:
     yield Path(str(site.outbox.database.url.database))
 
 
-def test_a_file_that_is_damaged(open_site: OpenSite, smtp: JournalSmtp, tmp_path: Path):
+def test_a_damaged_file_is_reported_and_sending_resumes_once_restored(
+    open_site: OpenSite, smtp: JournalSmtp, tmp_path: Path
+):
     site = open_site(tmp_path)
     outage = Outage(site, smtp)
     with closed(site) as file:
@@ -295,7 +299,9 @@ def as_nobody(folder: Path) -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_a_file_that_may_not_be_written(open_site: OpenSite, open_folder: Path):
+def test_a_read_only_file_is_reported_and_sending_resumes_once_writable(
+    open_folder: Path, open_site: OpenSite
+):
     with JournalSmtp(open_folder / "journal") as smtp:
         site = open_site(open_folder, MAIL_URL=url_of(smtp))
         outage = Outage(site, smtp)
@@ -306,3 +312,19 @@ def test_a_file_that_may_not_be_written(open_site: OpenSite, open_folder: Path):
             for one in open_folder.iterdir():  # what SQLite put beside it is as it was
                 one.chmod(0o644)
             outage.is_over()
+
+
+def test_a_connection_opened_read_only_is_not_reused(
+    open_folder: Path, open_site: OpenSite
+):
+    site = open_site(open_folder)
+    database = site.outbox.database
+    database.open()
+    with closed(site) as file, as_nobody(open_folder):
+        file.chmod(0o444)
+        site.outbox.list()
+        for one in open_folder.iterdir():
+            one.chmod(0o644)
+        with pytest.raises(OutboxUnavailable, match="readonly"):
+            database.write_ungrouped(claim.check_writable)
+        database.write_ungrouped(claim.check_writable)

@@ -11,9 +11,9 @@ import pytest
 
 from tests.mail.site import QUICK, url_of
 from tests.servers import Behaviour, JournalSmtp
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
-from .kinds import APP, RELOADER, WATCHED
+from .kinds import APP, PLAIN_FLASK, RELOADER, WATCHED
 from .serving import Program
 from .stage import Stage
 
@@ -27,7 +27,9 @@ def smtp(tmp_path: Path) -> Iterator[JournalSmtp]:
 
 
 @pytest.mark.parametrize("mails", [1, 40])
-def test_a_script_that_sends_and_ends(tmp_path: Path, smtp: JournalSmtp, mails: int):
+def test_a_script_that_ends_at_once_delivers_its_mail(
+    tmp_path: Path, smtp: JournalSmtp, mails: int
+):
     """Even when it ends before its courier is ready: nobody else may come for it."""
     say = "print(f'sent {send()}\\n', end='', flush=True)"
     script = f"{SEND}for _ in range({mails}): {say}\n"
@@ -36,19 +38,21 @@ def test_a_script_that_sends_and_ends(tmp_path: Path, smtp: JournalSmtp, mails: 
         assert program.end() == 0, program.log
         sent = re.findall("sent (<.+?>)", program.log)
     assert len(sent) == mails
-    assert sorted(mail.message_id for mail in smtp.mails) == sorted(sent)
+    assert sorted(mail.rfc_message_id for mail in smtp.mails) == sorted(sent)
 
 
-def test_a_shell_that_sends_and_ends(tmp_path: Path, smtp: JournalSmtp):
+def test_a_shell_that_ends_at_once_delivers_its_mail(tmp_path: Path, smtp: JournalSmtp):
     config = {**QUICK, "MAIL_URL": url_of(smtp)}
-    shell = (sys.executable, "-m", "flask", f"--app={APP}", "shell")
+    shell = (*PLAIN_FLASK, f"--app={APP}", "shell")
     with Program(shell, tmp_path / "app", config) as program:
-        program.process.communicate(f"{SEND}send()\nsend()\nexit()\n", timeout=60)
+        program.process.communicate(
+            f"{SEND}send()\nsend()\nexit()\n", timeout=WAIT_SECONDS
+        )
         assert program.end() == 0, program.log
-    assert len(smtp.mails) == len({mail.message_id for mail in smtp.mails}) == 2
+    assert len(smtp.mails) == len({mail.rfc_message_id for mail in smtp.mails}) == 2
 
 
-def test_a_reload_with_mail_in_flight(tmp_path: Path, smtp: JournalSmtp):
+def test_a_reload_loses_no_mail_in_flight(tmp_path: Path, smtp: JournalSmtp):
     """The old process finishes what it has begun, and the new one goes on."""
     stage = Stage(RELOADER, tmp_path / "app", smtp)
     watched = tmp_path / "app" / WATCHED

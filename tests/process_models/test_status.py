@@ -32,7 +32,7 @@ def _settle(stage: Stage) -> None:
     eventually(lambda: set(stage.counts) == {State.SENT})
 
 
-def test_a_process_that_is_frozen(stage: Stage):
+def test_status_reports_a_frozen_process_as_dead(stage: Stage):
     with stage.serving(OUTBOX_LEASE_SECONDS=LEASE_SECONDS) as serving:
         serving.send_emails(1)
         _settle(stage)
@@ -50,7 +50,7 @@ def test_a_process_that_is_frozen(stage: Stage):
         assert stage.command("status")[0] == 0
 
 
-def test_a_file_that_another_process_has_locked(stage: Stage):
+def test_status_works_while_another_process_locks_the_file(stage: Stage):
     with stage.serving(OUTBOX_LEASE_SECONDS=LEASE_SECONDS) as serving:
         serving.send_emails(1)
         _settle(stage)
@@ -64,10 +64,10 @@ def test_a_file_that_another_process_has_locked(stage: Stage):
         stage.smtp.wait_for(2)
 
 
-def test_a_server_that_is_down(stage: Stage):
+def test_status_exits_with_2_if_the_database_server_is_down(stage: Stage):
     with outbox_behind_proxy("postgresql") as (url, proxy):
         assert stage.command("status", OUTBOX_URL=url)[0] == 0
         proxy.refuse()
         code, said = stage.command("status", OUTBOX_URL=url)
     assert code == 2
-    assert "Is the database server running?" in said
+    assert "Check that the database server is running" in said

@@ -43,7 +43,7 @@ def test_the_app_says_at_boot_that_no_courier_can_work(stage: Stage):
         assert "OUTBOX_ENGINE = 'external'" in serving.log
 
 
-def test_an_idle_server_delivers_where_threads_are_there_unasked(stage: Stage):
+def test_an_idle_server_delivers_if_threads_are_on_by_default(stage: Stage):
     if _version() < WITH_THREADS:
         pytest.skip("this uWSGI has no threads unless it is told to")
     with stage.serving() as serving:
@@ -52,7 +52,7 @@ def test_an_idle_server_delivers_where_threads_are_there_unasked(stage: Stage):
     assert stage.arrived == sent
 
 
-def test_a_worker_beside_it_delivers(stage: Stage):
+def test_a_worker_process_delivers(stage: Stage):
     with stage.serving(OUTBOX_ENGINE="external") as serving:
         sent = serving.send_emails(10)
         assert stage.counts == {State.PENDING: 10}

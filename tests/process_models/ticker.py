@@ -1,9 +1,10 @@
-"""How long gevent's hub stands still, in the worst case, while an app sends.
+"""How much of the time gevent's hub stands still while an app sends.
 
-    python -m tests.process_models.ticker MAIL_URL
+    python -m tests.process_models.ticker MAIL_URL HOLD_SECONDS
 
-Run in a folder of its own. Prints one line of JSON: the longest gap in seconds between
-two looks of a greenlet that looks all the time, for each of several occupations.
+Run in a folder of its own. Prints one line of JSON: for each of several occupations,
+the share of its time in which a greenlet that looks all the time could not look for
+half of HOLD_SECONDS and longer.
 """
 
 from __future__ import annotations
@@ -24,11 +25,10 @@ import gevent  # noqa: E402
 from flask import Flask  # noqa: E402
 
 from flask_outbox import Mail, Message  # noqa: E402
+from tests.waiting import WAIT_SECONDS  # noqa: E402
 
 LOOK_SECONDS = 0.001
-IDLE_SECONDS = 0.5
-HOLD_SECONDS = 1
-MAILS = 50
+MAILS = 10
 WAITING = 20
 
 HOLD = """
@@ -42,7 +42,7 @@ connection.execute("COMMIT")
 
 
 def make_mail(smtp: str) -> Mail:
-    """An app's mail, its courier at work."""
+    """An app's mail, with its courier running."""
     app = Flask("ticking", instance_path=str(Path.cwd()))
     app.config.update(
         MAIL_URL=smtp,
@@ -51,7 +51,7 @@ def make_mail(smtp: str) -> Mail:
     )
     mail = Mail(app)
     send(mail)
-    assert mail.drain(30)
+    assert mail.drain(WAIT_SECONDS)
     return mail
 
 
@@ -59,8 +59,8 @@ def send(mail: Mail) -> None:
     mail.send(Message("Hello", ["ada@example.org"], "Hello\n"))
 
 
-def longest_gap(occupation: Callable[[], None]) -> float:
-    """The longest time that the hub let pass between two looks meanwhile."""
+def share_of_long_gaps(occupation: Callable[[], None], long_seconds: float) -> float:
+    """How much of the time lies in gaps so long between a watching greenlet's turns."""
     gaps = []
 
     def look() -> None:
@@ -72,18 +72,19 @@ def longest_gap(occupation: Callable[[], None]) -> float:
             last = now
 
     looking = gevent.spawn(look)
+    gevent.sleep(2 * LOOK_SECONDS)
     try:
         occupation()
         gevent.sleep(2 * LOOK_SECONDS)
     finally:
         looking.kill()
-    return max(gaps)
+    return sum(gap for gap in gaps if gap >= long_seconds) / sum(gaps)
 
 
 @contextmanager
-def held_by_another() -> Iterator[None]:
-    """Another process holds SQLite's one write lock for a while."""
-    command = [sys.executable, "-c", HOLD, str(HOLD_SECONDS)]
+def held_by_another(seconds: str) -> Iterator[None]:
+    """Another process holds SQLite's write lock during the block, for so long."""
+    command = [sys.executable, "-c", HOLD, seconds]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
         assert holder.stdout
         assert holder.stdout.readline() == b"held\n"
@@ -92,25 +93,27 @@ def held_by_another() -> Iterator[None]:
 
 
 def main() -> None:
-    mail = make_mail(sys.argv[1])
+    smtp, hold_seconds = sys.argv[1:]
+    mail = make_mail(smtp)
 
     def send_many() -> None:
         for _ in range(MAILS):
             send(mail)
-        assert mail.drain(30)
+        assert mail.drain(WAIT_SECONDS)
 
     def send_while_locked() -> None:
-        with held_by_another():
+        with held_by_another(hold_seconds):
             gevent.joinall([gevent.spawn(send, mail) for _ in range(WAITING)])
 
-    gaps = {
-        "idle": longest_gap(lambda: gevent.sleep(IDLE_SECONDS)),
-        "sending": longest_gap(send_many),
-        "locked": longest_gap(send_while_locked),
+    occupations = {"sending": send_many, "locked": send_while_locked}
+    long_seconds = float(hold_seconds) / 2
+    shares = {
+        name: share_of_long_gaps(occupation, long_seconds)
+        for name, occupation in occupations.items()
     }
-    assert mail.drain(30)
+    assert mail.drain(WAIT_SECONDS)
     mail.stop()
-    print(json.dumps(gaps))
+    print(json.dumps(shares))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from flask_outbox.app_state import default_file
+from tests.outbox.databases import put_empty_outbox
 from tests.processes.running import Running, Shop, settings_for
 from tests.servers import Behaviour, JournalSmtp
 
@@ -36,6 +38,7 @@ def server(one_server: JournalSmtp) -> JournalSmtp:
 @pytest.fixture
 def open_shop(server: JournalSmtp, tmp_path: Path) -> Iterator[OpenShop]:
     """Starts the shop in one folder, again and again; keywords are settings."""
+    put_empty_outbox(default_file(str(tmp_path / "shop"), "shop"))
     with ExitStack() as stack:
         yield lambda **changes: stack.enter_context(
             Shop(tmp_path / "shop", settings_for(server, **changes))
@@ -62,7 +65,7 @@ from tests.processes.shop import create_app
 app, mail = create_app({config!r})
 def send():
     receipt = mail.send(Message("Hello", ["ada@example.org"], "Hello\\n"))
-    os.write(1, f"{{receipt.message_id}}\\n".encode())
+    os.write(1, f"{{receipt.rfc_message_id}}\\n".encode())
 def outbox():
     return app.extensions["outbox"].runtime.outbox
 {body}

@@ -18,9 +18,10 @@ from typing import Any, Self
 
 from tests.mail.site import QUICK, url_of
 from tests.servers import JournalSmtp
+from tests.waiting import WAIT_SECONDS
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = WAIT_SECONDS
 """How long a process may take to begin or to end before the test fails."""
 
 

@@ -29,7 +29,7 @@ def create_app(config: dict[str, object]) -> tuple[Flask, Mail]:
     @app.post("/send-email")
     def send_email():
         receipt = mail.send(Message("Hello", ["ada@example.org"], "Hello\n"))
-        return {"id": receipt.id, "message_id": receipt.message_id}, 202
+        return {"id": receipt.id, "message_id": receipt.rfc_message_id}, 202
 
     @app.get("/ping")
     def ping():

@@ -46,12 +46,12 @@ def _warm(shop: Shop, server: JournalSmtp) -> list[str]:
 
 
 def _assert_all_arrived_once(server: JournalSmtp, sent: list[str]) -> None:
-    server.wait_for(len(sent), timeout_seconds=30)
-    assert sorted(mail.message_id for mail in server.mails) == sorted(sent)
+    server.wait_for(len(sent))
+    assert sorted(mail.rfc_message_id for mail in server.mails) == sorted(sent)
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_the_app_goes_on_whatever_the_server_does(
+def test_the_app_answers_whatever_the_mail_server_does(
     open_shop: OpenShop, server: JournalSmtp, trouble: str
 ):
     shop = open_shop()
@@ -73,7 +73,7 @@ def test_the_app_goes_on_whatever_the_server_does(
     assert meanwhile < RATIO * max(before, shop.median_seconds("/ping"))
 
 
-def test_sending_answers_as_fast_with_a_hanging_server(
+def test_sending_is_as_fast_with_a_hanging_server(
     open_shop: OpenShop, server: JournalSmtp
 ):
     shop = open_shop()
@@ -100,7 +100,7 @@ def test_an_idle_app_is_woken_not_polled(open_shop: OpenShop, server: JournalSmt
     shop = open_shop(OUTBOX_POLL_SECONDS=3_600)
     for count in range(1, 6):
         shop.send_email()
-        server.wait_for(count, timeout_seconds=5)
+        server.wait_for(count)
         eventually(lambda: set(shop.get("/status")["counts"]) == {"sent"})
     shop.send_emails(30)
     server.wait_for(35)

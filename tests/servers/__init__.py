@@ -5,9 +5,11 @@
                         it says 250, and can be told to be slow, to refuse, to hang,
                         to drop or to go down while it runs
 `scripted_smtp`         plays a script, byte for byte, and records what it was told
-`postfix`               a Postfix of the tests' own, which relays what it takes
-`brokers`               a Redis and a RabbitMQ of the tests' own, which can be killed
-`tls`                   a certificate authority of the tests' own
+`postfix`               a private Postfix, which relays what it accepts
+`webhook_receiver`      takes webhooks whose signatures are right
+`brokers`               a private Redis and RabbitMQ, which can be killed
+`tls`                   a private certificate authority
+`dns`                   a name server that knows one zone
 ======================  ===========================================================
 """
 

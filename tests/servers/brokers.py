@@ -1,4 +1,4 @@
-"""Brokers of the tests' own: a Redis and a RabbitMQ that may be killed, and a vhost.
+"""Private brokers: a Redis and a RabbitMQ that tests may kill, and a vhost.
 
 In a test::
 
@@ -29,15 +29,15 @@ from typing import Self
 import pytest
 
 from tests.outbox.databases import is_required
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
 from .ports import free_port
 
-START_SECONDS = 60.0
+START_SECONDS = WAIT_SECONDS
 """How long a broker may take to start: RabbitMQ takes eight seconds when alone."""
 
 RABBITMQ_SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"
-"""Debian's own script, without the wrapper that becomes the user rabbitmq."""
+"""Debian's script, without the wrapper that changes to the user rabbitmq."""
 
 
 class Broker:
@@ -72,7 +72,7 @@ class Broker:
         eventually(self._answers, START_SECONDS)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill it, as a power cut would."""
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(START_SECONDS)
@@ -98,7 +98,7 @@ class Broker:
 
 
 class RedisBroker(Broker):
-    """Keeps nothing over a restart, as Redis does unless it is told to."""
+    """A Redis without persistence."""
 
     def __init__(self, folder: Path) -> None:
         _need("redis", shutil.which("redis-server"))
@@ -149,7 +149,7 @@ class RabbitBroker(Broker):
 
 @contextmanager
 def rabbitmq_vhost(name: str) -> Iterator[str]:
-    """The URL of a vhost of one's own on the machine's RabbitMQ."""
+    """The URL of a new vhost on the machine's RabbitMQ."""
     try:
         _rabbitmqctl("add_vhost", name)
     except (OSError, subprocess.CalledProcessError) as error:

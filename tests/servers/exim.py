@@ -1,4 +1,4 @@
-"""An Exim of the tests' own, which writes down whom it took mail for and keeps it.
+"""A private Exim, which logs the recipients of accepted mail and keeps it.
 
 Debian's conflicts with Postfix, so it is not installed but unpacked into `FOLDER`; the
 environment's ``OUTBOX_TEST_EXIM`` may name another binary. To have it there, as root::
@@ -15,24 +15,18 @@ import os
 import pwd
 import re
 import shutil
-import socket
-import subprocess
-import tempfile
-import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Self
 
 from .ports import free_port
-
-WAIT_SECONDS = 30.0
-"""How long it may take to start and to end."""
+from .program import ServerProgram
 
 FOLDER = Path(
     os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "flask-outbox", "exim"
 )
 _PROGRAM = Path(os.environ.get("OUTBOX_TEST_EXIM", FOLDER / "usr" / "sbin" / "exim4"))
 _USER = "Debian-exim"
-"""Whom the binary wants to be, without which it does not start."""
+"""The user that the binary requires."""
 
 _CONFIGURATION = """\
 exim_path = {program}
@@ -78,13 +72,11 @@ def why_absent() -> str | None:
     return None
 
 
-class Exim:
-    """The server; a context manager. Nothing of it is left afterwards."""
-
-    host = "127.0.0.1"
+class Exim(ServerProgram):
+    """The server."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="exim-", dir="/tmp"))
+        super().__init__()
         self.port = free_port()
         self._configuration = self.folder / "exim.conf"
         self._configuration.write_text(
@@ -95,47 +87,22 @@ class Exim:
         shutil.chown(self.folder, _USER)
 
     @property
+    def command(self) -> Iterable[str | Path]:
+        """The command that runs it in the foreground."""
+        return _PROGRAM, "-C", self._configuration, "-bdf"
+
+    @property
+    def ports(self) -> Iterable[int]:
+        """The ports that it listens on."""
+        return (self.port,)
+
+    @property
     def taken(self) -> list[str]:
-        """For whom it took mail, in the order in which it did."""
+        """The recipients of accepted mail, in order."""
         return [one for to in _TAKEN.findall(self.log) for one in to.split()]
 
     @property
     def log(self) -> str:
-        """All that it wrote into its log."""
+        """The text of its log."""
         path = self.folder / "mainlog"
         return path.read_text() if path.exists() else "(no log)"
-
-    def __enter__(self) -> Self:
-        with (self.folder / "said").open("wb") as said:
-            self._process = subprocess.Popen(
-                [_PROGRAM, "-C", self._configuration, "-bdf"],
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            self._wait_until_it_listens()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait(WAIT_SECONDS)
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _wait_until_it_listens(self) -> None:
-        deadline = time.monotonic() + WAIT_SECONDS
-        while not self._listens():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                said = (self.folder / "said").read_text()
-                raise AssertionError(f"Exim did not start: {said}\n{self.log}")
-            time.sleep(0.02)
-
-    def _listens(self) -> bool:
-        try:
-            socket.create_connection((self.host, self.port)).close()
-        except ConnectionRefusedError:
-            return False
-        return True

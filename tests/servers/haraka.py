@@ -1,4 +1,4 @@
-"""A Haraka of the tests' own, which writes down whom it took mail for and drops it.
+"""A private Haraka, which logs the recipients of accepted mail and drops it.
 
 It is looked for below `FOLDER`. To have it there::
 
@@ -9,17 +9,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import subprocess
-import tempfile
-import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Self
 
 from .ports import free_port
-
-WAIT_SECONDS = 30.0
-"""How long it may take to start and to end."""
+from .program import ServerProgram
 
 FOLDER = Path(
     os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "flask-outbox", "haraka"
@@ -45,42 +39,30 @@ def why_absent() -> str | None:
     return None if _PROGRAM.exists() else f"Haraka is not installed in {FOLDER}"
 
 
-class Haraka:
-    """The server; a context manager. Nothing of it is left afterwards."""
-
-    host = "127.0.0.1"
+class Haraka(ServerProgram):
+    """The server."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="haraka-", dir="/tmp"))
+        super().__init__()
         self.port = free_port()
         self._taken = self.folder / "taken"
         self._taken.touch()
         self._configure()
 
     @property
+    def command(self) -> Iterable[str | Path]:
+        """The command that runs it in the foreground."""
+        return "node", _PROGRAM, "-c", self.folder
+
+    @property
+    def ports(self) -> Iterable[int]:
+        """The ports that it listens on."""
+        return (self.port,)
+
+    @property
     def taken(self) -> list[str]:
-        """For whom it took mail, a line each."""
+        """The recipients of accepted mail, in order."""
         return self._taken.read_text().splitlines()
-
-    def __enter__(self) -> Self:
-        with (self.folder / "said").open("wb") as said:
-            self._process = subprocess.Popen(
-                ["node", _PROGRAM, "-c", self.folder],
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            self._wait_until_it_listens()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait(WAIT_SECONDS)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _configure(self) -> None:
         for name in ("config", "plugins"):
@@ -92,18 +74,3 @@ class Haraka:
         (config / "me").write_text("haraka.test\n")
         (config / "log.ini").write_text("[main]\nlevel=warn\n")
         (self.folder / "plugins" / "taker.js").write_text(_PLUGIN % self._taken)
-
-    def _wait_until_it_listens(self) -> None:
-        deadline = time.monotonic() + WAIT_SECONDS
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                said = (self.folder / "said").read_text()
-                raise AssertionError(f"Haraka did not start: {said}")
-            time.sleep(0.02)
-
-    def _answers(self) -> bool:
-        try:
-            socket.create_connection((self.host, self.port)).close()
-        except ConnectionRefusedError:
-            return False
-        return True

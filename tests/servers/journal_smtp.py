@@ -43,10 +43,8 @@ from typing import Any, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
-from flask_outbox.testing.loopback import LoopbackServer
-
-WAIT_SECONDS = 10.0
-"""How long `JournalSmtp.wait_for` waits before it fails."""
+from flask_outbox.testing.smtp_state import LoopbackServer
+from tests.waiting import WAIT_SECONDS
 
 HANG_LOOK_SECONDS = 0.01
 """How often a hanging conversation looks whether it may go on."""
@@ -59,9 +57,9 @@ class Behaviour:
     delay_seconds: float = 0.0
     """Wait this long after the final dot, before the journal and the reply."""
     most_connections: int | None = None
-    """Let no more than so many in at a time, and say `beyond` to the others."""
+    """Accept at most so many connections at a time, and greet others with `beyond`."""
     beyond: str = "421 4.7.0 too many connections"
-    """The greeting of those; "" closes without a word."""
+    """The greeting of those; "" closes without one."""
     at_mail: str | None = None
     """Answer every MAIL with this reply, for example ``"451 4.3.0 later"``."""
     at_rcpt: str | None = None
@@ -86,7 +84,7 @@ class Mail:
     recipients: tuple[str, ...]
     mail_options: tuple[str, ...]
     rcpt_options: tuple[str, ...]
-    message_id: str
+    rfc_message_id: str
     content: bytes
     login: str | None = None
 
@@ -247,7 +245,7 @@ class JournalSmtp(LoopbackServer):
             recipients=tuple(envelope.rcpt_tos),
             mail_options=tuple(envelope.mail_options),
             rcpt_options=tuple(envelope.rcpt_options),
-            message_id=str(headers.get("Message-ID", "")),
+            rfc_message_id=str(headers.get("Message-ID", "")),
             content=content,
             login=session.auth_data,
         )
@@ -259,7 +257,7 @@ class JournalSmtp(LoopbackServer):
 
 
 class _Conversation(SMTP):
-    """One connection. aiosmtpd's class, which also says when it begins and ends."""
+    """One connection: aiosmtpd's class, which also reports its beginning and end."""
 
     def __init__(
         self,
@@ -288,6 +286,15 @@ class _Conversation(SMTP):
         transport.write(f"{beyond}\r\n".encode() if beyond else b"")
         transport.close()
 
+    def eof_received(self) -> bool:
+        """Close the connection, also when the client went before it was greeted.
+
+        aiosmtpd leaves that to its handler, which under uvloop may not have begun.
+        """
+        if not self._turned_away:
+            super().eof_received()
+        return False
+
     def connection_lost(self, error: Exception | None) -> None:
         if self._turned_away:
             return
@@ -295,14 +302,14 @@ class _Conversation(SMTP):
         self._owner.left(self)
 
     def cut(self) -> None:
-        """End the connection at once, without a word."""
+        """Close the connection at once."""
         if self.transport is not None:
             cast(asyncio.Transport, self.transport).abort()
 
 
 @contextlib.contextmanager
 def _no_warning_about_plain_login() -> Any:
-    """aiosmtpd warns about AUTH without TLS; here it is what a test asked for."""
+    """Ignore aiosmtpd's warning about AUTH without TLS: a test asked for it."""
     import warnings
 
     with warnings.catch_warnings():

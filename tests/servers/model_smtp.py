@@ -1,4 +1,4 @@
-"""A model of an SMTP server (RFC 5321, 2920, 3030) with the habits that were seen.
+"""A model of an SMTP server (RFC 5321, 2920, 3030) with habits seen in real ones.
 
 It is a state machine over bytes: what it has open, and what may be said next, is in
 `Session`. It runs on whatever event loop it is in, so that a test may give it a clock
@@ -17,11 +17,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Self
+from typing import Self, cast
+
+from tests.waiting import WAIT_SECONDS
 
 
 class Riders(StrEnum):
-    """What becomes of commands that come behind a content, before its verdict."""
+    """What happens to commands that follow a content before its reply."""
 
     FINE = "taken"
     REFUSED = "answered 503, line by line"
@@ -31,55 +33,55 @@ class Riders(StrEnum):
 
 @dataclass(frozen=True)
 class Habits:
-    """How a server differs from the books. Times are in the loop's seconds."""
+    """How a server differs from the RFCs. Times are in the loop's seconds."""
 
     pipelining: bool = True
     chunking: bool = False
     riders: Riders = Riders.FINE
     keeps_sender: bool = False
-    """A refused content leaves the sender in mind."""
+    """After a refused content it keeps the sender."""
     keeps_recipients: bool = False
     """And the recipients."""
     goes_ahead_for_nobody: bool = False
     """DATA without a recipient is answered 354."""
     credit: int | None = None
-    """So many MAIL a session; 452 to all after."""
+    """So many MAIL per session; later ones get 452."""
     connections: int | None = None
     login_at: str = ""
-    """The step that demands a login: MAIL, RCPT, DATA or the dot."""
+    """The step that requires a login: MAIL, RCPT, DATA or the final dot."""
     login_times: int = 0
     """How often it does, until there is one."""
     recipients: int | None = None
-    """So many recipients a transaction, and then `too_many`."""
+    """So many recipients per transaction; later ones get `too_many`."""
     too_many: str = "452 4.5.3 Error: too many recipients"
     errors: int | None = None
-    """So many refusals a session; 421 and the end after."""
+    """So many refusals per session; then 421 and the end."""
     drops: frozenset[int] = frozenset()
-    """The commands, counted over all sessions, at which the link is lost."""
+    """The commands, counted over all sessions, at which the connection is lost."""
     drops_after_content: frozenset[int] = frozenset()
-    """The contents at which the link is lost once it is kept, without a word."""
+    """The contents after which, once stored, the connection is lost without a reply."""
     command_seconds: float = 0.001
     verdict_seconds: float = 0.001
     flush_seconds: float = 0.0
-    """How long replies wait for others to go with."""
+    """How long replies are collected before they are sent."""
 
 
 @dataclass(frozen=True)
 class Fate:
-    """What the server says about one name: how often no, and whether for good."""
+    """How the server treats one name: how often it refuses, and whether permanently."""
 
     times: int = 0
     code: int = 450
 
     @property
     def for_good(self) -> bool:
-        """Whether it is refused for ever."""
+        """Whether it is always refused."""
         return self.code >= 500 and self.times > 0
 
 
 @dataclass(frozen=True)
 class Kept:
-    """One mail that the server took: the name in the content, and the envelope."""
+    """One accepted mail: the name in its content, and its envelope."""
 
     content: str
     sender: str
@@ -88,7 +90,7 @@ class Kept:
 
 @dataclass
 class Model:
-    """The server behind all its sessions, and what it has kept."""
+    """The server behind all sessions, and the mails it has stored."""
 
     habits: Habits
     fates: dict[str, Fate] = field(default_factory=dict)
@@ -97,7 +99,7 @@ class Model:
     open: int = 0
     sessions: int = 0
     riders_met: int = 0
-    """How often something came behind a content that it cannot cope with."""
+    """How often commands followed a content although it cannot cope with that."""
     _commands: int = 0
     _contents: int = 0
     _logins_demanded: int = 0
@@ -110,7 +112,7 @@ class Model:
         return limit is not None and self.open >= limit
 
     def verdict(self, name: str) -> str | None:
-        """The no that this name gets now, if any."""
+        """The refusal that this name gets now, if any."""
         fate = self.fates.get(name)
         if fate is None or not (fate.for_good or self._said_no[name] < fate.times):
             return None
@@ -118,19 +120,19 @@ class Model:
         return f"{fate.code} {fate.code // 100}.7.1 <{name}> is refused"
 
     def login_demanded(self, step: str) -> bool:
-        """Whether a login is demanded at this step now."""
+        """Whether this step now requires a login."""
         if step != self.habits.login_at:
             return False
         self._logins_demanded += 1
         return self._logins_demanded <= self.habits.login_times
 
     def drops_now(self) -> bool:
-        """Count a command: is the link lost at it?"""
+        """Count a command; return whether the connection is lost at it."""
         self._commands += 1
         return self._commands in self.habits.drops
 
     def keep(self, mail: Kept) -> bool:
-        """Keep a mail; whether its verdict can still be said."""
+        """Store a mail; return whether its reply can still be sent."""
         self.kept.append(mail)
         self._contents += 1
         return self._contents not in self.habits.drops_after_content
@@ -382,7 +384,7 @@ class _Served(asyncio.Protocol):
         self._session: Session | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)
         if self._model.full:
             transport.write(b"421 4.7.0 too many connections\r\n")
             transport.close()
@@ -415,12 +417,12 @@ class ModelSmtp:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(WAIT_SECONDS)
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._loop.call_soon_threadsafe(self._ending.set)
-        self._thread.join(10)
+        self._thread.join(WAIT_SECONDS)
 
     def _run(self) -> None:
         self._loop.run_until_complete(self._serve())

@@ -1,4 +1,4 @@
-"""Ports that are free, and stay so until whoever asked for them listens there."""
+"""Free ports, which stay free until the caller listens on them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ the next connection of somebody else."""
 
 
 def free_port() -> int:
-    """A port on which nobody listens."""
+    """A free port."""
     while True:
         port = secrets.choice(NOBODYS)
         try:

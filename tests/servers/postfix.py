@@ -1,10 +1,13 @@
-"""A Postfix of the tests' own, which relays all that it takes to another server.
+"""A private Postfix, which relays all accepted mail to another server.
 
 In a test::
 
     with Postfix(authority, relay_to=journal.port) as postfix:
         ...send something to postfix.host, postfix.port("plain")...
         (mail,) = journal.wait_for(1)
+
+With ``transports={"example.com": "lmtp:inet:127.0.0.1:2400"}`` mail to that domain goes
+there instead.
 
 It has its own configuration, queue and log in a new folder below ``/tmp``, and touches
 no other Postfix of the machine. Each of its ports is a server of another kind: see
@@ -17,19 +20,15 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Self
+
+from tests.waiting import WAIT_SECONDS
 
 from .ports import free_port
+from .program import ServerProgram
 from .tls import Authority
-
-WAIT_SECONDS = 30.0
-"""How long Postfix may take to start and to end."""
 
 USER, PASSWORD, REALM = "ada", "correct horse", "postfix.test"
 QUOTA = "full@example.org"
@@ -63,7 +62,7 @@ PORTS: Mapping[str, Mapping[str, str]] = {
         "smtpd_client_event_limit_exceptions": "",
     },
 }
-"""What each kind of port has set beyond `_MAIN`."""
+"""The settings of each kind of port, besides `_MAIN`."""
 
 _MAIN = """\
 compatibility_level = 3.6
@@ -79,6 +78,7 @@ inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
 relayhost = [127.0.0.1]:{relay_to}
+transport_maps = {transports}
 smtp_tls_security_level = none
 smtp_bind_address = 127.0.0.1
 smtputf8_enable = yes
@@ -110,6 +110,7 @@ defer     unix - - n - 0 bounce
 trace     unix - - n - 0 bounce
 proxymap  unix - - n - - proxymap
 smtp      unix - - n - - smtp
+lmtp      unix - - n - - lmtp
 error     unix - - n - - error
 retry     unix - - n - - error
 discard   unix - - n - - discard
@@ -135,15 +136,25 @@ def why_absent() -> str | None:
     return None
 
 
-class Postfix:
-    """The server; a context manager. Nothing of it is left afterwards."""
+def _inline(table: Mapping[str, str]) -> str:
+    """A table in the configuration itself; Postfix takes no empty one."""
+    rows = ", ".join(f"{{ {name} = {value} }}" for name, value in table.items())
+    return f"inline:{{ {rows} }}" if rows else ""
 
-    host = "127.0.0.1"
 
-    def __init__(self, authority: Authority, *, relay_to: int) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="postfix-", dir="/tmp"))
+class Postfix(ServerProgram):
+    """The server."""
+
+    def __init__(
+        self,
+        authority: Authority,
+        *,
+        relay_to: int,
+        transports: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__()
         self._ports = {kind: free_port() for kind in PORTS}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._transports = transports or {}
         self._configure(authority, relay_to)
 
     def port(self, kind: str) -> int:
@@ -151,29 +162,30 @@ class Postfix:
         return self._ports[kind]
 
     @property
+    def command(self) -> Iterable[str | Path]:
+        """The command that runs it in the foreground."""
+        return "postfix", "-c", self.folder / "etc", "start-fg"
+
+    @property
+    def ports(self) -> Iterable[int]:
+        """The ports that it listens on."""
+        return self._ports.values()
+
+    @property
     def log(self) -> str:
-        """All that it wrote into its log."""
+        """The text of its log."""
         path = self.folder / "mail.log"
         return path.read_text() if path.exists() else "(no log)"
 
-    def __enter__(self) -> Self:
-        with (self.folder / "said").open("wb") as said:
-            self._process = subprocess.Popen(
-                ["postfix", "-c", self.folder / "etc", "start-fg"],
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=subprocess.STDOUT,
-            )
+    def end(self) -> None:
+        """End the master, which ends its own, and then what started it."""
         try:
-            self._wait_until_it_listens(self._process)
-        except BaseException:
-            self._end(self._process)
+            self._signal_master(signal.SIGTERM)
+            self.process.wait(WAIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._signal_master(signal.SIGKILL)
+            super().end()
             raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            self._end(self._process)
 
     def _configure(self, authority: Authority, relay_to: int) -> None:
         self.folder.chmod(0o755)
@@ -191,6 +203,7 @@ class Postfix:
             deferred=DEFERRED,
             quota=QUOTA,
             size_limit=SIZE_LIMIT_BYTES,
+            transports=_inline(self._transports),
         )
         (self.folder / "etc" / "main.cf").write_text(main)
         services = [self._service(kind) for kind in PORTS]
@@ -215,35 +228,6 @@ class Postfix:
             timeout=WAIT_SECONDS,
         )
         shutil.chown(users, "postfix")
-
-    def _wait_until_it_listens(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + WAIT_SECONDS
-        while not self._listens():
-            if process.poll() is not None or time.monotonic() > deadline:
-                said = (self.folder / "said").read_text()
-                raise AssertionError(f"Postfix did not start: {said}\n{self.log}")
-            time.sleep(0.02)
-
-    def _listens(self) -> bool:
-        for port in self._ports.values():
-            try:
-                socket.create_connection((self.host, port)).close()
-            except ConnectionRefusedError:
-                return False
-        return True
-
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
-        """End the master, which ends its own, and then what started it."""
-        try:
-            self._signal_master(signal.SIGTERM)
-            process.wait(WAIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._signal_master(signal.SIGKILL)
-            process.kill()
-            process.wait(WAIT_SECONDS)
-            raise
-        finally:
-            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _signal_master(self, what: signal.Signals) -> None:
         """The master leads a process group of its own: all that it started."""

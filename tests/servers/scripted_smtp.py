@@ -1,4 +1,4 @@
-"""A server that plays a script, byte for byte, and records what it was told.
+"""A server that plays a script, byte for byte, and records what it received.
 
 A script is a list of steps, one list for each connection that is expected::
 
@@ -35,8 +35,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Self
 
-WAIT_SECONDS = 10.0
-"""How long anything here waits before it fails, so that no test can hang."""
+from tests.waiting import WAIT_SECONDS
 
 LOOK_MILLISECONDS = 10
 """How often a stalling connection looks whether the server ends."""
@@ -70,14 +69,14 @@ class Drip:
 
 @dataclass(frozen=True)
 class Pause:
-    """Read nothing and say nothing for this long."""
+    """Neither read nor send for this long."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class StartTls:
-    """Take the TLS handshake now, as the server."""
+    """Do the TLS handshake now, as the server."""
 
     context: ssl.SSLContext
 
@@ -152,7 +151,7 @@ class ScriptedSmtp:
         return len(self.received)
 
     def commands(self, connection: int = 0) -> list[str]:
-        """What came over that connection, decoded and without line ends."""
+        """The lines received on that connection, decoded, without line ends."""
         return [
             line.decode("utf-8").rstrip("\r\n") for line in self.received[connection]
         ]
@@ -277,7 +276,7 @@ class _Connection:
                 raise _ClientGone
 
     def _await_end(self) -> None:
-        """Wait until the client has gone, without taking a byte from it."""
+        """Wait until the client has disconnected, without reading from it."""
         watch = select.poll()
         watch.register(self._link, select.POLLRDHUP)
         while not self._ending.is_set() and not watch.poll(LOOK_MILLISECONDS):

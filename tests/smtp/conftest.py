@@ -1,4 +1,4 @@
-"""What holds for every SMTP test: asyncio has nothing to complain of."""
+"""For every SMTP test: asyncio must report no error."""
 
 from __future__ import annotations
 

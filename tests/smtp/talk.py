@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,13 +12,18 @@ from flask_outbox.delivery import Envelope, Outcome, Progress, Report
 from flask_outbox.errors import TransportDown
 from flask_outbox.transports.smtp import SmtpTransport
 from tests.servers import CLOSE, RESET, STALL, JournalSmtp, ScriptedSmtp, Step
+from tests.servers.exim import Exim
+from tests.servers.haraka import Haraka
 from tests.servers.scripted_smtp import CONTENT, Action
+from tests.waiting import WAIT_SECONDS
 
 SENDER = "ada@example.org"
 ONE, TWO = "one@example.org", "two@example.org"
 CONTENT_BYTES = b"Subject: hello\r\nMessage-ID: <1@example.org>\r\n\r\nHello\r\n"
 
-PATIENT_SECONDS = 10.0
+MANY = 500
+
+PATIENT_SECONDS = WAIT_SECONDS
 """The bound where no bound is to be met: far beyond what a busy machine needs."""
 
 HASTY_SECONDS = 0.3
@@ -106,7 +112,7 @@ class Attempt:
     @property
     def dialogue(self) -> list[str]:
         """The lines of the progress, as ``"us: …"`` and ``"them: …"``."""
-        return [f"{line.speaker}: {line.text}" for line in self.progress.lines]
+        return self.progress.lines
 
 
 async def attempt(
@@ -142,13 +148,48 @@ def deliver_once(settings: SmtpSettings, *recipients: str, **message: Any) -> At
     return asyncio.run(run())
 
 
-def deliver_to_each(host: str, port: int, addresses: list[str]) -> None:
-    """A message to each address, over two connections; all have to be accepted."""
+def in_turn(
+    *scripts: list[Step], count: int, **settings: Any
+) -> tuple[list[Attempt], ScriptedSmtp]:
+    """So many messages one after the other, by one transport."""
+
+    async def run(server: ScriptedSmtp) -> list[Attempt]:
+        transport = SmtpTransport(settings_for(server, **settings))
+        try:
+            return [await attempt(transport) for _ in range(count)]
+        finally:
+            await transport.close()
+
+    with ScriptedSmtp(*scripts) as server:
+        return asyncio.run(run(server)), server
+
+
+def at_once(
+    *scripts: list[Step], count: int, **settings: Any
+) -> tuple[list[Attempt], ScriptedSmtp]:
+    """So many messages at a time, over one connection."""
+
+    async def run(server: ScriptedSmtp) -> list[Attempt]:
+        changes = {"max_connections": 1, **settings}
+        transport = SmtpTransport(settings_for(server, **changes))
+        try:
+            async with asyncio.timeout(PATIENT_SECONDS):
+                return await asyncio.gather(*(attempt(transport) for _ in range(count)))
+        finally:
+            await transport.close()
+
+    with ScriptedSmtp(*scripts) as server:
+        return asyncio.run(run(server)), server
+
+
+def deliver_many(server: Exim | Haraka) -> None:
+    """A message to each of many, over two connections; all have to arrive once."""
+    addresses = [f"reader{number}@example.org" for number in range(MANY)]
 
     async def run() -> None:
         settings = SmtpSettings(
-            host,
-            port,
+            server.host,
+            server.port,
             local_hostname="client.test",
             connect_timeout_seconds=PATIENT_SECONDS,
             max_connections=2,
@@ -160,3 +201,4 @@ def deliver_to_each(host: str, port: int, addresses: list[str]) -> None:
         await transport.close()
 
     asyncio.run(run())
+    assert Counter(server.taken) == Counter(addresses)

@@ -1,4 +1,4 @@
-"""Reaching a server, greeting it and logging in, over real connections."""
+"""Connecting to a server and greeting it, over real connections."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from flask_outbox import loops
+from flask_outbox import concurrency
 from flask_outbox.config import SmtpSettings
 from flask_outbox.delivery import Outcome
-from flask_outbox.transports import smtp_connect, smtp_reach
-from flask_outbox.transports.smtp import SmtpTransport
+from flask_outbox.transports.smtp import SmtpTransport, connect
 from tests.servers import CLOSE, STALL, Drip, ScriptedSmtp, Step
 from tests.servers.ports import free_port
+from tests.waiting import WAIT_SECONDS
 
 from .talk import (
     GREETING,
@@ -44,19 +44,19 @@ def journal(tmp_path: Path) -> Path:
 # ---------------------------------------------------------------------------- reaching
 
 
-def test_nothing_listens() -> None:
+def test_a_refused_connection_is_explained() -> None:
     made = deliver_once(SmtpSettings("127.0.0.1", free_port()))
     assert "refused the connection: nothing listens there" in made.reason
     assert made.down is not None
     assert made.down.__cause__ is not None
 
 
-def test_nothing_listens_at_any_address_of_the_host() -> None:
+def test_refused_connections_at_every_address_are_explained() -> None:
     made = deliver_once(SmtpSettings("localhost", free_port()))
     assert "refused the connection: nothing listens there" in made.reason
 
 
-def test_a_name_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_host_name_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_such_name(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -65,7 +65,7 @@ def test_a_name_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "The name mail.invalid cannot be resolved" in made.reason
 
 
-def test_a_name_that_cannot_be_one() -> None:
+def test_an_impossible_host_name_is_explained() -> None:
     made = deliver_once(SmtpSettings("x" * 70 + ".test", 25, local_hostname="me.test"))
     assert "cannot be used with these settings" in made.reason
 
@@ -84,7 +84,7 @@ def full_house(address: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
         yield int(listener.getsockname()[1])
 
 
-def test_no_answer_at_all() -> None:
+def test_a_connection_without_an_answer_is_explained() -> None:
     with full_house() as port:
         made = deliver_once(
             SmtpSettings(
@@ -130,8 +130,8 @@ def deliver_to(
         return runner.run(run())
 
 
-@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, loops.new_loop])
-def test_an_address_that_does_not_answer_is_not_the_hosts_only_one(
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, concurrency.new_loop])
+def test_the_next_address_is_tried_if_one_does_not_answer(
     new_loop: NewLoop,
 ) -> None:
     with ScriptedSmtp([*HELLO, *ONE_MAIL, QUIT]) as server:
@@ -141,19 +141,21 @@ def test_an_address_that_does_not_answer_is_not_the_hosts_only_one(
     assert made.outcomes == [Outcome.ACCEPTED]
 
 
-def test_an_address_that_refuses_is_not_the_hosts_only_one(
+def test_the_next_address_is_tried_if_one_refuses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The next one does not wait for its time."""
-    monkeypatch.setattr(smtp_reach, "NEXT_AFTER_SECONDS", PATIENT_SECONDS)
+    monkeypatch.setattr(connect, "NEXT_AFTER_SECONDS", PATIENT_SECONDS)
     with ScriptedSmtp([*HELLO, *ONE_MAIL, QUIT]) as server:
         found = ["::1", "::1", "127.0.0.2", "127.0.0.1"]
         made = deliver_to(settings_for(server), *found)
     assert made.outcomes == [Outcome.ACCEPTED]
 
 
-def test_no_address_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smtp_reach, "NEXT_AFTER_SECONDS", 0.0)
+def test_a_host_without_an_answering_address_is_explained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connect, "NEXT_AFTER_SECONDS", 0.0)
     with full_house("127.0.0.2") as port, full_house("127.0.0.3", port):
         settings = SmtpSettings("mail.test", port, local_hostname="me.test")
         hasty = replace(settings, connect_timeout_seconds=HASTY_SECONDS)
@@ -175,7 +177,7 @@ def test_no_address_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=["stall", "drip", "close", "http", "endless", "no line", "421", "554"],
 )
-def test_a_bad_greeting(greeting: tuple[object, ...], words: str) -> None:
+def test_a_bad_greeting_is_explained(greeting: tuple[object, ...], words: str) -> None:
     with ScriptedSmtp([Step("", *greeting)]) as server:  # type: ignore[arg-type]
         bound_seconds = HASTY_SECONDS if "0.3 s" in words else PATIENT_SECONDS
         made = deliver_once(settings_for(server, connect_timeout_seconds=bound_seconds))
@@ -200,7 +202,7 @@ EHLO_REPLY = b"250-a\r\n" * 20 + b"250 SIZE\r\n"
 # ------------------------------------------------------------------------------ EHLO
 
 
-def test_helo_for_a_server_that_knows_no_ehlo() -> None:
+def test_a_server_without_ehlo_gets_helo() -> None:
     script = [
         GREETING,
         Step("EHLO", b"502 what\r\n"),
@@ -223,7 +225,9 @@ def test_helo_for_a_server_that_knows_no_ehlo() -> None:
         ("b x.example.org\n", "[127.0.0.1]"),
     ],
 )
-def test_our_own_name(fqdn: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ehlo_has_our_host_name_or_a_literal(
+    fqdn: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(socket, "getfqdn", lambda: fqdn)
     with ScriptedSmtp([*HELLO, *ONE_MAIL, QUIT]) as server:
         deliver_once(settings_for(server, local_hostname=None))
@@ -231,7 +235,7 @@ def test_our_own_name(fqdn: str, said: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert server.commands()[0] == f"EHLO {said}"
 
 
-def test_our_own_name_is_asked_for_once_and_not_for_long(
+def test_our_host_name_is_looked_up_once_and_not_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[None] = []
@@ -239,7 +243,7 @@ def test_our_own_name_is_asked_for_once_and_not_for_long(
 
     def slow_dns() -> str:
         asked.append(None)
-        answered.wait(10)
+        answered.wait(WAIT_SECONDS)
         return "late.example.org"
 
     async def deliver_twice(settings: SmtpSettings) -> None:
@@ -251,7 +255,7 @@ def test_our_own_name_is_asked_for_once_and_not_for_long(
         await transport.close()
 
     monkeypatch.setattr(socket, "getfqdn", slow_dns)
-    monkeypatch.setattr(smtp_connect, "OWN_NAME_SECONDS", 0.05)
+    monkeypatch.setattr(connect, "OWN_NAME_SECONDS", 0.05)
     script = [*HELLO, *ONE_MAIL, QUIT]
     with ScriptedSmtp(script, script) as server:
         asyncio.run(
@@ -263,7 +267,7 @@ def test_our_own_name_is_asked_for_once_and_not_for_long(
     assert len(asked) == 1
 
 
-def test_an_own_name_that_cannot_be_said() -> None:
+def test_an_invalid_local_hostname_opens_no_connection() -> None:
     with ScriptedSmtp() as server:
         made = deliver_once(settings_for(server, local_hostname="a b\r\nMAIL"))
     assert "MAIL_LOCAL_HOSTNAME" in made.reason

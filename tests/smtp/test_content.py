@@ -1,4 +1,4 @@
-"""Content on the wire: what is sent is what arrives, and it can end only once."""
+"""Content on the wire: it arrives unchanged, and has one end."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_outbox.transports.smtp_content import FINAL_DOT, dot_stuffed, with_crlf
-from flask_outbox.transports.smtp_transaction import CHUNK_BYTES
+from flask_outbox.transports.smtp.capabilities import FINAL_DOT, dot_stuffed, with_crlf
+from flask_outbox.transports.smtp.transaction import CHUNK_BYTES
 from tests.servers import JournalSmtp, ScriptedSmtp
 
 from .talk import HELLO, ONE_MAIL, QUIT, deliver_once, settings_for
@@ -75,7 +75,7 @@ def test_there_is_one_final_dot_on_the_wire(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("extra_bytes", [-1, 0, 1, CHUNK_BYTES, 150 * CHUNK_BYTES])
-def test_large_content_in_pieces(extra_bytes: int) -> None:
+def test_large_content_is_written_in_pieces(extra_bytes: int) -> None:
     line = b".0123456789" * 7 + b"\r\n"
     size_bytes = CHUNK_BYTES + extra_bytes
     content = HEAD + line * (size_bytes // len(line)) + b"x" * 70 + b"\r\n"
@@ -86,7 +86,7 @@ def test_large_content_in_pieces(extra_bytes: int) -> None:
     assert wire == content.replace(b"\r\n.", b"\r\n..") + b".\r\n"
 
 
-def test_a_line_of_any_length_is_carried_as_it_is() -> None:
+def test_a_line_of_any_length_is_sent_unchanged() -> None:
     content = HEAD + b"x" * 5000 + b"\r\n"
     with ScriptedSmtp([*HELLO, *ONE_MAIL, QUIT]) as server:
         deliver_once(settings_for(server), content=content)
@@ -94,7 +94,7 @@ def test_a_line_of_any_length_is_carried_as_it_is() -> None:
     assert content + b".\r\n" in server.received[0]
 
 
-def test_content_that_is_right_is_not_copied() -> None:
+def test_content_without_need_of_a_change_is_not_copied() -> None:
     content = HEAD + b"hello\r\n"
     assert with_crlf(content) is content
     assert dot_stuffed(content) is content

@@ -1,4 +1,4 @@
-"""What is said for which message: parameters, refusals of our own, the story kept."""
+"""The commands for each message: their parameters, our refusals, the history."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flask_outbox.delivery import Outcome
-from flask_outbox.transports.smtp_offer import Offer, command_line
+from flask_outbox.transports.smtp.capabilities import Offer, command_line
 from tests.servers import Behaviour, JournalSmtp, ScriptedSmtp, Step
 
 from .talk import (
@@ -114,7 +114,7 @@ def test_every_recipient_keeps_its_own_reply(journal: Path) -> None:
         (Behaviour(drop="journaled"), Outcome.UNKNOWN),
     ],
 )
-def test_a_real_servers_no(
+def test_a_real_servers_refusal_is_reported(
     behaviour: Behaviour, outcome: Outcome, journal: Path
 ) -> None:
     with JournalSmtp(journal) as server:
@@ -132,11 +132,11 @@ def test_the_same_address_twice_is_one_recipient() -> None:
     assert made.outcomes == [Outcome.ACCEPTED]
 
 
-def test_the_null_return_path() -> None:
+def test_the_null_return_path_is_sent() -> None:
     assert mail_said(ehlo("X"), return_path="") == "MAIL FROM:<>"
 
 
-def test_no_word_to_a_server_for_no_recipient() -> None:
+def test_no_connection_is_opened_without_recipients() -> None:
     with ScriptedSmtp([*HELLO, QUIT]) as server:
         made = deliver_once(settings_for(server), UTF8)
         server.wait_for_end()
@@ -154,6 +154,50 @@ def test_options_are_passed_on() -> None:
     )
     assert commands[1] == f"MAIL FROM:<{SENDER}> RET=HDRS ENVID=7"
     assert commands[2] == f"RCPT TO:<{ONE}> NOTIFY=FAILURE,DELAY"
+
+
+TOKEN = "01jx3m5v8q2w4e6r8t0y1a3b5dabcdefghijklmnop"
+OURS = f"bounces+{TOKEN}@example.com"
+
+
+@pytest.mark.parametrize(
+    ("recipient", "original"),
+    [
+        (ONE, f"rfc822;{ONE}"),
+        ("a+b=c@example.org", "rfc822;a+2Bb+3Dc@example.org"),
+        ('"a b"@example.org', 'rfc822;"a+20b"@example.org'),
+        ("grüße+x@example.org", "utf-8;grüße\\x{2B}x@example.org"),
+    ],
+)
+def test_reports_are_asked_for_where_they_come_back_to_us(
+    recipient: str, original: str
+) -> None:
+    commands = said(ehlo("DSN", "SMTPUTF8"), recipient, return_path=OURS)
+    mail, rcpt = commands[1:3]
+    asked = mail.replace(" SMTPUTF8", "")
+    assert asked == f"MAIL FROM:<{OURS}> RET=HDRS ENVID={TOKEN}"
+    assert rcpt == f"RCPT TO:<{recipient}> NOTIFY=FAILURE,DELAY ORCPT={original}"
+
+
+def test_the_users_own_wishes_for_reports_count() -> None:
+    commands = said(
+        ehlo("DSN"),
+        return_path=OURS,
+        mail_options=("ret=FULL", "ENVID=7"),
+        rcpt_options=("notify=NEVER",),
+    )
+    assert commands[1] == f"MAIL FROM:<{OURS}> ret=FULL ENVID=7"
+    assert commands[2] == f"RCPT TO:<{ONE}> notify=NEVER ORCPT=rfc822;{ONE}"
+
+
+@pytest.mark.parametrize(
+    ("offer", "return_path"),
+    [([], OURS), (["DSN"], SENDER), (["DSN"], f"bounces+{TOKEN[1:]}@example.com")],
+)
+def test_no_reports_are_asked_for_otherwise(offer: list[str], return_path: str) -> None:
+    commands = said(ehlo(*offer), return_path=return_path)
+    assert commands[1] == f"MAIL FROM:<{return_path}>"
+    assert commands[2] == f"RCPT TO:<{ONE}>"
 
 
 @pytest.mark.parametrize(
@@ -187,24 +231,24 @@ def test_options_are_passed_on() -> None:
         ),
     ],
 )
-def test_mail_says_what_the_message_needs_and_the_server_knows(
+def test_mail_from_has_the_options_that_message_and_server_share(
     offer: list[str], message: dict[str, object], parameters: str
 ) -> None:
     assert mail_said(ehlo(*offer), **message) == f"MAIL FROM:<{SENDER}>{parameters}"
 
 
-def test_smtputf8_for_a_recipient() -> None:
+def test_smtputf8_is_asked_for_if_a_recipient_needs_it() -> None:
     commands = said(ehlo("SMTPUTF8"), ONE, UTF8)
     assert commands[1] == f"MAIL FROM:<{SENDER}> SMTPUTF8"
     assert commands[3] == f"RCPT TO:<{UTF8}>"
 
 
-def test_smtputf8_for_a_return_path() -> None:
+def test_smtputf8_is_asked_for_if_the_return_path_needs_it() -> None:
     command = mail_said(ehlo("SMTPUTF8"), return_path=UTF8)
     assert command == f"MAIL FROM:<{UTF8}> SMTPUTF8"
 
 
-def test_smtputf8_with_a_real_server(journal: Path) -> None:
+def test_smtputf8_works_with_a_real_server(journal: Path) -> None:
     with JournalSmtp(journal) as server:
         deliver_once(settings_for(server), UTF8, utf8_headers=True)
         (mail,) = server.wait_for(1)
@@ -236,7 +280,9 @@ def test_without_smtputf8_all_are_refused_if_the_message_needs_it(
 
 
 @pytest.mark.parametrize(("limit", "taken"), [(99, False), (100, True), (0, True)])
-def test_a_message_that_is_too_large_is_not_begun(limit: int, taken: bool) -> None:
+def test_a_message_larger_than_the_servers_limit_is_not_begun(
+    limit: int, taken: bool
+) -> None:
     script = [GREETING, ehlo(f"SIZE {limit}"), *(ONE_MAIL if taken else []), QUIT]
     with ScriptedSmtp(script) as server:
         made = deliver_once(settings_for(server), content=b"x" * 98 + b"\r\n")
@@ -261,7 +307,7 @@ def test_a_message_that_is_too_large_is_not_begun(limit: int, taken: bool) -> No
         ("9" * 99, None),
     ],
 )
-def test_the_limit_that_ehlo_names(said: str, limit: int | None) -> None:
+def test_the_size_limit_is_read_from_ehlo(said: str, limit: int | None) -> None:
     assert Offer.read({"SIZE": said}) == Offer(size=True, size_limit_bytes=limit)
 
 
@@ -269,7 +315,7 @@ def test_the_limit_that_ehlo_names(said: str, limit: int | None) -> None:
 
 
 @pytest.mark.parametrize("bad", ["\r", "\n", "\0", "\x1b", "\x7f", "\t"])
-def test_a_command_is_never_two(bad: str) -> None:
+def test_a_command_with_a_line_break_is_refused(bad: str) -> None:
     with pytest.raises(ValueError, match="control character"):
         command_line(f"RCPT TO:<a@b{bad}RCPT TO:<c@d>")
 
@@ -283,7 +329,9 @@ def test_a_command_is_never_two(bad: str) -> None:
         {"return_path": "a\ud800@b"},
     ],
 )
-def test_an_envelope_that_would_inject_says_nothing(message: dict[str, object]) -> None:
+def test_an_envelope_that_would_inject_commands_sends_nothing(
+    message: dict[str, object],
+) -> None:
     with ScriptedSmtp([GREETING, ehlo("SMTPUTF8"), QUIT]) as server:
         settings = settings_for(server)
         with pytest.raises(ValueError, match=r"control character|surrogates"):

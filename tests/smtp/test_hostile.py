@@ -1,4 +1,4 @@
-"""Servers that mean no good: nothing they do holds a delivery, or is believed."""
+"""Hostile servers: none can hold up a delivery, or fake an acceptance."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_the_deadline_holds_where_each_step_is_quick_enough() -> None:
     )
 
 
-def test_the_deadline_after_the_final_dot() -> None:
+def test_the_deadline_holds_after_the_final_dot() -> None:
     made = deliver_to(
         MAIL,
         RCPT,
@@ -94,7 +94,7 @@ def test_the_deadline_after_the_final_dot() -> None:
         ),
     ],
 )
-def test_one_byte_at_a_time_is_no_reply(
+def test_a_reply_of_single_bytes_does_not_extend_the_deadline(
     bound: str, steps: list[Step], outcome: Outcome, reply: str
 ) -> None:
     bounds: dict[str, Any] = {f"{bound}_timeout_seconds": HASTY_SECONDS}
@@ -102,7 +102,7 @@ def test_one_byte_at_a_time_is_no_reply(
     assert (made.outcomes, made.replies) == ([outcome], [reply])
 
 
-def test_a_server_that_stops_reading() -> None:
+def test_a_server_that_stops_reading_is_cut_off() -> None:
     made = deliver_to(
         MAIL,
         RCPT,
@@ -129,7 +129,7 @@ def test_a_server_that_reads_again_in_time_gets_it_all() -> None:
 @pytest.mark.parametrize(
     "flood", [b"250-more\r\n" * 200_000, b"x" * 2_000_000], ids=["lines", "no line"]
 )
-def test_a_flood_is_cut_and_not_kept(flood: bytes) -> None:
+def test_a_flood_is_cut_off_and_not_stored(flood: bytes) -> None:
     tracemalloc.start()
     try:
         made = deliver_to(Step("MAIL", flood, STALL))
@@ -164,7 +164,7 @@ def test_a_reply_holds_whatever_follows_it() -> None:
     assert made.outcomes == [Outcome.ACCEPTED]
 
 
-def test_421_that_nothing_asked_for_is_the_servers_goodbye() -> None:
+def test_an_unasked_421_is_the_servers_goodbye() -> None:
     made = deliver_to(Step("MAIL", b"250 ok\r\n421 4.3.2 going down\r\n"), QUIT)
     assert "takes no mail at the moment (421 4.3.2 going down)" in made.reason
 
@@ -202,7 +202,7 @@ def test_a_refusal_holds_if_the_server_then_hangs_up() -> None:
     ],
     ids=["552", "552 once we are stuck", "452", "250", "closed", "malformed"],
 )
-def test_an_answer_in_the_middle_of_the_content(
+def test_a_reply_in_the_middle_of_the_content_is_heard(
     answer: list[Action], outcome: Outcome, reply: str
 ) -> None:
     made = deliver_to(MAIL, RCPT, DATA, Step(ANYTHING, *answer), content=LARGE)
@@ -210,7 +210,7 @@ def test_an_answer_in_the_middle_of_the_content(
     assert not made.progress.final_dot_sent
 
 
-def test_421_in_the_middle_of_the_content() -> None:
+def test_a_421_in_the_middle_of_the_content_is_heard() -> None:
     answer = Step(ANYTHING, b"421 4.3.2 going down\r\n", STALL)
     made = deliver_to(MAIL, RCPT, DATA, answer, content=LARGE)
     assert "takes no mail at the moment (421 4.3.2 going down)" in made.reason
@@ -256,7 +256,7 @@ def test_421_in_the_middle_of_the_content() -> None:
         ),
     ],
 )
-def test_our_own_observation_stands_in_the_replys_place(
+def test_without_a_reply_our_own_observation_is_reported(
     steps: list[Step], reply: str
 ) -> None:
     made = deliver_to(*steps)

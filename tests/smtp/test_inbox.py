@@ -1,4 +1,4 @@
-"""The dev inbox: everything is accepted, nothing leaves."""
+"""The dev inbox: accepts everything, and sends nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The link by itself: several replies awaited at a time, and how it breaks."""
+"""`SmtpLink`: several replies awaited at a time, and how it breaks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from flask_outbox.delivery import Reply
-from flask_outbox.transports.smtp_link import (
+from flask_outbox.transports.smtp.protocol import (
     LinkError,
     LinkLost,
     OutOfStep,
@@ -45,7 +45,7 @@ def with_link(*steps: Step, talk: Callable[[SmtpLink], Awaitable[None]]) -> None
 def awaiting(link: SmtpLink, seconds: float = PATIENT_SECONDS) -> asyncio.Future[Reply]:
     """Ask for the next reply that nobody else has asked for."""
     reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-    link.expect(reply.set_result, seconds, reply.set_exception)
+    link.expect(seconds, reply.set_result, lost=reply.set_exception)
     return reply
 
 
@@ -61,7 +61,7 @@ def test_replies_are_paired_in_order_with_what_asked_for_them() -> None:
     with_link(Step("MAIL"), Step("RCPT"), answers, QUIT, talk=talk)
 
 
-def test_a_lost_link_keeps_the_replies_that_came_before() -> None:
+def test_a_lost_connection_keeps_the_replies_that_came_before() -> None:
     async def talk(link: SmtpLink) -> None:
         awaited = [awaiting(link) for _ in range(3)]
         link.write(BATCH)
@@ -104,7 +104,7 @@ def test_a_broken_link_stays_broken_for_its_first_reason(
     with_link(Step("NOOP", said, STALL), talk=talk)
 
 
-def test_what_replies_lead_to_is_not_done_if_more_came_than_was_asked_for() -> None:
+def test_no_callback_runs_after_more_replies_than_commands() -> None:
     done: list[str] = []
 
     async def talk(link: SmtpLink) -> None:
@@ -114,7 +114,7 @@ def test_what_replies_lead_to_is_not_done_if_more_came_than_was_asked_for() -> N
 
         told: asyncio.Future[LinkError] = asyncio.get_running_loop().create_future()
         link.on_broken = told.set_result
-        link.expect(taker, PATIENT_SECONDS)
+        link.expect(PATIENT_SECONDS, taker)
         link.write(b"NOOP\r\n")
         assert isinstance(await told, OutOfStep)
 
@@ -122,7 +122,7 @@ def test_what_replies_lead_to_is_not_done_if_more_came_than_was_asked_for() -> N
     assert done == ["250 first"]
 
 
-def test_a_reply_that_nobody_waits_for_any_more_is_no_trouble() -> None:
+def test_a_reply_that_is_no_longer_awaited_does_no_harm() -> None:
     async def talk(link: SmtpLink) -> None:
         first = asyncio.create_task(link.command(b"NOOP", PATIENT_SECONDS))
         await asyncio.sleep(0)
@@ -144,7 +144,7 @@ def test_a_reply_that_nobody_waits_for_any_more_is_no_trouble() -> None:
     )
 
 
-def test_the_time_of_a_reply_begins_when_the_one_before_has_come() -> None:
+def test_the_timeout_of_a_reply_begins_after_the_one_before() -> None:
     """Else whoever comes behind somebody slow would be given up before his turn."""
 
     async def talk(link: SmtpLink) -> None:

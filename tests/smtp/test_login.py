@@ -1,4 +1,4 @@
-"""Logging in: by which way, with what, and never where anyone could read along."""
+"""Logging in: mechanisms, tokens, and never unencrypted."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from typing import Any
 import aiosmtplib
 import pytest
 
+from flask_outbox import oauth
 from flask_outbox.delivery import Outcome
-from flask_outbox.errors import LoginDemanded, LoginRejected
-from flask_outbox.transports import smtp_login
+from flask_outbox.errors import AccountTrouble, LoginDemanded, LoginRejected
 from flask_outbox.transports.smtp import SmtpTransport
+from flask_outbox.transports.smtp import login as smtp_login
 from tests.servers import (
     CLOSE,
     Authority,
@@ -28,6 +29,8 @@ from tests.servers import (
     StartTls,
     Step,
 )
+from tests.servers.token_endpoint import TokenEndpoint, refused
+from tests.waiting import WAIT_SECONDS
 
 from .talk import (
     GREETING,
@@ -78,7 +81,7 @@ def assert_no_secret(lines: list[str]) -> None:
 # ------------------------------------------------------------------------- passwords
 
 
-def test_a_login_with_a_real_server(journal: Path) -> None:
+def test_a_login_works_with_a_real_server(journal: Path) -> None:
     with JournalSmtp(journal, users={"ada": SECRET}) as server:
         made = deliver_once(settings_for(server, **LOGIN))
         (mail,) = server.wait_for(1)
@@ -88,7 +91,7 @@ def test_a_login_with_a_real_server(journal: Path) -> None:
     assert_no_secret(made.dialogue)
 
 
-def test_a_wrong_password(journal: Path) -> None:
+def test_a_wrong_password_is_explained(journal: Path) -> None:
     with JournalSmtp(journal, users={"ada": "another"}) as server:
         made = deliver_once(settings_for(server, **LOGIN))
     assert "rejected the login of 'ada' (535 5.7.8" in made.reason
@@ -96,7 +99,7 @@ def test_a_wrong_password(journal: Path) -> None:
     assert_no_secret([*made.dialogue, made.reason])
 
 
-def test_no_login_where_one_is_demanded(journal: Path) -> None:
+def test_a_demanded_login_without_credentials_is_explained(journal: Path) -> None:
     with JournalSmtp(journal, users={"ada": SECRET}) as server:
         made = deliver_once(settings_for(server))
     assert "takes no mail before a login or TLS (530 5.7.0" in made.reason
@@ -121,14 +124,14 @@ def test_a_login_may_be_demanded_for_data(extensions: tuple[str, ...]) -> None:
     assert isinstance(made.down, LoginDemanded)
 
 
-def test_a_login_demanded_for_some_holds_up_nobody_else(journal: Path) -> None:
+def test_a_login_demanded_for_some_recipients_delays_no_others(journal: Path) -> None:
     with JournalSmtp(journal) as server:
         server.behaviour = Behaviour(recipients={TWO: "530 5.7.1 log in"})
         made = deliver_once(settings_for(server), ONE, TWO)
     assert made.outcomes == [Outcome.ACCEPTED, Outcome.DEFERRED]
 
 
-def test_a_login_where_none_is_offered(journal: Path) -> None:
+def test_a_login_that_the_server_does_not_offer_is_explained(journal: Path) -> None:
     with ScriptedSmtp(HELLO) as server:
         made = deliver_once(settings_for(server, **LOGIN))
         server.wait_for_end()
@@ -136,7 +139,7 @@ def test_a_login_where_none_is_offered(journal: Path) -> None:
     assert server.commands() == ["EHLO client.test"]
 
 
-def test_only_ways_to_log_in_that_we_do_not_know() -> None:
+def test_a_server_with_unknown_mechanisms_only_is_explained() -> None:
     with ScriptedSmtp([GREETING, ehlo("AUTH GSSAPI")]) as server:
         made = deliver_once(settings_for(server, **LOGIN))
         server.wait_for_end()
@@ -144,14 +147,14 @@ def test_only_ways_to_log_in_that_we_do_not_know() -> None:
     assert server.commands() == ["EHLO client.test"]
 
 
-def test_a_login_that_fails_for_now() -> None:
+def test_a_login_that_fails_temporarily_is_explained() -> None:
     script = [GREETING, ehlo("AUTH LOGIN"), Step("AUTH", b"454 4.7.0 later\r\n")]
     with ScriptedSmtp(script) as server:
         made = deliver_once(settings_for(server, **LOGIN))
     assert "cannot check the login of 'ada' at the moment (454 4.7.0" in made.reason
 
 
-def test_cram_md5_keeps_the_password_to_itself() -> None:
+def test_cram_md5_does_not_send_the_password() -> None:
     script = [
         GREETING,
         ehlo("AUTH CRAM-MD5 PLAIN"),
@@ -166,7 +169,7 @@ def test_cram_md5_keeps_the_password_to_itself() -> None:
     assert made.outcomes == [Outcome.ACCEPTED]
 
 
-def test_the_server_goes_right_after_the_login(
+def test_a_connection_lost_right_after_the_login_is_an_outage(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Between aiosmtplib's last look at the connection and our session's first."""
@@ -211,7 +214,7 @@ def test_the_server_goes_right_after_the_login(
     ],
     ids=["plain", "plain before login", "login", "cram fails", "no token, no xoauth2"],
 )
-def test_ways_to_log_in(offer: str, steps: list[Step]) -> None:
+def test_the_best_offered_mechanism_is_used(offer: str, steps: list[Step]) -> None:
     script = [GREETING, ehlo(f"AUTH {offer}"), *steps, *ONE_MAIL, QUIT]
     with ScriptedSmtp(script) as server:
         made = deliver_once(settings_for(server, **LOGIN))
@@ -219,14 +222,14 @@ def test_ways_to_log_in(offer: str, steps: list[Step]) -> None:
     assert_no_secret(made.dialogue)
 
 
-def test_a_way_to_log_in_that_is_named() -> None:
+def test_a_configured_mechanism_is_used() -> None:
     script = [GREETING, ehlo("AUTH CRAM-MD5 PLAIN"), Step("AUTH PLAIN", b"235 ok\r\n")]
     with ScriptedSmtp([*script, *ONE_MAIL, QUIT]) as server:
         made = deliver_once(settings_for(server, auth_mechanism="PLAIN", **LOGIN))
     assert made.outcomes == [Outcome.ACCEPTED]
 
 
-def test_a_way_to_log_in_that_is_named_and_not_offered() -> None:
+def test_a_configured_mechanism_that_is_not_offered_is_an_error() -> None:
     with ScriptedSmtp([GREETING, ehlo("AUTH CRAM-MD5 PLAIN")]) as server:
         made = deliver_once(settings_for(server, auth_mechanism="LOGIN", **LOGIN))
     assert "offers no login by LOGIN (it offers CRAM-MD5, PLAIN)" in made.reason
@@ -247,7 +250,7 @@ def test_a_password_is_not_left_to_a_challenge_where_tls_protects_it(
     assert made.outcomes == [Outcome.ACCEPTED]
 
 
-def test_a_rejected_password_is_not_tried_in_another_way() -> None:
+def test_a_rejected_password_is_not_tried_with_another_mechanism() -> None:
     login = Step("AUTH CRAM-MD5", b"535 5.7.8 no\r\n")
     with ScriptedSmtp([GREETING, ehlo("AUTH CRAM-MD5 PLAIN LOGIN"), login]) as server:
         made = deliver_once(settings_for(server, **LOGIN))
@@ -317,7 +320,7 @@ def test_connections_log_in_together_once_a_login_was_accepted(journal: Path) ->
 
 
 @pytest.mark.parametrize("code", [530, 538])
-def test_a_login_that_wants_tls(code: int) -> None:
+def test_a_server_that_demands_tls_for_its_login_is_explained(code: int) -> None:
     answer = f"{code} 5.7.11 encrypt\r\n".encode()
     with ScriptedSmtp([GREETING, ehlo("AUTH PLAIN"), Step("AUTH", answer)]) as server:
         made = deliver_once(settings_for(server, **LOGIN))
@@ -327,8 +330,8 @@ def test_a_login_that_wants_tls(code: int) -> None:
 
 @pytest.mark.parametrize("echo", [SECRET, PLAIN, encoded(SECRET)])
 @pytest.mark.parametrize("code", [235, 501, 535])
-def test_a_server_that_repeats_the_secret(code: int, echo: str) -> None:
-    """In its reply, from where it would get into the story, the log and the lane."""
+def test_a_secret_that_the_server_repeats_is_hidden(code: int, echo: str) -> None:
+    """In its reply, from where it would get into the history, the log and the lane."""
     answer = f"{code} got '{echo}'\r\n".encode()
     script = [GREETING, ehlo("AUTH PLAIN"), Step("AUTH", answer), *ONE_MAIL, QUIT]
     with ScriptedSmtp(script) as server:
@@ -342,7 +345,7 @@ def test_a_server_that_repeats_the_secret(code: int, echo: str) -> None:
 
 
 @pytest.mark.parametrize("token", [None, lambda: TOKEN], ids=["password", "token"])
-def test_no_login_over_a_link_that_is_not_encrypted(
+def test_no_login_is_made_over_an_unencrypted_connection(
     token: Callable[[], str] | None,
 ) -> None:
     """The settings refuse it at boot; this is the second lock on the same door."""
@@ -378,7 +381,7 @@ def by_token(
     return made, server.commands()
 
 
-def test_a_login_by_token() -> None:
+def test_a_login_by_token_works() -> None:
     login = Step(f"AUTH XOAUTH2 {XOAUTH2}", b"235 2.7.0 welcome\r\n")
     made, _ = by_token(lambda: TOKEN, login, *ONE_MAIL, QUIT)
     assert made.outcomes == [Outcome.ACCEPTED]
@@ -386,7 +389,7 @@ def test_a_login_by_token() -> None:
     assert_no_secret(made.dialogue)
 
 
-def test_a_token_that_is_rejected() -> None:
+def test_a_rejected_token_is_explained() -> None:
     """The reason comes as a challenge, which wants an empty answer first."""
     status = encoded(json.dumps({"status": "400", "scope": "https://mail.test/"}))
     made, commands = by_token(
@@ -400,7 +403,7 @@ def test_a_token_that_is_rejected() -> None:
     assert_no_secret([*made.dialogue, made.reason])
 
 
-def test_a_server_that_takes_no_tokens() -> None:
+def test_a_server_without_token_logins_is_explained() -> None:
     asked: list[None] = []
     made, commands = by_token(lambda: asked.append(None), offer="PLAIN LOGIN")
     assert "offers no login by XOAUTH2" in made.reason
@@ -422,7 +425,9 @@ def test_a_server_that_takes_no_tokens() -> None:
     ],
     ids=["raises", "None", "bytes", "empty"],
 )
-def test_no_token_no_login(token: Callable[[], Any], words: str) -> None:
+def test_without_a_token_no_login_is_tried(
+    token: Callable[[], Any], words: str
+) -> None:
     made, commands = by_token(token)
     assert "MAIL_OAUTH_TOKEN gave no token" in made.reason
     assert words in made.reason
@@ -433,7 +438,7 @@ def test_a_token_that_does_not_come_is_not_waited_for() -> None:
     """And the function is not in the event loop's way meanwhile."""
     over = threading.Event()
     made, commands = by_token(
-        lambda: over.wait(10), connect_timeout_seconds=HASTY_SECONDS
+        lambda: over.wait(WAIT_SECONDS), connect_timeout_seconds=HASTY_SECONDS
     )
     over.set()
     assert "MAIL_OAUTH_TOKEN gave no token" in made.reason
@@ -465,3 +470,106 @@ def test_each_connection_has_a_fresh_token(tmp_path: Path) -> None:
                 )
             )
             assert made.outcomes == [Outcome.ACCEPTED]
+
+
+# ---------------------------------------------------- OAUTHBEARER, and renewed tokens
+
+
+def bearer(token: str, port: int) -> str:
+    """RFC 7628 section 3.1, after its example for SMTP."""
+    said = f"n,a=ada=2Cb=3D,\1host=127.0.0.1\1port={port}\1auth=Bearer {token}\1\1"
+    return encoded(said)
+
+
+@pytest.mark.parametrize(
+    ("offer", "mechanism"),
+    [("PLAIN OAUTHBEARER", None), ("XOAUTH2 OAUTHBEARER", "OAUTHBEARER")],
+    ids=["offered", "named"],
+)
+def test_a_login_by_oauthbearer_works(offer: str, mechanism: str | None) -> None:
+    login = Step("AUTH OAUTHBEARER", b"235 2.7.0 welcome\r\n")
+    with ScriptedSmtp(
+        [GREETING, ehlo(f"AUTH {offer}"), login, *ONE_MAIL, QUIT]
+    ) as server:
+        settings = settings_for(
+            server,
+            username="ada,b=",
+            oauth_token=lambda: TOKEN,
+            auth_unencrypted=True,
+            auth_mechanism=mechanism,
+        )
+        made = deliver_once(settings)
+        said = bearer(TOKEN, server.port)
+        assert server.commands()[1] == f"AUTH OAUTHBEARER {said}"
+    assert made.outcomes == [Outcome.ACCEPTED]
+    assert_no_secret(made.dialogue)
+    assert said not in "".join(made.dialogue)
+
+
+def test_a_token_rejected_by_oauthbearer_is_explained() -> None:
+    """RFC 7628 section 3.2.3: the client answers the reason with one ^A."""
+    status = encoded(json.dumps({"status": "invalid_token"}))
+    made, commands = by_token(
+        lambda: TOKEN,
+        Step("AUTH OAUTHBEARER", f"334 {status}\r\n".encode()),
+        Step("AQ==", b"535 5.7.8 not accepted\r\n"),
+        offer="OAUTHBEARER",
+    )
+    assert isinstance(made.down, LoginRejected)
+    assert commands[-1] == "AQ=="
+    assert_no_secret([*made.dialogue, made.reason])
+
+
+def test_a_configured_token_mechanism_that_is_not_offered_is_an_error() -> None:
+    made, _ = by_token(lambda: TOKEN, auth_mechanism="OAUTHBEARER")
+    assert "offers no login by OAUTHBEARER" in made.reason
+    assert "it offers PLAIN, XOAUTH2" in made.reason
+
+
+def xoauth2(token: str) -> str:
+    said = f"user=ada\x01auth=Bearer {token}\x01\x01"
+    return f"AUTH XOAUTH2 {encoded(said)}"
+
+
+def tokens_of(endpoint: TokenEndpoint) -> oauth.AccessTokens:
+    return oauth.microsoft(
+        tenant="t", client_id="c", client_secret="s", authority=endpoint.url
+    )
+
+
+def rejected(token: str) -> list[Step]:
+    return [
+        Step(xoauth2(token), b"334 e30=\r\n"),
+        Step("\r\n", b"535 5.7.8 no\r\n"),
+    ]
+
+
+def test_a_rejected_token_is_renewed_once() -> None:
+    with TokenEndpoint() as endpoint:
+        tokens = tokens_of(endpoint)
+        tokens()
+        login = Step(xoauth2("token-2"), b"235 ok\r\n")
+        made, _ = by_token(tokens, *rejected("token-1"), login, *ONE_MAIL, QUIT)
+        assert len(endpoint.forms) == 2
+    assert made.outcomes == [Outcome.ACCEPTED]
+
+
+def test_a_renewed_token_that_is_rejected_too_is_not_renewed_again() -> None:
+    with TokenEndpoint() as endpoint:
+        made, commands = by_token(
+            tokens_of(endpoint), *rejected("token-1"), *rejected("token-2")
+        )
+        assert len(endpoint.forms) == 2
+    assert isinstance(made.down, LoginRejected)
+    assert len([one for one in commands if one.startswith("AUTH")]) == 2
+    assert "token-" not in "".join([*made.dialogue, made.reason])
+
+
+def test_a_wrong_client_secret_is_a_fault_of_the_account() -> None:
+    with TokenEndpoint() as endpoint:
+        endpoint.answer = lambda _: refused(401, "invalid_client")
+        made, commands = by_token(tokens_of(endpoint))
+        assert len(endpoint.forms) == 1
+    assert isinstance(made.down, AccountTrouble)
+    assert "invalid_client" in made.reason
+    assert commands == ["EHLO client.test"]

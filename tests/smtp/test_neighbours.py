@@ -9,14 +9,10 @@ reset destroys what the server had said and we had not read.
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-
 import pytest
 
 from flask_outbox.delivery import Outcome
-from flask_outbox.transports.smtp import SmtpTransport
-from tests.servers import ScriptedSmtp, Step
+from tests.servers import Step
 from tests.servers.scripted_smtp import CHUNK, CONTENT
 
 from .talk import (
@@ -26,15 +22,12 @@ from .talk import (
     HASTY_SECONDS,
     MAIL,
     ONE_MAIL,
-    PATIENT_SECONDS,
     QUIT,
     RCPT,
     REFUSED,
     RSET,
-    Attempt,
-    attempt,
+    at_once,
     ehlo,
-    settings_for,
 )
 
 TABLE = """
@@ -74,7 +67,7 @@ def cells() -> list[tuple[str, str, str, str, str]]:
     ]
 
 
-def test_the_table_is_whole() -> None:
+def test_the_table_of_cases_is_complete() -> None:
     assert len(cells()) == 16 * 8
 
 
@@ -139,26 +132,8 @@ def is_put_back(mode: str, place: str, step: str, answer: str) -> bool:
     return served and (answer == "421" or (at_the_door and said_no))
 
 
-def together(
-    *scripts: list[Step], count: int, **settings: Any
-) -> tuple[list[Attempt], ScriptedSmtp]:
-    """So many messages at a time, over one connection at a time."""
-
-    async def run(server: ScriptedSmtp) -> list[Attempt]:
-        changes = {"max_connections": 1, **settings}
-        transport = SmtpTransport(settings_for(server, **changes))
-        try:
-            async with asyncio.timeout(PATIENT_SECONDS):
-                return await asyncio.gather(*(attempt(transport) for _ in range(count)))
-        finally:
-            await transport.close()
-
-    with ScriptedSmtp(*scripts) as server:
-        return asyncio.run(run(server)), server
-
-
 @pytest.mark.parametrize(("mode", "place", "step", "answer", "cell"), cells())
-def test_what_becomes_of_the_neighbour(
+def test_a_fault_of_one_message_never_harms_its_neighbour(
     mode: str, place: str, step: str, answer: str, cell: str
 ) -> None:
     changes = {}
@@ -169,7 +144,7 @@ def test_what_becomes_of_the_neighbour(
     other = [COPING, PIPELINING, *[*ONE_MAIL, RSET] * max(mails, 1)]
     other[-1:] = [QUIT]
     scripts = [script_of(mode, place, step, answer), other]
-    made, server = together(*scripts, count=3 if mode == "streamed" else 2, **changes)
+    made, server = at_once(*scripts, count=3 if mode == "streamed" else 2, **changes)
     neighbour = made[-1] if place == "before" else made[-2]
 
     assert LETTERS[neighbour.outcomes[0]] in cell.upper()

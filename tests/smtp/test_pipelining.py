@@ -1,4 +1,4 @@
-"""PIPELINING and CHUNKING: what travels together, and what never waits or suffers."""
+"""PIPELINING and CHUNKING: what is sent together, and that messages stay separate."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from flask_outbox.delivery import Outcome
-from flask_outbox.transports import smtp_session
-from flask_outbox.transports.smtp import SmtpTransport
+from flask_outbox.transports.smtp import SmtpTransport, session
 from tests.servers import CLOSE, STALL, Pause, ScriptedSmtp, Step
 from tests.servers.scripted_smtp import CHUNK, CONTENT
 
@@ -107,7 +106,7 @@ def test_the_next_message_rides_behind_the_content() -> None:
     assert server.received[0].count(CONTENT_BYTES + b".\r\n") == 3
 
 
-def test_one_that_comes_while_a_verdict_is_awaited_begins_at_once() -> None:
+def test_a_message_that_comes_while_a_verdict_is_awaited_begins_at_once() -> None:
     async def run(transport: SmtpTransport, server: ScriptedSmtp) -> None:
         first = asyncio.create_task(attempt(transport))
         await asyncio.to_thread(server.wait_for_step, 5)
@@ -121,7 +120,7 @@ def test_one_that_comes_while_a_verdict_is_awaited_begins_at_once() -> None:
 def test_a_stream_of_messages_up_to_the_window(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(smtp_session, "WINDOW_MESSAGES", 4)
+    monkeypatch.setattr(session, "WINDOW_MESSAGES", 4)
     one = ["RSET", "MAIL", "RCPT", CHUNK]
     window = held(CONTENT, *one, *one, *one, reply=OK * 13)
     more = held(*one[1:], *one, reply=OK * 7)
@@ -141,7 +140,7 @@ def test_a_stream_of_messages_up_to_the_window(
 
 
 def test_a_stream_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smtp_session, "WINDOW_BYTES", 2 * len(CONTENT_BYTES))
+    monkeypatch.setattr(session, "WINDOW_BYTES", 2 * len(CONTENT_BYTES))
 
     async def run(transport: SmtpTransport, _: ScriptedSmtp) -> None:
         made = await many(transport, 3)
@@ -156,7 +155,7 @@ def test_a_stream_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_large_content_waits_for_the_go_ahead(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(smtp_session, "STREAMED_BYTES", 10)
+    monkeypatch.setattr(session, "STREAMED_BYTES", 10)
 
     async def run(transport: SmtpTransport, _: ScriptedSmtp) -> None:
         made = await many(transport, 2)
@@ -165,7 +164,7 @@ def test_a_large_content_waits_for_the_go_ahead(
     talk([*CHUNKING, *ONE_MAIL, *RIDER, QUIT], run=run)
 
 
-def test_dots_are_for_data_only() -> None:
+def test_dots_are_doubled_in_data_and_not_in_bdat() -> None:
     dotted = b"Subject: x\r\n\r\n.\r\n..\r\n"
 
     async def run(transport: SmtpTransport, _: ScriptedSmtp) -> None:
@@ -190,7 +189,7 @@ def test_without_pipelining_one_command_at_a_time(offer: list[str]) -> None:
 # ------------------------------------------------------------------------- refusals
 
 
-def test_the_content_is_for_whom_the_server_took() -> None:
+def test_the_content_is_sent_for_accepted_recipients() -> None:
     flight = held(
         "MAIL",
         "RCPT",
@@ -203,7 +202,7 @@ def test_the_content_is_for_whom_the_server_took() -> None:
     assert made.outcomes == [Outcome.DEFERRED, Outcome.ACCEPTED]
 
 
-def test_a_go_ahead_for_nobody_is_answered_with_a_dot() -> None:
+def test_a_go_ahead_without_accepted_recipients_gets_an_empty_message() -> None:
     """RFC 2920 section 3.1."""
     for verdict in (b"554 5.5.1 no valid recipients\r\n", OK):
         nobody = [MAIL, REFUSED, DATA, Step(CONTENT, verdict), RSET]
@@ -226,7 +225,7 @@ def test_a_go_ahead_after_a_refused_sender_gets_nothing() -> None:
     assert server.commands()[-1] == "DATA"
 
 
-def test_what_a_refused_stream_leaves_is_cleared_before_the_next() -> None:
+def test_the_transaction_is_reset_after_a_refused_stream() -> None:
     async def run(transport: SmtpTransport, _: ScriptedSmtp) -> None:
         made = await many(transport, 2)
         assert [one.outcomes for one in made] == [ACCEPTED, [Outcome.REFUSED]]
@@ -236,13 +235,13 @@ def test_what_a_refused_stream_leaves_is_cleared_before_the_next() -> None:
     talk([*CHUNKING, *ONE_MAIL, *refused, RSET, *ONE_MAIL, QUIT], run=run)
 
 
-def test_a_login_demanded_is_the_transports_trouble_in_one_flight_too() -> None:
+def test_a_demanded_login_is_the_transports_fault_with_pipelining_too() -> None:
     flight = held("MAIL", "RCPT", "DATA", reply=b"530 5.7.0 log in\r\n" * 3)
     with ScriptedSmtp([*PIPELINING, *flight, QUIT]) as server:
         assert "before a login" in deliver_once(settings_for(server)).reason
 
 
-def test_neighbours_that_cannot_be_said_harm_nobody() -> None:
+def test_a_neighbour_with_an_invalid_envelope_harms_no_other() -> None:
     async def run(transport: SmtpTransport, _: ScriptedSmtp) -> None:
         results = await asyncio.gather(
             attempt(transport),
@@ -280,7 +279,7 @@ def test_a_server_that_goes_on_after_421_is_heard(
     talk([*CHUNKING, *ONE_MAIL, *going, *behind], other, run=run)
 
 
-def test_what_a_server_has_not_reached_at_its_421_goes_elsewhere() -> None:
+def test_messages_not_reached_before_a_421_are_sent_on_another_connection() -> None:
     """Though it was past the final dot: the server has said that it stops before."""
 
     async def run(transport: SmtpTransport, _: ScriptedSmtp) -> None:
@@ -292,7 +291,7 @@ def test_what_a_server_has_not_reached_at_its_421_goes_elsewhere() -> None:
     talk([*CHUNKING, *ONE_MAIL, *going], other, run=run)
 
 
-def test_as_many_messages_as_a_connection_may_carry() -> None:
+def test_a_connection_carries_no_more_messages_than_allowed() -> None:
     async def run(transport: SmtpTransport, _: ScriptedSmtp) -> None:
         made = await many(transport, 4)
         assert [one.outcomes for one in made] == [ACCEPTED] * 4

@@ -1,4 +1,4 @@
-"""Postfix, the server that most mail meets first: what it takes, and what arrives."""
+"""Postfix, the most common first hop: what it accepts, and what arrives."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Route:
         return mail
 
     def _mails(self, message_id: str) -> list[Mail]:
-        return [one for one in self.behind.mails if one.message_id == message_id]
+        return [one for one in self.behind.mails if one.rfc_message_id == message_id]
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def composed(body: str = BODY, **more: Any) -> tuple[str, bytes]:
     """A message's id and its content."""
     message = Message("Gr\u00fc\u00dfe", [ONE], body, sender="ada@example.com", **more)
     made = compose(message)
-    return made.message_id, made.content
+    return made.rfc_message_id, made.content
 
 
 def below_the_trace(content: bytes) -> bytes:
@@ -118,7 +118,7 @@ def below_the_trace(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("kind", IN_THE_CLEAR)
-def test_what_arrives_is_what_was_sent(kind: str, route: Route) -> None:
+def test_content_arrives_unchanged(kind: str, route: Route) -> None:
     message_id, content = composed()
     made = deliver_once(route.settings(kind), ONE, TWO, content=content)
     assert made.outcomes == [Outcome.ACCEPTED] * 2
@@ -154,7 +154,9 @@ def test_each_recipient_has_a_reply_of_its_own(kind: str, route: Route) -> None:
 
 
 @pytest.mark.parametrize("kind", IN_THE_CLEAR)
-def test_nobody_is_taken_and_the_connection_goes_on(kind: str, route: Route) -> None:
+def test_the_connection_is_used_again_after_all_recipients_were_refused(
+    kind: str, route: Route
+) -> None:
     message_id, content = composed()
 
     async def run() -> None:
@@ -171,7 +173,7 @@ def test_nobody_is_taken_and_the_connection_goes_on(kind: str, route: Route) -> 
 
 
 @pytest.mark.parametrize("kind", IN_THE_CLEAR)
-def test_many_at_a_time(kind: str, route: Route) -> None:
+def test_many_messages_at_a_time_arrive_once(kind: str, route: Route) -> None:
     mails = [composed() for _ in range(40)]
 
     async def run() -> None:
@@ -187,7 +189,7 @@ def test_many_at_a_time(kind: str, route: Route) -> None:
 
 
 @pytest.mark.parametrize("kind", ["plain", "bare"])
-def test_a_message_that_is_too_large(kind: str, route: Route) -> None:
+def test_a_message_that_is_too_large_is_refused(kind: str, route: Route) -> None:
     """Known from SIZE without sending it; found out at the end where it is not said."""
     _, content = composed("x" * 70 * (SIZE_LIMIT_BYTES // 60))
     made = deliver_once(route.settings(kind), ONE, content=content)
@@ -196,7 +198,7 @@ def test_a_message_that_is_too_large(kind: str, route: Route) -> None:
 
 
 @pytest.mark.parametrize("kind", SECURE)
-def test_over_tls(kind: str, route: Route) -> None:
+def test_mail_is_sent_over_tls(kind: str, route: Route) -> None:
     message_id, content = composed()
     made = deliver_once(route.secure(kind), ONE, content=content)
     assert made.outcomes == [Outcome.ACCEPTED]
@@ -205,18 +207,18 @@ def test_over_tls(kind: str, route: Route) -> None:
 
 
 @pytest.mark.parametrize("kind", SECURE)
-def test_a_certificate_that_nobody_vouches_for(kind: str, route: Route) -> None:
+def test_an_untrusted_certificate_is_refused(kind: str, route: Route) -> None:
     settings = route.settings(kind, security=SECURE[kind])
     assert "cannot be trusted" in deliver_once(settings).reason
 
 
-def test_no_tls_where_it_is_demanded(route: Route) -> None:
+def test_a_server_that_demands_tls_is_explained(route: Route) -> None:
     made = deliver_once(route.settings("starttls"))
     assert "takes no mail before a login or TLS (530 5.7.0" in made.reason
 
 
 @pytest.mark.parametrize("kind", LOGINS)
-def test_a_login(kind: str, route: Route) -> None:
+def test_a_login_works(kind: str, route: Route) -> None:
     message_id, content = composed()
     name = f"{USER}@{REALM}" if kind == "login" else USER
     settings = route.secure(kind, username=name, password=PASSWORD)
@@ -228,13 +230,13 @@ def test_a_login(kind: str, route: Route) -> None:
 
 
 @pytest.mark.parametrize("kind", LOGINS)
-def test_a_wrong_password(kind: str, route: Route) -> None:
+def test_a_wrong_password_is_explained(kind: str, route: Route) -> None:
     settings = route.secure(kind, username=USER, password="another")
     assert "rejected the login of 'ada' (535 5.7.8" in deliver_once(settings).reason
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_odd_settings_harm_nobody(kind: str, route: Route) -> None:
+def test_unusual_server_settings_do_no_harm(kind: str, route: Route) -> None:
     """A full mailbox is found out after the content; a third connection is too many."""
     mails = [composed() for _ in range(MAILS)]
     refused = set(range(3, MAILS, 10)) if kind == "quota" else set()
@@ -258,5 +260,5 @@ def test_odd_settings_harm_nobody(kind: str, route: Route) -> None:
             assert below_the_trace(route.arrived(message_id).content) == content
 
 
-def test_every_kind_of_port_is_tried() -> None:
+def test_the_tests_cover_every_port() -> None:
     assert {*IN_THE_CLEAR, *SECURE, *LOGINS, *ODD} == set(PORTS)

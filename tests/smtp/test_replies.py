@@ -1,4 +1,4 @@
-"""The reply parser: RFC 5321 section 4.2, strictly, within bounds, for any chunking."""
+"""The reply parser: RFC 5321 section 4.2, strictly, with limits, in any chunks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_outbox.delivery import Reply
-from flask_outbox.transports.smtp_replies import (
+from flask_outbox.transports.smtp.replies import (
     KEPT_CHARACTERS,
     MAX_LINE_BYTES,
     MAX_REPLY_BYTES,
@@ -53,7 +53,7 @@ def parse(*pieces: bytes) -> tuple[list[Reply], str | None]:
         ("250 \u202eevil\r\n".encode(), Reply(250, None, "\\u202eevil")),
     ],
 )
-def test_a_good_reply(said: bytes, reply: Reply) -> None:
+def test_a_valid_reply_is_parsed(said: bytes, reply: Reply) -> None:
     assert parse(said) == ([reply], None)
 
 
@@ -76,7 +76,7 @@ def test_a_good_reply(said: bytes, reply: Reply) -> None:
         b"\x15\x03\x01\x00\x02\x02\x46\n",
     ],
 )
-def test_no_reply(said: bytes) -> None:
+def test_an_invalid_reply_is_refused(said: bytes) -> None:
     replies, error = parse(said)
     assert replies == []
     assert error is not None
@@ -90,7 +90,7 @@ def test_good_replies_before_a_bad_one_are_kept() -> None:
     )
 
 
-def test_what_is_quoted_is_short() -> None:
+def test_quotations_of_invalid_replies_are_short() -> None:
     _, error = parse(b"x" * 5000 + b"\r\n")
     assert error is not None
     assert len(error) < 120
@@ -114,14 +114,14 @@ def test_whether_a_reply_has_begun() -> None:
 LONGEST_LINE = b"250 " + b"x" * (MAX_LINE_BYTES - 6) + b"\r\n"
 
 
-def test_the_longest_line() -> None:
+def test_a_line_up_to_the_limit_is_accepted_and_no_longer_one() -> None:
     replies, error = parse(LONGEST_LINE)
     assert error is None
     assert replies[0].text == "x" * KEPT_CHARACTERS + "…"
     assert parse(b"250 x" + LONGEST_LINE[4:]) == ([], "a reply without end")
 
 
-def test_the_longest_reply() -> None:
+def test_a_reply_up_to_the_limit_is_accepted_and_no_longer_one() -> None:
     full, rest = divmod(MAX_REPLY_BYTES, MAX_LINE_BYTES)
     assert rest == 0
     lines = [LONGEST_LINE.replace(b" ", b"-")] * (full - 1) + [LONGEST_LINE]
@@ -129,13 +129,13 @@ def test_the_longest_reply() -> None:
     assert parse(b"".join([lines[0], *lines])) == ([], "a reply without end")
 
 
-def test_the_most_lines() -> None:
+def test_a_reply_of_the_most_lines_is_accepted_and_no_longer_one() -> None:
     lines = b"250-\r\n" * (MAX_REPLY_LINES - 1)
     assert parse(lines + b"250 \r\n") == ([Reply(250, None, "")], None)
     assert parse(lines + b"250-\r\n250 \r\n") == ([], "a reply without end")
 
 
-def test_the_bounds_are_for_each_reply_anew() -> None:
+def test_the_limits_apply_to_each_reply() -> None:
     lines = b"250-" + b"x" * 4000 + b"\r\n"
     replies, error = parse((lines * 10 + b"250 \r\n") * 20)
     assert (len(replies), error) == (20, None)
@@ -184,7 +184,7 @@ def test_any_bytes_in_any_pieces_mean_the_same(stream: bytes, data: st.DataObjec
 
 
 @given(STREAMS.filter(lambda stream: len(stream) < 2000))
-def test_byte_by_byte(stream: bytes):
+def test_a_reply_is_parsed_byte_by_byte(stream: bytes):
     single = [stream[at : at + 1] for at in range(len(stream))]
     assert parse(*single) == parse(stream)
 
@@ -194,7 +194,7 @@ def test_byte_by_byte(stream: bytes):
     st.lists(st.text(max_size=30), min_size=1, max_size=9),
     st.sampled_from([b"\r\n", b"\n"]),
 )
-def test_what_a_server_may_say_is_understood(code: int, texts: list[str], end: bytes):
+def test_every_valid_reply_is_understood(code: int, texts: list[str], end: bytes):
     printable = ["".join(one for one in text if one.isprintable()) for text in texts]
     *first, last = (text.encode("utf-8", "replace") for text in printable)
     lines = [b"%d-%s" % (code, text) for text in first] + [b"%d %s" % (code, last)]

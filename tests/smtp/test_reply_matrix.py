@@ -150,7 +150,7 @@ def settings_changes(step: str, answer: str, authority: Authority) -> dict[str, 
 
 
 @pytest.mark.parametrize(("step", "answer", "cell"), cells())
-def test_what_becomes_of_two_recipients(
+def test_each_pair_of_replies_has_its_outcomes(
     step: str, answer: str, cell: str, authority: Authority
 ) -> None:
     steps = usual(step, authority)
@@ -163,7 +163,7 @@ def test_what_becomes_of_two_recipients(
     ("step", "answer", "cell"),
     [one for one in cells() if is_of_one_flight(*one)],
 )
-def test_the_same_where_all_is_said_in_one_flight(
+def test_each_pair_of_replies_has_the_same_outcomes_with_pipelining(
     step: str, answer: str, cell: str, authority: Authority
 ) -> None:
     steps = usual(step, authority, "PIPELINING", "CHUNKING")
@@ -191,5 +191,5 @@ def check(
     assert made.progress.final_dot_sent == got_to_the_dot
 
 
-def test_the_table_is_whole() -> None:
+def test_the_table_of_cases_is_complete() -> None:
     assert len(cells()) == 14 * 9

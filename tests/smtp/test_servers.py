@@ -15,6 +15,7 @@ import pytest
 
 from tests.servers import CLOSE, Behaviour, JournalSmtp, ScriptedSmtp, Step
 from tests.servers.journal_smtp import Mail, read_journal
+from tests.waiting import WAIT_SECONDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +27,9 @@ def journal(tmp_path: Path) -> Path:
 
 def send(port: int, subject: str = "hello", recipient: str = "b@example.org") -> None:
     """Send one mail by the standard library: no code of ours at either end."""
-    with smtplib.SMTP("127.0.0.1", port, local_hostname="me.test", timeout=10) as smtp:
+    with smtplib.SMTP(
+        "127.0.0.1", port, local_hostname="me.test", timeout=WAIT_SECONDS
+    ) as smtp:
         smtp.sendmail(
             "a@example.org",
             [recipient],
@@ -41,7 +44,7 @@ def test_a_mail_is_in_the_journal_when_it_is_accepted(journal: Path) -> None:
         assert server.mails == [mail]
     assert mail.return_path == "a@example.org"
     assert mail.recipients == ("b@example.org",)
-    assert mail.message_id == "<hello@x>"
+    assert mail.rfc_message_id == "<hello@x>"
     assert mail.content.endswith(b"\r\nHi\r\n.\r\n")
     assert Mail.from_json(mail.to_json()) == mail
 
@@ -114,8 +117,8 @@ def test_as_a_process_of_its_own(process: subprocess.Popen[str], journal: Path) 
         assert process.stdout.readline() == f"obeyed {json.dumps(order)}\n"
     send(port, "again")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
-    assert [mail.message_id for mail in read_journal(journal)] == [
+    assert process.wait(WAIT_SECONDS) == 0
+    assert [mail.rfc_message_id for mail in read_journal(journal)] == [
         "<hello@x>",
         "<again@x>",
     ]
@@ -126,7 +129,7 @@ def test_a_killed_process_leaves_its_journal(
 ) -> None:
     send(port_of(process))
     process.kill()
-    process.wait(10)
+    process.wait(WAIT_SECONDS)
     assert len(read_journal(journal)) == 1
 
 
@@ -134,7 +137,7 @@ def test_a_script_that_is_not_followed_fails() -> None:
     def talk() -> None:
         with (
             ScriptedSmtp([Step("", b"220 hi\r\n"), Step("QUIT", CLOSE)]) as server,
-            smtplib.SMTP("127.0.0.1", server.port, timeout=10) as smtp,
+            smtplib.SMTP("127.0.0.1", server.port, timeout=WAIT_SECONDS) as smtp,
         ):
             smtp.putcmd("noop")
             server.wait_for_end()

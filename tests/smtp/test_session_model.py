@@ -28,13 +28,12 @@ from hypothesis import strategies as st
 from flask_outbox.config import SmtpSettings
 from flask_outbox.delivery import Envelope, Outcome, Progress, Report
 from flask_outbox.errors import TransportDown
-from flask_outbox.transports.smtp_delivery import Delivery
-from flask_outbox.transports.smtp_link import SmtpLink
-from flask_outbox.transports.smtp_offer import Offer
-from flask_outbox.transports.smtp_pool import SmtpPool
-from flask_outbox.transports.smtp_riding import Riding
-from flask_outbox.transports.smtp_session import SmtpSession
-from flask_outbox.transports.smtp_trouble import TurnedAway
+from flask_outbox.transports.smtp.capabilities import Offer
+from flask_outbox.transports.smtp.errors import ConnectionRejected
+from flask_outbox.transports.smtp.job import Delivery
+from flask_outbox.transports.smtp.pool import SmtpPool
+from flask_outbox.transports.smtp.protocol import SmtpLink
+from flask_outbox.transports.smtp.session import PipelineAfterContent, SmtpSession
 from tests.servers.model_smtp import Fate, Habits, Model, Riders, Session
 
 MAX_ATTEMPTS, MAX_TROUBLES, MAX_TRIES = 20, 60, 60
@@ -171,7 +170,7 @@ class Story:
     async def tell(self) -> None:
         rides = self.plot.may_ride
         where = SmtpSettings("model.test", 25, pipeline_after_content=rides)
-        riding = Riding(where)
+        riding = PipelineAfterContent(where)
         habits = self.plot.habits
         offer = Offer(
             pipelining=habits.pipelining,
@@ -182,7 +181,7 @@ class Story:
         async def connect(progress: Progress) -> SmtpSession:
             await asyncio.sleep(0.001)
             if self.model.full:
-                raise TurnedAway("421 too many connections")
+                raise ConnectionRejected("421 too many connections")
             wire = Wire(self.model)
             self.wires = [one for one in (*self.wires, wire) if one.open]
             assert len(self.wires) <= self.plot.connections
@@ -352,13 +351,15 @@ def plots(draw: st.DrawFn) -> Plot:
     )
 
 
-def test_a_connection_that_ended_before_a_word_is_the_transports_trouble() -> None:
+def test_a_connection_that_ended_before_its_greeting_is_the_transports_fault() -> None:
     async def main() -> None:
         where = SmtpSettings("model.test", 25)
 
         async def connect(progress: Progress) -> SmtpSession:
             wire = Wire(Model(Habits()))
-            session = SmtpSession(SmtpLink(wire), Offer(), where, Riding(where))
+            session = SmtpSession(
+                SmtpLink(wire), Offer(), where, PipelineAfterContent(where)
+            )
             wire.abort()
             await asyncio.sleep(0)
             return session

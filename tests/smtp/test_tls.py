@@ -1,4 +1,4 @@
-"""TLS: who is trusted, and that nobody else is told a login or an envelope."""
+"""TLS: which servers are trusted, and that no other gets a login or an envelope."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from flask_outbox.delivery import Outcome
 from flask_outbox.transports.smtp import SmtpTransport
-from flask_outbox.transports.smtp_connect import tls_context
+from flask_outbox.transports.smtp.connect import tls_context
 from tests.servers import STALL, Authority, JournalSmtp, ScriptedSmtp, StartTls, Step
 from tests.servers.scripted_smtp import ANYTHING, Action
 
@@ -98,7 +98,7 @@ def test_a_trusted_server_gets_the_mail(mode: str, authority: Authority) -> None
         ("other name", "it was issued for another"),
     ],
 )
-def test_an_untrusted_server_is_told_nothing(
+def test_an_untrusted_server_gets_nothing(
     mode: str, fault: str, words: str, authority: Authority, stranger: Authority
 ) -> None:
     context = {
@@ -122,7 +122,7 @@ def test_by_default_only_the_systems_authorities_are_trusted(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_no_verification_if_one_says_so(mode: str, stranger: Authority) -> None:
+def test_verification_can_be_turned_off(mode: str, stranger: Authority) -> None:
     context = stranger.context("mail.example.org", expired=True)
     made, _ = deliver_to(mode, context, *SECRET_TALK, verify=False)
     assert made.outcomes == [Outcome.ACCEPTED]
@@ -130,7 +130,7 @@ def test_no_verification_if_one_says_so(mode: str, stranger: Authority) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_real_server_with_tls_and_login(
+def test_tls_and_login_work_with_a_real_server(
     mode: str, authority: Authority, tmp_path: Path
 ) -> None:
     with JournalSmtp(
@@ -151,7 +151,7 @@ def test_a_real_server_with_tls_and_login(
 # --------------------------------------------------------------------- hostile STARTTLS
 
 
-def test_no_starttls_no_login() -> None:
+def test_without_starttls_no_login_is_made() -> None:
     """Someone on the path may have removed the offer."""
     with ScriptedSmtp([GREETING, ehlo("AUTH PLAIN")]) as server:
         made = deliver_once(settings_for(server, security="starttls", **LOGIN))
@@ -177,7 +177,7 @@ def test_no_starttls_no_login() -> None:
     ],
     ids=["454", "plaintext", "stall"],
 )
-def test_a_failed_starttls_is_the_end(
+def test_a_failed_starttls_ends_the_connection(
     answer: list[Action], words: str, bound_seconds: float
 ) -> None:
     script = [GREETING, ehlo("STARTTLS", "AUTH PLAIN"), Step("STARTTLS", *answer)]
@@ -205,7 +205,7 @@ def test_a_failed_starttls_is_the_end(
         b"250 half a li",
     ],
 )
-def test_plaintext_injected_before_tls_is_not_believed(
+def test_plaintext_injected_before_tls_is_ignored(
     injected: bytes, authority: Authority
 ) -> None:
     """Here it comes with the 220, where it could be taken for the first secure reply
@@ -224,7 +224,7 @@ def test_plaintext_injected_before_tls_is_not_believed(
     assert not any("evil" in line for line in made.dialogue)
 
 
-def test_what_was_offered_before_tls_is_forgotten(authority: Authority) -> None:
+def test_capabilities_offered_before_tls_are_forgotten(authority: Authority) -> None:
     start = Step("STARTTLS", b"220 go\r\n", StartTls(authority.context(HOST)))
     offer = ehlo("STARTTLS", "SIZE 10", "SMTPUTF8", "AUTH PLAIN")
     with ScriptedSmtp([GREETING, offer, start, ehlo(), *ONE_MAIL, QUIT]) as server:
@@ -260,7 +260,7 @@ def test_a_secure_server_that_falls_silent_is_cut_off(authority: Authority) -> N
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("verify", [True, False])
-def test_a_server_with_nothing_newer_than_tls_1_1(
+def test_a_server_with_tls_1_1_only_is_refused(
     mode: str, verify: bool, authority: Authority
 ) -> None:
     """Refused even where certificates are not verified."""
@@ -284,7 +284,7 @@ def test_a_server_with_nothing_newer_than_tls_1_1(
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_a_server_that_demands_a_certificate_of_ours(
+def test_a_client_certificate_is_presented(
     mode: str, version: ssl.TLSVersion, authority: Authority
 ) -> None:
     context = authority.context(HOST, demanding=True)
@@ -296,7 +296,9 @@ def test_a_server_that_demands_a_certificate_of_ours(
     assert made.outcomes == [Outcome.ACCEPTED]
 
 
-def test_certificate_and_key_in_one_file(authority: Authority, tmp_path: Path) -> None:
+def test_certificate_and_key_can_be_in_one_file(
+    authority: Authority, tmp_path: Path
+) -> None:
     files = authority.client_files("app.example.com")
     both = tmp_path / "both.pem"
     both.write_text("".join(Path(one).read_text() for one in files.values()))
@@ -314,7 +316,7 @@ def test_certificate_and_key_in_one_file(authority: Authority, tmp_path: Path) -
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("shown", ["none", "a stranger's"])
-def test_a_server_that_demands_a_certificate_and_gets_no_good_one(
+def test_a_rejected_client_certificate_is_explained(
     mode: str,
     version: ssl.TLSVersion,
     shown: str,
@@ -331,7 +333,7 @@ def test_a_server_that_demands_a_certificate_and_gets_no_good_one(
     assert not any("AUTH" in line or "MAIL" in line for line in commands)
 
 
-def test_client_certificates_that_cannot_be_loaded(
+def test_a_client_certificate_that_cannot_be_loaded_is_an_error(
     authority: Authority, stranger: Authority, tmp_path: Path
 ) -> None:
     good = authority.client_files("app.example.com")
@@ -363,14 +365,14 @@ def locked_key() -> bytes:
 # --------------------------------------------------------------------- the wrong port
 
 
-def test_tls_to_a_port_that_begins_in_the_clear() -> None:
+def test_tls_to_a_plaintext_port_is_explained() -> None:
     with ScriptedSmtp([GREETING, Step(ANYTHING)]) as server:
         made = deliver_once(settings_for(server, security="tls"))
     assert "The TLS handshake with" in made.reason
     assert "MAIL_USE_TLS" in made.reason
 
 
-def test_plaintext_to_a_port_that_wants_tls(authority: Authority) -> None:
+def test_plaintext_to_a_tls_port_is_explained(authority: Authority) -> None:
     with ScriptedSmtp(HELLO, implicit_tls=authority.context(HOST)) as server:
         made = deliver_once(settings_for(server, connect_timeout_seconds=HASTY_SECONDS))
     assert "sent no greeting" in made.reason
@@ -380,7 +382,7 @@ def test_plaintext_to_a_port_that_wants_tls(authority: Authority) -> None:
 # ------------------------------------------------------------------------ the context
 
 
-def test_the_context_is_strict() -> None:
+def test_the_tls_context_is_strict() -> None:
     with ScriptedSmtp() as server:
         context = tls_context(settings_for(server))
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
@@ -389,7 +391,7 @@ def test_the_context_is_strict() -> None:
 
 
 @pytest.mark.parametrize("text", [None, "no certificate", ""])
-def test_a_ca_file_that_is_none(text: str | None, tmp_path: Path) -> None:
+def test_an_invalid_ca_file_is_an_error(text: str | None, tmp_path: Path) -> None:
     path = tmp_path / "ca.pem"
     if text is not None:
         path.write_text(text)

@@ -7,19 +7,19 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from signal import SIGKILL
 
-from flask_outbox import Mail, events
-from flask_outbox.outbox import renditions
-from flask_outbox.transports.smtp_link import SmtpLink
+from flask_outbox import Mail, signals
+from flask_outbox.outbox import claim
+from flask_outbox.transports.smtp.protocol import SmtpLink
 from tests.crash.jobs import Config
 from tests.crash.points import Point, after, before, is_final_dot
 from tests.mail.site import make_app
 
 POINTS: dict[str, Point] = {
     "rendered, before it is kept": Point(
-        before, renditions, "keep", lambda _, rendered: rendered
+        before, claim, "store_renditions", lambda _, rendered: rendered
     ),
     "before the commit that keeps it": Point(
-        after, renditions, "keep", lambda _, __, rendered: rendered
+        after, claim, "store_renditions", lambda _, __, rendered: rendered
     ),
     "kept, before it is sent": Point(
         before, SmtpLink, "transmit", lambda _, data: bytes(data).startswith(b"MAIL")
@@ -43,7 +43,7 @@ def deliver(
     mail = Mail(app)
     if point is not None:
         POINTS[point].tell(lambda: os.kill(os.getpid(), SIGKILL))
-    events.message_sent.connect(lambda _app, **_: line.send("sent"), app, weak=False)
+    signals.message_sent.connect(lambda _app, **_: line.send("sent"), app, weak=False)
     with app.app_context():
         mail.start()
         line.recv()

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from flask_outbox import Message, Receipt
-from flask_outbox.handover import Wishes, prepare
+from flask_outbox.sending.options import SendOptions
+from flask_outbox.sending.prepare import prepare
 from tests.mail.site import ADA, Site
 
 PNG = bytes.fromhex(
@@ -57,7 +58,7 @@ class Stationery:
         message = self.compose("bill", render="later", **given)
         runtime = self.site.runtime
         now = runtime.outbox.clock()
-        new = prepare(message, Wishes(), runtime.settings, None, now)
+        new = prepare(message, SendOptions(), runtime.settings, None, now)
         return runtime.outbox.enqueue([new])[0]
 
 

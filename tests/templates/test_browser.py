@@ -51,7 +51,7 @@ def desk(make_site: MakeSite, tmp_path: Path) -> Stationery:
 
 
 @pytest.mark.parametrize("render", ["now", "later"])
-def test_it_says_the_same_to_everyone(
+def test_html_and_text_say_the_same(
     desk: Stationery, browser: Browser, render: str
 ) -> None:
     message = desk.compose("order", render=render, name="Ada", items=ITEMS)
@@ -82,7 +82,7 @@ def test_it_says_the_same_to_everyone(
     assert "<li>1 kettle &lt;brass&gt;</li><li>2 cups &amp; saucers</li>" in source
 
 
-def test_before_it_is_rendered_the_dashboard_shows_what_will_be(
+def test_the_dashboard_shows_a_message_that_is_not_rendered(
     desk: Stationery,
 ) -> None:
     message = desk.compose(
@@ -97,7 +97,7 @@ def test_before_it_is_rendered_the_dashboard_shows_what_will_be(
     assert client.get(f"/outbox/messages/{receipt.id}/source").status_code == 404
 
 
-def test_a_mistake_is_on_the_page_of_its_mail(desk: Stationery) -> None:
+def test_a_template_error_is_on_the_mails_page(desk: Stationery) -> None:
     receipt = desk.site.mail.send(desk.compose("order", render="later", name="Ada"))
     assert desk.site.settled(receipt).state is State.FAILED
     client = desk.site.app.test_client()
@@ -109,7 +109,7 @@ def test_a_mistake_is_on_the_page_of_its_mail(desk: Stationery) -> None:
     assert '"name": "Ada"' in page
 
 
-def test_a_preview_of_what_is_rendered_later(desk: Stationery) -> None:
+def test_a_preview_renders_a_message_at_once(desk: Stationery) -> None:
     desk.site.mail.preview("order")(_order)
     client = desk.site.app.test_client()
     page = client.get("/outbox/previews/order/html").get_data(as_text=True)

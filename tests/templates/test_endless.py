@@ -1,4 +1,4 @@
-"""A template that never ends, or that ends its thread, is in nobody's way."""
+"""A template that never ends, or that ends its thread, delays no other mail."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from flask_outbox import Message, State, events
-from flask_outbox.courier import limited_pool
+from flask_outbox import Message, State, signals
+from flask_outbox.courier import thread_pool
 from flask_outbox.courier.rendering import RENDER_THREADS
 from tests.mail.conftest import MakeSite
 from tests.servers import JournalSmtp
@@ -21,7 +21,7 @@ CONCURRENCY = 3
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limited_pool, "QUICK_SECONDS", 0.05)
+    monkeypatch.setattr(thread_pool, "QUICK_SECONDS", 0.05)
 
 
 class Desk(Stationery):
@@ -58,7 +58,9 @@ def _rendering_threads() -> int:
     return sum(one.name.startswith("outbox-render") for one in threads)
 
 
-def test_it_fails_after_its_time_and_its_thread_ends(make_desk, server: JournalSmtp):
+def test_an_endless_template_fails_after_the_timeout_and_its_thread_ends(
+    make_desk, server: JournalSmtp
+):
     desk = make_desk(OUTBOX_RENDER_TIMEOUT_SECONDS=0.2)
     receipts = [desk.site.mail.send(desk.later("endless")) for _ in range(3)]
     for one in receipts:
@@ -73,9 +75,7 @@ def test_it_fails_after_its_time_and_its_thread_ends(make_desk, server: JournalS
     )
 
 
-def test_as_many_as_there_are_places_hold_up_neither_templates_nor_other_mail(
-    make_desk, server: JournalSmtp
-):
+def test_endless_templates_delay_no_other_mail(make_desk, server: JournalSmtp):
     desk = make_desk(OUTBOX_CONCURRENCY=CONCURRENCY, OUTBOX_GRACE_SECONDS=0.05)
     for _ in range(CONCURRENCY + 2):
         desk.site.mail.send(desk.later("endless"))
@@ -84,14 +84,12 @@ def test_as_many_as_there_are_places_hold_up_neither_templates_nor_other_mail(
     assert desk.site.settled(desk.site.mail.send(desk.later("bill"))).state is (
         State.SENT
     )
-    assert not desk.site.told(events.message_failed)
+    assert not desk.site.told(signals.message_failed)
     desk.site.close()
     eventually(lambda: not _rendering_threads())
 
 
-def test_what_blocks_outside_of_python_is_left_to_itself(
-    make_desk, server: JournalSmtp
-):
+def test_a_thread_blocked_outside_python_is_abandoned(make_desk, server: JournalSmtp):
     desk = make_desk(OUTBOX_RENDER_TIMEOUT_SECONDS=0.1)
     waiting, go_on = threading.Event(), threading.Event()
 
@@ -115,7 +113,7 @@ def test_what_blocks_outside_of_python_is_left_to_itself(
 @pytest.mark.parametrize(
     "error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError()]
 )
-def test_one_that_ends_its_thread_is_tried_again_and_the_others_are_rendered(
+def test_a_template_that_ends_its_thread_is_retried_and_delays_no_other(
     make_desk, server: JournalSmtp, error: BaseException
 ):
     desk = make_desk()
@@ -131,7 +129,7 @@ def test_one_that_ends_its_thread_is_tried_again_and_the_others_are_rendered(
     desk.write("leaving.subject.txt", "Leaving")
     leaving = desk.site.mail.send(desk.later("leaving"))
     assert desk.site.settled(leaving).state is State.SENT
-    told = desk.site.told(events.message_deferred)
+    told = desk.site.told(signals.message_deferred)
     assert len(told) == RENDER_THREADS + 1
     assert type(error).__name__ in str(told[0]["replies"])
-    assert len(desk.site.told(events.courier_started)) == 1
+    assert len(desk.site.told(signals.courier_started)) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,9 @@ def run(desk: Stationery, *words: str) -> str:
     return " ".join(ran.output.split())
 
 
-def test_a_worker_renders_and_show_tells(desk: Stationery, server: JournalSmtp) -> None:
+def test_a_worker_renders_and_show_says_so(
+    desk: Stationery, server: JournalSmtp
+) -> None:
     id = desk.keep_later(name="Ada").id
     shown = run(desk, "show", id)
     assert 'Template bill with {"name": "Ada"}' in shown
@@ -44,12 +47,13 @@ def test_a_worker_renders_and_show_tells(desk: Stationery, server: JournalSmtp) 
     assert said(mail.content, "plain").strip() == (
         "Ada: http://shop.example.com/static/a"
     )
-    shown = run(desk, "show", id, "--json")
-    assert "The courier rendered its template bill" in shown
-    assert "Bill for Ada" in shown
+    document = json.loads(run(desk, "show", id, "--json"))
+    assert document["subject"] == "Bill for Ada"
+    (rendered,) = [one for one in document["events"] if one["kind"] == "rendered"]
+    assert rendered["detail"]["template"] == "bill"
 
 
-def test_a_mistake_is_shown_and_a_retry_mends_it(
+def test_a_template_error_is_shown_and_a_retry_succeeds_once_fixed(
     desk: Stationery, server: JournalSmtp
 ) -> None:
     id = desk.keep_later().id
@@ -65,7 +69,9 @@ def test_a_mistake_is_shown_and_a_retry_mends_it(
     assert said(server.mails[0].content, "plain").strip() == "Hello"
 
 
-def test_in_the_apps_own_transaction(desk: Stationery) -> None:
+def test_a_message_rendered_later_is_part_of_the_apps_transaction(
+    desk: Stationery,
+) -> None:
     assert desk.site.counts() == {}
     engine = create_engine(desk.site.runtime.settings.url)
     message = desk.compose(render="later", name="Ada")
@@ -79,7 +85,7 @@ def test_in_the_apps_own_transaction(desk: Stationery) -> None:
     assert desk.site.get(receipt).template == message.template
 
 
-def test_the_testing_fixture_reads_what_will_be_rendered(desk: Stationery) -> None:
+def test_the_outbox_fixture_renders_what_it_reads(desk: Stationery) -> None:
     with RecordedOutbox() as outbox:
         desk.site.mail.send(desk.compose(render="later", name="Ada"))
         outbox.assert_sent(subject="Bill for Ada", contains="Ada: http://shop")

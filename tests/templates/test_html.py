@@ -1,4 +1,4 @@
-"""HTML as mail programs want it: its styles, its images, and a text beside it."""
+"""HTML for mail programs: its styles, its images, and a text beside it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from flask_outbox import TemplateError
-from flask_outbox.templating import styles
+from flask_outbox.templating import html as styles
 from tests.servers import JournalSmtp
 from tests.templates.stationery import PNG, Stationery, opened, said
 
@@ -20,7 +20,7 @@ STYLED = """<!doctype html>
 """
 
 
-def test_styles_go_into_their_elements(stationery: Stationery) -> None:
+def test_styles_are_inlined(stationery: Stationery) -> None:
     stationery.keep("mail.css", b"p { margin: 0 } h1 { color: green; margin: 1px }")
     stationery.write("bill.html", STYLED)
     html = stationery.compose(subject="x").html
@@ -44,7 +44,7 @@ UNSEEN = [
 ]
 
 
-def test_rules_that_no_element_can_hold_stay(stationery: Stationery) -> None:
+def test_rules_that_cannot_be_inlined_stay(stationery: Stationery) -> None:
     rules = "\n".join([*UNSEEN, "h1 { margin: 1px }"])
     stationery.write(
         "bill.html", f"<style>{rules}</style><body class=body><h1>Bill</h1><a>x</a>"
@@ -71,7 +71,7 @@ def test_rules_for_other_media_stay(stationery: Stationery, media: str) -> None:
     assert f"@media {media} {{h1 {{ color: green }}}}" in html
 
 
-def test_comments_are_passed_over(stationery: Stationery) -> None:
+def test_comments_are_ignored(stationery: Stationery) -> None:
     comments = (
         "<!-- <link rel=stylesheet href=/static/gone.css> -->"
         "<!--[if mso]><style media=print>h1{color:red}</style><![endif]-->"
@@ -89,12 +89,14 @@ def test_comments_are_passed_over(stationery: Stationery) -> None:
 
 
 @pytest.mark.parametrize("piece", ["<!--", "<style", "<link ", "<style>", "<"])
-def test_what_never_ends_takes_linear_time(stationery: Stationery, piece: str) -> None:
+def test_unclosed_html_takes_linear_time(stationery: Stationery, piece: str) -> None:
     with stationery.site.app.app_context():
         assert "<h1>" in styles.inlined("<h1>Bill</h1>" + piece * 50_000)
 
 
-def test_styles_of_an_app_that_only_its_requests_know(stationery: Stationery) -> None:
+def test_without_server_name_stylesheets_are_found_by_the_request(
+    stationery: Stationery,
+) -> None:
     app = stationery.site.app
     app.config["SERVER_NAME"] = None
     stationery.keep("mail.css", b"p { margin: 0 }")
@@ -105,7 +107,7 @@ def test_styles_of_an_app_that_only_its_requests_know(stationery: Stationery) ->
     assert '<p style="margin: 0;">Hello</p>' in html
 
 
-def test_a_stylesheet_that_is_not_there(stationery: Stationery) -> None:
+def test_a_missing_stylesheet_is_an_error(stationery: Stationery) -> None:
     stationery.write("bill.html", STYLED)
     with pytest.raises(TemplateError, match=r"no stylesheet 'mail\.css' in the app's"):
         stationery.compose(subject="x")
@@ -116,12 +118,12 @@ def test_a_stylesheet_that_is_not_there(stationery: Stationery) -> None:
         stationery.compose(subject="x")
 
 
-def test_html_without_styles_is_as_written(stationery: Stationery) -> None:
+def test_html_without_styles_is_unchanged(stationery: Stationery) -> None:
     stationery.write("bill.html", "<p>Hello</p>")
     assert stationery.compose(subject="x").html == "<p>Hello</p>"
 
 
-def test_a_text_is_made_of_the_html(stationery: Stationery) -> None:
+def test_a_missing_text_is_made_from_the_html(stationery: Stationery) -> None:
     stationery.write(
         "bill.html",
         "<title>{% block subject %}Bill{% endblock %}</title><style>p{}</style>"
@@ -137,7 +139,9 @@ def test_a_text_is_made_of_the_html(stationery: Stationery) -> None:
     )
 
 
-def test_images_travel_once_each(stationery: Stationery, server: JournalSmtp) -> None:
+def test_each_image_is_attached_once(
+    stationery: Stationery, server: JournalSmtp
+) -> None:
     stationery.write("bill.html", "")
     (stationery.write("unused", "").parent / "logo.png").write_bytes(PNG)
     stationery.keep("img/dot.gif", b"GIF89a")
@@ -171,10 +175,12 @@ def test_images_travel_once_each(stationery: Stationery, server: JournalSmtp) ->
         ("gone.png", "there is no such file below mail/"),
         ("../secret.png", "there is no such file below mail/"),
         ("/etc/passwd.png", "there is no such file below mail/"),
-        ("bill.pdf", "by its name that is no image"),
+        ("bill.pdf", "its file name is not that of an image"),
     ],
 )
-def test_images_that_cannot_be(stationery: Stationery, name: str, told: str) -> None:
+def test_an_invalid_image_is_an_error(
+    stationery: Stationery, name: str, told: str
+) -> None:
     stationery.keep("../secret.png", PNG)
     (stationery.write("unused", "").parents[1] / "secret.png").write_bytes(PNG)
     stationery.write("bill.html", f"\n{{{{ mail_image('{name}') }}}}")
@@ -183,13 +189,13 @@ def test_images_that_cannot_be(stationery: Stationery, name: str, told: str) -> 
     assert (raised.value.template, raised.value.line) == ("mail/bill.html", 2)
 
 
-def test_no_images_in_a_text(stationery: Stationery) -> None:
+def test_an_image_in_a_text_is_an_error(stationery: Stationery) -> None:
     stationery.write("bill.txt", "{{ mail_image('logo.png') }}")
     with pytest.raises(TemplateError, match="a text or a subject can show no image"):
         stationery.compose(subject="x")
 
 
-def test_without_the_extras_mail_goes_out_all_the_same(
+def test_without_the_extras_mail_is_still_sent(
     stationery: Stationery,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,

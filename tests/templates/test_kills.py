@@ -1,4 +1,4 @@
-"""Couriers killed around rendering: whatever is sent, it is always the same bytes."""
+"""Couriers killed while rendering: every attempt sends the same bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEPT = {"kept, before it is sent", *SENT}
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_courier_that_is_killed(
+def test_after_a_kill_every_attempt_sends_the_same_bytes(
     stationery: Stationery, server: JournalSmtp, point: str
 ) -> None:
     site = stationery.site

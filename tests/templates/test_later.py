@@ -1,4 +1,4 @@
-"""Rendered by the courier: what is kept, what is sent, and what goes wrong."""
+"""Rendered by the courier: what is stored and sent, and which errors there are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from uuid import UUID
 import pytest
 from markupsafe import Markup
 
-from flask_outbox import Message, State, TemplateError, events
+from flask_outbox import Message, State, TemplateError, signals
+from flask_outbox.history import describe
 from tests.mail.site import ADA, BOB
 from tests.servers import Behaviour, JournalSmtp
 from tests.templates.stationery import Stationery, opened, said
@@ -32,7 +33,9 @@ def later(desk: Stationery, **given: object) -> Message:
     return desk.compose("bill", render="later", **{"name": "Ada", "sum": 7, **given})
 
 
-def test_it_is_rendered_sent_and_told(desk: Stationery, server: JournalSmtp) -> None:
+def test_it_is_rendered_sent_and_recorded(
+    desk: Stationery, server: JournalSmtp
+) -> None:
     message = later(desk)
     assert message.template is not None
     assert (message.template.name, message.html, message.body) == ("bill", None, None)
@@ -44,17 +47,17 @@ def test_it_is_rendered_sent_and_told(desk: Stationery, server: JournalSmtp) -> 
     assert said(mail.content, "html") == "<p>Hello Ada, that is 7 coins</p>"
     assert said(mail.content, "plain") == "Hello Ada, that is 7 coins"
     assert opened(mail.content)["Subject"] == record.subject == "Your bill, Ada"
-    assert opened(mail.content)["Message-ID"] == receipt.message_id
+    assert opened(mail.content)["Message-ID"] == receipt.rfc_message_id
     assert (record.template, record.size_bytes) == (None, len(mail.content))
     assert desk.site.outbox.content(receipt.id) == mail.content
-    (told,) = [one for one in record.events if one.kind == "rendered"]
-    assert told.detail["template"] == "bill"
-    assert "The courier rendered its template bill" in told.what
-    (payload,) = desk.site.told(events.message_rendered)
-    assert payload["version"] == told.detail["version"] in told.output
+    (told,) = [one for one in describe(record) if one.event.kind == "rendered"]
+    assert told.event.detail["template"] == "bill"
+    assert "The courier rendered the template bill" in told.what
+    (payload,) = desk.site.told(signals.message_rendered)
+    assert payload["version"] == told.event.detail["version"] in told.output
 
 
-def test_all_other_arguments_arrive(desk: Stationery, server: JournalSmtp) -> None:
+def test_all_other_arguments_are_kept(desk: Stationery, server: JournalSmtp) -> None:
     message = later(
         desk,
         recipients=[("Ada Ä", ADA)],
@@ -90,14 +93,14 @@ def test_all_other_arguments_arrive(desk: Stationery, server: JournalSmtp) -> No
 def test_a_retry_sends_the_same_bytes(desk: Stationery, server: JournalSmtp) -> None:
     server.behaviour = Behaviour(at_data="451 4.3.0 later")
     receipt = desk.site.mail.send(later(desk))
-    desk.site.wait_for(events.message_deferred)
+    desk.site.wait_for(signals.message_deferred)
     kept = desk.site.outbox.content(receipt.id)
     desk.write("bill.html", "<p>Changed meanwhile</p>")
     server.behaviour = Behaviour()
     desk.site.settled(receipt)
     (mail,) = server.mails
     assert mail.content == kept
-    assert len(desk.site.told(events.message_rendered)) == 1
+    assert len(desk.site.told(signals.message_rendered)) == 1
 
 
 @pytest.mark.parametrize(
@@ -109,7 +112,7 @@ def test_a_retry_sends_the_same_bytes(desk: Stationery, server: JournalSmtp) -> 
         ("\n\n{{ name + 1 }}", "line 3", "TypeError: can only concatenate str"),
     ],
 )
-def test_a_mistake_fails_it_and_a_retry_mends_it(
+def test_a_template_error_fails_it_and_a_retry_succeeds_once_fixed(
     desk: Stationery, server: JournalSmtp, mistake: str, place: str, reason: str
 ) -> None:
     message = later(desk)
@@ -119,8 +122,8 @@ def test_a_mistake_fails_it_and_a_retry_mends_it(
     assert record.state is State.FAILED
     assert record.subject == "(bill, not yet rendered)"
     assert record.template == message.template
-    last = record.events[-1]
-    assert last.what == "Given up: it could not be rendered"
+    last = describe(record)[-1]
+    assert last.what == "Failed: it could not be rendered"
     for text in ("mail/bill.html", place, reason):
         assert text in last.output
     assert str(record.recipients[0].reply) == last.output
@@ -129,22 +132,20 @@ def test_a_mistake_fails_it_and_a_retry_mends_it(
     desk.write("bill.html", BILL)
     with desk.site.app.app_context():
         desk.site.mail.retry(receipt.id)
-    desk.site.wait_for(events.message_sent)
+    desk.site.wait_for(signals.message_sent)
     assert said(server.mails[0].content, "html") == "<p>Hello Ada, that is 7 coins</p>"
 
 
-def test_a_template_that_is_gone(desk: Stationery) -> None:
+def test_a_deleted_template_fails_it(desk: Stationery) -> None:
     message = later(desk)
     desk.remove("bill.html")
     desk.remove("bill.txt")
     record = desk.site.settled(desk.site.mail.send(message))
     assert record.state is State.FAILED
-    assert "there is no mail/bill.html" in record.events[-1].output
+    assert "there is no mail/bill.html" in describe(record)[-1].output
 
 
-def test_trouble_of_the_apps_own_defers_it(
-    desk: Stationery, server: JournalSmtp
-) -> None:
+def test_an_error_of_the_app_defers_it(desk: Stationery, server: JournalSmtp) -> None:
     away = [True]
 
     @desk.site.app.context_processor
@@ -154,14 +155,14 @@ def test_trouble_of_the_apps_own_defers_it(
         return {}
 
     receipt = desk.site.mail.send(later(desk))
-    (deferred, *_) = desk.site.wait_for(events.message_deferred)
+    (deferred, *_) = desk.site.wait_for(signals.message_deferred)
     assert "the database is away" in deferred["replies"][ADA]
     away.clear()
     assert desk.site.settled(receipt).state is State.SENT
     assert len(server.mails) == 1
 
 
-def test_now_and_later_and_at_once_say_the_same(
+def test_rendering_now_later_and_by_send_now_gives_the_same(
     desk: Stationery, server: JournalSmtp
 ) -> None:
     given = {"name": "Ada & Bob", "sum": 7}
@@ -219,7 +220,7 @@ class Share:
         ({"text": "\ud800"}, r"context['text'] is '\ud800'"),
     ],
 )
-def test_what_is_no_json_is_refused_with_its_path(
+def test_a_value_that_is_not_json_is_refused_with_its_path(
     desk: Stationery, context: dict[str, object], path: str
 ) -> None:
     with pytest.raises(TemplateError) as raised:
@@ -228,7 +229,7 @@ def test_what_is_no_json_is_refused_with_its_path(
     assert "render='now'" in str(raised.value)
 
 
-def test_what_the_apps_provider_writes_can_wait(
+def test_values_that_the_apps_json_provider_encodes_are_accepted(
     desk: Stationery, server: JournalSmtp
 ) -> None:
     sums = MappingProxyType({"of": Share(0.5), "on": date(2030, 1, 2)})
@@ -239,7 +240,7 @@ def test_what_the_apps_provider_writes_can_wait(
     assert "{'of': {'of': 0.5}, 'on': 'Wed, 02 Jan 2030 00:00:00 GMT'}]" in text
 
 
-def test_what_can_be_known_is_refused_at_once(desk: Stationery) -> None:
+def test_errors_found_without_rendering_are_raised_at_once(desk: Stationery) -> None:
     with pytest.raises(TemplateError, match=r"there is no mail/nothing\.html"):
         desk.compose("nothing", render="later")
     desk.write("wrong.html", "{% extends 'mail/layout.html' %}")
@@ -253,17 +254,19 @@ def test_what_can_be_known_is_refused_at_once(desk: Stationery) -> None:
     assert desk.site.counts() == {}
 
 
-def test_what_the_template_would_write_over_is_refused(desk: Stationery) -> None:
+def test_a_body_that_the_template_would_overwrite_is_refused(desk: Stationery) -> None:
     for change in ({"body": "Hello"}, {"html": "<p>Hello</p>"}):
         message = later(desk)
         for name, text in change.items():
             setattr(message, name, text)
-        with pytest.raises(TemplateError, match="bill: it writes body and html"):
+        with pytest.raises(TemplateError, match="bill: it sets body and html"):
             desk.site.mail.send(message)
     assert desk.site.counts() == {}
 
 
-def test_it_is_a_snapshot(desk: Stationery, server: JournalSmtp) -> None:
+def test_later_changes_to_the_context_have_no_effect(
+    desk: Stationery, server: JournalSmtp
+) -> None:
     rows = ["Ada"]
     message = desk.compose("bill", render="later", name=rows, sum=7)
     rows.append("Bob")
@@ -271,7 +274,7 @@ def test_it_is_a_snapshot(desk: Stationery, server: JournalSmtp) -> None:
     assert "Hello ['Ada']," in said(server.mails[0].content, "plain")
 
 
-def test_what_was_never_rendered_is_sent_again(
+def test_a_message_never_rendered_can_be_sent_again(
     desk: Stationery, server: JournalSmtp
 ) -> None:
     receipt = desk.site.mail.send(later(desk), delay=3600.0)
@@ -280,11 +283,15 @@ def test_what_was_never_rendered_is_sent_again(
         again = desk.site.mail.send_again(receipt.id)
     desk.site.settled(again)
     (mail,) = server.mails
-    assert opened(mail.content)["Message-ID"] == again.message_id != receipt.message_id
+    assert (
+        opened(mail.content)["Message-ID"]
+        == again.rfc_message_id
+        != receipt.rfc_message_id
+    )
     assert said(mail.content, "plain") == "Hello Ada, that is 7 coins"
 
 
-def test_the_names_that_a_template_asks_for(desk: Stationery) -> None:
+def test_the_variables_of_a_template_are_found(desk: Stationery) -> None:
     desk.write("base.txt", "{{ shop }}{% block body %}{% endblock %}")
     desk.write(
         "offer.txt",

@@ -1,4 +1,4 @@
-"""Rendered at once: which files, which subject, which language, and what goes wrong."""
+"""Rendered at once: files, subject, language and errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.servers import JournalSmtp
 from tests.templates.stationery import Stationery, said
 
 
-def test_html_text_and_subject(stationery: Stationery) -> None:
+def test_html_text_and_subject_are_rendered(stationery: Stationery) -> None:
     stationery.write("orders/sent.html", "<p>{{ name }}</p>")
     stationery.write("orders/sent.txt", "{{ name }}")
     stationery.write("orders/sent.subject.txt", "Sent:\n  {{ name }}\n")
@@ -22,7 +22,7 @@ def test_html_text_and_subject(stationery: Stationery) -> None:
     assert message.template is None
 
 
-def test_the_order_of_subjects(stationery: Stationery) -> None:
+def test_subjects_have_an_order_of_precedence(stationery: Stationery) -> None:
     stationery.write(
         "bill.html", "<title>{% block subject %}A & {{ b }}{% endblock %}</title>"
     )
@@ -39,7 +39,7 @@ def test_the_order_of_subjects(stationery: Stationery) -> None:
     assert stationery.compose(b="<B>", subject="Given").subject == "Given"
 
 
-def test_a_subject_from_a_layout(stationery: Stationery) -> None:
+def test_a_subject_may_come_from_a_layout(stationery: Stationery) -> None:
     stationery.write(
         "layout.txt",
         "{% block subject %}Shop{% endblock %}{% block main %}{% endblock %}",
@@ -55,13 +55,15 @@ def test_a_subject_from_a_layout(stationery: Stationery) -> None:
     assert (message.subject, message.body) == ("Shop: a bill", "Hello")
 
 
-def test_a_template_without_a_subject(stationery: Stationery) -> None:
+def test_a_template_without_a_subject_is_an_error(stationery: Stationery) -> None:
     stationery.write("bill.txt", "Hello")
     with pytest.raises(TemplateError, match=r"bill: it has no subject"):
         stationery.compose()
 
 
-def test_the_apps_own_filters_globals_and_blueprints(stationery: Stationery) -> None:
+def test_the_apps_filters_globals_and_blueprints_are_available(
+    stationery: Stationery,
+) -> None:
     app = stationery.site.app
     folder = stationery.write("unused.txt", "").parents[1] / "of-blueprint"
     (folder / "mail").mkdir(parents=True)
@@ -75,7 +77,7 @@ def test_the_apps_own_filters_globals_and_blueprints(stationery: Stationery) -> 
     assert stationery.compose(subject="x", name="Ada").body == "ADA our shop 2026"
 
 
-def test_names_that_are_arguments_go_by_context(stationery: Stationery) -> None:
+def test_names_of_arguments_can_be_passed_in_context(stationery: Stationery) -> None:
     stationery.write("bill.txt", "{{ subject }} {{ name }} {{ sender }}")
     given = {"subject": "s", "sender": "me", "name": "overridden"}
     message = stationery.compose(subject="x", context=given, name="Ada")
@@ -95,7 +97,7 @@ def test_names_that_are_arguments_go_by_context(stationery: Stationery) -> None:
         ("{% import 'mail/m.txt' as m %}\n{{ m.f() }}", r"mail/m\.txt, line 2: 'x' is"),
     ],
 )
-def test_a_mistake_is_named_with_its_line(
+def test_an_error_names_the_template_and_the_line(
     stationery: Stationery, text: str, told: str
 ) -> None:
     stationery.write("m.txt", "{% macro f() %}\n{{ x }}{% endmacro %}")
@@ -105,13 +107,15 @@ def test_a_mistake_is_named_with_its_line(
     assert raised.value.field == "template"
 
 
-def test_outside_an_app(stationery: Stationery) -> None:
+def test_outside_an_app_it_is_an_error(stationery: Stationery) -> None:
     with pytest.raises(TemplateError, match=r"with app\.app_context\(\)"):
         Message.from_template("bill")
 
 
 @pytest.mark.filterwarnings("ignore:Current server name")
-def test_whole_links_without_a_request(stationery: Stationery) -> None:
+def test_with_server_name_links_are_absolute_without_a_request(
+    stationery: Stationery,
+) -> None:
     app = stationery.site.app
     app.config.update(PREFERRED_URL_SCHEME="https", APPLICATION_ROOT="/shop")
     app.add_url_rule("/bills/<int:number>", "bill", lambda number: "")
@@ -126,7 +130,7 @@ def test_whole_links_without_a_request(stationery: Stationery) -> None:
         assert Message.from_template("bill", subject="x").body == expected
 
 
-def test_links_without_a_server_name(stationery: Stationery) -> None:
+def test_without_server_name_links_need_a_request(stationery: Stationery) -> None:
     app = stationery.site.app
     app.config["SERVER_NAME"] = None
     app.add_url_rule("/bills", "bills", lambda: "")
@@ -138,7 +142,7 @@ def test_links_without_a_server_name(stationery: Stationery) -> None:
     assert message.body == "http://localhost:5000/bills"
 
 
-def test_files_of_a_language(stationery: Stationery) -> None:
+def test_files_of_the_locale_are_preferred(stationery: Stationery) -> None:
     stationery.write("bill.txt", "Hello")
     stationery.write("bill.de.txt", "Hallo")
     stationery.write("bill.de_AT.subject.txt", "Servus")
@@ -155,11 +159,11 @@ def test_files_of_a_language(stationery: Stationery) -> None:
     }
     with pytest.raises(TemplateError, match=r"no mail/bill\.fr\.html .* Flask-Babel"):
         stationery.compose(locale="fr")
-    with pytest.raises(TemplateError, match="is no language"):
+    with pytest.raises(TemplateError, match="is not a language"):
         stationery.compose(locale="../de")
 
 
-def test_flask_babel_speaks_it(stationery: Stationery) -> None:
+def test_flask_babel_uses_the_locale(stationery: Stationery) -> None:
     Babel(stationery.site.app, default_locale="en")
     stationery.write("bill.txt", "{{ sum | numberformat }}")
     assert stationery.compose(subject="x", sum=1234.5).body == "1,234.5"
@@ -169,7 +173,7 @@ def test_flask_babel_speaks_it(stationery: Stationery) -> None:
         stationery.compose(subject="x", locale="xx")
 
 
-def test_what_waits_keeps_the_language_of_its_request(
+def test_a_message_rendered_later_keeps_its_requests_language(
     stationery: Stationery, server: JournalSmtp
 ) -> None:
     Babel(stationery.site.app, locale_selector=lambda: request.args["language"])
@@ -184,7 +188,9 @@ def test_what_waits_keeps_the_language_of_its_request(
     assert said(server.mails[0].content, "plain").strip() == "1.234,5"
 
 
-def test_a_context_processor_that_wants_a_request(stationery: Stationery) -> None:
+def test_a_context_processor_that_needs_a_request_is_an_error_outside_one(
+    stationery: Stationery,
+) -> None:
     stationery.site.app.context_processor(lambda: {"path": request.path})
     stationery.write("bill.txt", "{{ path }}")
     with pytest.raises(TemplateError, match="RuntimeError: Working outside of request"):
@@ -193,7 +199,7 @@ def test_a_context_processor_that_wants_a_request(stationery: Stationery) -> Non
         assert stationery.compose(subject="x").body == "/orders"
 
 
-def test_the_drop_ins_message_too(stationery: Stationery) -> None:
+def test_flask_mails_message_has_from_template(stationery: Stationery) -> None:
     stationery.write("bill.txt", "{% block subject %}Bill{% endblock %}Hello")
     with stationery.site.app.app_context():
         message = flask_mail.Message.from_template("bill", [ADA])

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from flask_outbox.errors import ScriptError
-from flask_outbox.testing.grammar import GRAMMAR, parse
-from flask_outbox.testing.script import (
+from flask_outbox.testing.smtp_script import (
+    GRAMMAR,
     Accept,
     Action,
     Answer,
@@ -21,6 +21,7 @@ from flask_outbox.testing.script import (
     Script,
     Stall,
     Step,
+    parse,
 )
 
 DOT = frozenset({Step.FINAL_DOT})
@@ -64,12 +65,12 @@ SINGLE = {
 
 
 @pytest.mark.parametrize("text", SINGLE)
-def test_one_phase(text: str):
+def test_a_phase_is_parsed(text: str):
     (rule,) = parse(text).rules
     assert rule.phases == [SINGLE[text]]
 
 
-def test_phases_that_follow_each_other():
+def test_then_separates_phases():
     (rule,) = parse("451 twice, then close then accept").rules
     assert rule.phases == [
         Phase(LATER, DOT, times=2),
@@ -78,7 +79,7 @@ def test_phases_that_follow_each_other():
     ]
 
 
-def test_rules_that_hold_side_by_side():
+def test_a_semicolon_separates_rules():
     script = parse(" 451 on RCPT ada@example.org;\n\n  550 on the final dot ;")
     assert [one.text for one in script.rules] == [
         "451 on RCPT ada@example.org",
@@ -109,16 +110,24 @@ def test_rules_that_hold_side_by_side():
         ("die", "'die' is not understood there"),
         (
             "die between accept and record on RCPT",
-            "a worker dies on the final dot only",
+            "a worker can be killed at the final dot only",
         ),
-        ("refuse connections, then accept", "'refuse connections' stands alone"),
-        ("refuse connections; 451", "'refuse connections' stands alone"),
+        (
+            "refuse connections, then accept",
+            "'refuse connections' must be the only rule; set another script to accept "
+            "connections again",
+        ),
+        (
+            "refuse connections; 451",
+            "'refuse connections' must be the only rule; set another script to accept "
+            "connections again",
+        ),
         ("refuse connections at the greeting", "'at' is not understood there"),
         ("refuse connections once", "'once' is not understood there"),
-        ("451 on the second command", "commands are not counted; name one of them"),
+        ("451 on the second command", "'command' cannot be counted; name one"),
     ],
 )
-def test_what_is_not_understood_is_named(text: str, problem: str):
+def test_an_error_names_what_is_not_understood(text: str, problem: str):
     with pytest.raises(ScriptError) as raised:
         parse(text)
     assert str(raised.value).startswith(f"The script {text!r}: {problem}")
@@ -136,7 +145,7 @@ def _played(script: Script, *addresses: str) -> list[Action]:
     return [*actions, script.action_at(Moment(Step.FINAL_DOT, dots, message))]
 
 
-def test_recipients_are_counted_in_their_message():
+def test_recipients_are_counted_within_their_message():
     script = parse("451 on the second RCPT")
     for _ in range(2):
         assert _played(script, "a@b", "c@d", "e@f") == [
@@ -147,7 +156,7 @@ def test_recipients_are_counted_in_their_message():
         ]
 
 
-def test_a_phase_gives_way_to_the_next():
+def test_a_phase_is_followed_by_the_next():
     script = parse("451, then close twice, then accept")
     assert [_played(script) for _ in range(5)] == [
         [LATER],
@@ -158,22 +167,22 @@ def test_a_phase_gives_way_to_the_next():
     ]
 
 
-def test_a_phase_is_played_only_where_it_is_due():
+def test_a_phase_applies_only_at_its_step():
     script = parse("550 on RCPT bob@example.org once; 451 on the second message")
     assert _played(script, "ada@example.org") == [Accept(), Accept()]
     assert _played(script, "Bob@example.org") == [NEVER, LATER]
     assert _played(script, "bob@example.org") == [Accept(), Accept()]
-    assert script.unplayed == []
+    assert script.unused_rules == []
 
 
-def test_a_rule_that_was_never_played_is_known():
+def test_an_unused_rule_is_reported():
     script = parse("451 on the third RCPT; accept")
     _played(script, "a@b")
-    assert script.unplayed == ["451 on the third RCPT"]
-    assert parse("refuse connections").unplayed == []
+    assert script.unused_rules == ["451 on the third RCPT"]
+    assert parse("refuse connections").unused_rules == []
 
 
-def test_each_script_in_the_documentation_can_be_read():
+def test_each_script_in_the_documentation_is_valid():
     page = (Path(__file__).parents[2] / "docs" / "testing.rst").read_text()
     table = page.partition(".. list-table:: Scripts")[2].partition("\n\n\n")[0]
     scripts = re.findall(r"^   \* - ``(.*)``$", table, re.MULTILINE)

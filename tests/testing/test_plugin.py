@@ -102,7 +102,9 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> TestRun:
     return run
 
 
-def test_it_is_loaded_without_the_package(tmp_path_factory: pytest.TempPathFactory):
+def test_the_plugin_does_not_import_the_package(
+    tmp_path_factory: pytest.TempPathFactory,
+):
     """A user's every start of pytest, and coverage of ours, would pay for that."""
     folder = tmp_path_factory.mktemp("loading")
     (folder / "test_loading.py").write_text(LOADING)
@@ -110,7 +112,7 @@ def test_it_is_loaded_without_the_package(tmp_path_factory: pytest.TempPathFacto
     assert run.outcomes == {"passed": 1}, run.printed
 
 
-def test_a_difference_is_marked_in_the_nearest_message(failing: TestRun):
+def test_a_failure_marks_the_difference_to_the_most_similar_message(failing: TestRun):
     expected = """\
 AssertionError: No message was sent with what was wanted:
 
@@ -131,7 +133,7 @@ AssertionError: No message was sent with what was wanted:
     assert printed.count("In the outbox:") == 1
 
 
-def test_a_wrong_number_is_told(failing: TestRun):
+def test_a_wrong_count_is_reported(failing: TestRun):
     expected = """\
 AssertionError: 1 message sent with what was wanted, not 2:
 
@@ -141,17 +143,17 @@ AssertionError: 1 message sent with what was wanted, not 2:
     assert expected + LISTED in failing.failure_of("test_number")
 
 
-def test_mail_that_nobody_wanted_is_listed(failing: TestRun):
+def test_unexpected_mail_is_listed(failing: TestRun):
     expected = "AssertionError: Messages 1 and 2 were sent, and none was wanted.\n\n"
     assert expected + LISTED in failing.failure_of("test_too_much")
 
 
-def test_nothing_where_something_was_wanted(failing: TestRun):
+def test_a_missing_message_is_reported(failing: TestRun):
     expected = "AssertionError: No message was sent.\n\nIn the outbox:\n  nothing\n"
     assert expected in failing.failure_of("test_nothing")
 
 
-def test_another_failure_shows_the_mail_too(failing: TestRun):
+def test_any_other_failure_shows_the_mail(failing: TestRun):
     assert f" Mail {'-' * 37}\n{LISTED}" in failing.failure_of("test_otherwise")
 
 
@@ -161,7 +163,7 @@ def test_an_outbox_that_cannot_be_read_hides_no_failure(failing: TestRun):
     assert "\nThe outbox could not be read: " in printed
 
 
-def test_what_the_server_heard_is_shown(failing: TestRun):
+def test_a_failure_shows_the_servers_dialogue(failing: TestRun):
     printed = failing.failure_of("test_server")
     shown = printed.partition(f" Mail server {'-' * 34}\n")[2].splitlines()
     assert shown[0].startswith("At the mail server 127.0.0.1:")
@@ -169,12 +171,12 @@ def test_what_the_server_heard_is_shown(failing: TestRun):
         "   (connection 1)",
         "S: 421 4.0.0 Not now, says the script",
     ]
-    assert "never played" not in printed
+    assert "never used" not in printed
 
 
-def test_a_script_that_was_not_played_is_an_error(failing: TestRun):
+def test_an_unused_script_is_an_error(failing: TestRun):
     printed = failing.failure_of("ERROR at teardown of test_unplayed")
     assert printed.startswith(
-        "The script's rule '451 on MAIL' was never played: it did not come to that.\n\n"
+        "The script's rule '451 on MAIL' was never used.\n\n"
         "At the mail server 127.0.0.1:"
     )

@@ -16,9 +16,9 @@ from flask_outbox import (
     Mail,
     Message,
     MessageStopped,
+    SendOptions,
     State,
     TemplateError,
-    Wishes,
 )
 from flask_outbox.testing import RecordedOutbox, SentMessage
 from tests.mail.shop import begins_properly
@@ -52,9 +52,7 @@ def test_an_address_may_be_a_pair(mail: Mail, outbox: RecordedOutbox):
         outbox.assert_sent(subject=[("a", "b")])  # type: ignore[arg-type]
 
 
-def test_messages_are_there_in_the_order_of_the_calls(
-    mail: Mail, outbox: RecordedOutbox
-):
+def test_messages_are_in_the_order_of_the_calls(mail: Mail, outbox: RecordedOutbox):
     assert not outbox
     ids = [mail.send(_hello(who), tag=f"to {who}").id for who in (ADA, BOB)]
     assert [one.id for one in outbox] == ids
@@ -66,9 +64,7 @@ def test_messages_are_there_in_the_order_of_the_calls(
     assert mail.get(ids[0]).state is State.PENDING
 
 
-def test_a_message_is_as_it_stood_when_it_was_looked_at(
-    mail: Mail, outbox: RecordedOutbox
-):
+def test_a_message_shows_its_state_when_it_was_read(mail: Mail, outbox: RecordedOutbox):
     mail.send(_hello())
     before = outbox.last
     outbox.drain()
@@ -77,13 +73,13 @@ def test_a_message_is_as_it_stood_when_it_was_looked_at(
     assert outbox.last.record.events[-1].kind == "sent"
 
 
-def test_a_duplicate_is_no_message(mail: Mail, outbox: RecordedOutbox):
+def test_a_duplicate_is_not_listed(mail: Mail, outbox: RecordedOutbox):
     for _ in range(2):
         mail.send(_hello(), key="order-17")
     outbox.assert_sent(to=ADA, count=1)
 
 
-def test_what_is_rolled_back_is_no_message(tmp_path: Path, outbox: RecordedOutbox):
+def test_a_rolled_back_message_is_not_listed(tmp_path: Path, outbox: RecordedOutbox):
     url = f"sqlite:///{tmp_path / 'shop.db'}"
     mail = Mail(make_app(tmp_path, TESTING=True, OUTBOX_URL=url))
     mail.send(_hello(BOB))
@@ -104,9 +100,7 @@ def test_what_is_rolled_back_is_no_message(tmp_path: Path, outbox: RecordedOutbo
     engine.dispose()
 
 
-def test_what_is_kept_from_someone_is_not_sent_to_them(
-    mail: Mail, outbox: RecordedOutbox
-):
+def test_a_suppressed_recipient_was_not_sent_it(mail: Mail, outbox: RecordedOutbox):
     mail.suppress(ADA, reason="she said so")
     mail.send(_hello(ADA))
     outbox.assert_nothing_sent()
@@ -118,15 +112,15 @@ def test_what_is_kept_from_someone_is_not_sent_to_them(
         outbox.assert_sent(to=ADA)
 
 
-def test_what_is_cancelled_is_not_sent(mail: Mail, outbox: RecordedOutbox):
+def test_a_cancelled_message_does_not_count_as_sent(mail: Mail, outbox: RecordedOutbox):
     mail.cancel(mail.send(_hello()).id)
     outbox.assert_nothing_sent()
     assert outbox.last.state is State.CANCELLED
 
 
-def test_what_an_interceptor_stops_is_not_sent(mail: Mail, outbox: RecordedOutbox):
+def test_a_stopped_message_does_not_count_as_sent(mail: Mail, outbox: RecordedOutbox):
     @mail.before_send
-    def stop(_message: Message, _wishes: Wishes) -> None:
+    def stop(_message: Message, _options: SendOptions) -> None:
         raise MessageStopped("not on Sundays")
 
     mail.send(_hello())
@@ -134,7 +128,7 @@ def test_what_an_interceptor_stops_is_not_sent(mail: Mail, outbox: RecordedOutbo
     assert "not on Sundays" in outbox.last.kept_from[ADA]
 
 
-def test_what_was_sent_now_is_sent(mail: Mail, outbox: RecordedOutbox):
+def test_a_message_sent_by_send_now_is_listed(mail: Mail, outbox: RecordedOutbox):
     mail.suppress(BOB)
     with pytest.raises(DeliveryError):
         mail.send_now(_hello(ADA, BOB))
@@ -147,7 +141,7 @@ def test_what_was_sent_now_is_sent(mail: Mail, outbox: RecordedOutbox):
         outbox.assert_nothing_sent()
 
 
-def test_each_app_is_told_apart(mail: Mail, tmp_path: Path, outbox: RecordedOutbox):
+def test_each_message_knows_its_app(mail: Mail, tmp_path: Path, outbox: RecordedOutbox):
     other = Mail(make_app(tmp_path / "other", TESTING=True))
     mail.send(_hello(ADA))
     other.send(_hello(BOB))
@@ -162,7 +156,7 @@ def test_each_row_of_a_batch_is_a_message(mail: Mail, outbox: RecordedOutbox):
     outbox.assert_sent(to=BOB, tag="news", count=1)
 
 
-def test_what_is_rendered_later_can_be_read_now(tmp_path: Path, outbox: RecordedOutbox):
+def test_a_message_rendered_later_can_be_read(tmp_path: Path, outbox: RecordedOutbox):
     app = make_app(tmp_path, TESTING=True)
     app.template_folder = str(tmp_path)
     (tmp_path / "mail").mkdir()
@@ -189,12 +183,12 @@ def test_what_is_rendered_later_can_be_read_now(tmp_path: Path, outbox: Recorded
         outbox.assert_sent(to=BOB)
 
 
-def test_a_server_that_is_down_ends_the_wait(tmp_path: Path, outbox: RecordedOutbox):
+def test_drain_ends_if_the_server_is_down(tmp_path: Path, outbox: RecordedOutbox):
     nowhere = {"MAIL_URL": "smtp://127.0.0.1:1", "MAIL_SUPPRESS_SEND": False}
     mail = Mail(make_app(tmp_path, TESTING=True, **nowhere))
     mail.send(_hello())
-    with pytest.raises(AssertionError, match=r"within 0\.2 s; is its server down\?"):
-        outbox.drain(timeout=0.2)
+    with pytest.raises(AssertionError, match=r"within 0\.2 s: is the mail server"):
+        outbox.drain(timeout_seconds=0.2)
 
 
 # ------------------------------------------------------------------ what can be asked
@@ -255,31 +249,35 @@ NOT_FITTING: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("wanted", FITTING, ids=repr)
-def test_a_message_that_fits(one_sent: RecordedOutbox, wanted: dict[str, Any]):
+def test_assert_sent_returns_a_matching_message(
+    one_sent: RecordedOutbox, wanted: dict[str, Any]
+):
     assert one_sent.assert_sent(**wanted).id == one_sent.last.id
 
 
 @pytest.mark.parametrize("wanted", NOT_FITTING, ids=repr)
-def test_a_message_that_does_not_fit(one_sent: RecordedOutbox, wanted: dict[str, Any]):
+def test_assert_sent_fails_without_a_matching_message(
+    one_sent: RecordedOutbox, wanted: dict[str, Any]
+):
     with pytest.raises(AssertionError):
         one_sent.assert_sent(**wanted)
 
 
-def test_nothing_may_be_asked_of_some_only(one_sent: RecordedOutbox):
+def test_assert_nothing_sent_takes_criteria(one_sent: RecordedOutbox):
     one_sent.assert_nothing_sent(to="eve@example.org")
     one_sent.assert_nothing_sent(tag="welcome")
     with pytest.raises(AssertionError, match=f"none with to '{ADA}' was wanted"):
         one_sent.assert_nothing_sent(to=ADA)
 
 
-def test_what_cannot_be_asked_is_said(one_sent: RecordedOutbox):
+def test_invalid_criteria_are_refused(one_sent: RecordedOutbox):
     with pytest.raises(AddressError, match="to: 'ada' has no '@'"):
         one_sent.assert_sent(to="ada")
     with pytest.raises(TypeError, match="subject=17: pass a string"):
         one_sent.assert_sent(subject=17)  # type: ignore[arg-type]
 
 
-def test_what_a_message_says(one_sent: RecordedOutbox):
+def test_a_message_has_its_content_as_properties(one_sent: RecordedOutbox):
     message: SentMessage = one_sent.last
     assert message.subject == "Your new päßword"
     assert message.sender == f"The shop <{SENDER}>"
@@ -291,11 +289,11 @@ def test_what_a_message_says(one_sent: RecordedOutbox):
     (terms,) = message.attachments
     assert (terms.filename, terms.content) == ("terms.pdf", b"%PDF")
     assert message.record is not None
-    assert message.message_id == message.record.message_id
+    assert message.rfc_message_id == message.record.rfc_message_id
     assert message.content.startswith(b"From: ")
 
 
-def test_the_link_is_taken_out(one_sent: RecordedOutbox):
+def test_link_returns_the_one_matching_link(one_sent: RecordedOutbox):
     message = one_sent.last
     assert message.links == (LINK,)
     assert message.link() == LINK

@@ -10,7 +10,7 @@ import pytest
 
 from flask_outbox import ConfigError, Mail, Message, State
 from flask_outbox.testing import OutboxWorker, RecordedOutbox, SmtpServer
-from tests.mail.site import ADA, BOB, SENDER, make_app
+from tests.mail.site import ADA, BOB, PUT_OFF_FOR_LONG, SENDER, make_app
 
 LATER, NEVER = "451 4.0.0 Not now, says the script", "550 5.0.0 No, says the script"
 KEPT = "250 2.0.0 Kept as mail 1"
@@ -23,8 +23,7 @@ def send(tmp_path: Path, smtp_server: SmtpServer, outbox: RecordedOutbox) -> Any
     settings = {
         "TESTING": True,
         "MAIL_SUPPRESS_SEND": False,
-        "OUTBOX_BACKOFF_BASE_SECONDS": HOUR,
-        "OUTBOX_BACKOFF_CAP_SECONDS": HOUR,
+        **PUT_OFF_FOR_LONG,
         "OUTBOX_UNKNOWN_WAIT_SECONDS": HOUR,
         "MAIL_URL": smtp_server.url,
     }
@@ -84,7 +83,7 @@ def _id(outbox: RecordedOutbox) -> str:
         ),
     ],
 )
-def test_what_the_script_says_is_what_the_outbox_knows(
+def test_the_outbox_records_what_the_script_replies(
     send: Any,
     smtp_server: SmtpServer,
     outbox: RecordedOutbox,
@@ -100,7 +99,7 @@ def test_what_the_script_says_is_what_the_outbox_knows(
     assert [mail.recipients for mail in smtp_server.mails] == arrived
 
 
-def test_a_stall_outlasts_patience(
+def test_a_stall_longer_than_the_timeout_makes_the_message_unknown(
     send: Any, smtp_server: SmtpServer, outbox: RecordedOutbox
 ):
     smtp_server.script("stall 600 s, then accept")
@@ -123,7 +122,7 @@ def test_a_stall_outlasts_patience(
         ("535 on AUTH, then accept", "rejected the login of 'ada'"),
     ],
 )
-def test_trouble_of_the_server_spends_no_attempt(
+def test_a_server_in_trouble_costs_no_attempt(
     send: Any,
     smtp_server: SmtpServer,
     outbox: RecordedOutbox,
@@ -144,19 +143,19 @@ def test_trouble_of_the_server_spends_no_attempt(
     assert "pass" not in smtp_server.summary()
 
 
-def test_refused_connections(
+def test_refused_connections_pause_the_lane(
     send: Any, smtp_server: SmtpServer, outbox: RecordedOutbox
 ):
     smtp_server.script("refuse connections")
     mail = send()
-    assert mail.drain(timeout=0.2) is False
+    assert mail.drain(timeout_seconds=0.2) is False
     assert _state(outbox) is State.PENDING
     smtp_server.script("accept")
     outbox.drain()
     assert _state(outbox) is State.SENT
 
 
-def test_a_retry_after_a_script_is_over(
+def test_a_retry_succeeds_after_the_script(
     send: Any, smtp_server: SmtpServer, outbox: RecordedOutbox
 ):
     smtp_server.script("451 on the first message, then accept")
@@ -168,7 +167,7 @@ def test_a_retry_after_a_script_is_over(
     assert _state(outbox) is State.SENT
 
 
-def test_what_arrived_can_be_read(
+def test_arrived_mails_can_be_read(
     send: Any, smtp_server: SmtpServer, outbox: RecordedOutbox
 ):
     mail = send()
@@ -177,15 +176,15 @@ def test_what_arrived_can_be_read(
     assert (arrived.subject, arrived.text) == ("Hello", "Hello\n")
     assert repr(arrived) == f"<ArrivedMail 'Hello' to {ADA}, {BOB}>"
     assert (arrived.return_path, arrived.login) == (SENDER, None)
-    assert arrived.message_id == outbox.last.message_id
+    assert arrived.rfc_message_id == outbox.last.rfc_message_id
     assert "C: RCPT TO:<ada@example.org>" in smtp_server.dialogue
     assert smtp_server.dialogue[-2:] == [f"S: {KEPT}", "S: 221 Bye"]
-    with pytest.raises(AssertionError, match=r"Not within 0 s: 1 of 2 mails came\."):
-        smtp_server.wait_for(2, timeout=0)
+    with pytest.raises(AssertionError, match=r"Only 1 of 2 mails arrived within 0 s\."):
+        smtp_server.wait_for(2, timeout_seconds=0)
     assert mail.get(_id(outbox)).attempts[0].outcome == "sent"
 
 
-def test_a_script_that_was_not_played_fails_the_test():
+def test_an_unused_script_fails_the_test():
     with SmtpServer() as server:
         server.script("451 on the second RCPT")
         server.script("accept")
@@ -193,9 +192,8 @@ def test_a_script_that_was_not_played_fails_the_test():
             server.check_script()
     said = str(raised.value).splitlines()
     assert said[:2] == [
-        "The script's rule '451 on the second RCPT' was never played: it did not come "
-        "to that.",
-        "The script's rule 'accept' was never played: it did not come to that.",
+        "The script's rule '451 on the second RCPT' was never used.",
+        "The script's rule 'accept' was never used.",
     ]
     assert said[-1] == "nothing was said"
 
@@ -203,7 +201,7 @@ def test_a_script_that_was_not_played_fails_the_test():
 # ------------------------------------------------------------------------- a worker
 
 
-def test_a_worker_dies_between_accept_and_record(
+def test_a_worker_is_killed_between_accept_and_record(
     send: Any, smtp_server: SmtpServer, outbox: RecordedOutbox, outbox_worker: Any
 ):
     smtp_server.script("die between accept and record, then accept")
@@ -214,13 +212,13 @@ def test_a_worker_dies_between_accept_and_record(
 
     worker = outbox_worker(outbox.last.app)
     first, second = smtp_server.wait_for(2)
-    assert first.message_id == second.message_id
+    assert first.rfc_message_id == second.rfc_message_id
     worker.stop()
     assert not worker.alive
     assert _state(outbox) is State.SENT
 
 
-def test_a_worker_renders_what_was_left_to_it(
+def test_a_worker_renders_a_message_rendered_later(
     tmp_path: Path, smtp_server: SmtpServer, outbox: RecordedOutbox, outbox_worker: Any
 ):
     leaves = {"MAIL_URL": smtp_server.url, "MAIL_SUPPRESS_SEND": False}
@@ -233,14 +231,14 @@ def test_a_worker_renders_what_was_left_to_it(
         mail.send(Message.from_template("bill", [ADA], "Bill", debt=17, render="later"))
     worker = outbox_worker(app)
     with pytest.raises(AssertionError, match="still alive after 0 s"):
-        worker.wait_until_dead(timeout=0)
+        worker.wait_until_dead(timeout_seconds=0)
     (arrived,) = smtp_server.wait_for(1)
     assert arrived.text == "You owe us 17 coins.\n"
     worker.stop()
     assert _state(outbox) is State.SENT
 
 
-def test_who_cannot_die_is_not_killed(
+def test_die_without_a_worker_is_an_error(
     send: Any, smtp_server: SmtpServer, outbox: RecordedOutbox
 ):
     with SmtpServer() as server:
@@ -252,15 +250,15 @@ def test_who_cannot_die_is_not_killed(
             server.check_script()
 
 
-def test_a_setting_that_cannot_be_given_to_a_process_is_named(tmp_path: Path):
+def test_a_setting_that_cannot_be_pickled_is_named(tmp_path: Path):
     app = make_app(tmp_path, TESTING=True, MAIL_OAUTH_TOKEN=lambda: "token")
     Mail(app)
     with pytest.raises(ConfigError, match="MAIL_OAUTH_TOKEN cannot be given to a work"):
         OutboxWorker(app)
 
 
-def test_the_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delitem(sys.modules, "flask_outbox.testing.conversation", raising=False)
+def test_a_missing_aiosmtpd_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delitem(sys.modules, "flask_outbox.testing.smtp_handler", raising=False)
     monkeypatch.setitem(sys.modules, "aiosmtpd.smtp", None)
     with pytest.raises(ConfigError, match=r'pip install "flask-outbox\[testing\]"'):
         SmtpServer()

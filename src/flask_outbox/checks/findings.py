@@ -1,4 +1,4 @@
-"""What a check answers: findings, and how much each of them matters."""
+"""The result of a check: findings, with their severity."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How much a finding matters, the worst first."""
+    """How severe a finding is, the worst first."""
 
     BROKEN = "broken"
-    """Something does not work for whoever gets the mail."""
+    """Something does not work for the reader."""
     WARNING = "warning"
-    """Some will see less than was meant, or not see it at all."""
+    """Some readers see less than intended, or nothing."""
     ADVICE = "advice"
-    """It works, and can be better."""
+    """It works, but could be better."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a check found in a message."""
+    """A problem that a check found in a message."""
 
     severity: Severity
     what: str
-    """What is the matter, in a sentence."""
+    """The problem, in a sentence."""
     todo: str
     """What to do about it, in a sentence."""
 
 
 def broken(what: str, todo: str) -> Finding:
-    """A finding of something that does not work."""
+    """A finding about something that does not work."""
     return Finding(Severity.BROKEN, what, todo)
 
 
 def warning(what: str, todo: str) -> Finding:
-    """A finding of something that some will not see as it was meant."""
+    """A finding about something that some readers will not see as intended."""
     return Finding(Severity.WARNING, what, todo)
 
 
 def advice(what: str, todo: str) -> Finding:
-    """A finding of something that can be better."""
+    """A finding about something that could be better."""
     return Finding(Severity.ADVICE, what, todo)

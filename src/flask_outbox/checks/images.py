@@ -1,19 +1,19 @@
-"""Checks of images: are they there, and what is seen where they are not?"""
+"""Checks of images: do they exist, and what do readers see without them?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from urllib.parse import unquote, urlsplit
 
-from ..characters import shown
-from ..opened import Part
+from ..message.text import shown
+from ..mime.parse import Part
+from .bodies import missing_in_link
 from .findings import Finding, advice, broken, warning
-from .leftovers import missing_in_link
-from .outline import Image
+from .html import Image
 
 
 def check_images(images: Iterable[Image], parts: Iterable[Part]) -> Iterator[Finding]:
-    """What is the matter with the images of an HTML body."""
+    """Check the images of an HTML body."""
     images = tuple(images)
     content_ids = {part.content_id for part in parts}
     for source in dict.fromkeys(image.source for image in images):
@@ -23,13 +23,13 @@ def check_images(images: Iterable[Image], parts: Iterable[Part]) -> Iterator[Fin
 
 
 def image_hosts(images: Iterable[Image]) -> tuple[str, ...]:
-    """The hosts that images are fetched from, each once."""
+    """The hosts from which images are fetched, each once."""
     hosts = (_host(image.source) for image in images)
     return tuple(dict.fromkeys(host for host in hosts if host))
 
 
 def _host(source: str) -> str | None:
-    """The host that an image is fetched from; None for one that comes with the mail."""
+    """The host from which an image is fetched; None for one inside the mail."""
     try:
         parts = urlsplit(source)
         return parts.hostname if parts.scheme in ("", "http", "https") else None
@@ -41,11 +41,11 @@ def _source(source: str, content_ids: set[str | None]) -> Iterator[Finding]:
     scheme, _, rest = source.partition(":")
     scheme = scheme.lower()
     if not source:
-        yield broken("An image has no source.", "Give it one, or take it out.")
+        yield broken("An image has no source.", "Give it one, or remove it.")
     elif left := missing_in_link(source):
         yield broken(
-            f"An image's source has a value missing: {left}.",
-            "Look at what the template was given.",
+            f"An image's source has a missing value: {left}.",
+            "Check the template's context.",
         )
     elif scheme == "cid" and unquote(rest) not in content_ids:
         yield broken(
@@ -54,14 +54,14 @@ def _source(source: str, content_ids: set[str | None]) -> Iterator[Finding]:
         )
     elif scheme == "data":
         yield warning(
-            "An image is written into the HTML (data:), which Gmail and Outlook do not "
+            "An image is embedded in the HTML (data:), which Gmail and Outlook do not "
             "show.",
-            "Attach it with a content_id, and show it as cid:….",
+            "Attach it with a content_id, and refer to it as cid:….",
         )
     elif scheme != "cid" and _host(source) is None:
         yield broken(
-            f"The image {shown(source)} cannot be found: a mail has no page that its "
-            "address could start from.",
+            f"The image {shown(source)} cannot be found: its address is relative, but "
+            "a mail has no page to resolve it against.",
             "Build it with url_for('static', ..., _external=True), or attach it.",
         )
 
@@ -70,9 +70,10 @@ def _alternatives(images: tuple[Image, ...]) -> Iterator[Finding]:
     without = [image for image in images if image.alt is None]
     if without:
         yield warning(
-            f"{_counted(len(without), 'image')} without alt: nothing is read out, or "
-            f"seen while images are blocked. The first is {shown(without[0].source)}.",
-            'Say what it shows as alt="…"; alt="" where it is decoration.',
+            f"{_counted(len(without), 'image')} without alt: screen readers say "
+            "nothing, and nothing is shown while images are blocked. The first is "
+            f"{shown(without[0].source)}.",
+            'Describe it with alt="…"; use alt="" for decoration.',
         )
 
 
@@ -81,8 +82,8 @@ def _remote(images: tuple[Image, ...]) -> Iterator[Finding]:
     if number:
         yield advice(
             f"{_counted(number, 'image')} from {', '.join(image_hosts(images))}: many "
-            "clients fetch them only when asked.",
-            "See that the mail makes sense without them; attach what it needs.",
+            "clients fetch images only on request.",
+            "Make sure the mail makes sense without them; attach those it needs.",
         )
 
 

@@ -1,28 +1,76 @@
-"""The group of commands, and what they share: the runtime, errors, options."""
+"""The group of commands, each imported when it is used, and their common options."""
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import click
 from flask import current_app
 from flask.cli import with_appcontext
 
 from ..errors import OutboxError, OutboxUnavailable, SchemaError
-from ..runtime import Runtime
+
+if TYPE_CHECKING:
+    from ..runtime import Runtime
 
 
 class OutOfReach(click.ClickException):
-    """The outbox cannot be used: told in a sentence, exit code 2."""
+    """The outbox cannot be used: a one-sentence error with exit code 2."""
 
     exit_code = 2
 
 
-class OutboxGroup(click.Group):
-    """Ends each command that meets one of our errors with its sentence, in exit code 1.
+COMMANDS = {
+    "batch": "batches.batch",
+    "cancel": "messages.cancel",
+    "check": "messages.check_message",
+    "doctor": "doctor.doctor",
+    "drop": "messages.drop",
+    "feedback": "feedback.feedback",
+    "health": "health.health",
+    "init": "schema.init",
+    "list": "messages.list_messages",
+    "metrics": "metrics.metrics",
+    "move": "move.move",
+    "pause": "lanes.pause",
+    "prune": "schema.prune",
+    "release": "messages.release",
+    "resume": "lanes.resume",
+    "retry": "messages.retry",
+    "send-again": "messages.send_again",
+    "send-many": "batches.send_many",
+    "show": "messages.show",
+    "status": "status.status",
+    "suppress": "suppressions.suppress",
+    "suppressions": "suppressions.suppressions",
+    "sync-suppressions": "suppression_sync.sync_suppressions",
+    "unsuppress": "suppressions.unsuppress",
+    "upgrade": "schema.upgrade",
+    "webhooks": "webhooks.webhooks",
+    "worker": "worker.worker",
+}
+"""Each command's module and function."""
 
-    Where the outbox itself cannot be used, the exit code is 2.
+
+class OutboxGroup(click.Group):
+    """A group that loads each command when it is asked for.
+
+    The commands report our errors in a sentence, with exit code 1. If the outbox itself
+    cannot be used, the exit code is 2.
     """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands, in order."""
+        return sorted({*COMMANDS, *self.commands})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, or None."""
+        if cmd_name in COMMANDS and cmd_name not in self.commands:
+            module, _, function = COMMANDS[cmd_name].partition(".")
+            loaded = import_module(f".{module}", __package__)
+            self.add_command(getattr(loaded, function))
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that ``ctx`` names."""
@@ -37,7 +85,7 @@ class OutboxGroup(click.Group):
 @click.group("outbox", cls=OutboxGroup)
 @with_appcontext
 def outbox_commands() -> None:
-    """See and work the app's outbox."""
+    """Inspect and operate the app's outbox."""
 
 
 def app_runtime() -> Runtime:
@@ -55,5 +103,5 @@ limit_option = click.option(
     default=20,
     show_default=True,
     type=click.IntRange(1, 1_000),
-    help="Show at most so many.",
+    help="Show at most this many.",
 )

@@ -1,8 +1,8 @@
-"""``flask outbox status``: the outbox at a glance, and whether it is healthy."""
+"""``flask outbox status``: an overview of the outbox, and whether it is healthy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
@@ -10,24 +10,24 @@ import click
 
 from ..config import Settings
 from ..delivery import State
-from ..outbox.pulse import Pulse
-from ..outbox.records import Status
+from ..humanize import counted, duration
+from ..outbox import Stats
+from ..outbox.records import OutboxStatus
 from ..runtime import Runtime
-from ..standing import standings
-from ..words import counted, duration
+from ..status import LaneStatus, WebhookStatus, lane_statuses
 from .group import app_runtime, json_option
 from .lanes import lanes_shown
-from .output import print_document, say
-from .table import fields, table
+from .output import fields, print_document, printable, say, table
+from .webhooks import endpoints_shown
 
 RECENT = timedelta(hours=1)
-"""How far back it is asked whether any mail got through."""
+"""The period in which mail should have been sent."""
 
 FAILURES = 5
-"""So many that failed, and none that was sent, are no coincidence."""
+"""If this many messages failed and none was sent, it is a problem."""
 
 PATIENCE_SECONDS = 60.0
-"""A message that has been due for longer than this is waiting for something."""
+"""A message due for longer than this is a problem."""
 
 
 _STARTS = {
@@ -35,24 +35,33 @@ _STARTS = {
     "external": "'flask outbox worker'",
     "celery": "a worker of the app's Celery app",
 }
-"""What to start where no courier works, by the engine."""
+"""What to start if no courier is alive, by engine."""
 
 
 @click.command()
 @json_option
 @click.pass_context
 def status(context: click.Context, as_json: bool) -> None:
-    """Show how many messages are in which state, and who delivers them.
+    """Show the states of messages, lanes, couriers and endpoints of webhooks.
 
-    The exit code is 0 when all is well, 1 when mail is due and nobody delivers it or it
-    has been due for more than a minute, when a transport is in trouble or all that was
-    tried in the last hour has failed, and 2 when the outbox is out of reach.
+    The exit code is 0 if there is no problem, and 2 if the outbox cannot be reached. It
+    is 1 if there is a problem, such as: mail is due and no courier is alive, mail has
+    been due for more than a minute, a transport is down or missing, an endpoint of
+    webhooks takes none, or every attempt of the last hour has failed.
     """
     runtime = app_runtime()
     found = runtime.outbox.status()
     now = datetime.fromtimestamp(runtime.outbox.clock(), UTC)
-    pulse = runtime.outbox.pulse(now - RECENT, now, beats=1)
-    problems = [*_problems(found, runtime.settings, now), *_failures(pulse)]
+    stats = runtime.outbox.stats(now - RECENT, now, buckets=1)
+    lanes = lane_statuses(
+        runtime.settings, found.lanes, resolves=runtime.resolves_transports
+    )
+    endpoints = runtime.webhook_statuses()
+    problems = [
+        *_problems(found, runtime.settings, lanes, now),
+        *_failures(stats),
+        *_webhook_problems(endpoints),
+    ]
     if as_json:
         guard = runtime.outbox.guard
         place = {
@@ -60,14 +69,20 @@ def status(context: click.Context, as_json: bool) -> None:
             "guard": asdict(guard) if guard else None,
         }
         health = {"healthy": not problems, "problems": problems}
-        lanes = [asdict(one) for one in standings(runtime.settings, found.lanes)]
-        print_document({**place, **health, **asdict(found), "lanes": lanes})
+        shown = {
+            "lanes": [asdict(one) for one in lanes],
+            "webhooks": [asdict(one) for one in endpoints],
+        }
+        print_document({**place, **health, **asdict(found), **shown})
     else:
-        say("\n\n".join(_report(runtime, found, problems, now)))
+        report = _report(runtime, found, lanes, endpoints, problems, now)
+        say("\n\n".join(report))
     context.exit(1 if problems else 0)
 
 
-def _problems(found: Status, settings: Settings, now: datetime) -> Iterator[str]:
+def _problems(
+    found: OutboxStatus, settings: Settings, lanes: Sequence[LaneStatus], now: datetime
+) -> Iterator[str]:
     in_hand = sum(one.leased for one in found.couriers if one.alive)
     waiting = found.due + found.counts[State.LEASED] - in_hand
     if waiting > 0 and not any(one.alive for one in found.couriers):
@@ -75,15 +90,20 @@ def _problems(found: Status, settings: Settings, now: datetime) -> Iterator[str]
             f"No courier is alive to deliver {counted(waiting, 'message')}: "
             f"start {_STARTS[settings.engine]}."
         )
-    for one in standings(settings, found.lanes):
+    for one in lanes:
         if one.leaves_by is None:
             yield (
-                f"{counted(one.waiting, 'message')} cannot leave: no transport of this "
-                f"app has the name {one.name!r}. Name one so in MAIL_TRANSPORTS, or "
-                "cancel what waits for it."
+                f"{counted(one.waiting, 'message')} cannot be sent: this app has no "
+                f"transport {one.name!r}. Add it to MAIL_TRANSPORTS, or cancel the "
+                "messages."
             )
         if one.paused_by == "trouble":
-            yield f"Lane {one.name} is down: {counted(one.waiting, 'message')} on it."
+            yield f"Lane {one.name} is down: {counted(one.waiting, 'message')} waiting."
+    for state, count in found.unreadable.items():
+        yield (
+            f"{counted(count, 'message')} cannot be read: the state {state!r} is not "
+            "known to this version. Restore the outbox from a backup, or upgrade."
+        )
     for batch in found.moves:
         if (now - batch.departed_at).total_seconds() > PATIENCE_SECONDS:
             yield str(batch)
@@ -93,31 +113,51 @@ def _problems(found: Status, settings: Settings, now: datetime) -> Iterator[str]
             yield f"The oldest due message has waited for {duration(seconds)}."
 
 
-def _failures(pulse: Pulse) -> Iterator[str]:
-    """Mail is tried, and none gets through."""
-    whole = pulse.whole
+def _webhook_problems(endpoints: Sequence[WebhookStatus]) -> Iterator[str]:
+    """The endpoints of webhooks that do not take any, but for what people paused."""
+    for one in endpoints:
+        if one.paused_by in ("trouble", "gone"):
+            waiting = counted(one.waiting, "webhook")
+            yield printable(
+                f"{waiting} waiting for {one.name}, which takes none: {one.reason}."
+            )
+
+
+def _failures(stats: Stats) -> Iterator[str]:
+    """The problem that every attempt fails."""
+    whole = stats.whole
     if whole.sent or whole.failed < FAILURES:
         return
-    most = max((one.count for one in pulse.troubles), default=0)
-    words = next((one.words for one in pulse.troubles if one.count == most), "")
+    most = max((one.count for one in stats.troubles), default=0)
+    words = next((one.words for one in stats.troubles if one.count == most), "")
     yield (
-        f"All that was tried in the last hour has failed, {whole.failed:,} messages"
+        f"Every attempt of the last hour has failed, {whole.failed:,} messages"
         + (f": {words}" if words else ".")
     )
 
 
 def _report(
-    runtime: Runtime, found: Status, problems: list[str], now: datetime
+    runtime: Runtime,
+    found: OutboxStatus,
+    lanes: Sequence[LaneStatus],
+    endpoints: Sequence[WebhookStatus],
+    problems: list[str],
+    now: datetime,
 ) -> Iterator[str]:
     yield _header(runtime, found, now)
     counts = [(state, f"{count:,}") for state, count in found.counts.items() if count]
     yield table(("State", "Messages"), counts) if counts else "There are no messages."
-    yield lanes_shown(standings(runtime.settings, found.lanes))
+    if found.fates:
+        fates = [(fate.words, f"{count:,}") for fate, count in found.fates.items()]
+        yield table(("Fate of the last day's mail", "Recipients"), fates)
+    yield lanes_shown(lanes)
+    if endpoints:
+        yield endpoints_shown(endpoints)
     yield _couriers(found, now) if found.couriers else "There are no couriers."
-    yield "\n".join(problems) or "All is well."
+    yield "\n".join(problems) or "No problems."
 
 
-def _header(runtime: Runtime, found: Status, now: datetime) -> str:
+def _header(runtime: Runtime, found: OutboxStatus, now: datetime) -> str:
     due = counted(found.due, "message")
     if found.oldest_due_at is not None:
         due += f", the oldest for {_since(found.oldest_due_at, now)}"
@@ -128,11 +168,21 @@ def _header(runtime: Runtime, found: Status, now: datetime) -> str:
             ("Engine", runtime.settings.engine),
             *([("Guard", str(guard))] if guard else []),
             ("Due now", due),
+            *(
+                [("Reports", _waiting_reports(found))]
+                if found.unmatched_reports
+                else []
+            ),
         ]
     )
 
 
-def _couriers(found: Status, now: datetime) -> str:
+def _waiting_reports(found: OutboxStatus) -> str:
+    wait = "waits" if found.unmatched_reports == 1 else "wait"
+    return f"{counted(found.unmatched_reports, 'report')} {wait} for a message"
+
+
+def _couriers(found: OutboxStatus, now: datetime) -> str:
     rows = [
         (
             one.id,
@@ -144,7 +194,7 @@ def _couriers(found: Status, now: datetime) -> str:
         )
         for one in found.couriers
     ]
-    return table(("Courier", "Engine", "Process", "Last seen", "Is", "In hand"), rows)
+    return table(("Courier", "Engine", "Process", "Last seen", "State", "Leased"), rows)
 
 
 def _since(at: datetime, now: datetime) -> str:

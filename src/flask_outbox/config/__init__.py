@@ -1,24 +1,43 @@
-"""Configuration: every key declared once, and one validated `Settings` made of them."""
+"""Configuration: every key declared once, and the validated `Settings` read from
+them.
+"""
 
-from .convert import LOCAL, is_unset
+from .convert import LOCAL, Key, is_transport_name, is_unset
 from .dkim import DkimKey
-from .key import Key
+from .events import EventSettings
 from .keys import KEYS
 from .settings import Settings, placed
 from .smtp import SmtpSettings
-from .transports import DEFAULT, TransportSettings, listed, says_where
+from .transports import (
+    DEFAULT,
+    AdapterSettings,
+    TransportReader,
+    TransportSettings,
+    listed,
+    names_server,
+)
+from .url import InboxSettings, UrlSettings, is_loopback
+from .webhooks import WebhookEndpoint
 
 __all__ = [
     "DEFAULT",
     "KEYS",
     "LOCAL",
+    "AdapterSettings",
     "DkimKey",
+    "EventSettings",
+    "InboxSettings",
     "Key",
     "Settings",
     "SmtpSettings",
+    "TransportReader",
     "TransportSettings",
+    "UrlSettings",
+    "WebhookEndpoint",
+    "is_loopback",
+    "is_transport_name",
     "is_unset",
     "listed",
+    "names_server",
     "placed",
-    "says_where",
 ]

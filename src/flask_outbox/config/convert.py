@@ -1,33 +1,35 @@
-"""Converters: a raw setting → the checked value, or a `ConfigError` that names it."""
+"""Converters from a raw setting to a valid value; errors name the setting."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
 
-from ..characters import shown
-from ..errors import ConfigError
-from ..patience import ANY_OTHER, Patience
-from ..rate import Limit, parse_limits
+from ..bounce_address import LONGEST_LOCAL
+from ..errors import AddressError, ConfigError
+from ..limits import ANY_OTHER, Limit, RetryWindow, parse_limits
+from ..message import Address
+from ..message.text import shown
 
 Convert = Callable[[str, Any], Any]
 
 
 def is_unset(value: Any) -> bool:
-    """Whether a setting says nothing: None, or the empty string that an environment
-    has for a variable without a value.
+    """Whether a setting is unset: None, or the empty string of an environment variable
+    without a value.
     """
     return value is None or (isinstance(value, str) and not value.strip())
 
 
 def wrong(name: str, value: Any, wanted: str) -> ConfigError:
-    """The error for ``value``, which is not ``wanted``."""
+    """The error for ``value``, which is not what was ``wanted``."""
     return ConfigError(f"{name} is {value!r}: it must be {wanted}.")
 
 
@@ -39,7 +41,7 @@ def as_text(name: str, value: Any) -> str:
 
 
 def as_secret(name: str, value: Any) -> str:
-    """A non-empty string; what else is given may be a secret too, and is not shown."""
+    """A non-empty string; an invalid value may be a secret too, and is not shown."""
     if not isinstance(value, str) or not value:
         given = "empty" if value == "" else f"of type {type(value).__name__}"
         raise ConfigError(f"{name} is {given}: it must be a non-empty string.")
@@ -47,7 +49,7 @@ def as_secret(name: str, value: Any) -> str:
 
 
 def as_host(name: str, value: Any) -> str:
-    """A host's name or address, and nothing else that says where a server is."""
+    """A host's name or address, without a port or anything else."""
     host = as_text(name, value).strip()
     if _is_address(host.removeprefix("[").removesuffix("]")):
         return host.removeprefix("[").removesuffix("]")
@@ -79,7 +81,9 @@ def as_path(name: str, value: Any) -> str:
     except (OSError, ValueError):
         found = False
     if not found:
-        raise ConfigError(f"{name} names {shown(path)}, and there is no such file.")
+        raise ConfigError(
+            f"{name} names {shown(path)}, which does not exist or is not a file."
+        )
     return str(path)
 
 
@@ -87,7 +91,7 @@ _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
 def as_flag(name: str, value: Any) -> bool:
-    """True and False, and the words for them that environment variables hold."""
+    """True, False, or a word for them in an environment variable."""
     if isinstance(value, bool | int):
         return bool(value)
     word = value.strip().lower() if isinstance(value, str) else None
@@ -99,7 +103,7 @@ def as_flag(name: str, value: Any) -> bool:
 
 
 def as_whole(least: int, most: int) -> Convert:
-    """Whole numbers from ``least`` to ``most``."""
+    """A whole number from ``least`` to ``most``."""
 
     def convert(name: str, value: Any) -> int:
         wanted = f"a whole number from {least} to {most}"
@@ -115,21 +119,40 @@ def as_whole(least: int, most: int) -> Convert:
 
 
 def as_port(name: str, value: Any) -> int:
-    """A port. What is none is not shown: it may be the password beside it."""
+    """A port. An invalid one is not shown: it may be the password next to it."""
     try:
         return cast(int, as_whole(1, 65_535)(name, value))
     except ConfigError:
         raise ConfigError(
-            f"{name} is no port: it must be a whole number from 1 to 65535."
+            f"{name} is not a port: it must be a whole number from 1 to 65535."
         ) from None
 
 
+def as_bounce_address(name: str, value: Any) -> str:
+    """A bare ASCII address, with a local part behind which a token fits."""
+    wanted = (
+        "a bare address such as 'bounces@example.com', with at most "
+        f"{LONGEST_LOCAL} letters, digits and - . _ before its @"
+    )
+    try:
+        address = Address.parse(as_text(name, value), name)
+    except AddressError as error:
+        raise wrong(name, value, wanted) from error
+    fits = _is_plain(address.local) and len(address.local) <= LONGEST_LOCAL
+    if address.display_name or not fits:
+        raise wrong(name, value, wanted)
+    return address.spec
+
+
+_is_plain = re.compile(r"[A-Za-z0-9._-]+").fullmatch
+
+
 NO_LIMIT = sys.maxsize
-"""As good as none."""
+"""Used for 0; so large that it never limits anything."""
 
 
 def as_count_or_no_limit(name: str, value: Any) -> int:
-    """A whole number; 0 is none, as in Flask-Mail."""
+    """A whole number; 0 means no limit, as in Flask-Mail."""
     return cast(int, as_whole(0, 1_000_000)(name, value)) or NO_LIMIT
 
 
@@ -146,25 +169,25 @@ def as_seconds(name: str, value: Any) -> float:
     return seconds
 
 
-def as_patience(otherwise: Patience) -> Convert:
-    """Seconds, or seconds by tag; ``otherwise`` holds where a mapping says no other."""
+def as_retry_window(otherwise: RetryWindow) -> Convert:
+    """Seconds, or seconds by tag; ``otherwise`` is for tags not in a mapping."""
 
-    def convert(name: str, value: Any) -> Patience:
-        if isinstance(value, Patience):
+    def convert(name: str, value: Any) -> RetryWindow:
+        if isinstance(value, RetryWindow):
             return value
         if not isinstance(value, Mapping):
-            return Patience(as_seconds(name, value))
+            return RetryWindow(as_seconds(name, value))
         by_tag = {
             _tag(name, tag): as_seconds(f"{name}[{tag!r}]", one)
             for tag, one in value.items()
         }
-        return Patience(by_tag.pop(ANY_OTHER, otherwise.seconds), by_tag)
+        return RetryWindow(by_tag.pop(ANY_OTHER, otherwise.seconds), by_tag)
 
     return convert
 
 
 def as_tag_counts(name: str, value: Any) -> dict[str, int]:
-    """Tags, each with a whole number from 1 up."""
+    """A mapping of tags to whole numbers from 1."""
     if not isinstance(value, Mapping) or ANY_OTHER in value:
         raise wrong(name, value, 'a dict of tags and numbers, as in {"newsletter": 2}')
     count = as_whole(1, 1_000)
@@ -180,7 +203,7 @@ def _tag(name: str, tag: Any) -> str:
 
 
 def as_callable(name: str, value: Any) -> Callable[..., Any]:
-    """A function, or anything else that can be called."""
+    """A function or another callable."""
     if not callable(value):
         raise ConfigError(
             f"{name} is of type {type(value).__name__}: it must be a function."
@@ -188,19 +211,61 @@ def as_callable(name: str, value: Any) -> Callable[..., Any]:
     return cast(Callable[..., Any], value)
 
 
+def as_api_key(name: str, value: Any) -> str | Callable[[], Any]:
+    """A non-empty string, or a function that returns one."""
+    return value if callable(value) else as_secret(name, value)
+
+
+def as_secrets(name: str, value: Any) -> tuple[str, ...] | Callable[[], Any]:
+    """Non-empty strings, from one or from a list, or a function that returns them."""
+    if callable(value):
+        return cast(Callable[[], Any], value)
+    some = value if isinstance(value, list | tuple) else [value]
+    if not some:
+        raise ConfigError(f"{name} is empty: it must be a string or a list of strings.")
+    return tuple(as_secret(name, one) for one in some)
+
+
 LOCAL = "local"
-"""Whoever looks from this very machine."""
+"""The value of ``OUTBOX_DASHBOARD`` that allows requests from this machine."""
 
 
-def as_onlookers(name: str, value: Any) -> Any:
-    """``"local"``, or a function that answers whether whoever asks may look."""
+def as_dashboard_access(name: str, value: Any) -> Any:
+    """``"local"``, or a function that returns whether the current user has access."""
     if value == LOCAL or callable(value):
         return value
     raise wrong(
         name,
         value,
-        '"local", for this machine only, or a function without arguments that answers '
-        "True where whoever sent the request may see and change everything",
+        '"local", for this machine only, or a function without arguments that returns '
+        "True to allow the request",
+    )
+
+
+TOKEN_LENGTH = 16
+"""The shortest token that lets a request in: shorter ones are guessed, or mistyped."""
+
+
+def as_metrics_access(name: str, value: Any) -> Any:
+    """``"local"``, tokens, or a function that returns whether a request has access."""
+    if value == LOCAL or callable(value):
+        return value
+    tokens = value if isinstance(value, list | tuple) else [value]
+    if not tokens or not all(_is_token(one) for one in tokens):
+        raise ConfigError(
+            f'{name} must be "local", for this machine only, a token of at least '
+            f"{TOKEN_LENGTH} printable ASCII characters without spaces, a list of such "
+            "tokens, or a function without arguments that returns True to allow the "
+            "request."
+        )
+    return tuple(tokens)
+
+
+def _is_token(value: Any) -> bool:
+    return (
+        isinstance(value, str)
+        and len(value) >= TOKEN_LENGTH
+        and all("!" <= one <= "~" for one in value)
     )
 
 
@@ -215,7 +280,7 @@ def as_url_path(name: str, value: Any) -> str:
         name,
         value,
         'a path such as "/outbox": it begins with a slash, does not end with one, and '
-        "has only letters, digits and . _ ~ - besides",
+        "otherwise has only letters, digits and . _ ~ -",
     )
 
 
@@ -240,13 +305,47 @@ def as_sender(name: str, value: Any) -> str | tuple[str, str]:
 
 
 def as_list(name: str, value: Any) -> tuple[str, ...]:
-    """Some strings, from a list or from a string with commas between them."""
+    """Strings, from a list or from one string with commas."""
     some = value.split(",") if isinstance(value, str) else value
     if isinstance(some, list | tuple | set | frozenset):
         found = tuple(one.strip() if isinstance(one, str) else "" for one in some)
         if found and all(found):
             return found
     raise wrong(name, value, "a list of strings, or a string with commas, not empty")
+
+
+def as_words(*words: str) -> Convert:
+    """Some of ``words``, as `as_list` takes them; True is all, False none."""
+
+    def convert(name: str, value: Any) -> tuple[str, ...]:
+        given = _all_or_none(value)
+        if given is not None:
+            return words if given else ()
+        wanted = f"True, False or a list of some of {', '.join(map(repr, words))}"
+        try:
+            found = as_list(name, value)
+        except ConfigError:
+            raise wrong(name, value, wanted) from None
+        if not set(found) <= set(words):
+            raise wrong(name, value, wanted)
+        return found
+
+    return convert
+
+
+def as_tags_or_all(name: str, value: Any) -> tuple[str, ...] | bool:
+    """Tags, as `as_list` takes them; True is all mail, False none."""
+    given = _all_or_none(value)
+    return as_list(name, value) if given is None else given
+
+
+def _all_or_none(value: Any) -> bool | None:
+    """What is said of all at once: True, False, or None if single ones are named."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().lower() in _TRUE | _FALSE:
+        return value.strip().lower() in _TRUE
+    return False if isinstance(value, Sequence) and not value else None
 
 
 def as_rate(name: str, value: Any) -> tuple[Limit, ...]:
@@ -261,29 +360,36 @@ def as_rate(name: str, value: Any) -> tuple[Limit, ...]:
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
+def is_transport_name(value: Any) -> bool:
+    """Whether a transport may have this name."""
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
 def as_transports(name: str, value: Any) -> dict[str, Any]:
-    """Names, each with a URL or a mapping; what else is given may be a secret."""
+    """Names of transports, each with a URL or a mapping; an invalid value may be a
+    secret, and is not shown.
+    """
     if not isinstance(value, Mapping):
         raise ConfigError(
             f"{name} is of type {type(value).__name__}: it must be a dict of names."
         )
     for number, (key, given) in enumerate(value.items(), 1):
-        if not isinstance(key, str) or not _NAME.fullmatch(key):
+        if not is_transport_name(key):
             raise ConfigError(
-                f"{name} has an impossible name, its number {number}: it must be one "
-                "of 1 to 64 letters, digits and . _ -, and what it leads to a URL or a "
-                "dict of MAIL_* keys."
+                f"{name} has an invalid name at position {number}: it must be 1 to 64 "
+                "letters, digits and . _ -, and its value a URL or a dict of MAIL_* "
+                "keys."
             )
         if not given or not isinstance(given, str | Mapping):
             raise ConfigError(
-                f"{name}[{key!r}] is of type {type(given).__name__}: it must be a URL, "
+                f"{name}[{key!r}] is of type {type(given).__name__}: it must be a URL "
                 "or a dict of MAIL_* keys, and not empty."
             )
     return dict(value)
 
 
 def as_failover(name: str, value: Any) -> dict[str, tuple[str, ...]]:
-    """Names, each with the names of those that stand in, in their order."""
+    """Names of transports, each with the names of its fallbacks, in order."""
     wanted = 'a dict of names and lists of names, as in {"default": ["backup"]}'
     if not isinstance(value, Mapping):
         raise wrong(name, value, wanted)
@@ -304,3 +410,29 @@ def as_route(name: str, value: Any) -> Any:
     ):
         return dict(value)
     raise wrong(name, value, "a dict of tags and transports' names, or a callable")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One setting: its name, its type, its default and its purpose."""
+
+    name: str
+    type_name: str
+    default: Any
+    doc: str
+    convert: Convert
+    default_words: str = ""
+
+    @property
+    def default_text(self) -> str:
+        """The default, as text for the documentation."""
+        return self.default_words or repr(self.default)
+
+    def read(self, config: Mapping[str, Any]) -> Any:
+        """The valid value in ``config``, or the default.
+
+        An empty value counts as unset (`is_unset`). Raises `ConfigError` with the key
+        and the value.
+        """
+        value = config.get(self.name)
+        return self.default if is_unset(value) else self.convert(self.name, value)

@@ -1,4 +1,4 @@
-"""``MAIL_DKIM_KEYS``: who signs for which domain."""
+"""``MAIL_DKIM_KEYS``: the DKIM keys and the domains that they sign for."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import idna
-
-from ..characters import shown
 from ..errors import ConfigError
+from ..message.text import shown
 from .convert import wrong
 
 _FIELDS = ("domain", "selector", "key_file", "key")
@@ -22,10 +20,10 @@ _is_selector = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE).fullmatch
 
 @dataclass(frozen=True, slots=True)
 class DkimKey:
-    """One private key, as it was configured: PEM that nobody has read yet."""
+    """One private key as configured; its PEM is not parsed yet."""
 
     place: str
-    """Where it is in the settings, for errors: ``MAIL_DKIM_KEYS[0] (s1, …)``."""
+    """Its place in the settings, for errors: ``MAIL_DKIM_KEYS[0] (s1, …)``."""
     domain: str
     """Lower-case ASCII (IDNA 2008)."""
     selector: str
@@ -67,6 +65,8 @@ def _key(name: str, entry: Any) -> DkimKey:
 
 
 def _domain(name: str, value: Any) -> str:
+    import idna
+
     try:
         domain = idna.encode(value, uts46=True, std3_rules=True).decode().lower()
     except (TypeError, UnicodeError, AttributeError):  # idna's errors are UnicodeErrors

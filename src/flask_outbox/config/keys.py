@@ -1,44 +1,350 @@
-"""Every setting, declared once: here those of how mail is kept and worked."""
+"""Every setting, declared once: its name, default, help and converter."""
 
 from __future__ import annotations
 
-from ..patience import Patience
+from ..feedback.rules import GROUNDS
+from ..limits import FIVE_DAYS
 from .convert import (
+    Key,
+    as_api_key,
+    as_bounce_address,
+    as_callable,
     as_choice,
+    as_count_or_no_limit,
+    as_dashboard_access,
+    as_failover,
+    as_flag,
+    as_host,
     as_list,
-    as_onlookers,
-    as_patience,
+    as_metrics_access,
+    as_path,
+    as_port,
+    as_rate,
+    as_retry_window,
+    as_route,
     as_seconds,
     as_secret,
+    as_secrets,
+    as_sender,
     as_tag_counts,
+    as_tags_or_all,
     as_text,
+    as_transports,
     as_url_path,
     as_whole,
+    as_words,
 )
-from .key import Key
-from .mail_keys import MAIL_KEYS
+from .dkim import as_dkim_keys
+from .webhooks import as_webhooks
 
 DAY = 86_400.0
 
-FIVE_DAYS = Patience(5 * DAY)
-
 KEYS: tuple[Key, ...] = (
-    *MAIL_KEYS,
+    # How mail is sent
+    Key(
+        "MAIL_URL",
+        "str",
+        None,
+        "How mail is sent, in one string instead of the keys "
+        "from ``MAIL_SERVER`` to ``MAIL_PASSWORD``: ``smtp://``, ``smtp+starttls://`` "
+        "or ``smtps://`` with ``user:password@host:port``, ``inbox://`` to keep "
+        "everything here, or the scheme of another transport.",
+        as_secret,
+        "none",
+    ),
+    Key("MAIL_SERVER", "str", "127.0.0.1", "The SMTP server's host name.", as_host),
+    Key(
+        "MAIL_PORT",
+        "int",
+        None,
+        "The SMTP server's port.",
+        as_port,
+        "25; 465 with MAIL_USE_SSL; 587 for smtp+starttls://",
+    ),
+    Key(
+        "MAIL_USE_TLS",
+        "bool",
+        False,
+        "Connect without TLS and require STARTTLS (RFC 3207) before anything else.",
+        as_flag,
+    ),
+    Key(
+        "MAIL_USE_SSL",
+        "bool",
+        False,
+        "Use TLS from the first byte (RFC 8314).",
+        as_flag,
+    ),
+    Key("MAIL_USERNAME", "str", None, "The name to log in with.", as_text, "none"),
+    Key(
+        "MAIL_PASSWORD", "str", None, "The password to log in with.", as_secret, "none"
+    ),
+    Key(
+        "MAIL_API_KEY",
+        "str or callable",
+        None,
+        "The key of the HTTP API by which mail leaves, in place of the one in "
+        "``MAIL_URL``, or a function without arguments that returns it. It is called "
+        "in a thread of its own and without an application context, now and then and "
+        "when the key was rejected.",
+        as_api_key,
+        "none",
+    ),
+    Key(
+        "MAIL_EVENTS_SECRET",
+        "str, list of str or callable",
+        None,
+        "What proves that events are the provider's: its signing secret or public key, "
+        "``user:password``, or a header as in ``X-Events-Key: secret``. A list has "
+        "several that are good, for the time of a change. A function without arguments "
+        "returns one or several; it is called now and then, and when none of them "
+        "fits. See :doc:`/events`.",
+        as_secrets,
+        "none: no events are taken",
+    ),
+    Key(
+        "MAIL_EVENTS_TOPICS",
+        "str or list of str",
+        None,
+        "The ARNs of the topics from which events are taken, of Amazon SES and "
+        "Scaleway; see :doc:`/events`.",
+        as_list,
+        "none: no events are taken",
+    ),
+    Key(
+        "MAIL_EVENTS_FROM",
+        "str",
+        None,
+        "The provider whose SMTP server this is, by the scheme of its API, as in "
+        '``"postmark"``: its events are taken. See :doc:`/events`.',
+        as_text,
+        "the provider of ``MAIL_URL``",
+    ),
+    Key(
+        "MAIL_OAUTH_TOKEN",
+        "callable",
+        None,
+        "Log in by XOAUTH2 or OAUTHBEARER (RFC 7628), with the access token that this "
+        "function returns, instead of ``MAIL_PASSWORD``. It is called without "
+        "arguments for each new connection, in a thread of its own and without an "
+        "application context. ``flask_outbox.oauth`` makes such functions.",
+        as_callable,
+        "none",
+    ),
+    Key(
+        "MAIL_AUTH_MECHANISM",
+        "str",
+        None,
+        "How to log in with the password: ``PLAIN``, ``LOGIN`` or ``CRAM-MD5``; with "
+        "the token: ``XOAUTH2`` or ``OAUTHBEARER``.",
+        as_choice("PLAIN", "LOGIN", "CRAM-MD5", "XOAUTH2", "OAUTHBEARER"),
+        "the first that the server offers; without TLS, CRAM-MD5 if it is offered",
+    ),
+    Key(
+        "MAIL_AUTH_UNENCRYPTED",
+        "bool",
+        False,
+        "Log in over a connection without TLS too, where anyone on the path can read "
+        "the password.",
+        as_flag,
+    ),
+    Key(
+        "MAIL_DEFAULT_SENDER",
+        "str or (name, address)",
+        None,
+        "The sender of messages without one.",
+        as_sender,
+        "none",
+    ),
+    Key(
+        "MAIL_MAX_EMAILS",
+        "int",
+        100,
+        "Messages sent over one connection before it is closed and a new one opened; 0 "
+        "means no limit. Some servers accept at most 100.",
+        as_count_or_no_limit,
+    ),
+    Key(
+        "MAIL_MAX_CONNECTIONS",
+        "int",
+        None,
+        "The most connections that one courier opens to the server. It opens another "
+        "when all are busy.",
+        as_whole(1, 1_000),
+        "OUTBOX_CONCURRENCY",
+    ),
+    Key(
+        "MAIL_PIPELINE_AFTER_CONTENT",
+        "bool",
+        None,
+        "Send the next message's commands directly behind the content of the one "
+        "before, without waiting for the reply to it (RFC 2920), to every server that "
+        "offers PIPELINING. False never does.",
+        as_flag,
+        "to servers that are known to cope: Postfix, Exim, Sendmail, OpenSMTPD and "
+        "Nodemailer, by their greeting",
+    ),
+    Key(
+        "MAIL_IDLE_SECONDS",
+        "seconds",
+        30.0,
+        "How long a connection is kept open for the next message.",
+        as_seconds,
+    ),
+    Key(
+        "MAIL_RATE",
+        "str",
+        None,
+        "How many messages may be sent in any second, minute, hour or day, as in "
+        '``"10/s, 5000/h"``, by all couriers of all processes together.',
+        as_rate,
+        "no limit",
+    ),
+    Key(
+        "MAIL_TRANSPORTS",
+        "dict",
+        None,
+        "Further transports by name: each a URL, or a dict of ``MAIL_*`` keys.",
+        as_transports,
+        "none",
+    ),
+    Key(
+        "MAIL_ROUTE",
+        "dict or callable",
+        None,
+        "The transport of a message that names none: a dict of tags and names, or a "
+        "function that takes the message and its tag and returns a name, or None for "
+        "the default.",
+        as_route,
+        "none",
+    ),
+    Key(
+        "MAIL_FAILOVER",
+        "dict",
+        None,
+        "For each transport, its fallbacks while it is down, in this order: "
+        '``{"default": ["backup"]}``.',
+        as_failover,
+        "none",
+    ),
+    Key(
+        "MAIL_SUPPRESS_SEND",
+        "bool",
+        None,
+        "Store all mail in the dev inbox instead of sending it.",
+        as_flag,
+        "app.testing",
+    ),
+    Key(
+        "MAIL_ASCII_ATTACHMENTS",
+        "bool",
+        False,
+        "Turn attachments' file names into ASCII.",
+        as_flag,
+    ),
+    Key(
+        "MAIL_DEBUG",
+        "bool",
+        None,
+        "Log each line of the SMTP dialogue, without secrets and without content.",
+        as_flag,
+        "False",
+    ),
+    Key(
+        "MAIL_CONNECT_TIMEOUT_SECONDS",
+        "seconds",
+        15.0,
+        "The time limit for connecting to a server, with TLS, and for its greeting.",
+        as_seconds,
+    ),
+    Key(
+        "MAIL_COMMAND_TIMEOUT_SECONDS",
+        "seconds",
+        60.0,
+        "The time limit for the reply to one command.",
+        as_seconds,
+    ),
+    Key(
+        "MAIL_DATA_TIMEOUT_SECONDS",
+        "seconds",
+        600.0,
+        "The time limit for the reply after the "
+        "final dot; RFC 5321 section 4.5.3.2.6 asks for 10 minutes.",
+        as_seconds,
+    ),
+    Key(
+        "MAIL_DEADLINE_SECONDS",
+        "seconds",
+        900.0,
+        "The time limit for one message's whole transaction.",
+        as_seconds,
+    ),
+    Key(
+        "MAIL_LOCAL_HOSTNAME",
+        "str",
+        None,
+        "The name sent in EHLO.",
+        as_text,
+        "this machine's name",
+    ),
+    Key(
+        "MAIL_TLS_CA_FILE",
+        "path",
+        None,
+        "Trust the authorities in this PEM file instead of the system's.",
+        as_path,
+        "none",
+    ),
+    Key(
+        "MAIL_TLS_VERIFY",
+        "bool",
+        True,
+        "Verify the server's certificate and name. "
+        "False lets anyone on the path read the mail and the password.",
+        as_flag,
+    ),
+    Key(
+        "MAIL_TLS_CLIENT_CERT_FILE",
+        "path",
+        None,
+        "Show the server the certificate in this PEM file, with its chain, when it "
+        "asks for one.",
+        as_path,
+        "none",
+    ),
+    Key(
+        "MAIL_TLS_CLIENT_KEY_FILE",
+        "path",
+        None,
+        "The PEM file with that certificate's private key, which has no passphrase.",
+        as_path,
+        "the certificate's file",
+    ),
+    Key(
+        "MAIL_DKIM_KEYS",
+        "list of dict",
+        (),
+        "Sign with DKIM: for each key a dictionary of ``domain``, ``selector`` and "
+        "``key_file`` (or ``key``, the PEM text). Needs ``flask-outbox[dkim]``.",
+        as_dkim_keys,
+        "none",
+    ),
+    # How mail is stored and delivered
     Key(
         "OUTBOX_URL",
         "str",
         None,
-        "Where the outbox is kept, as an SQLAlchemy URL. A relative path of an SQLite "
-        "file starts from the instance folder.",
+        "The outbox's database, as an SQLAlchemy URL. A relative path of an SQLite "
+        "file is relative to the instance folder.",
         as_secret,
-        "sqlite: outbox-NAME.db in the instance folder, NAME being the app's",
+        "sqlite: outbox-NAME.db in the instance folder, with the app's name",
     ),
     Key(
         "OUTBOX_LISTEN_URL",
         "str",
         None,
-        "The same database without PgBouncer in between, by which workers hear of mail "
-        "at once: a pooler passes no notifications on (:doc:`/databases`).",
+        "The same database without PgBouncer in between, for notifications of new "
+        "mail, which a pooler does not pass on (:doc:`/databases`).",
         as_secret,
         "as ``OUTBOX_URL``",
     ),
@@ -64,48 +370,48 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_CONCURRENCY",
         "int",
         10,
-        "Messages that one courier delivers at a time by each transport.",
+        "Messages that one courier delivers at a time over each transport.",
         as_whole(1, 1_000),
     ),
     Key(
         "OUTBOX_TAG_CONCURRENCY",
         "dict",
         {},
-        "How many of these places the messages of a tag may take: "
-        '``{"newsletter": 2}`` leaves the others to the rest of the mail.',
+        "How many of these the messages of a tag may be: "
+        '``{"newsletter": 2}`` leaves the rest to other mail.',
         as_tag_counts,
-        "none is bounded",
+        "no limits",
     ),
     Key(
         "OUTBOX_LEASE_SECONDS",
         "seconds",
         20.0,
-        "How long a courier that falls silent "
-        "keeps its messages; it renews at a quarter of this.",
+        "How long a courier that no longer answers "
+        "keeps its messages; it renews its lease after a quarter of this.",
         as_seconds,
     ),
     Key(
         "OUTBOX_POLL_SECONDS",
         "seconds",
         None,
-        "How often an idle courier looks for "
-        "what other processes handed over or left behind.",
+        "How often an idle courier polls for "
+        "messages that other processes enqueued or left behind.",
         as_seconds,
-        "2; 0.25 in a worker that no PostgreSQL wakes",
+        "2; 0.25 in a worker that PostgreSQL does not notify",
     ),
     Key(
         "OUTBOX_GRACE_SECONDS",
         "seconds",
         10.0,
-        "How long a courier that is told to stop may finish what it has begun.",
+        "How long a stopping courier may take to finish its attempts.",
         as_seconds,
     ),
     Key(
         "OUTBOX_RENDER_TIMEOUT_SECONDS",
         "seconds",
         30.0,
-        "How long a courier renders a template at most; a message that takes longer "
-        "fails, and no other waits for it meanwhile.",
+        "The longest time that a courier renders a template. A message that takes "
+        "longer fails; other messages do not wait for it.",
         as_seconds,
     ),
     Key(
@@ -127,24 +433,33 @@ KEYS: tuple[Key, ...] = (
         "seconds",
         30.0,
         "The longest wait between two probes of a transport that is down. After a "
-        "rejected login it is sixty times as long: servers lock out who tries on.",
+        "rejected login it is sixty times as long, because servers lock out clients "
+        "that keep trying.",
+        as_seconds,
+    ),
+    Key(
+        "OUTBOX_TRANSPORT_CACHE_SECONDS",
+        "seconds",
+        300.0,
+        "How long a courier uses what the app's transport resolver returned for a "
+        "name, before it asks again (:doc:`/transports`).",
         as_seconds,
     ),
     Key(
         "OUTBOX_GIVE_UP_AFTER",
         "seconds, timedelta or dict",
         FIVE_DAYS,
-        "How long a deferred message is tried, from when it was due first. A dict says "
-        'it by tag, and ``""`` in it stands for all others: '
+        "How long a deferred message is tried, from when it was first due. A dict has "
+        'a time for each tag, and ``""`` for all others: '
         '``{"login-code": 600, "": 172800}``.',
-        as_patience(FIVE_DAYS),
+        as_retry_window(FIVE_DAYS),
         "5 days",
     ),
     Key(
         "OUTBOX_ON_UNKNOWN",
         "'resend' or 'hold'",
         "resend",
-        "What to do with a message whose link was lost after the final dot.",
+        "What to do with a message whose connection was lost after the final dot.",
         as_choice("resend", "hold"),
     ),
     Key(
@@ -166,7 +481,7 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_KEEP_ROWS",
         "seconds or timedelta",
         90 * DAY,
-        "How long a finished message's record and story are kept.",
+        "How long a finished message's record and history are kept.",
         as_seconds,
         "90 days",
     ),
@@ -174,9 +489,9 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_ONLY_TO",
         "str or list of str",
         None,
-        "The addresses, and the domains as in ``@example.com``, that may be mailed: a "
-        "list, or a string with commas. Who else a message is for is suppressed. For "
-        "whatever is not production; see :doc:`staging`.",
+        "The only addresses, and domains as in ``@example.com``, that may be mailed: a "
+        "list, or a string with commas. Other recipients are suppressed. For "
+        "environments other than production; see :doc:`staging`.",
         as_list,
         "everyone",
     ),
@@ -184,36 +499,159 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_REDIRECT_TO",
         "str",
         None,
-        "The address that all mail goes to instead, but for those in "
-        "``OUTBOX_ONLY_TO``. For whatever is not production; see :doc:`staging`.",
+        "The address that gets all mail instead of its recipients, except those in "
+        "``OUTBOX_ONLY_TO``. For environments other than production; see "
+        ":doc:`staging`.",
         as_text,
-        "nobody: mail goes to whom it is for",
+        "none: mail goes to its recipients",
+    ),
+    Key(
+        "OUTBOX_AUTO_SUPPRESS",
+        "list of str",
+        GROUNDS,
+        "What suppresses an address without a person: ``bounces``, ``soft_bounces`` "
+        "and ``complaints``, as they are reported, and ``refusals``, where a server "
+        "says that the address does not exist. True is all of them, False none. See "
+        ":doc:`suppression`.",
+        as_words(*GROUNDS),
+        "all of them",
+    ),
+    Key(
+        "OUTBOX_SOFT_BOUNCE_COUNT",
+        "int",
+        5,
+        "How many soft bounces of an address suppress it, if nothing is delivered to "
+        "it between them.",
+        as_whole(1, 1_000),
+    ),
+    Key(
+        "OUTBOX_SOFT_BOUNCE_DAYS",
+        "int",
+        14,
+        "Within how many days these must happen.",
+        as_whole(1, 365),
+    ),
+    Key(
+        "OUTBOX_TRACK_TAGS",
+        "list of str or bool",
+        False,
+        "The tags of mail of which it is kept who opened it and what was clicked, "
+        "where a provider reports that; True is all mail. For other mail such reports "
+        "are ignored. See :doc:`fate`.",
+        as_tags_or_all,
+        "none",
+    ),
+    Key(
+        "OUTBOX_BOUNCE_ADDRESS",
+        "str",
+        None,
+        "Where bounces and complaints about mail come back that leaves by SMTP, such "
+        "as ``bounces@example.com``: each message has a return path of its own, "
+        "``bounces+TOKEN@example.com``, signed with the app's ``SECRET_KEY``. See "
+        ":doc:`bounces`.",
+        as_bounce_address,
+        "none: the sender's address",
+    ),
+    Key(
+        "OUTBOX_WEBHOOKS",
+        "dict",
+        {},
+        "Endpoints that are told what became of messages, by name: each a dict of "
+        "``url`` and ``secrets``, and perhaps ``events``, ``metadata`` and "
+        "``allow_private``. Needs ``flask-outbox[http]``; see :doc:`webhooks`.",
+        as_webhooks,
+        "none",
+    ),
+    Key(
+        "OUTBOX_WEBHOOK_GIVE_UP_AFTER",
+        "seconds or timedelta",
+        3 * DAY,
+        "How long a webhook is tried that its endpoint does not take.",
+        as_seconds,
+        "3 days",
+    ),
+    Key(
+        "OUTBOX_BOUNCE_MAILBOX",
+        "str",
+        None,
+        "The mailbox that ``flask outbox feedback imap`` reads if it is given none: "
+        "``imaps://user:password@imap.example.com/INBOX``. See :doc:`bounces`.",
+        as_secret,
+        "none",
     ),
     Key(
         "OUTBOX_UNSUBSCRIBE_PATH",
         "str",
         None,
-        "Below which path the page is on which people unsubscribe, such as "
-        "``/unsubscribe``; see :doc:`unsubscribe`.",
+        "The path below which the unsubscribe page is, such as ``/unsubscribe``; see "
+        ":doc:`unsubscribe`.",
         as_url_path,
-        "nowhere: there is no such page",
+        "none: there is no such page",
+    ),
+    Key(
+        "OUTBOX_EVENTS_PATH",
+        "str",
+        None,
+        "The path below which providers post their events, such as ``/mail-events``: "
+        "those of each transport at its name, as in ``/mail-events/default``. See "
+        ":doc:`/events`.",
+        as_url_path,
+        "none: no events are taken",
+    ),
+    Key(
+        "OUTBOX_HEALTH_PATH",
+        "str",
+        None,
+        "The path below which probes find out whether this process works and whether "
+        "it takes mail, such as ``/health/mail``: at ``/health/mail/live`` and "
+        "``/health/mail/ready``. See :doc:`health`.",
+        as_url_path,
+        "none: there are no such pages",
+    ),
+    Key(
+        "OUTBOX_LOG",
+        "'text' or 'json'",
+        "text",
+        "How the logger ``flask_outbox`` writes: with ``json`` each line is a JSON "
+        "object on standard error. If the app configures logging before, that counts "
+        "instead. See :doc:`logging`.",
+        as_choice("text", "json"),
     ),
     Key(
         "OUTBOX_DASHBOARD",
         "'local' or callable",
         None,
-        'Who may see the dashboard, and change what it shows: ``"local"`` for whoever '
-        "asks from this machine (outside debug mode with the token in the log), or "
-        "a function without arguments that is called in each request and answers True "
-        "for whom it may be. See :doc:`dashboard`.",
-        as_onlookers,
+        'Who may see the dashboard and use its actions: ``"local"`` for requests from '
+        "this machine (outside debug mode with the token in the log), or a function "
+        "without arguments that is called in each request and returns True to allow "
+        "it. See :doc:`dashboard`.",
+        as_dashboard_access,
         "nobody: there is no dashboard",
     ),
     Key(
         "OUTBOX_DASHBOARD_PATH",
         "str",
         "/outbox",
-        "Below which path the dashboard is.",
+        "The path below which the dashboard is.",
+        as_url_path,
+    ),
+    Key(
+        "OUTBOX_METRICS",
+        "'local', str, list of str or callable",
+        None,
+        'Who may read the metrics: ``"local"`` for requests from this machine, a token '
+        "of at least 16 characters (or a list of tokens, to change it) that the "
+        "request has as ``Authorization: Bearer TOKEN``, or a function without "
+        "arguments that is called in each request and returns True to allow it. See "
+        ":doc:`metrics`.",
+        as_metrics_access,
+        "nobody: there is no such page",
+    ),
+    Key(
+        "OUTBOX_METRICS_PATH",
+        "str",
+        "/outbox/metrics",
+        "The path of the metrics.",
         as_url_path,
     ),
 )

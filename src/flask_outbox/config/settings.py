@@ -1,35 +1,39 @@
-"""One app's settings: read from its config, checked, frozen."""
+"""An app's settings: read from its config, validated, immutable."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from ..patience import Patience
+from ..limits import RetryWindow
+from .convert import is_transport_name, is_unset
 from .dkim import DkimKey
 from .keys import KEYS
-from .misspelt import nearly
-from .smtp import SmtpSettings
 from .transports import (
     DEFAULT,
+    TransportReader,
     TransportSettings,
     check_failover,
     listed,
+    transport_reader,
     transport_settings,
 )
+from .webhooks import WebhookEndpoint
 
 _NAMES = {key.name: key for key in KEYS}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one app asked for, checked."""
+    """An app's validated settings."""
 
     transports: Mapping[str, TransportSettings]
+    reader: TransportReader = field(repr=False)
+    """Reads what the app's transport resolver returns."""
     failover: Mapping[str, tuple[str, ...]]
     route: Mapping[str, str] | Callable[[Any, str | None], str | None] | None
     suppress: bool
@@ -50,21 +54,46 @@ class Settings:
     backoff_base_seconds: float
     backoff_cap_seconds: float
     lane_pause_cap_seconds: float
-    give_up_after: Patience
+    transport_cache_seconds: float
+    give_up_after: RetryWindow
     on_unknown: str
     unknown_wait_seconds: float
     keep_bodies: float
     keep_rows: float
     only_to: tuple[str, ...] | None
     redirect_to: str | None
+    auto_suppress: tuple[str, ...]
+    soft_bounce_count: int
+    soft_bounce_days: int
+    track_tags: tuple[str, ...] | bool
+    bounce_address: str | None
+    webhooks: Mapping[str, WebhookEndpoint]
+    webhook_give_up_after: float
+    bounce_mailbox: str | None = field(repr=False)
     unsubscribe_path: str | None
+    events_path: str | None
+    health_path: str | None
+    log: str
     dashboard: str | Callable[[], bool] | None
     dashboard_path: str
+    metrics: str | tuple[str, ...] | Callable[[], bool] | None = field(repr=False)
+    metrics_path: str
 
     @property
-    def smtp(self) -> SmtpSettings | None:
-        """How mail leaves that names no transport; None when it stays here."""
-        return self.transports[DEFAULT].smtp
+    def default(self) -> TransportSettings:
+        """The transport of messages for which no other is chosen."""
+        return self.transports[DEFAULT]
+
+    def check_transport(self, name: str, *, resolves: bool = False) -> None:
+        """Raise `ConfigError` unless the app has a transport of this name.
+
+        With ``resolves`` it may have one with any name that is valid.
+        """
+        if name not in self.transports and not (resolves and is_transport_name(name)):
+            raise ConfigError(
+                f"There is no transport {name!r}: this app has "
+                f"{listed(self.transports)}."
+            )
 
     @classmethod
     def read(
@@ -76,24 +105,26 @@ class Settings:
         debug: bool = False,
         testing: bool = False,
     ) -> Settings:
-        """Make the settings of one app from its config.
+        """Read the settings of an app from its config.
 
-        ``default_url`` is where the outbox is kept when ``OUTBOX_URL`` is not set, and
-        ``folder`` what a relative path in it starts from.
-        Raises `ConfigError` for an unknown ``OUTBOX_*`` key (and suggests the nearest),
-        a value that cannot be, a contradiction, and a production app that does not
-        say how its mail leaves.
+        ``default_url`` is the outbox's database if ``OUTBOX_URL`` is not set, and a
+        relative path in it is relative to ``folder``. Raises `ConfigError` for an
+        unknown ``OUTBOX_*`` key (and suggests the nearest), an invalid value, a
+        contradiction, and a production app without a way to send mail.
+        `flask_outbox.transports.registry.check_transports` checks the URLs of custom
+        schemes.
         """
         _refuse_unknown(config)
         values = {key.name: key.read(config) for key in KEYS}
         suppress = values["MAIL_SUPPRESS_SEND"]
         suppress = testing if suppress is None else suppress
-        transports = transport_settings(
+        reader = transport_reader(
             config,
             values,
             developing=debug or testing or suppress,
             leaves=not suppress,
         )
+        transports = transport_settings(reader)
         failover = values["MAIL_FAILOVER"] or {}
         check_failover(failover, transports)
         _check_route(values["MAIL_ROUTE"], transports)
@@ -103,7 +134,8 @@ class Settings:
             if (key := f"OUTBOX_{one.name.upper()}") in values
         }
         own.update(
-            transports=_kept_here(transports) if suppress else transports,
+            transports=transports,
+            reader=reader,
             route=values["MAIL_ROUTE"],
             failover=failover,
             suppress=suppress,
@@ -125,32 +157,88 @@ def placed(url: str, folder: str) -> str:
     return f"{kind}:///{Path(folder) / path}"
 
 
-def _kept_here(
-    transports: Mapping[str, TransportSettings],
-) -> Mapping[str, TransportSettings]:
-    return {name: replace(one, smtp=None) for name, one in transports.items()}
-
-
 def _check_route(route: Any, transports: Mapping[str, TransportSettings]) -> None:
     for tag, name in (route or {}).items() if not callable(route) else ():
         if name not in transports:
             raise ConfigError(
-                f"MAIL_ROUTE sends the tag {tag!r} to {name!r}, and there is no such "
+                f"MAIL_ROUTE sends the tag {tag!r} to {name!r}, which is not a "
                 f"transport: this app has {listed(transports)}."
             )
 
 
 def _refuse_unknown(config: Mapping[str, Any]) -> None:
-    """Refuse ``OUTBOX_*`` that is no key, and ``MAIL_*`` that nearly is one."""
+    """Refuse unknown ``OUTBOX_*`` keys, and ``MAIL_*`` keys that look misspelt."""
     for name in config:
         if name in _NAMES:
             continue
-        if name.startswith("OUTBOX_"):
-            near = difflib.get_close_matches(name, _NAMES, n=1, cutoff=0.6)
-            hint = f" Did you mean {near[0]}?" if near else ""
+        if name.startswith(_OUTBOX):
+            stem = name.removeprefix(_OUTBOX)
+            near = difflib.get_close_matches(stem, _OUTBOX_STEMS, n=1, cutoff=0.5)
+            hint = f" Did you mean {_OUTBOX}{near[0]}?" if near else ""
             raise ConfigError(f"{name} is not a setting of Flask-Outbox.{hint}")
-        if name.startswith("MAIL_") and (meant := nearly(name, config)):
+        if name.startswith("MAIL_") and (meant := _nearly(name, config)):
             raise ConfigError(
                 f"{name} is not a setting of Flask-Outbox. Did you mean {meant}? If it "
-                "is a setting of your own, give it another name."
+                "is your own setting, rename it."
             )
+
+
+_MAIL = "MAIL_"
+_OUTBOX = "OUTBOX_"
+
+_SHORT = 4
+"""Words of at most this many letters are not corrected, as they resemble too many
+others: ``MAIL_DATE`` is not a misspelt ``MAIL_RATE``.
+"""
+
+_OTHER_WORDS = {
+    "MAIL_SSL": "MAIL_USE_SSL",
+    "MAIL_STARTTLS": "MAIL_USE_TLS",
+    "MAIL_TLS": "MAIL_USE_TLS",
+    "MAIL_URI": "MAIL_URL",
+    "MAIL_USE_STARTTLS": "MAIL_USE_TLS",
+}
+"""Keys of other libraries. One is an error if our key is not set, because mail would be
+sent unencrypted or by another server.
+"""
+
+_OUTBOX_STEMS = [
+    key.name.removeprefix(_OUTBOX) for key in KEYS if key.name.startswith(_OUTBOX)
+]
+_STEMS = [key.name.removeprefix(_MAIL) for key in KEYS if key.name.startswith(_MAIL)]
+
+
+def _nearly(name: str, config: Mapping[str, Any]) -> str | None:
+    """The key of which ``name`` is a misspelling; None if it may belong to something
+    else.
+    """
+    meant = _OTHER_WORDS.get(name)
+    if meant is not None:
+        return meant if is_unset(config.get(meant)) else None
+    stem = name.removeprefix(_MAIL)
+    return next((_MAIL + one for one in _STEMS if _is_typing_mistake(stem, one)), None)
+
+
+def _is_typing_mistake(written: str, meant: str) -> bool:
+    """Whether the words differ by one typing mistake."""
+    if sorted(written.split("_")) == sorted(meant.split("_")):
+        return True
+    if sorted(written) == sorted(meant):
+        return _are_two_swapped(written, meant)
+    if len(meant) <= _SHORT:
+        return False
+    longer, shorter = sorted((written, meant), key=len, reverse=True)
+    same = _common_start(longer, shorter)
+    rest = longer[same + 1 :]
+    return rest in (shorter[same:], shorter[same + 1 :])
+
+
+def _are_two_swapped(written: str, meant: str) -> bool:
+    same = _common_start(written, meant)
+    swapped = meant[same : same + 2][::-1] + meant[same + 2 :]
+    return written[same:] == swapped
+
+
+def _common_start(one: str, other: str) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))

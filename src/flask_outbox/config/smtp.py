@@ -1,36 +1,40 @@
-"""How mail leaves: ``MAIL_URL`` or Flask-Mail's keys, made one `SmtpSettings`."""
+"""An SMTP server's settings, from ``MAIL_URL`` or Flask-Mail's keys."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult
 
 from ..errors import ConfigError
-from .convert import is_unset
+from .url import ENCODE, connection_settings, login_of
 
 PLACE_KEYS = ("MAIL_SERVER", "MAIL_PORT", "MAIL_USE_TLS", "MAIL_USE_SSL",
                "MAIL_USERNAME", "MAIL_PASSWORD")  # fmt: skip
-"""The keys that ``MAIL_URL`` stands for."""
+"""The keys that ``MAIL_URL`` replaces."""
 
 
 @dataclass(frozen=True, slots=True)
 class SmtpSettings:
-    """Everything the SMTP transport needs to know."""
+    """The settings of the SMTP transport."""
 
     host: str
     port: int
     security: str = "plain"
-    """``plain``, ``starttls`` (demanded) or ``tls`` (from the first byte)."""
+    """``plain``, ``starttls`` (required) or ``tls`` (from the first byte)."""
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     oauth_token: Callable[[], Any] | None = field(default=None, repr=False)
-    """Gives the access token with which `username` logs in, in place of a password."""
+    """Returns the access token for `username`, used instead of a password."""
     half_login: str | None = None
-    """What is missing of a login, "password" or "user name", which is then not made."""
+    """The missing half of a login, "password" or "user name"; then there is no
+    login.
+    """
     auth_mechanism: str | None = None
-    """``PLAIN``, ``LOGIN`` or ``CRAM-MD5``; None leaves it to what is offered."""
+    """``PLAIN``, ``LOGIN`` or ``CRAM-MD5``, or with a token ``XOAUTH2`` or
+    ``OAUTHBEARER``; None to choose from those offered.
+    """
     auth_unencrypted: bool = False
     ca_file: str | None = None
     verify: bool = True
@@ -44,11 +48,12 @@ class SmtpSettings:
     max_messages_per_connection: int = 100
     max_connections: int = 10
     pipeline_after_content: bool | None = None
-    """Whether commands may follow a content before its verdict; None goes by greeting.
+    """Whether to send commands before the reply to the content; None to decide by
+    the server's greeting.
     """
     idle_seconds: float = 30.0
-    """How long an unused connection is kept: long enough for the next mail of a burst,
-    shorter than the minute or more after which servers and routers drop it themselves.
+    """How long an unused connection stays open: long enough for the next mail of a
+    burst, shorter than the minute or more after which servers and routers drop it.
     """
 
     @property
@@ -58,40 +63,17 @@ class SmtpSettings:
 
 
 def smtp_settings(
-    config: Mapping[str, Any],
-    values: dict[str, Any],
-    *,
-    developing: bool,
-    leaves: bool,
-) -> SmtpSettings | None:
-    """Where mail leaves by ``MAIL_URL`` or Flask-Mail's keys, or None for the inbox.
+    parts: SplitResult | None, values: Mapping[str, Any], *, leaves: bool
+) -> SmtpSettings:
+    """The server that ``MAIL_URL`` names, in its ``parts``, or else Flask-Mail's keys.
 
-    Only where mail ``leaves`` at all is it looked at whether a server could take it.
+    Login and certificate are only checked if mail ``leaves``.
     """
-    given = [name for name in PLACE_KEYS if not is_unset(config.get(name))]
-    if values["MAIL_URL"]:
-        if given:
-            raise ConfigError(
-                f"MAIL_URL and {given[0]} are both set: MAIL_URL says all of it in one "
-                f"string, so remove {' and '.join(given)}."
-            )
-        place = _from_url(values["MAIL_URL"])
-    elif given:
-        place = _from_keys(values)
-    elif developing:
-        return None
-    else:
-        raise ConfigError(
-            "Flask-Outbox does not know how mail leaves: set MAIL_URL, for example "
-            '"smtp+starttls://user:password@smtp.example.com:587", or MAIL_SERVER. '
-            'To keep all mail here instead, set MAIL_URL = "inbox://".'
-        )
-    if place is None:
-        return None
+    place = _from_keys(values) if parts is None else _from_url(parts)
     settings = _with_the_rest(place, values)
     if not leaves:
         return settings
-    if not values["MAIL_URL"]:
+    if parts is None:
         settings = _without_half_a_login(settings)
     _check_login(settings)
     _check_client_certificate(settings)
@@ -99,7 +81,7 @@ def smtp_settings(
 
 
 def _without_half_a_login(settings: SmtpSettings) -> SmtpSettings:
-    """As Flask-Mail, which logs in only where it has a user name and a password."""
+    """Drop a login without user name or password, as Flask-Mail does."""
     username, password = settings.username, settings.password
     if settings.oauth_token is not None or bool(username) == bool(password):
         return settings
@@ -108,31 +90,25 @@ def _without_half_a_login(settings: SmtpSettings) -> SmtpSettings:
 
 
 def _with_the_rest(place: dict[str, Any], values: Mapping[str, Any]) -> SmtpSettings:
-    """The settings, of a place and the keys that go with every place."""
+    """The settings of a server, with the keys that apply to every server."""
     return SmtpSettings(
         **place,
+        **connection_settings(values),
         oauth_token=values["MAIL_OAUTH_TOKEN"],
         auth_mechanism=values["MAIL_AUTH_MECHANISM"],
         auth_unencrypted=values["MAIL_AUTH_UNENCRYPTED"],
-        ca_file=values["MAIL_TLS_CA_FILE"],
-        verify=values["MAIL_TLS_VERIFY"],
         client_cert_file=values["MAIL_TLS_CLIENT_CERT_FILE"],
         client_key_file=values["MAIL_TLS_CLIENT_KEY_FILE"],
         local_hostname=values["MAIL_LOCAL_HOSTNAME"],
-        connect_timeout_seconds=values["MAIL_CONNECT_TIMEOUT_SECONDS"],
         command_timeout_seconds=values["MAIL_COMMAND_TIMEOUT_SECONDS"],
         data_timeout_seconds=values["MAIL_DATA_TIMEOUT_SECONDS"],
-        deadline_seconds=values["MAIL_DEADLINE_SECONDS"],
         max_messages_per_connection=values["MAIL_MAX_EMAILS"],
-        max_connections=values["MAIL_MAX_CONNECTIONS"] or values["OUTBOX_CONCURRENCY"],
         pipeline_after_content=values["MAIL_PIPELINE_AFTER_CONTENT"],
-        idle_seconds=values["MAIL_IDLE_SECONDS"],
     )
 
 
-_ENCODE = 'A "/", "?", "#" or "@" in the password must be percent-encoded.'
 _DEFAULT_PORTS = {"plain": 25, "starttls": 587, "tls": 465}
-_SCHEMES = {"smtp": "plain", "smtp+starttls": "starttls", "smtps": "tls"}
+SMTP_SCHEMES = {"smtp": "plain", "smtp+starttls": "starttls", "smtps": "tls"}
 
 
 def _from_keys(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,53 +132,33 @@ def _from_keys(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _from_url(url: str) -> dict[str, Any] | None:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise ConfigError(
-            "MAIL_URL cannot be read: after the host comes a port from 1 to 65535, or "
-            f"nothing. {_ENCODE}"
-        ) from None
-    if parts.scheme == "inbox":
-        return None
-    _check_url(parts)
-    security = _SCHEMES[parts.scheme]
-    return {
-        "host": parts.hostname,
-        "port": port or _DEFAULT_PORTS[security],
-        "security": security,
-        "username": unquote(parts.username) if parts.username else None,
-        "password": unquote(parts.password) if parts.password else None,
-    }
-
-
-def _check_url(parts: SplitResult) -> None:
-    """Refuse what the URL cannot mean; its password is never shown."""
-    if parts.scheme not in _SCHEMES:
-        known = ", ".join(f"{scheme}://" for scheme in (*_SCHEMES, "inbox"))
-        raise ConfigError(
-            f"MAIL_URL begins with {parts.scheme!r}: it must begin with one of {known}."
-        )
+def _from_url(parts: SplitResult) -> dict[str, Any]:
+    """The settings in a URL; errors never show its password."""
     if not parts.hostname:
         raise ConfigError(
             "MAIL_URL names no host. It looks like "
-            f'"smtp+starttls://user:password@smtp.example.com:587". {_ENCODE}'
+            f'"smtp+starttls://user:password@smtp.example.com:587". {ENCODE}'
         )
     if parts.path.strip("/") or parts.query or parts.fragment:
-        raise ConfigError(f"MAIL_URL has something after the host and port. {_ENCODE}")
+        raise ConfigError(f"MAIL_URL has something after the host and port. {ENCODE}")
+    security = SMTP_SCHEMES[parts.scheme]
+    return {
+        "host": parts.hostname,
+        "port": parts.port or _DEFAULT_PORTS[security],
+        "security": security,
+        **login_of(parts),
+    }
 
 
 def _check_login(settings: SmtpSettings) -> None:
-    """Refuse half a login, two in one, and one that anyone on the path could read."""
+    """Refuse an incomplete login, two logins, and one that could be intercepted."""
     username, password = settings.username, settings.password
     if settings.oauth_token is not None:
         if password or not username:
             what = "a password is set too" if password else "no user name is set"
             raise ConfigError(
-                f"MAIL_OAUTH_TOKEN logs in a user name with a token, and {what}: set "
-                "MAIL_USERNAME and no MAIL_PASSWORD, or the same in MAIL_URL."
+                f"MAIL_OAUTH_TOKEN logs in with a user name and a token, but {what}: "
+                "set MAIL_USERNAME and no MAIL_PASSWORD, or the same in MAIL_URL."
             )
     elif bool(username) != bool(password):
         absent = "password" if username else "user name"
@@ -210,13 +166,32 @@ def _check_login(settings: SmtpSettings) -> None:
             f"MAIL_URL has no {absent} in its login: put both the user name and the "
             "password into it, or neither."
         )
+    _check_mechanism(settings)
     if username and settings.security == "plain" and not settings.auth_unencrypted:
         raise ConfigError(
             f"The login would go to {settings.place} unencrypted, for anyone on the "
             "path to read. Set MAIL_USE_TLS (usually port 587) or MAIL_USE_SSL "
-            "(usually 465), or begin MAIL_URL with smtp+starttls:// or smtps://. Where "
-            "the link is safe, MAIL_AUTH_UNENCRYPTED = True says so."
+            "(usually 465), or begin MAIL_URL with smtp+starttls:// or smtps://. If "
+            "the network is safe, set MAIL_AUTH_UNENCRYPTED = True."
         )
+
+
+TOKEN_MECHANISMS = ("XOAUTH2", "OAUTHBEARER")
+
+
+def _check_mechanism(settings: SmtpSettings) -> None:
+    mechanism, by_token = settings.auth_mechanism, settings.oauth_token is not None
+    if mechanism is None or (mechanism in TOKEN_MECHANISMS) == by_token:
+        return
+    raise ConfigError(
+        f"MAIL_AUTH_MECHANISM is {mechanism!r}, which logs in with a "
+        + (
+            "password, and MAIL_OAUTH_TOKEN is set: it must be "
+            f"{' or '.join(map(repr, TOKEN_MECHANISMS))}, or unset."
+            if by_token
+            else "token: set MAIL_OAUTH_TOKEN too."
+        )
+    )
 
 
 def _check_client_certificate(settings: SmtpSettings) -> None:
@@ -227,6 +202,6 @@ def _check_client_certificate(settings: SmtpSettings) -> None:
         )
     if settings.client_cert_file and settings.security == "plain":
         raise ConfigError(
-            "MAIL_TLS_CLIENT_CERT_FILE is set, and no TLS is: set MAIL_USE_TLS or "
+            "MAIL_TLS_CLIENT_CERT_FILE is set, but TLS is not: set MAIL_USE_TLS or "
             "MAIL_USE_SSL, or begin MAIL_URL with smtp+starttls:// or smtps://."
         )

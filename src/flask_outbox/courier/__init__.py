@@ -1,8 +1,6 @@
-"""The courier: the loop that claims and delivers, and the thread it may run in."""
+"""The courier: the loop that claims due messages and delivers them."""
 
+from .context import CourierContext, build_context
 from .courier import Courier
-from .crew import Crew
-from .hiring import for_workers, hire
-from .thread import CourierThread
 
-__all__ = ["Courier", "CourierThread", "Crew", "for_workers", "hire"]
+__all__ = ["Courier", "CourierContext", "build_context"]

@@ -1,143 +1,190 @@
-"""Courier: claim, run attempts concurrently, wake up, wind down."""
+"""The courier: claims due messages, has them delivered, and shuts down in order."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from blinker import NamedSignal
 
-from .. import events
-from ..attempt import attempt, blamed, broken_off, untried
-from ..daemon_executor import DaemonExecutor
+from .. import signals
+from ..concurrency import DaemonExecutor
 from ..delivery import State
-from ..errors import OVERDUE, OutboxError, StoreError, TransportDown
-from ..lane import Lane, Lanes
-from ..outbox.hot import Row
-from ..outbox.ids import new_id
-from ..outbox.leases import Record, begun
+from ..errors import OutboxError, StoreError
+from ..outbox import Record, Row, new_id
 from ..outbox.records import Claim, NewMessage
-from .crew import Crew
-from .daemon_pool import DaemonPool
-from .duties import Duties
-from .holding import Holding
-from .intake import Intake
-from .recorder import Recorder
-from .rendering import RenderingStep
+from .attempt import never_begun_record
+from .claimer import Claimer
+from .context import CourierContext
+from .deliverer import Deliverer
+from .dynamic_lanes import DynamicLanes
+from .in_flight import InFlight
+from .lane import Lane, Lanes
+from .local_queue import LocalQueue
+from .maintenance import Maintenance
+from .recorder import BATCH_WAIT_SECONDS, Recorder
+from .thread_pool import DaemonPool
 
 FLUSH_SECONDS = 2.0
-"""How long a stopping courier tries to write down what it knows. What it cannot, its
-lease gives to another."""
+"""How long a stopping courier tries to record what it knows. What it cannot record is
+rescued by another courier after its lease."""
 
 DRAIN_SHARE = 0.5
-"""The part of the grace time in which a courier that drains begins new attempts: the
-rest is for their ends, since one that is cut off past the final dot is *unknown*."""
+"""The share of the grace time in which a draining courier begins new attempts. The rest
+is for finishing them: an attempt cut off after the final dot is *unknown*."""
 
 CLOSE_SECONDS = 1.0
-"""How long it then tries to say goodbye to its servers."""
+"""How long it then tries to close its connections politely."""
 
 STORE_THREADS = 2
-"""One for claims and records, one so that renewing a lease never waits behind them."""
+"""Two, so that a claim and a record need not wait for each other."""
 
-REST_SECONDS = 0.05
-"""The shortest rest: what is due may be in another courier's hands at this moment."""
+MIN_WAIT_SECONDS = 0.05
+"""The shortest wait between two looks: another courier may hold what is due just
+now."""
 
 COMMIT_LOOK_SECONDS = 0.002
-"""How often to look whether the app's commit is over: it takes about as long."""
+"""How often to check whether the app's commit has ended: a commit takes about as
+long."""
+
+_CLAIM_FAILED = "Courier %s could not claim messages, and will retry."
 
 _log = logging.getLogger("flask_outbox")
 
 
-class Courier:
-    """Claims due messages and delivers them, until it is stopped.
+@dataclass(slots=True)
+class HandOver:
+    """A new message on its way to a courier."""
 
-    Each message that it has in hand has a task of its own, whose end is recorded
-    whatever went wrong in it; so nothing that befalls one message holds up another.
-    `offer`, `take`, `withdraw`, `deliver`, `note`, `wake` and `stop` may be called from
-    any thread; the rest happens in the event loop of `run`.
+    owner: str | None
+    """The courier that delivers it at once; None when it has no free place for it."""
+    claim: Claim | None = None
+    """What that courier delivers; set once the message is enqueued."""
+
+
+class Courier:
+    """Claims due messages and delivers them until it is stopped.
+
+    Messages are claimed ahead and wait in one queue for each lane, from which the
+    `Deliverer` takes them. The ends of attempts are recorded together.
+
+    `hand_over`, `deliver`, `note`, `wake`, `wake_when` and `stop` may be called from
+    any thread; the rest runs in the event loop of `run`.
     """
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, context: CourierContext) -> None:
         self.id = new_id()
-        self._crew = crew
-        self._outbox = crew.outbox
-        self._holding = Holding(crew.tag_concurrency)
+        self._context = context
+        self._outbox = context.outbox
+        self._in_flight = InFlight(context.tag_concurrency)
         self._store: DaemonPool | None = None
-        self._attempts: dict[asyncio.Task[None], str] = {}
-        self._intake = Intake(self.id, crew, self._holding, self.in_thread, self._start)
+        self._recorder = Recorder(
+            self._outbox, self.in_thread, self._recorded, self.emit
+        )
+        self._claimer = Claimer(
+            self.id,
+            context,
+            self._in_flight,
+            self._recorder,
+            self.in_thread,
+            self._start,
+        )
+        self._notes: deque[Row] = deque()
         self._asked_to_stop = False
         self._drains = False
-        self._begins_nothing = False
 
     @property
     def lanes(self) -> Lanes:
-        """Its lanes, once it works."""
-        return self._intake.lanes
+        """The courier's lanes; empty until it has started."""
+        return self._claimer.lanes
 
     # From any thread
 
-    def offer(self, new: NewMessage) -> bool:
-        """Whether this courier would deliver a new message at once.
+    @contextmanager
+    def hand_over(self, new: NewMessage) -> Iterator[HandOver]:
+        """Reserve a place for a new message while the block enqueues it.
 
-        If True, the message counts as in hand, and `take` or `withdraw` must follow.
+        If the courier has a free place, the block gets an ``owner`` to enqueue the
+        message for, and sets ``claim``: the message is then delivered at once. If the
+        block sets no claim or raises, the place is freed again.
+        """
+        handed = HandOver(self.id if self._has_place_for(new) else None)
+        try:
+            yield handed
+        finally:
+            if handed.claim is not None:
+                self._call(self._start_new, handed.claim)
+            elif handed.owner is not None:
+                self._in_flight.remove(new.id)
+
+    def _has_place_for(self, new: NewMessage) -> bool:
+        """Reserve a place for a new message that can be delivered at once, if there is
+        one.
         """
         own = self.lanes.get(new.lane)
         return (
             own is not None
-            and own.open
+            and own.accepts_claims
             and not own.limits
-            and self._duties.lease_holds()
-            and self._holding.offer(
+            and self._maintenance.lease_holds()
+            and self._in_flight.try_add(
                 new.id,
                 new.lane,
                 new.tag,
-                self._intake.places(new.lane),
+                self._claimer.places(new.lane),
                 len(new.content),
             )
         )
 
-    def withdraw(self, message_id: str) -> None:
-        """Take an offered message back."""
-        self._holding.remove(message_id)
-
-    def take(self, held: Claim) -> None:
-        """Deliver a message that was offered and is now kept under our lease."""
-        self._call(self._start, held)
-
     def deliver(self, ids: Sequence[str], timeout_seconds: float) -> None:
-        """Deliver what can leave now of these messages.
+        """Deliver those of these messages that can leave now.
 
-        Returns once that is recorded, or the time is over. The rest leaves when it can,
-        like all that is due.
+        Returns once their ends are recorded, or after ``timeout_seconds``. The others
+        are delivered later, like everything that is due.
         """
         deadline = time.monotonic() + timeout_seconds
         looked: Future[None] = Future()
         self._call(self._look_for, ids, looked)
         with suppress(TimeoutError):
             looked.result(timeout_seconds)
-            self._holding.wait_until_gone(ids, deadline - time.monotonic())
+            self._in_flight.wait_until_gone(ids, deadline - time.monotonic())
 
     def note(self, row: Row) -> None:
-        """Add an event to a message's story soon."""
-        self._call(self._take_note, row)
+        """Add an event to a message's history soon."""
+        self._notes.append(row)
+        if self._store is not None:  # else `run` takes it
+            self._store.interrupt(self._take_notes)
 
     def wake(self) -> None:
         """Look for due messages now."""
         self._call(self._wake)
 
     def wake_when(self, over: Callable[[], bool]) -> None:
-        """Look for due messages once ``over()``, which takes as long as a commit."""
+        """Look for due messages once ``over()`` is true; it is asked every few
+        milliseconds.
+        """
         self._call(self._wake_when, over)
 
-    def stop(self, *, drain: bool = False) -> None:
-        """Begin to wind down: finish what was begun, give the rest back.
+    def ask(self, answer: Callable[[], object]) -> bool:
+        """Have the event loop call ``answer``, even while the outbox hangs; False if
+        there is no loop yet.
+        """
+        if self._store is None:
+            return False
+        self._store.interrupt(answer)
+        return True
 
-        With ``drain``, go on with what is due until nothing is, or half the grace time
+    def stop(self, *, drain: bool = False) -> None:
+        """Begin to shut down: finish what was begun, return the rest untried.
+
+        With ``drain``, go on delivering until nothing is due or half of the grace time
         is over.
         """
         self._drains = drain
@@ -152,25 +199,27 @@ class Courier:
     # In the loop
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
-        """Work until `stop`, then wind down within the grace time and return.
+        """Work until `stop`, then shut down within the grace time and return.
 
-        ``ready`` is called once the courier can be offered messages.
+        ``ready`` is called once the courier accepts messages.
         """
         asyncio.get_running_loop().set_default_executor(DaemonExecutor())
-        self._news = asyncio.Event()
+        self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
         self._opened = asyncio.Event()
-        self._one_suspect = asyncio.Lock()
-        self._recorder = Recorder(
-            self._outbox, self.in_thread, self._recorded, self.emit
+        self._maintenance = Maintenance(
+            self.id, self._context, self._in_flight, self._claimer.claiming, self
         )
-        self._rendering = RenderingStep(
-            self._crew, self._recorder.keep, self.emit, self._lent
-        )
-        self._duties = Duties(
-            self.id, self._crew, self._holding, self._intake.claiming, self
+        self._deliverer = Deliverer(
+            self._context,
+            self._in_flight,
+            self._claimer,
+            self._recorder,
+            self._maintenance.lease_holds,
+            self,
         )
         self._store = DaemonPool(STORE_THREADS, "outbox-store")
+        self._take_notes()
         if self._asked_to_stop:
             self._stop()
         recording = asyncio.create_task(self._recorder.run())
@@ -182,7 +231,9 @@ class Courier:
         await self._wind_down(working)
         recording.cancel()
         stopping.cancel()
-        self._rendering.close()
+        self._deliverer.close()
+        if self._claimer.dynamic_lanes is not None:
+            self._claimer.dynamic_lanes.close()
         self._store.close()
         await asyncio.wait([recording])
         for task in (working, recording):
@@ -190,206 +241,200 @@ class Courier:
                 task.result()
 
     async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call the outbox without holding up the loop."""
+        """Call the outbox in a thread, so that the event loop is not blocked."""
         assert self._store is not None
         return await self._store.run(function, *args)
 
     def emit(self, signal: NamedSignal, **payload: Any) -> None:
-        """Tell the app's listeners what happened."""
-        events.emit_from_courier(signal, self._crew.sender, courier=self.id, **payload)
+        """Send a signal to the app's listeners."""
+        sender = self._context.sender
+        signals.emit_in_courier(signal, sender, courier=self.id, **payload)
 
-    def let_go_of_idle(self) -> None:
-        """See that somebody works on whatever is in hand, while nothing is claimed.
+    async def write_records(self) -> None:
+        """Return once the ends of all attempts so far are written."""
+        await self._recorder.flush()
 
-        What is let go of here is a stray, and given back as such.
+    def remove_idle(self) -> None:
+        """Remove messages that no task works on, and log each as a fault.
+
+        Call it while nothing is being claimed. The outbox then sees that their leases
+        are strays, and they are returned.
         """
-        worked_on = {*self._attempts.values(), *self._recorder.ids}
-        for message_id in self._holding.let_go_of_idle(worked_on):
+        worked_on = {*self._recorder.ids, *self._deliverer.ids}
+        for queue in self._claimer.queues():
+            worked_on.update(queue.ids())
+        for message_id in self._in_flight.remove_idle(worked_on):
             _log.error(
-                "Message %s was in the hands of courier %s and nobody worked on it: it "
-                "is given back. This is a fault of Flask-Outbox: please report it.",
+                "Message %s was leased to courier %s, but no task was delivering it. "
+                "It is returned. This is a bug in Flask-Outbox: please report it.",
                 message_id,
                 self.id,
+                extra={"message_id": message_id, "courier": self.id},
             )
 
+    def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run ``work`` in a task, which ends when the courier stops."""
+        return self._working.create_task(self._without_failing(work))
+
+    async def _without_failing(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception:
+            _log.exception(
+                "A task of courier %s failed.", self.id, extra={"courier": self.id}
+            )
+
+    async def keep_open(self, lane: Lane) -> None:
+        """Probe ``lane`` whenever it is paused, until cancelled."""
+        await self._maintenance.keep_open(lane)
+
+    def forget(self, name: str) -> None:
+        """Drop all that is kept for the lane ``name``, which has nothing in flight."""
+        self.lanes.discard(name)
+        self._claimer.forget(name)
+        self._in_flight.forget(name)
+        self._deliverer.forget(name)
+
     async def _work(self, ready: Callable[[], None]) -> None:
-        await self._duties.enroll()
-        self._intake.lanes = self._crew.make_lanes()
-        await self._duties.open(self.lanes)
-        self.emit(events.courier_started, engine=self._crew.engine)
+        await self._maintenance.enroll()
+        self._claimer.lanes = self._context.make_lanes()
+        await self._maintenance.open(self.lanes)
+        dynamic_lanes = DynamicLanes(self._context, self.lanes, self._in_flight, self)
+        self._claimer.dynamic_lanes = dynamic_lanes
+        self.emit(signals.courier_started, engine=self._context.engine)
         async with asyncio.TaskGroup() as self._working:
             self._opened.set()
             ready()
-            self._working.create_task(self._duties.run())
+            self._working.create_task(self._maintenance.run())
             self._working.create_task(self._deliver_what_is_due())
             for lane in self.lanes.values():
-                self._working.create_task(self._duties.keep_open(lane))
+                self._working.create_task(self.keep_open(lane))
 
     async def _deliver_what_is_due(self) -> None:
         while True:
-            self._news.clear()
-            seconds = self._crew.poll_seconds
+            self._woken.clear()
+            seconds = self._context.poll_seconds
             try:
-                await self._take_up()
-                seconds = await self._intake.seconds_to_next()
+                self._return_stuck_queues()
+                await self._claim_due()
+                seconds = await self._claimer.seconds_to_next()
             except StoreError as error:
-                self.emit(events.courier_stalled, error=error)
+                self.emit(signals.courier_stalled, error=error)
             except Exception:
-                _log.exception("Courier %s looks again for what is due.", self.id)
+                _log.exception(_CLAIM_FAILED, self.id, extra={"courier": self.id})
             with suppress(TimeoutError):
-                async with asyncio.timeout(max(seconds, REST_SECONDS)):
-                    await self._news.wait()
+                async with asyncio.timeout(max(seconds, MIN_WAIT_SECONDS)):
+                    await self._woken.wait()
 
-    async def _take_up(self) -> None:
-        await self._duties.assure_lease()
-        await self._intake.take()
+    async def _claim_due(self) -> None:
+        await self._maintenance.assure_lease()
+        await self._claimer.claim_due()
 
     def _look_for(self, ids: Sequence[str], looked: Future[None]) -> None:
         if self._opened.is_set() and not self._stopping.is_set():
-            self._working.create_task(self._take_among(ids, looked))
+            self._working.create_task(self._claim_among(ids, looked))
         else:
             looked.set_result(None)
 
-    async def _take_among(self, ids: Sequence[str], looked: Future[None]) -> None:
+    async def _claim_among(self, ids: Sequence[str], looked: Future[None]) -> None:
         try:
-            await self._duties.assure_lease()
-            if not await self._intake.take_among(ids):
+            await self._maintenance.assure_lease()
+            if not await self._claimer.claim_among(ids):
                 self._wake()
         except StoreError as error:
-            self.emit(events.courier_stalled, error=error)
+            self.emit(signals.courier_stalled, error=error)
         except Exception:
-            _log.exception("Courier %s looks again for what is due.", self.id)
+            _log.exception(_CLAIM_FAILED, self.id, extra={"courier": self.id})
         finally:
             looked.set_result(None)
 
-    def _start(self, held: Claim) -> None:
-        self._holding.accept(held.id)
-        if held.suppressed:
+    def _start_new(self, claim: Claim) -> None:
+        self._in_flight.mark_enqueued(claim.id)
+        self._start([claim])
+
+    def _start(self, claims: Sequence[Claim]) -> None:
+        """Queue what was claimed, and deliver from there while there are places."""
+        names = set()
+        for claim in claims:
+            if claim.suppressed or claim.unreadable:
+                self._announce_findings(claim)
+            if claim.envelope.recipients:
+                name = claim.own_lane
+                self._claimer.queue(name).push(claim)
+                names.add(name)
+            else:  # it is finished
+                self._in_flight.remove(claim.id)
+                self._wake()
+        for name in names:
+            self._deliverer.begin(name)
+
+    def _announce_findings(self, claim: Claim) -> None:
+        """Announce what the claim has recorded of its message."""
+        if claim.suppressed:
             self.emit(
-                events.message_suppressed,
-                message_id=held.id,
-                replies=held.suppressed,
-                finished=not held.envelope.recipients,
+                signals.message_suppressed,
+                message_id=claim.id,
+                replies=claim.suppressed,
+                finished=not claim.envelope.recipients,
             )
-        if held.unreadable:
-            self._tell_that_it_failed(held, held.unreadable)
-        if not held.envelope.recipients:
-            self._holding.remove(held.id)
-            self._wake()
-            return
-        if self._begins_nothing:
-            return
-        task = asyncio.create_task(self._deliver(held))
-        self._attempts[task] = held.id
-        task.add_done_callback(self._attempts.pop)
-
-    async def _deliver(self, held: Claim) -> None:
-        """Deliver it; whatever goes wrong, it is recorded and let go of."""
-        try:
-            if held.crashes:
-                await self._deliver_suspect(held)
-            else:
-                await self._attempt(held)
-        except BaseException as error:
-            self._break_off(held, error)
-
-    @contextmanager
-    def _lent(self, lane: str) -> Iterator[None]:
-        """Lend ``lane`` another place, and look at once for what may take it."""
-        with self._intake.lent(lane):
-            self._wake()
-            yield
-
-    def _break_off(self, held: Claim, error: BaseException) -> None:
-        if isinstance(error, StoreError):
-            self.emit(events.courier_stalled, error=error)
-        elif not isinstance(error, asyncio.CancelledError):
-            _log.error("Message %s was broken off.", held.id, exc_info=error)
-        policy, clock = self._crew.policy, self._outbox.clock
-        self._recorder.add(broken_off(held, error, policy, clock()))
-
-    async def _deliver_suspect(self, held: Claim) -> None:
-        """One suspect at a time, so that the next crash has one explanation."""
-        with self._intake.lent(held.waits_on):
-            async with self._one_suspect:
-                await self._attempt(held)
-
-    async def _attempt(self, held: Claim) -> None:
-        lane = self.lanes[held.lane]
-        if not lane.open:
-            self._give_back(held, lane.why_paused)
-        elif not self._duties.lease_holds():
-            self._give_back(held, OVERDUE)
-        elif not await self._begin(held):
-            self.emit(events.lease_lost, message_id=held.id)
-            self._holding.remove(held.id)
-        else:
-            self._tell_that_it_began(held)
-            self._recorder.add(await self._try(held, lane))
-
-    async def _try(self, held: Claim, lane: Lane) -> Record:
-        clock, policy = self._outbox.clock, self._crew.policy
-        ready = await self._rendering.ready(held)
-        if isinstance(ready, Record):
-            return ready
-        try:
-            record = await attempt(
-                ready, lane.transport, policy, clock, self._duties.lease_holds
+        if claim.unreadable:
+            self.emit(
+                signals.message_failed,
+                message_id=claim.id,
+                attempt=claim.attempt,
+                lane=claim.lane,
+                replies={},
+                due_at=None,
+                reason=claim.unreadable,
+                dialogue=(),
             )
-        except TransportDown as down:
-            if lane.is_its_doing(held.id, down):
-                return blamed(held, down, policy, clock())
-            lane.pause(down, held.id)
-            return untried(held, str(down), clock())
-        if record.verdict.attempted:
-            lane.served()
-        return record
 
-    async def _begin(self, held: Claim) -> bool:
-        """Write the beginning down where a crash must be explained, and only there."""
-        careful = held.crashes or self._crew.policy.unknown_wait_seconds is None
-        if not careful:
+    def _return_stuck_queues(self) -> None:
+        """Return messages queued for a closed lane, or for one that stalls."""
+        for queue in self._claimer.queues():
+            if queue.stalled() or not all(self._is_open(one) for one in queue.lanes()):
+                self._return_queued(queue)
+
+    def _is_open(self, name: str) -> bool:
+        lane = self.lanes.get(name)
+        return lane is not None and lane.open
+
+    def _return_all_queued(self) -> None:
+        for queue in self._claimer.queues():
+            self._return_queued(queue)
+
+    def _return_queued(self, queue: LocalQueue) -> None:
+        now = self._outbox.clock()
+        for claim in queue.empty():
+            self._recorder.add(never_begun_record(claim, now), BATCH_WAIT_SECONDS)
+
+    def _recorded(self, records: Sequence[Record], lost: Sequence[Claim]) -> None:
+        """Let go of messages whose ends are recorded, or whose leases were lost."""
+        ids, lanes, pending = [], set(), False
+        for one in records:
+            ids.append(one.claim.id)
+            lanes.add(one.claim.own_lane)
+            pending = pending or one.verdict.state is State.PENDING
+        self._in_flight.remove(*ids)
+        for one in records:
+            if one.claim not in lost:
+                self._maintenance.count(one)
+        if pending or any(map(self._has_room_for_more, lanes)):
+            self._wake()
+
+    def _has_room_for_more(self, name: str) -> bool:
+        """Whether to claim for this lane now, or to close it."""
+        lane = self.lanes.get(name)
+        if lane is not None and lane.ending:
             return True
-        return bool(await self.in_thread(self._outbox.begin, held))
+        return self._claimer.is_full(name) and self._claimer.wants_more(name)
 
-    def _tell_that_it_began(self, held: Claim) -> None:
-        self.emit(
-            events.message_began,
-            message_id=held.id,
-            attempt=held.attempt,
-            lane=held.lane,
-            instead_of=held.instead_of,
-        )
-        self._recorder.begin(begun(held, self._outbox.clock()))
-
-    def _tell_that_it_failed(self, held: Claim, reason: str) -> None:
-        self.emit(
-            events.message_failed,
-            message_id=held.id,
-            attempt=held.attempt,
-            lane=held.lane,
-            replies={},
-            due_at=None,
-            reason=reason,
-            dialogue=(),
-        )
-
-    def _give_back(self, held: Claim, reason: str) -> None:
-        self._recorder.add(untried(held, reason, self._outbox.clock()))
-
-    def _recorded(self, record: Record, lost: bool) -> None:
-        """Let go of a message whose attempt is written down, or was another's."""
-        self._holding.remove(record.claim.id)
-        self._duties.count(record, lost=lost)
-        full = self._intake.is_full(record.claim.waits_on)
-        if full or record.verdict.state is State.PENDING:
-            self._wake()
-
-    def _take_note(self, row: Row) -> None:
-        self._recorder.note(row)
+    def _take_notes(self) -> None:
+        while self._notes:
+            self._recorder.note(self._notes.popleft())
 
     def _wake(self) -> None:
-        self._news.set()
+        self._woken.set()
 
     def _wake_when(self, over: Callable[[], bool]) -> None:
         if over():
@@ -404,54 +449,48 @@ class Courier:
     # The end
 
     async def _wind_down(self, working: asyncio.Task[None]) -> None:
-        self._holding.close()
+        self._in_flight.close()
         with suppress(TimeoutError, StoreError):
-            async with asyncio.timeout(self._crew.grace_seconds):
+            async with asyncio.timeout(self._context.grace_seconds):
                 await self._finish(working)
-        self._begins_nothing = True
+        self._deliverer.begin_nothing()
         working.cancel()
         await asyncio.wait([working])
-        await self._interrupt_attempts()
+        self._return_all_queued()
+        await self._deliverer.interrupt()
         await _within(FLUSH_SECONDS, self._sign_off())
-        for lane in self.lanes.values():
-            await _within(CLOSE_SECONDS, lane.transport.close())
-        self.emit(events.courier_stopped)
+        closing = [one.transport.close() for one in self.lanes.values()]
+        await asyncio.gather(*[_within(CLOSE_SECONDS, one) for one in closing])
+        self.emit(signals.courier_stopped)
 
     async def _finish(self, working: asyncio.Task[None]) -> None:
-        """Finish what was begun; first, where that is wanted, begin all that is due."""
+        """Finish what was begun; when draining, first begin all that is due."""
         if self._drains:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._crew.grace_seconds * DRAIN_SHARE):
+                async with asyncio.timeout(self._context.grace_seconds * DRAIN_SHARE):
                     await self._opened.wait()
                     await self._until_nothing_is_due(working)
-        async with self._intake.claiming:
+        async with self._claimer.claiming:
             working.cancel()
         await asyncio.wait([working])
-        while len(self._holding):
-            if self._attempts:
-                await asyncio.wait(self._attempts, timeout=REST_SECONDS)
-            else:  # it is being recorded, or is on its way to us
-                await asyncio.sleep(REST_SECONDS)
+        self._return_all_queued()
+        while len(self._in_flight):
+            await self._deliverer.wait(MIN_WAIT_SECONDS)
 
     async def _until_nothing_is_due(self, working: asyncio.Task[None]) -> None:
         while not working.done():
-            if not await self._intake.anything_due():
+            if not (self._claimer.any_queued() or await self._claimer.anything_due()):
                 return
-            await asyncio.wait([working], timeout=REST_SECONDS)
-
-    async def _interrupt_attempts(self) -> None:
-        for task in self._attempts:
-            task.cancel()
-        await asyncio.gather(*self._attempts, return_exceptions=True)
+            await asyncio.wait([working], timeout=MIN_WAIT_SECONDS)
 
     async def _sign_off(self) -> None:
-        await self._recorder.flush()
-        await self._duties.resign()
+        await self.write_records()
+        await self._maintenance.resign()
 
 
 async def _within(seconds: float, step: Awaitable[None]) -> None:
-    """Take a last step, but not for longer than ``seconds``."""
+    """Await a last step for at most ``seconds``; log what goes wrong."""
     try:
         await asyncio.wait_for(step, seconds)
     except (TimeoutError, OutboxError) as error:
-        _log.warning("The courier could not end tidily: %r", error)
+        _log.warning("The courier could not stop cleanly: %r", error)

@@ -1,47 +1,53 @@
-"""Recorder: what couriers find out, written to the outbox in batches."""
+"""Writes the results of attempts to the outbox, in batches."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any, Self
 
-from .. import events
-from ..attempt import shortened
+from .. import signals
 from ..errors import MessageError, StoreError
-from ..outbox.faults import Fault, concerns_all, fault_of
-from ..outbox.hot import Row
-from ..outbox.leases import Record
-from ..outbox.records import Claim
-from ..outbox.renditions import Rendition
-from ..outbox.store import Outbox
+from ..events import ATTEMPT_ENDS
+from ..outbox import (
+    Began,
+    Fault,
+    Outbox,
+    Record,
+    Rendition,
+    Row,
+    concerns_all,
+    fault_of,
+)
+from ..outbox.records import Claim, Suppression, suppressed_announcement
+from .attempt import shortened_record
 
 NOTE_WAIT_SECONDS = 0.05
-"""How long a note waits for company: shown soon enough for people, and most attempts
-end within it, so that their two events share a commit."""
+"""How long a note, or the beginning of an attempt, may wait. That is soon enough for
+people, and most attempts end within it, so that one event says both."""
+
+BATCH_WAIT_SECONDS = 0.02
+"""How long the end of an attempt, or a rendition, may wait for others while more
+messages are in work. Nobody waits for this one, and a crash doubles no more mail than
+leaves in that time."""
 
 RETRY_WAIT_SECONDS = 1.0
-"""How often an outbox that is out of reach is tried again."""
+"""How often an outbox that is out of reach is retried."""
 
 TRIES = 3
-"""How often a database that works is asked to write what it seems to refuse: the link
-may have been lost, or a lock held, by somebody else's doing."""
+"""How often a write that a working database refuses is tried: the connection may have
+been lost, or another transaction may have held a lock."""
 
 LONG_WAIT_SECONDS = 30.0
-"""How often it is asked to record what it refuses in every form."""
+"""How long to wait before retrying a record that is refused in every form."""
 
 _log = logging.getLogger("flask_outbox")
-
-_SIGNALS = {
-    "sent": events.message_sent,
-    "deferred": events.message_deferred,
-    "failed": events.message_failed,
-    "unknown": events.message_unknown,
-    "released": events.message_released,
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,24 +55,54 @@ class Note:
     """An event that changes no state."""
 
     row: Row
-    begun: bool = False
-    """Whether it is told only while the lease of its message holds."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Keeping:
-    """A rendition, and whoever waits until it is written."""
+class RenditionEntry:
+    """A rendition, and the future of the task that waits for it to be stored."""
 
     rendition: Rendition
-    kept: asyncio.Future[bool]
+    stored: asyncio.Future[bool]
 
 
-Entry = Record | Note | Keeping
+Entry = Record | Began | Note | RenditionEntry
+
+
+def _log_fields(entry: Began | Note) -> dict[str, Any]:
+    if isinstance(entry, Began):
+        return entry.claim.log_fields
+    return {"message_id": entry.row["message_id"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Entries that are written together, by their kinds."""
+
+    records: list[Record] = field(default_factory=list)
+    notes: list[Row] = field(default_factory=list)
+    begun: list[Began] = field(default_factory=list)
+    rendered: list[RenditionEntry] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry]) -> Self:
+        """Sort ``entries`` by their kinds."""
+        batch = cls()
+        for one in entries:
+            match one:
+                case Record():
+                    batch.records.append(one)
+                case Began():
+                    batch.begun.append(one)
+                case Note():
+                    batch.notes.append(one.row)
+                case RenditionEntry():
+                    batch.rendered.append(one)
+        return batch
 
 
 @dataclass(slots=True)
 class Refused:
-    """What the database would not write, and how often in this form."""
+    """An entry that the database refused, and how often in this form."""
 
     entry: Entry
     tries: int = 1
@@ -76,18 +112,20 @@ class Refused:
 class Recorder:
     """Collects records and notes while the previous batch is being written.
 
-    Nothing is dropped while the outbox is out of reach: the batch is tried again until
-    it is written. What the database refuses, though it works, is found by halving the
-    batch, and the rest is written: a record then in a shorter form, a note not at all,
-    and whoever waits for a rendition is told. ``done`` is called for each record that
-    is settled, and told whether its lease was lost.
+    Nothing is lost while the outbox is out of reach: the batch is retried until it is
+    written. If a working database refuses a batch, halving it finds the entry at fault,
+    and the rest is written. A refused record is written in a shorter form and a refused
+    note is dropped; for a refused rendition, `store_rendition` raises.
+
+    ``done`` is called with records that are settled, and the claims whose leases were
+    lost.
     """
 
     def __init__(
         self,
         outbox: Outbox,
         in_thread: Callable[..., Awaitable[Any]],
-        done: Callable[[Record, bool], None],
+        done: Callable[[Sequence[Record], Sequence[Claim]], None],
         emit: Callable[..., None],
     ) -> None:
         self._outbox = outbox
@@ -98,54 +136,63 @@ class Recorder:
         self._due: list[Refused] = []
         self._put_off = 0
         self._unsettled: Counter[str] = Counter()
+        self._unsettled_on: Counter[str] = Counter()
         self._news = asyncio.Event()
-        self._pressing = asyncio.Event()
+        self._due_at = inf
+        self._nearer = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
     @property
     def ids(self) -> Collection[str]:
-        """The messages whose ends are yet to be written."""
+        """The ids of messages whose ends are still to be written."""
         return self._unsettled
 
-    def add(self, record: Record) -> None:
-        """Take an attempt's end, to be written at once."""
+    def unwritten(self, lane: str) -> int:
+        """How many ends of attempts at messages of ``lane`` are still to be written."""
+        return self._unsettled_on[lane]
+
+    def add(self, record: Record, wait_seconds: float = 0.0) -> None:
+        """Add the end of an attempt, to be written within ``wait_seconds``."""
         self._unsettled[record.claim.id] += 1
-        self._take(record)
-        self._pressing.set()
+        self._unsettled_on[record.claim.own_lane] += 1
+        self._take(record, wait_seconds)
 
     def note(self, row: Row) -> None:
-        """Take an event that changes no state, to be written soon."""
-        self._take(Note(row))
+        """Add an event that changes no state, to be written soon."""
+        self._take(Note(row), NOTE_WAIT_SECONDS)
 
-    def begin(self, row: Row) -> None:
-        """Take the event that an attempt began, to be written soon."""
-        self._take(Note(row, begun=True))
+    def begin(self, began: Began) -> None:
+        """Add the beginning of an attempt, to be written soon."""
+        self._take(began, NOTE_WAIT_SECONDS)
 
-    async def keep(self, rendition: Rendition) -> bool:
-        """Return once a rendition is written; False where its lease was lost.
+    async def store_rendition(
+        self, rendition: Rendition, wait_seconds: float = 0.0
+    ) -> bool:
+        """Store a rendition, to be written within ``wait_seconds``.
 
-        Raises `MessageError` where the database refuses it.
+        Returns once it is stored; False if its lease was lost.
+
+        Raises `MessageError` if the database refuses it.
         """
-        kept: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._take(Keeping(rendition, kept))
-        self._pressing.set()
-        return await kept
+        stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._take(RenditionEntry(rendition, stored), wait_seconds)
+        return await stored
 
     async def flush(self) -> None:
-        """Return once all that was taken is written."""
-        self._pressing.set()
+        """Return once everything that was added is written."""
+        self._write_within(0.0)
         await self._idle.wait()
 
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
             await self._news.wait()
-            await self._wait_for_company()
+            await self._wait_for_batch()
             entries, self._entries = self._entries, []
             due, self._due = self._due, []
             self._news.clear()
-            self._pressing.clear()
+            self._due_at = inf
             await self._write(entries)
             for refused in due:
                 self._put_off -= 1
@@ -153,20 +200,25 @@ class Recorder:
             if not self._news.is_set() and not self._put_off:
                 self._idle.set()
 
-    def _take(self, entry: Entry) -> None:
+    def _take(self, entry: Entry, wait_seconds: float) -> None:
         self._entries.append(entry)
-        self._have_news()
+        self._write_within(wait_seconds)
 
-    def _have_news(self) -> None:
+    def _write_within(self, seconds: float) -> None:
+        """Write what was added, at the latest in so many seconds."""
         self._idle.clear()
         self._news.set()
+        due_at = time.monotonic() + seconds
+        if due_at < self._due_at:
+            self._due_at = due_at
+            self._nearer.set()
 
-    async def _wait_for_company(self) -> None:
-        try:
-            async with asyncio.timeout(NOTE_WAIT_SECONDS):
-                await self._pressing.wait()
-        except TimeoutError:
-            pass
+    async def _wait_for_batch(self) -> None:
+        while (seconds := self._due_at - time.monotonic()) > 0:
+            self._nearer.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._nearer.wait()
 
     async def _write(self, entries: Sequence[Entry]) -> None:
         """Write ``entries``, and put off those that the database refuses."""
@@ -174,7 +226,7 @@ class Recorder:
         if error is None:
             return
         if len(entries) == 1:
-            await self._give_in(Refused(entries[0]), error)
+            await self._fall_back(Refused(entries[0]), error)
             return
         half = len(entries) // 2
         await self._write(entries[:half])
@@ -184,66 +236,89 @@ class Recorder:
         error = await self._try([refused.entry])
         if error is not None:
             refused.tries += 1
-            await self._give_in(refused, error)
+            await self._fall_back(refused, error)
 
-    async def _give_in(self, refused: Refused, error: Exception) -> None:
+    async def _fall_back(self, refused: Refused, error: Exception) -> None:
         """Ask for less where more was asked for in vain, or wait."""
         entry = refused.entry
         if refused.tries < TRIES and not _is_plain(error):
-            self._later(refused, RETRY_WAIT_SECONDS)
+            self._retry_later(refused, RETRY_WAIT_SECONDS)
         elif isinstance(entry, Record) and not refused.shortened:
-            _log.warning("Message %s is recorded in short: %s", entry.claim.id, error)
-            short = Refused(shortened(entry, str(error)), 0, shortened=True)
+            _log.warning(
+                "Message %s is recorded shortened: %s",
+                entry.claim.id,
+                error,
+                extra=entry.claim.log_fields,
+            )
+            short = Refused(shortened_record(entry, str(error)), 0, shortened=True)
             await self._write_refused(short)
         elif isinstance(entry, Record):
-            _log.error("Message %s cannot be recorded yet: %s", entry.claim.id, error)
-            self._later(refused, LONG_WAIT_SECONDS)
+            _log.error(
+                "Message %s cannot be recorded yet: %s",
+                entry.claim.id,
+                error,
+                extra=entry.claim.log_fields,
+            )
+            self._retry_later(refused, LONG_WAIT_SECONDS)
         else:
             self._drop(entry, error)
 
-    def _later(self, refused: Refused, seconds: float) -> None:
+    def _retry_later(self, refused: Refused, seconds: float) -> None:
         self._put_off += 1
-        asyncio.get_running_loop().call_later(seconds, self._is_due, refused)
+        asyncio.get_running_loop().call_later(seconds, self._retry_now, refused)
 
-    def _is_due(self, refused: Refused) -> None:
+    def _retry_now(self, refused: Refused) -> None:
         self._due.append(refused)
-        self._pressing.set()
-        self._have_news()
+        self._write_within(0.0)
 
-    def _drop(self, entry: Note | Keeping, error: Exception) -> None:
-        if isinstance(entry, Note):
-            _log.warning("An event could not be written, and is left out: %s", error)
-        elif not entry.kept.done():
+    def _drop(self, entry: Began | Note | RenditionEntry, error: Exception) -> None:
+        if not isinstance(entry, RenditionEntry):
+            _log.warning(
+                "An event could not be recorded and was dropped: %s",
+                error,
+                extra=_log_fields(entry),
+            )
+        elif not entry.stored.done():
             size = len(entry.rendition.content)
-            problem = f"what came of it, {size:,} bytes, cannot be kept: {error}"
-            entry.kept.set_exception(MessageError("template", problem))
+            problem = f"its result, {size:,} bytes, cannot be stored: {error}"
+            entry.stored.set_exception(MessageError("template", problem))
 
     async def _try(self, entries: Sequence[Entry]) -> Exception | None:
-        """Write ``entries`` and return None, or what the database has against them.
+        """Write ``entries``; return None, or the error of a database that refuses them.
 
-        While the database itself is in trouble, that is waited for.
+        While the database itself is in trouble, it waits and retries.
         """
+        batch = Batch.of(entries)
         while entries:
+            suppressed: list[Suppression] = []
             try:
                 lost: list[Claim] = await self._in_thread(
                     self._outbox.record,
-                    [one for one in entries if isinstance(one, Record)],
-                    [one.row for one in _notes(entries) if not one.begun],
-                    [one.row for one in _notes(entries) if one.begun],
-                    [one.rendition for one in entries if isinstance(one, Keeping)],
+                    batch.records,
+                    batch.notes,
+                    batch.begun,
+                    [one.rendition for one in batch.rendered],
+                    suppressed,
                 )
             except Exception as error:
                 if not await self._is_away(error):
                     return error
                 await asyncio.sleep(RETRY_WAIT_SECONDS)
             else:
-                for entry in entries:
-                    self._settle(entry, lost)
+                self._settle(batch.records, lost)
+                for entry in suppressed:
+                    signal, said = suppressed_announcement(entry)
+                    self._emit(signal, **said)
+                for one in batch.rendered:
+                    if not one.stored.done():
+                        one.stored.set_result(one.rendition.claim not in lost)
                 return None
         return None
 
     async def _is_away(self, error: Exception) -> bool:
-        """Whether the database itself is in trouble, which then is told."""
+        """Whether the database itself is in trouble; if it is, `courier_stalled` is
+        sent.
+        """
         if not isinstance(error, StoreError):
             return False
         cause = error.__cause__ or error
@@ -254,47 +329,48 @@ class Recorder:
                 error = trouble
             else:
                 return False
-        self._emit(events.courier_stalled, error=error)
+        self._emit(signals.courier_stalled, error=error)
         return True
 
-    def _settle(self, entry: Entry, lost: Sequence[Claim]) -> None:
-        if isinstance(entry, Record):
-            self._settle_record(entry, entry.claim in lost)
-        elif isinstance(entry, Keeping) and not entry.kept.done():
-            entry.kept.set_result(entry.rendition.claim not in lost)
-
-    def _settle_record(self, record: Record, lost: bool) -> None:
-        """Have done with a record; whatever that meets, the next one comes."""
+    def _settle(self, records: Sequence[Record], lost: Sequence[Claim]) -> None:
+        """Report written records. An error with one does not stop the next."""
+        self._unsettled_on.subtract(one.claim.own_lane for one in records)
         try:
-            self._done(record, lost)
-            self._tell(record, lost)
+            self._done(records, lost)
         except Exception:
-            _log.exception("Message %s was recorded, not told.", record.claim.id)
-        finally:
-            self._unsettled -= Counter([record.claim.id])
+            _log.exception("Attempts were recorded, but not counted.")
+        for record in records:
+            try:
+                self._send_signal(record, record.claim in lost)
+            except Exception:
+                _log.exception(
+                    "Message %s was recorded, but its signals were not sent.",
+                    record.claim.id,
+                    extra=record.claim.log_fields,
+                )
+        self._unsettled.subtract(one.claim.id for one in records)
+        self._unsettled = +self._unsettled
 
-    def _tell(self, record: Record, lost: bool) -> None:
-        held = record.claim
+    def _send_signal(self, record: Record, lost: bool) -> None:
+        claim = record.claim
         if lost:
-            self._emit(events.lease_lost, message_id=held.id)
+            self._emit(signals.lease_lost, message_id=claim.id)
+            return
+        if record.kind is None:
             return
         payload = {
-            "message_id": held.id,
-            "attempt": held.attempt,
-            "lane": held.lane,
+            "message_id": claim.id,
+            "attempt": claim.attempt,
+            "lane": claim.lane,
             "replies": record.detail["replies"],
             "due_at": record.verdict.due_at,
             "reason": record.verdict.reason,
             "dialogue": record.detail.get("dialogue", ()),
         }
-        self._emit(_SIGNALS[record.kind], **payload)
-
-
-def _notes(entries: Sequence[Entry]) -> list[Note]:
-    return [one for one in entries if isinstance(one, Note)]
+        self._emit(ATTEMPT_ENDS[record.kind].signal, **payload)
 
 
 def _is_plain(error: Exception) -> bool:
-    """Whether it is certain that asking once more would be in vain."""
+    """Whether another try would certainly fail too."""
     fault = fault_of(error.__cause__ or error)
-    return fault not in (None, Fault.LOST, Fault.HELD, Fault.SILENT, Fault.CONFLICT)
+    return fault not in (None, Fault.LOST, Fault.LOCKED, Fault.SILENT, Fault.CONFLICT)

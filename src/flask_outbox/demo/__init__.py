@@ -1,1 +1,1 @@
-"""The demo: press *Send*, and see what happens to the mail. ``scripts/demo``."""
+"""The demo: press *Send*, and follow the mail. ``scripts/demo`` runs it."""

@@ -6,7 +6,6 @@ import argparse
 import logging
 import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,11 +13,13 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from flask_outbox import OutboxError
+from flask_outbox.engines.shutdown import signal_socket
 
-from .errors import CannotRun
+from .web import CannotRun
 
 if TYPE_CHECKING:
-    from .running import Demo
+    from .app import Demo
+
 
 PORT = 5000
 
@@ -41,13 +42,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m flask_outbox.demo",
-        description="A Flask app and a real SMTP server beside it, on this machine. "
+        description="A Flask app and a real mail server beside it, on this machine. "
         "Open its page, press Send, and see what happens to one mail.",
     )
     parser.add_argument(
         "--port",
         type=_port,
         help=f"where the page is; 0 takes a free one (default: {PORT}, for --check 0)",
+    )
+    parser.add_argument(
+        "--transport",
+        choices=("smtp", "resend"),
+        default="smtp",
+        help="how its mail leaves: by SMTP (the default), or by Resend's HTTP API, to "
+        "a fake of it on this machine",
     )
     parser.add_argument(
         "--keep",
@@ -74,14 +82,14 @@ def _port(text: str) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     if find_spec("aiosmtpd") is None:
-        raise CannotRun("it needs aiosmtpd: pip install 'Flask-Outbox[demo]'.")
+        raise CannotRun("it needs aiosmtpd: pip install 'flask-outbox[demo]'.")
+    from .app import running
     from .check import check
-    from .running import running
 
     port = options.port
     if port is None:
         port = 0 if options.check else PORT
-    with running(port, options.keep) as demo:
+    with running(port, options.keep, options.transport) as demo:
         try:
             (check if options.check else _serve)(demo)
         finally:
@@ -93,10 +101,11 @@ def _serve(demo: Demo) -> None:
     logging.getLogger("flask_outbox").setLevel(logging.INFO)
     try:
         print(f"The demo is at {demo.opens_at}")
-        print(f"Its SMTP server listens on port {demo.smtp.port}.")
+        print(f"Its {demo.server.name} listens on port {demo.server.port}.")
         print(f"Its files are in {demo.folder}.")
-        print("Ctrl-C ends it.", flush=True)
-        threading.Event().wait()
+        print("Ctrl-C stops it.", flush=True)
+        with signal_socket() as told:
+            told.recv(1)
     except KeyboardInterrupt:
         print(file=sys.stderr)
 
@@ -104,7 +113,7 @@ def _serve(demo: Demo) -> None:
 def _on_signals(
     do: Callable[[int, FrameType | None], object] | signal.Handlers,
 ) -> None:
-    """Set what SIGINT and SIGTERM do, also where a shell had SIGINT ignored."""
+    """Set what SIGINT and SIGTERM do, even if the shell had SIGINT ignored."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, do)
 

@@ -1,4 +1,4 @@
-"""The demo's check: what a person does on the page, done by a program."""
+"""The demo's check: does by program what a person does on the page."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask_outbox.cli.table import table
+from flask_outbox.cli.output import table
 
-from .errors import CannotRun
-from .running import Demo
+from .app import Demo
+from .web import CannotRun
 
 ANSWER_PATIENCE_SECONDS = 30.0
-"""How long the app may take to answer, and to tell of it."""
+"""How long the app may take to answer, and to record the response."""
 
 MAIL_PATIENCE_SECONDS = 30.0
-"""How long the mail may take after that."""
+"""How long the delivery may take after that."""
 
 POLL_SECONDS = 0.05
 
@@ -27,35 +27,35 @@ COLUMNS = ("step", "what", "background", "request", "output")
 
 
 def check(demo: Demo) -> None:
-    """Send a mail, wait until it has arrived and its story is told, and print both.
+    """Send a mail, wait for its arrival and its whole history, and print both.
 
-    Raises `CannotRun` when any of it does not come true in time.
+    Raises `CannotRun` if a step does not succeed in time.
     """
     http = HTTPConnection(
         urlsplit(demo.address).netloc, timeout=ANSWER_PATIENCE_SECONDS
     )
     try:
         path = _send(http)
-        _story_when(http, path, _is_answered, ANSWER_PATIENCE_SECONDS)
+        _history_when(http, path, _has_responded, ANSWER_PATIENCE_SECONDS)
         deadline = time.monotonic() + MAIL_PATIENCE_SECONDS
-        story = _story_when(http, path, _has_ended, MAIL_PATIENCE_SECONDS)
+        history = _history_when(http, path, _has_ended, MAIL_PATIENCE_SECONDS)
     except (OSError, HTTPException) as error:
         raise CannotRun(f"{demo.address} does not answer: {error!r}.") from error
     finally:
         http.close()
-    rows = [[str(row[column]) for column in COLUMNS] for row in story["rows"]]
+    rows = [[str(row[column]) for column in COLUMNS] for row in history["rows"]]
     print(f"\n{table(HEADINGS, rows)}\n")
-    arrival = demo.smtp.wait_for(story["message_id"], deadline - time.monotonic())
-    if arrival is None or story["state"] != "sent":
+    arrival = demo.server.wait_for(history["id"], deadline - time.monotonic())
+    if arrival is None or history["state"] != "sent":
         raise CannotRun(
             f"the mail did not go out within {MAIL_PATIENCE_SECONDS:.0f} s: it is "
-            f"{story['state']}, {story['standing']}."
+            f"{history['state']}, {history['summary']}."
         )
-    print(f"Mail {arrival.message_id} arrived at the SMTP server.")
+    print(f"Mail {arrival.known_as} arrived at the {demo.server.name}.")
 
 
 def _send(http: HTTPConnection) -> str:
-    """Call the route, print how long it took, and return where the story is told."""
+    """Send a mail, print how long that took, and return the path of its history."""
     began = time.perf_counter()
     response, text = _ask(http, "POST", "/send-email")
     took_ms = (time.perf_counter() - began) * 1000
@@ -65,31 +65,31 @@ def _send(http: HTTPConnection) -> str:
     return response.headers["Location"]
 
 
-def _is_answered(story: Any) -> bool:
-    """Whether it tells that the response went out."""
-    return bool(story["answered"])
+def _has_responded(history: Any) -> bool:
+    """Whether the history shows that the response was sent."""
+    return bool(history["responded"])
 
 
-def _has_ended(story: Any) -> bool:
-    """Whether the mail has come to its end too."""
-    return not story["unfinished"]
+def _has_ended(history: Any) -> bool:
+    """Whether the message is finished."""
+    return not history["unfinished"]
 
 
-def _story_when(
+def _history_when(
     http: HTTPConnection,
     path: str,
     wanted: Callable[[Any], bool],
     patience_seconds: float,
 ) -> Any:
-    """The story once it says what is wanted, or as far as it came."""
+    """The history once it meets the condition, or the last one before the timeout."""
     deadline = time.monotonic() + patience_seconds
     while True:
         response, text = _ask(http, "GET", path)
         if response.status != 200:
             raise CannotRun(f"{path} answered {response.status}: {text}")
-        story = json.loads(text)
-        if wanted(story) or time.monotonic() > deadline:
-            return story
+        history = json.loads(text)
+        if wanted(history) or time.monotonic() > deadline:
+            return history
         time.sleep(POLL_SECONDS)
 
 

@@ -1,1 +1,1 @@
-"""Engines: where couriers run when that is neither a web process nor our own worker."""
+"""Engines: where couriers run."""

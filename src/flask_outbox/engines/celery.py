@@ -1,77 +1,161 @@
-"""The engine ``celery``: couriers in the worker processes of the app's own Celery app.
+"""The engine ``celery``: couriers in the worker processes of the app's Celery app.
 
-The outbox is the truth, and the broker a doorbell: what it carries are the ids of
-messages that are there. A task that is lost, late or delivered twice does no harm:
-leases say who delivers what, and each courier looks by itself too.
+The broker only carries ids of messages that are in the outbox, so a task that is lost,
+late or delivered twice does no harm: leases decide who delivers a message, and each
+courier also polls.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from celery import shared_task, signals
-from flask import Flask
 
+from ..courier.notifier import BatchingNotifier, WakeupNotifier
 from ..errors import ConfigError
-from ..outbox.ids import is_id
-from ..relay import BatchingRelay, Relay
+from ..outbox import is_id
 from ..runtime import Runtime
-from .doorbell import Doorbell
+
+CONNECT_SECONDS = 2
+"""How long the broker may take to accept a connection."""
+
+ANSWER_SECONDS = 3
+"""How long it may take to confirm a task."""
+
+_CONNECTION_OPTIONS: dict[str, dict[str, Any]] = {
+    "amqp": {"confirm_publish": True},
+    "redis": {
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": ANSWER_SECONDS,
+    },
+}
+"""What makes each broker confirm in time; the app's own options take precedence."""
+
+
+class TaskSender:
+    """Sends tasks over a connection of its own that fails early. For one thread only.
+
+    Celery's own connections may wait for a broker as long as the app allows. This one
+    fails within seconds, so that an unreachable broker is soon noticed.
+    """
+
+    def __init__(self, celery: Any) -> None:
+        self._celery = celery
+        self._connection: Any = None
+        self._producer: Any = None
+        self._pid = 0
+
+    def send(self, task: str, *args: Any, **options: Any) -> None:
+        """Send a task; returns once the broker has it. Raises what the broker's client
+        raises.
+
+        ``options`` are Celery's own. An idle connection may have been closed by the
+        other side, so a failure on an old connection is retried once on a new one.
+        """
+        kept = self._connection is not None and self._pid == os.getpid()
+        if not kept:
+            self._connect()
+        try:
+            self._send(task, args, options)
+        except Exception:
+            self._disconnect()
+            if not kept:
+                raise
+            self.send(task, *args, **options)
+
+    def _connect(self) -> None:
+        connection = self._celery.connection_for_write(connect_timeout=CONNECT_SECONDS)
+        options = _CONNECTION_OPTIONS.get(connection.transport.driver_type, {})
+        connection.transport_options = {**options, **connection.transport_options}
+        brokers = max(1, len(connection.alt))
+        connection.ensure_connection(max_retries=brokers - 1)
+        self._producer = self._celery.amqp.Producer(connection)
+        self._connection = connection
+        self._pid = os.getpid()
+
+    def _send(self, task: str, args: Any, options: Any) -> None:
+        self._celery.tasks[task].apply_async(
+            args,
+            producer=self._producer,
+            retry=False,
+            timeout=ANSWER_SECONDS,
+            **options,
+        )
+
+    def _disconnect(self) -> None:
+        """Drop the connection without closing it politely: the other side may not
+        respond.
+        """
+        connection, self._connection = self._connection, None
+        with suppress(Exception):
+            connection.collect()
+
 
 DELIVER = "flask_outbox.deliver"
-"""The task that has messages delivered, named by their ids."""
+"""The name of the task that delivers messages, given their ids."""
 
 SWEEP = "flask_outbox.sweep"
-"""The task that has a courier look for what nobody rang for."""
+"""The name of the task that has a courier look for messages without a task of their
+own."""
 
 DELIVER_WAIT_SECONDS = 10.0
-"""How long a task waits for its messages at most: long enough for work to spread over
-processes, short enough for an app's time limits. The courier goes on all the same."""
+"""How long a task waits for its messages at most: long enough to spread work over
+processes, short enough for an app's time limits. Afterwards the courier still goes
+on."""
 
 MOST_IDS = 10_000
-"""A task names at most so many: one of ours, as many as a courier has places."""
+"""How many ids a task may have. Our own tasks have at most as many as a courier has
+places."""
 
 SWEEP_SECONDS = 5.0
-"""How often a worker has a sweep made, and how long that is worth making."""
+"""How often a worker sends a sweep task, and after how long the task expires."""
 
 _log = logging.getLogger("flask_outbox")
 
-_apps: weakref.WeakSet[Flask] = weakref.WeakSet()
-"""The apps of this process whose couriers run in Celery's workers."""
+
+class App(Protocol):
+    """What the engine needs of a Flask app's runtime."""
+
+    extensions: dict[str, Any]
 
 
-def join(app: Flask) -> None:
-    """Have the tasks of this app's Celery app work on the app's outbox."""
+_apps: weakref.WeakSet[App] = weakref.WeakSet()
+"""The apps of this process whose couriers run in Celery workers."""
+
+
+def join(app: App) -> None:
+    """Let the tasks of this app's Celery app work on the app's outbox."""
     _apps.add(app)
 
 
-def make_relay(app: Flask, runtime: Runtime) -> Relay:
-    """What rings for messages that ``app`` hands over.
+def make_notifier(app: App, runtime: Runtime) -> WakeupNotifier:
+    """The notifier that sends tasks for the messages that ``app`` enqueues.
 
     Raises `ConfigError` for an app without a Celery app.
     """
-    bell = Doorbell(_celery_of(app))
+    tasks = TaskSender(_celery_of(app))
     places = runtime.settings.concurrency
 
     def publish(ids: Sequence[str]) -> None:
-        """Ask for as many messages at a time as a courier has places for."""
+        """Send tasks with at most as many ids as a courier has places."""
         for start in range(0, len(ids), places):
-            bell.ring(DELIVER, list(ids[start : start + places]))
+            tasks.send(DELIVER, list(ids[start : start + places]))
 
-    return BatchingRelay(publish, weakref.ref(app))
+    return BatchingNotifier(publish, weakref.ref(app))
 
 
-def _celery_of(app: Flask) -> Any:
+def _celery_of(app: App) -> Any:
     try:
         return app.extensions["celery"]
     except KeyError:
         raise ConfigError(
-            "OUTBOX_ENGINE = 'celery' works with the app's own Celery app, and "
-            "app.extensions['celery'] is not there: call celery_init_app(app), as in "
+            "OUTBOX_ENGINE = 'celery' needs the app's own Celery app, but "
+            "app.extensions['celery'] is missing: call celery_init_app(app), as in "
             "Flask's documentation (Background Tasks with Celery)."
         ) from None
 
@@ -99,16 +183,17 @@ def _served_by(celery: Any) -> list[Runtime]:
 
 
 def _deliver(task: Any, *given: object, **named: object) -> None:
-    """Deliver what can leave now of these messages, and wait until it has.
+    """Deliver those of these messages that can leave now, and wait until they have
+    left.
 
-    Whoever can write to the broker can ask for anything: what is no list of ids is
-    refused, with a line in the log.
+    Anyone who can write to the broker can send any arguments: what is not a list of ids
+    is refused and logged.
     """
     ids = _ids(given, named)
     if ids is None:
         _log.warning(
-            "The broker brought a task %s that names no messages: it was refused. Who "
-            "else writes to this broker?",
+            "Refused a task %s without valid message ids: check who else writes to "
+            "this broker.",
             DELIVER,
         )
         return
@@ -117,7 +202,9 @@ def _deliver(task: Any, *given: object, **named: object) -> None:
 
 
 def _ids(given: tuple[object, ...], named: dict[str, object]) -> list[str] | None:
-    """The ids that a task is given, once each; None where it is given anything else."""
+    """The ids in a task's arguments without repetitions; None if they are anything
+    else.
+    """
     if named or len(given) != 1 or not isinstance(given[0], list | tuple):
         return None
     found = given[0]
@@ -127,7 +214,9 @@ def _ids(given: tuple[object, ...], named: dict[str, object]) -> list[str] | Non
 
 
 def _sweep(task: Any, *given: object, **named: object) -> None:
-    """See that this process has a courier, and have it look."""
+    """Start a courier in this process if there is none, and have it look for
+    messages.
+    """
     if given or named:
         _log.warning(
             "The broker brought a task %s with arguments: it was refused.", SWEEP
@@ -138,7 +227,8 @@ def _sweep(task: Any, *given: object, **named: object) -> None:
 
 
 _OPTIONS = {"bind": True, "ignore_result": True, "acks_late": False}
-"""Whatever an app's own tasks do: of ours, the broker may forget what has begun."""
+"""Ours are acknowledged early, whatever options an app sets for its own tasks: the
+outbox has the messages."""
 
 shared_task(_deliver, name=DELIVER, **_OPTIONS)
 shared_task(_sweep, name=SWEEP, **_OPTIONS)
@@ -147,22 +237,22 @@ shared_task(_sweep, name=SWEEP, **_OPTIONS)
 # Workers
 
 _sweeping: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
-"""Of each Celery app's worker, the entry in its timer that has sweeps made."""
+"""For each Celery app's worker, the entry in its timer that sends sweep tasks."""
 
 
 def _ready(sender: Any, **_: Any) -> None:
-    """Have a sweep made now and then, if this worker takes our tasks.
+    """Send a sweep task at intervals, if this worker takes our tasks.
 
-    Called again each time that the worker has found its broker.
+    Called again each time the worker has connected to its broker.
     """
     celery = sender.app
     if not (_runtimes(celery) and _takes_our_tasks(sender)):
         return
-    bell = Doorbell(celery)
+    tasks = TaskSender(celery)
 
     def ring() -> None:
-        with suppress(Exception):  # the worker itself says that its broker is away
-            bell.ring(SWEEP, expires=SWEEP_SECONDS)
+        with suppress(Exception):  # the worker itself logs that its broker is away
+            tasks.send(SWEEP, expires=SWEEP_SECONDS)
 
     if celery in _sweeping:
         sender.timer.cancel(_sweeping[celery])
@@ -171,13 +261,13 @@ def _ready(sender: Any, **_: Any) -> None:
 
 
 def _takes_our_tasks(worker: Any) -> bool:
-    """Whether a worker's queues are those that our tasks are routed to."""
+    """Whether a worker consumes the queue that our tasks are routed to."""
     queue = worker.app.amqp.router.route({}, SWEEP).get("queue")
     return queue is None or bool(worker.task_consumer.consuming_from(queue.name))
 
 
 def _ends(**_: Any) -> None:
-    """Wind down the courier of a process of the worker's, or of the worker itself."""
+    """Stop the courier of a worker's process, or of the worker itself."""
     for app in list(_apps):
         app.extensions["outbox"].runtime.stop()
 

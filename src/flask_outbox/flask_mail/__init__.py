@@ -1,31 +1,34 @@
-"""Flask-Mail's names, with the outbox behind them.
+"""Flask-Mail's API on top of the outbox.
 
-In an app that uses Flask-Mail 0.10 change ``from flask_mail import Mail, Message`` into
+In an app that uses Flask-Mail 0.10, change ``from flask_mail import Mail, Message`` to
 ``from flask_outbox.flask_mail import Mail, Message``, and nothing else. From then on
-``mail.send()`` returns once the message is durably kept, and a courier delivers it.
-What is different on purpose, and why, is listed in :doc:`/migrating/flask-mail`.
+``mail.send()`` returns once the message is durably stored, and a courier delivers it.
+:doc:`/migrating/flask-mail` lists the intended differences, with reasons.
 """
 
 from email.header import Header
 
-from .connection import Connection
-from .errors import (
+from ..signals import email_dispatched
+from .compat import (
+    AddressMissing,
     AttachmentRefused,
     BadHeaderError,
     FlaskMailUnicodeDecodeError,
     MessageRefused,
     RecipientsRefused,
     SenderRefused,
-    Unaddressed,
     Unavailable,
+    force_text,
+    sanitize_address,
+    sanitize_addresses,
+    sanitize_subject,
+    signals,
 )
-from .mail import Mail
+from .mail import Connection, Mail, State, _MailMixin
 from .message import Attachment, Message
-from .signals import email_dispatched, signals
-from .state import State, _MailMixin
-from .text import force_text, sanitize_address, sanitize_addresses, sanitize_subject
 
 __all__ = [
+    "AddressMissing",
     "Attachment",
     "AttachmentRefused",
     "BadHeaderError",
@@ -38,7 +41,6 @@ __all__ = [
     "RecipientsRefused",
     "SenderRefused",
     "State",
-    "Unaddressed",
     "Unavailable",
     "_MailMixin",
     "email_dispatched",

@@ -1,4 +1,4 @@
-"""Flask-Mail's `Message` and `Attachment`: ours, with what only Flask-Mail's have."""
+"""Flask-Mail's `Message` and `Attachment`: ours, with Flask-Mail's attributes."""
 
 from __future__ import annotations
 
@@ -15,42 +15,44 @@ from typing import Any, Self
 
 from flask import current_app, has_app_context
 
-from .. import message as ours
 from ..errors import AddressError, MessageError
 from ..message import Address, AddressLike, Attachment
 from ..mime import compose
+from ..templating import Message as OurMessage
 
-__all__ = ["Attachment", "Message", "adopted", "is_flask_mails"]
+__all__ = ["Attachment", "Message", "converted", "is_flask_mail_message"]
 
 _line_break = re.compile(r"[\r\n]").search
 _needs_quotes = re.compile(r'[()<>@,:;".\[\]\\]').search
 
 
-class Message(ours.Message):
-    """A mail, with Flask-Mail's arguments, attributes and methods.
+class Message(OurMessage):
+    """An email, with Flask-Mail's arguments, attributes and methods.
 
-    As there, ``sender`` is ``MAIL_DEFAULT_SENDER`` unless it is given, and a pair
-    becomes a string; and a message that is sent twice has the same Message-ID twice.
+    As in Flask-Mail, ``sender`` defaults to ``MAIL_DEFAULT_SENDER``, and a pair becomes
+    a string; a message that is sent twice has the same Message-ID both times.
     """
 
-    # Each property keeps its value under its own name, where a plain message has it.
+    # Each property stores its value under its own name, as a plain message does.
 
     @property
     def sender(self) -> AddressLike | None:
-        """Who sends it, as a string."""
+        """The sender, as a string."""
         sender: AddressLike | None = vars(self)["sender"]
         return sender
 
     @sender.setter
     def sender(self, value: AddressLike | None) -> None:
-        sender = value or _of_the_app("default_sender")
+        sender = value or _app_setting("default_sender")
         if isinstance(sender, list | tuple):
             sender = _as_mailbox(*sender)
         vars(self)["sender"] = sender
 
     @property
     def subject(self) -> Any:
-        """The subject, on one line where it was lawfully folded (RFC 5322, 2.2.3)."""
+        """The subject, on one line if it was validly folded (RFC 5322 section
+        2.2.3).
+        """
         return vars(self)["subject"]
 
     @subject.setter
@@ -58,87 +60,93 @@ class Message(ours.Message):
         vars(self)["subject"] = _unfolded(value) if isinstance(value, str) else value
 
     @property
-    def message_id(self) -> str:
-        """The Message-ID, made at the first look, on the sender's domain."""
-        own: str | None = vars(self)["message_id"]
+    def rfc_message_id(self) -> str:
+        """The Message-ID, generated at first access, at the sender's domain."""
+        own: str | None = vars(self)["rfc_message_id"]
         if own is None:
-            own = vars(self)["message_id"] = (
+            own = vars(self)["rfc_message_id"] = (
                 f"<{secrets.token_hex(16)}@{_domain(self.sender)}>"
             )
         return own
 
-    @message_id.setter
-    def message_id(self, value: str | None) -> None:
-        vars(self)["message_id"] = value
+    @rfc_message_id.setter
+    def rfc_message_id(self, value: str | None) -> None:
+        vars(self)["rfc_message_id"] = value
 
     @property
     def msgId(self) -> str:
-        """Flask-Mail's name for `message_id`."""
-        return self.message_id
+        """Flask-Mail's name for `rfc_message_id`."""
+        return self.rfc_message_id
 
     @msgId.setter
     def msgId(self, value: str) -> None:
-        self.message_id = value
+        self.rfc_message_id = value
 
     in_flask_mails_form = True
 
     def as_bytes(self) -> bytes:
-        """The message as it leaves: CRLF lines, and a Message-ID that stays.
+        """The message as it would be sent: with CRLF lines and a stable Message-ID.
 
-        What keeps it from being sent, `send` says: here it is left out. What a subclass
-        makes of this leaves in its place, byte for byte.
+        Does not raise for a message that `send` would refuse. If a subclass overrides
+        this, its result is sent, byte for byte.
         """
         if type(self)._message is not Message._message:
             return self._message().as_bytes(policy=SMTP)
         return self._written()
 
     def _message(self) -> StandardMessage:
-        """The same for the standard library, for subclasses that change it."""
+        """The same as a standard library message, for subclasses that change it."""
         return message_from_bytes(self._written(), policy=SMTP)
 
     def _written(self) -> bytes:
-        for one in (self, self._tidy()):
+        for one in (self, self._cleaned()):
             try:
                 return compose(
                     one.rendered(),
-                    ascii_attachments=bool(_of_the_app("ascii_attachments")),
-                    unique=self.message_id,
+                    ascii_attachments=bool(_app_setting("ascii_attachments")),
+                    unique=self.rfc_message_id,
                     as_it_writes_itself=False,
                 ).content
             except MessageError:
                 continue
         return self._outline()
 
-    def _tidy(self) -> Self:
-        """A copy with what can be made of its addresses, as Flask-Mail writes them."""
+    def _cleaned(self) -> Self:
+        """A copy with the addresses corrected as Flask-Mail would write them."""
         one = copy.copy(self)
-        vars(one)["sender"] = _tidy(self.sender)
+        vars(one)["sender"] = _cleaned(self.sender)
         vars(one)["subject"] = _on_one_line(self.subject or "")
         for name in ("recipients", "cc", "bcc"):
-            setattr(one, name, [_tidy(address) for address in getattr(self, name)])
+            setattr(one, name, [_cleaned(address) for address in getattr(self, name)])
         if self.reply_to and not isinstance(self.reply_to, list):
-            one.reply_to = _tidy(self.reply_to)
+            one.reply_to = _cleaned(self.reply_to)
         return one
 
     def _outline(self) -> bytes:
-        """What it says, for people: it could not be sent."""
+        """A readable summary of a message that could not be sent."""
         names = ("Subject", "From", "To", "Cc", "Message-ID")
-        values = (self.subject, self.sender, self.recipients, self.cc, self.message_id)
+        values = (
+            self.subject,
+            self.sender,
+            self.recipients,
+            self.cc,
+            self.rfc_message_id,
+        )
         pairs = zip(names, map(_on_one_line, values), strict=True)
         head = "".join(f"{name}: {value}\r\n" for name, value in pairs)
         return f"{head}\r\n{self.body or ''}".encode(errors="replace")
 
     @property
-    def writes_itself(self) -> bool:
-        """Whether a subclass writes the message, with what `as_bytes` answers."""
+    def overrides_writing(self) -> bool:
+        """Whether a subclass writes the message itself."""
         own = type(self)
         return (
             own.as_bytes is not Message.as_bytes or own._message is not Message._message
         )
 
     def own_content(self) -> bytes | None:
-        """What leaves in place of what is composed; None where that is ours."""
-        return self.as_bytes() if self.writes_itself else None
+        """The bytes of a subclass that writes the message itself; else None."""
+        return self.as_bytes() if self.overrides_writing else None
 
     def as_string(self) -> str:
         """`as_bytes` as text."""
@@ -164,19 +172,19 @@ class Message(ours.Message):
         )
         return self.has_bad_headers()
 
-    def send(self, connection: Any, **wishes: Any) -> Any:
+    def send(self, connection: Any, **options: Any) -> Any:
         """``connection.send(self)``."""
-        return connection.send(self, **wishes)
+        return connection.send(self, **options)
 
 
-def is_flask_mails(message: object) -> bool:
-    """Whether it is Flask-Mail's own, made by a library that imports that."""
+def is_flask_mail_message(message: object) -> bool:
+    """Whether it is a message of the package Flask-Mail."""
     theirs = sys.modules.get("flask_mail")
     return theirs is not None and isinstance(message, theirs.Message)
 
 
-def adopted(theirs: Any) -> Message:
-    """The same message as one of ours; theirs is left as it is."""
+def converted(theirs: Any) -> Message:
+    """One of our messages with the same content; ``theirs`` is not changed."""
     return Message(
         subject=theirs.subject,
         recipients=theirs.recipients,
@@ -197,12 +205,12 @@ def adopted(theirs: Any) -> Message:
         extra_headers=theirs.extra_headers,
         mail_options=theirs.mail_options,
         rcpt_options=theirs.rcpt_options,
-        message_id=theirs.msgId,
+        rfc_message_id=theirs.msgId,
     )
 
 
-def _of_the_app(setting: str) -> Any:
-    """What the state of the app at work says; None outside any."""
+def _app_setting(setting: str) -> Any:
+    """A setting in the current app's state; None outside an app."""
     state = current_app.extensions.get("mail") if has_app_context() else None
     return getattr(state, setting, None)
 
@@ -229,7 +237,7 @@ def _domain(sender: AddressLike | None) -> str:
         return "localhost"
 
 
-def _tidy(address: Any) -> AddressLike | None:
+def _cleaned(address: Any) -> AddressLike | None:
     if not address:
         return None
     if isinstance(address, str | tuple):

@@ -1,10 +1,9 @@
-"""What a person composes: a message, its addresses and its attachments."""
+"""What an app composes: a message, its addresses and its attachments."""
 
 from .addresses import Address, AddressLike, comparable
 from .attachment import Attachment
-from .label import check_label
-from .message import Message
-from .template import LOCALE_LENGTH, Rendered, Template, Templates, find_templates_by
+from .message import LOCALE_LENGTH, Message, Rendered, Template, Templates
+from .text import check_label
 
 __all__ = [
     "LOCALE_LENGTH",
@@ -17,5 +16,4 @@ __all__ = [
     "Templates",
     "check_label",
     "comparable",
-    "find_templates_by",
 ]

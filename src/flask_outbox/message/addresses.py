@@ -1,4 +1,4 @@
-"""Email addresses: read strictly, kept in the one form that goes on the wire."""
+"""Email addresses: parsed strictly and normalized to the form used on the wire."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
-import idna
-
-from ..characters import barred, located, shown
 from ..errors import AddressError
-from .encoded_words import are_encoded_words, decoded, encoded_word
+from .text import are_encoded_words, barred, decoded, encoded_word, located, shown
 
 LOCAL_OCTETS = 64
 DOMAIN_OCTETS = 255
 ADDRESS_OCTETS = 254
 
-# No pattern here matches one text in two ways: none takes more than linear time.
+# Each pattern matches a text in one way only, so all run in linear time.
 ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 DOT_ATOM = rf"{ATEXT}+(?:\.{ATEXT}+)*"
@@ -39,10 +36,10 @@ _bad_in_atom = re.compile(rf"(?!{ATEXT}|[.\u0080-\U0010ffff]).", re.DOTALL).sear
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One mailbox (RFC 5321, RFC 5322): a name to show, a local part, a domain.
+    """One mailbox (RFC 5321, RFC 5322): a display name, a local part, a domain.
 
-    As `parse` returns it, ``local`` is in wire form (quoted only where it must be, NFC
-    if it is not ASCII, otherwise untouched) and ``domain`` is lower-case ASCII (IDNA
+    As returned by `parse`, ``local`` is in wire form (quoted only where required, NFC
+    if it is not ASCII, otherwise unchanged) and ``domain`` is lower-case ASCII (IDNA
     2008) or an address literal such as ``[127.0.0.1]``.
     """
 
@@ -52,13 +49,12 @@ class Address:
 
     @classmethod
     def parse(cls, value: AddressLike, field: str) -> Address:
-        """Read ``ada@example.org``, ``Ada <ada@example.org>`` or ``(name, address)``.
+        """Parse ``ada@example.org``, ``Ada <ada@example.org>`` or ``(name, address)``.
 
-        Spaces around are left out, and in a string the name may be encoded words, as
-        `email.utils.formataddr` writes them.
-
-        Whatever comes back is legal and safe in a header and in an SMTP command.
-        Raises `AddressError` with ``field`` for everything else.
+        The result is always valid and safe in a header and in an SMTP command.
+        Surrounding spaces are dropped. In a string, the name may consist of encoded
+        words, as `email.utils.formataddr` writes them. Raises `AddressError` with
+        ``field`` for everything else.
         """
         try:
             return cls(*_read(value))
@@ -69,9 +65,11 @@ class Address:
     def parse_all(
         cls, values: Iterable[AddressLike] | None, field: str
     ) -> list[Address]:
-        """Read every address of a list, naming the one at fault as ``field[2]``."""
+        """Parse a list of addresses; an error names the faulty one as ``field[2]``."""
+        if not values:
+            return []
         addresses: list[Address] = []
-        for value in listed(values, field):
+        for value in values if type(values) is list else listed(values, field):
             try:
                 addresses.append(cls(*_read(value)))
             except _Refusal as refusal:
@@ -89,21 +87,21 @@ class Address:
 
 
 def comparable(spec: str) -> str:
-    """A bare address, as `Address.spec` gives it, in the one form its mailbox has.
+    """The normal form of a bare address, as `Address.spec` gives it, for comparison.
 
-    By RFC 5321 only a mailbox's own server knows whether upper and lower case differ in
-    a local part. Next to none lets them, so that here they never do.
+    By RFC 5321 only the receiving server knows whether a local part is case-sensitive.
+    Almost none is, so case is ignored here.
     """
     lower = spec.lower()
     return lower if lower.isascii() else unicodedata.normalize("NFC", lower)
 
 
 AddressLike = str | tuple[str, str] | Address
-"""What a person may write where an address goes."""
+"""The forms in which an address can be given."""
 
 
 def listed(values: Iterable[AddressLike] | None, field: str) -> list[AddressLike]:
-    """The addresses as a new list; a bare string is refused, never taken apart."""
+    """The addresses as a new list; raises for a single string instead of a list."""
     if not values:
         return []
     if isinstance(values, (str, bytes, Address)) or not isinstance(values, Iterable):
@@ -114,13 +112,20 @@ def listed(values: Iterable[AddressLike] | None, field: str) -> list[AddressLike
 
 
 class _Refusal(Exception):
-    """Why a value is no address: the rest of a sentence that begins with the value."""
+    """Why a value is not an address; completes a sentence that names the value."""
 
     def about(self, value: object, field: str) -> AddressError:
         return AddressError(field, f"{shown(value)} {self}")
 
 
 def _read(value: AddressLike) -> tuple[str, str, str]:
+    if (
+        type(value) is str
+        and len(value) <= LOCAL_OCTETS  # too short for any limit
+        and "=?" not in value
+        and (usual := _is_usual(value))
+    ):
+        return "", usual[1], usual[2].lower()
     if isinstance(value, str):
         return _read_mailbox(str(value))
     if isinstance(value, tuple) and len(value) == 2:
@@ -129,7 +134,7 @@ def _read(value: AddressLike) -> tuple[str, str, str]:
     if isinstance(value, Address):
         return _read_name(value.display_name), *_read_address(value.spec)
     raise _Refusal(
-        "is no address; pass 'ada@example.org' or a pair ('Ada', 'ada@example.org')"
+        "is not an address; pass 'ada@example.org' or a pair ('Ada', 'ada@example.org')"
     )
 
 
@@ -143,7 +148,7 @@ def _read_mailbox(text: str) -> tuple[str, str, str]:
 
 
 def _split_mailbox(text: str) -> tuple[str, str]:
-    """Part ``Ada <ada@example.org>`` into its name and its address."""
+    """Split ``Ada <ada@example.org>`` into name and address."""
     if not text.endswith(">"):
         return "", text
     if text.startswith('"'):
@@ -161,7 +166,7 @@ def _split_mailbox(text: str) -> tuple[str, str]:
 
 
 def _decoded_name(name: str) -> str:
-    """What a name of nothing but encoded words says; any other as it is."""
+    """A name that consists of encoded words only, decoded; any other unchanged."""
     if not are_encoded_words(name.replace(" ", "")):
         return name
     try:
@@ -230,7 +235,7 @@ def _check_atom(local: str) -> None:
 
 
 def _wire_local(local: str) -> str:
-    """The local part as RFC 5321 writes it: quoted only where it must be."""
+    """The local part as RFC 5321 writes it: quoted only where required."""
     if stray := _bad_space(local):
         raise _Refusal(f"has {located(stray[0], stray.start())}; remove that space")
     if _is_dot_atom(_non_ascii.sub("x", local)):
@@ -256,12 +261,14 @@ def _ascii_domain(domain: str) -> str:
         raise _Refusal(f"has a domain of more than {DOMAIN_OCTETS} octets; shorten it")
     encoded = domain
     if not domain.isascii():
+        import idna  # its tables are large, and few domains need them
+
         try:
             encoded = idna.encode(domain, uts46=True).decode("ascii")
         except (idna.IDNAError, UnicodeError) as error:
             raise _Refusal(f"has a domain that IDNA refuses: {error}") from error
     if not _is_host(encoded):
-        raise _Refusal("has a domain that is no host name; correct it")
+        raise _Refusal("has an invalid domain name; correct it")
     return encoded.lower()
 
 
@@ -276,7 +283,7 @@ def _wire_literal(domain: str) -> str:
         return f"[{IPv4Address(inner)}]"
     except AddressValueError as error:
         raise _Refusal(
-            "has brackets around what is no IP address; write [192.0.2.1] or"
+            "has brackets around an invalid IP address; write [192.0.2.1] or"
             " [IPv6:2001:db8::1]"
         ) from error
 
@@ -299,7 +306,7 @@ def _within_limits(local: str, domain: str) -> tuple[str, str]:
 
 
 def _read_quoted(text: str) -> tuple[str, int]:
-    """Read the quoted string that ``text`` begins with: its content and its end."""
+    """Read the quoted string at the start of ``text``; return its content and end."""
     quoted = _quoted_string(text)
     if not quoted:
         raise _Refusal("has a quote that never ends; close it")

@@ -1,6 +1,6 @@
-"""The text of a header of addresses, such as To, taken apart (RFC 5322 section 3.4).
+"""Parses a header of addresses, such as To (RFC 5322 section 3.4).
 
-Read strictly: whatever two readers could take for different mailboxes is refused.
+Parsing is strict: text that two parsers could read as different mailboxes is refused.
 """
 
 from __future__ import annotations
@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..characters import shown
 from ..errors import AddressError
 from .addresses import Address
-from .encoded_words import are_encoded_words, decoded, encoded_word
+from .text import are_encoded_words, decoded, encoded_word, shown
 
-# No pattern here matches one text in two ways: none takes more than linear time.
+# Each pattern matches a text in one way only, so all run in linear time.
 _piece = re.compile(
     r'"(?:[^"\\]|\\.)*"|\[[^\[\]\\]*\]|[ \t]+|[<>,:;@]|[^ \t"()<>,:;@\[\]\\]+'
 )
@@ -24,11 +23,11 @@ _SPACE = " "
 
 
 def read_mailboxes(text: str, field: str) -> list[Address]:
-    """Every mailbox of a header's text, those in groups too; comments are left out.
+    """All mailboxes in the text of a header, including those in groups.
 
-    Encoded words are read where they may stand, in names; no text that comes out of
-    one is ever taken for an address. Raises `AddressError` with ``field``, or with the
-    place of the one at fault as ``field[2]``.
+    Comments are dropped. Encoded words are decoded in names only; decoded text is never
+    parsed as an address. Raises `AddressError` with ``field``, or with the place of the
+    faulty address as ``field[2]``.
     """
     try:
         found = list(_mailboxes(list(_pieces(text))))
@@ -41,11 +40,11 @@ def read_mailboxes(text: str, field: str) -> list[Address]:
 
 
 class _Broken(Exception):
-    """What is wrong with a text: the rest of a sentence that begins with it."""
+    """What is wrong with a text; completes a sentence that begins with the text."""
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Quoted strings, literals, atoms and specials; one space for any between."""
+    """Quoted strings, literals, atoms and specials; any white space is one space."""
     position = 0
     while position < len(text):
         if text[position] == "(":
@@ -74,7 +73,7 @@ def _mailboxes(pieces: list[str]) -> Iterator[tuple[str, str]]:
     for piece in [*pieces, ","]:
         if not in_angle and piece == ":":
             if in_group:
-                raise _Broken("has a group within a group; take them apart")
+                raise _Broken("has a group within a group; separate them")
             _name(item)
             in_group, item = True, []
         elif not in_angle and piece in (",", ";"):
@@ -93,7 +92,7 @@ def _mailboxes(pieces: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _mailbox(item: list[str]) -> Iterator[tuple[str, str]]:
-    """The name and the address that stand between two commas, if anything does."""
+    """The name and address between two commas; None if there is nothing."""
     words = _stripped(item)
     if "<" in words:
         opening = words.index("<")
@@ -128,7 +127,7 @@ def _address(pieces: list[str]) -> str:
 
 
 def _name(pieces: list[str]) -> str:
-    """The text of a phrase; nothing stands for the space between encoded words."""
+    """The text of a phrase; the space between two encoded words is dropped."""
     name: list[str] = []
     encoded: list[str] = []
     spaced = False
@@ -148,7 +147,7 @@ def _name(pieces: list[str]) -> str:
 
 
 def _word(piece: str) -> str:
-    """What an atom or a quoted string of a phrase says."""
+    """The text of an atom or a quoted string in a phrase."""
     if piece in "<>@" or piece.startswith("["):
         raise _Broken(f"has {piece!r} in a name without quotes; put it in quotes")
     if encoded_word.search(piece):

@@ -1,39 +1,67 @@
-"""`Message`: a mail as a person composes it, with Flask-Mail's arguments."""
+"""A mail as an app composes it, from texts or a template; copies, and differences."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Literal, Self
+from email.message import Message as StandardMessage
+from typing import Any, ClassVar, Protocol, Self
 
-from ..characters import shown
 from ..errors import MessageError, TemplateError
 from .addresses import AddressLike, listed
-from .attachment import Attachment
-from .content import Attachable
-from .template import Rendered, Template, templates_here
+from .attachment import Attachable, Attachment
+from .text import shown
+
+LOCALE_LENGTH = 35
+"""The longest language tag that software must support (RFC 5646 section 4.4.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A template's name, and the context that it is rendered with."""
+
+    name: str
+    context: Mapping[str, Any]
+    locale: str | None = None
+    """The language to render it in; None for the app's choice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The result of rendering a template."""
+
+    name: str
+    subject: str | None
+    """None if the template has none."""
+    body: str | None
+    html: str | None
+    images: tuple[Attachment, ...]
+    """The inline images of the HTML."""
+    version: str
+    """A short hash of all sources that it was rendered from."""
+
+
+class Templates(Protocol):
+    """An app's mail templates."""
+
+    def render(self, template: Template) -> Rendered:
+        """Render the template now.
+
+        Raises `TemplateError`, and any error that the app's own functions raise.
+        """
 
 
 class Message:
-    """A mail to be sent, mutable until it is.
+    """An email, mutable until it is sent; `templating.Message` adds templates.
 
-    The arguments are Flask-Mail's. An address is ``"ada@example.org"``,
-    ``"Ada <ada@example.org>"`` or ``("Ada", "ada@example.org")``; ``sender`` may be
-    left to ``MAIL_DEFAULT_SENDER``, and ``reply_to`` may be a list. ``alts`` maps
-    subtypes of ``text/`` to alternatives of the body, in the order in which they shall
-    stand; ``html`` is one of them. ``subject``, ``body`` and the alternatives may be
-    lazy strings. ``date`` is an aware `datetime` or seconds since the epoch.
-    ``message_id`` is a Message-ID such as ``<unique@example.org>``, for one that is
-    known before the message is sent; without it, each time it is sent it gets one of
-    its own.
-
-    Nothing is checked here but what is plainly no list: a message is judged as a whole
-    when it is sent.
+    The constructor only refuses values that are not lists where lists are needed.
+    Everything else is checked when the message is sent.
     """
 
     in_flask_mails_form: ClassVar[bool] = False
-    """Whether HTML alone has an empty text before it, and charsets are in quotes."""
+    """Whether HTML alone gets an empty plain text, and charsets are quoted."""
 
     def __init__(
         self,
@@ -53,7 +81,7 @@ class Message:
         mail_options: Iterable[str] | None = None,
         rcpt_options: Iterable[str] | None = None,
         *,
-        message_id: str | None = None,
+        rfc_message_id: str | None = None,
     ) -> None:
         self.subject = subject
         self.recipients = listed(recipients, "recipients")
@@ -71,91 +99,12 @@ class Message:
         self.extra_headers = dict(extra_headers or {})
         self.mail_options = _options(mail_options, "mail_options")
         self.rcpt_options = _options(rcpt_options, "rcpt_options")
-        self.message_id = message_id
+        self.rfc_message_id = rfc_message_id
         self.template: Template | None = None
-        """What a courier has still to fill it from (``render="later"``)."""
-
-    @classmethod
-    def from_template(
-        cls,
-        name: str,
-        /,
-        recipients: Iterable[AddressLike] | None = None,
-        subject: str | None = None,
-        alts: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
-        sender: AddressLike | None = None,
-        cc: Iterable[AddressLike] | None = None,
-        bcc: Iterable[AddressLike] | None = None,
-        attachments: Iterable[Attachment] | None = None,
-        reply_to: AddressLike | list[AddressLike] | None = None,
-        date: float | datetime | None = None,
-        charset: str | None = None,
-        extra_headers: Mapping[str, str] | None = None,
-        mail_options: Iterable[str] | None = None,
-        rcpt_options: Iterable[str] | None = None,
-        *,
-        message_id: str | None = None,
-        locale: str | None = None,
-        render: Literal["now", "later"] = "now",
-        context: Mapping[str, Any] | None = None,
-        **values: Any,
-    ) -> Self:
-        """A message that says what the app's templates ``mail/name.*`` say.
-
-        ``name.html`` and ``name.txt`` are its bodies, of which there must be one, and
-        ``name.subject.txt`` or the block ``subject`` in one of them its subject, unless
-        ``subject`` is given. All other keywords, and what is in ``context``, are for
-        the templates; the rest is as in `Message`. See :doc:`/templates`.
-
-        :param locale: the language: ``name.de.html`` is used where it is there, and
-            Flask-Babel, where the app has it, speaks it. By default Flask-Babel's.
-        :param render: ``"now"``, or ``"later"`` by the courier that delivers it: then
-            the context must be JSON, and `template` says what is still to be rendered
-
-        Raises `TemplateError`; with ``render="later"`` for what can be known before.
-        """
-        return cls(
-            subject=subject,
-            recipients=recipients,
-            alts=alts,
-            sender=sender,
-            cc=cc,
-            bcc=bcc,
-            attachments=attachments,
-            reply_to=reply_to,
-            date=date,
-            charset=charset,
-            extra_headers=extra_headers,
-            mail_options=mail_options,
-            rcpt_options=rcpt_options,
-            message_id=message_id,
-        )._rendered(Template(name, {**(context or {}), **values}, locale), render)
-
-    def _rendered(self, template: Template, when: str) -> Self:
-        if when == "later":
-            here = templates_here()
-            self.template = here.prepared(template)
-            if self.subject is None and not here.may_have_subject(template):
-                raise _without_subject(template.name)
-        elif when == "now":
-            self.fill(templates_here().render(template))
-        else:
-            raise TemplateError(
-                f"render={shown(when)} is neither 'now' nor 'later'.", template.name
-            )
-        return self
-
-    def rendered(self) -> Self:
-        """The same message with nothing left to be rendered, for whoever looks at it.
-
-        A copy, rendered now, if it has a `template`. Raises `TemplateError`.
-        """
-        if self.template is None:
-            return self
-        return self.filled(templates_here().render(self.template))
+        """The template to render later (``render="later"``); None if there is none."""
 
     def filled(self, rendered: Rendered | None) -> Self:
-        """A copy without `template`, with what that came to."""
+        """A copy with the rendered texts in place of `template`."""
         one = copy.copy(self)
         one.alts = dict(self.alts)
         one.attachments = list(self.attachments)
@@ -165,11 +114,11 @@ class Message:
         return one
 
     def fill(self, rendered: Rendered) -> None:
-        """Say what a template came to. Raises `TemplateError` without any subject."""
+        """Set the rendered texts. Raises `TemplateError` if there is no subject."""
         if self.subject is None:
             self.subject = rendered.subject
         if self.subject is None:
-            raise _without_subject(rendered.name)
+            raise without_subject(rendered.name)
         self.body = rendered.body
         if rendered.html is not None:
             self.html = None
@@ -178,7 +127,7 @@ class Message:
 
     @property
     def html(self) -> str | None:
-        """The HTML alternative, kept as ``alts["html"]``."""
+        """The HTML alternative, stored as ``alts["html"]``."""
         return self.alts.get("html")
 
     @html.setter
@@ -190,11 +139,11 @@ class Message:
 
     @property
     def send_to(self) -> set[AddressLike]:
-        """Everyone who gets it: recipients, cc and bcc, each once."""
+        """All recipients: To, Cc and Bcc, each once."""
         return {*self.recipients, *self.cc, *self.bcc}
 
     def add_recipient(self, recipient: AddressLike) -> None:
-        """Add one more recipient."""
+        """Add a recipient to To."""
         self.recipients.append(recipient)
 
     def attach(
@@ -220,7 +169,7 @@ class Message:
         )
 
     def own_content(self) -> bytes | None:
-        """What leaves in place of what is composed of it; None for that."""
+        """The bytes to send in place of the composed ones; None to compose them."""
         return None
 
     def __repr__(self) -> str:
@@ -233,9 +182,84 @@ def _options(options: Iterable[str] | None, field: str) -> list[str]:
     return list(options or ())
 
 
-def _without_subject(template: str) -> TemplateError:
+def without_subject(template: str) -> TemplateError:
+    """The error for a template without a subject and a message without one."""
     return TemplateError(
         "it has no subject: write one into name.subject.txt beside it or into its "
         "block 'subject', or pass subject=.",
         template,
     )
+
+
+def unrendered(
+    message: Message | StandardMessage,
+) -> tuple[Message, Template] | None:
+    """The message and its template if it is still to be rendered; else None."""
+    if isinstance(message, Message) and message.template is not None:
+        return message, message.template
+    return None
+
+
+_NOTHING = object()
+
+
+def copied(message: Message | StandardMessage) -> Message | StandardMessage:
+    """An independent copy: changing it does not change ``message``.
+
+    Texts and files are shared, so copying is cheap even if they are large.
+    """
+    if isinstance(message, StandardMessage):
+        return copy.deepcopy(message)
+    new = copy.copy(message)
+    vars(new).update({name: _own(value) for name, value in vars(message).items()})
+    return new
+
+
+def fields_of(message: Message | StandardMessage) -> dict[str, Any]:
+    """The current value of each field of ``message``, by its public name."""
+    if isinstance(message, StandardMessage):
+        return _standard_fields(message)
+    return dict(_fields(message))
+
+
+def changed_fields(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """The names of the fields whose values have changed."""
+    names = dict.fromkeys([*before, *after])
+    return tuple(
+        name
+        for name in names
+        if before.get(name, _NOTHING) != after.get(name, _NOTHING)
+    )
+
+
+def _own(value: Any) -> Any:
+    if isinstance(value, list):
+        return [copy.copy(one) if isinstance(one, Attachment) else one for one in value]
+    return dict(value) if isinstance(value, dict) else value
+
+
+def _fields(message: Message) -> Iterator[tuple[str, Any]]:
+    for name, value in vars(message).items():
+        if name in ("alts", "extra_headers"):
+            yield from value.items()
+        elif name == "attachments":
+            yield name, [dict(vars(one)) for one in value]
+        elif not name.startswith("_"):
+            yield name, _own(value)
+
+
+def _standard_fields(message: StandardMessage) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+    for name, value in message.items():
+        headers.setdefault(name, []).append(str(value))
+    parts = [
+        (number, part.items() if number else None, _payload(part))
+        for number, part in enumerate(message.walk())
+    ]
+    return {**headers, "content": parts}
+
+
+def _payload(part: StandardMessage) -> object:
+    return None if part.is_multipart() else part.get_payload()

@@ -1,16 +1,18 @@
-"""Message → Envelope and RFC 5322 bytes: the only place that writes headers.
+"""Composes messages: `Message` to envelope and RFC 5322 bytes; and parses them.
 
-- `headers`: how one header is written: checked, encoded, folded
-- `heading`: the headers at the top of a message, and the envelope that follows
-- `bodies`: text and bytes in a transfer encoding
-- `parts`: the tree of parts below the heading
-- `adopted`: the same from a standard library message, with `header_sources` for what
-  its headers are made of, and `adopted_parts` for its parts
-- `composer`: `compose`, which puts them together
-- `renewed`: the same message once more, as a new one
+Nothing else writes headers.
+
+- `compose`: checks a message and puts the parts below together
+- `headers`: all headers of a message, and the envelope made from them
+- `header_syntax`: how one header is written: checked, encoded, folded
+- `parts`: the tree of parts below the headers
+- `encoding`: text and bytes in a transfer encoding
+- `attachments`: one attachment as a part, with its content type
+- `stdlib`: headers and parts of a standard library message
+- `parse`: any bytes, parsed so that people can read them
 """
 
-from .composer import Composed, compose
-from .renewed import renewed
+from .compose import Composed, compose
+from .headers import with_new_identity
 
-__all__ = ["Composed", "compose", "renewed"]
+__all__ = ["Composed", "compose", "with_new_identity"]

@@ -1,20 +1,86 @@
-"""One attachment as a part: its headers, and its octets in a transfer encoding.
+"""One attachment as a MIME part: its content type, its headers, its encoded bytes.
 
-Octets travel as base64 and arrive as they are, text included; only a message that is
-attached as one is carried as text.
+The bytes travel as base64 and arrive unchanged, text included. Only an attached message
+is sent unencoded (RFC 2045 section 5.1).
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 
-from ..characters import shown
-from ..errors import AttachmentError, HeaderError
+from ..errors import AttachmentError, HeaderError, MessageError
 from ..message import Attachment
-from .bodies import Encoded, base64_lines, charset, encode_in, wire_fault, with_crlf
-from .content_types import ContentType, is_token
-from .headers import extra, header_name, one_line, parameterised
+from ..message.text import shown
+from .encoding import Encoded, base64_lines, charset, encode_in, wire_fault, with_crlf
+from .header_syntax import extra, header_name, one_line, parameterised
+
+_WORD = r"[A-Za-z0-9!#$&+.^_`{|}~-]{1,60}"
+_is_essence = re.compile(f"{_WORD}/{_WORD}").fullmatch
+is_token = re.compile(_WORD).fullmatch
+_next_parameter = re.compile(
+    rf' *; *({_WORD})=(?:({_WORD})(?= *(?:;|$))|"((?:[^"\\]|\\.)*)")'
+).match
+
+
+@dataclass(frozen=True, slots=True)
+class ContentType:
+    """A type, its subtype and its parameters, each well-formed."""
+
+    essence: str
+    parameters: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, value: object, field: str, error: type[MessageError]) -> ContentType:
+        """Parse ``value``; raises ``error`` with ``field`` if it is invalid."""
+        text = one_line(value, field, error).strip(" ")
+        essence = text.partition(";")[0].rstrip(" ")
+        if not _is_essence(essence):
+            raise error(
+                field, f"{shown(text)} is not a content type; write one as 'text/csv'"
+            )
+        parameters: list[tuple[str, str]] = []
+        position = len(essence)
+        while found := _next_parameter(text, position):
+            name, token, quoted = found.groups()
+            if any(name.lower() == key.lower() for key, _ in parameters):
+                raise error(field, f"{shown(text)} has {name!r} twice; leave one out")
+            parameters.append((name, token or _unescaped(quoted)))
+            position = found.end()
+        if text[position:].strip(" ;"):
+            raise error(
+                field,
+                f"{shown(text)} has a parameter that cannot be read; write it as"
+                " 'name=value' or 'name=\"some value\"'",
+            )
+        return cls(essence.lower(), tuple(parameters))
+
+    def get(self, name: str) -> str | None:
+        """The value of a parameter; its name is case-insensitive."""
+        for key, value in self.parameters:
+            if key.lower() == name:
+                return value
+        return None
+
+    def having(self, name: str, value: str) -> ContentType:
+        """The same type with this parameter added or replaced."""
+        parameters = [
+            (key, value if key.lower() == name else given)
+            for key, given in self.parameters
+        ]
+        if self.get(name) is None:
+            parameters.append((name, value))
+        return ContentType(self.essence, tuple(parameters))
+
+    def write(self) -> str:
+        """The Content-Type header."""
+        return parameterised("Content-Type", self.essence, self.parameters)
+
+
+def _unescaped(quoted: str) -> str:
+    return re.sub(r"\\(.)", r"\1", quoted)
+
 
 _is_content_id = re.compile(r"[!-;=?-~]{1,250}").fullmatch
 _spaces = re.compile(r"\s+")
@@ -77,7 +143,7 @@ def _typed_body(attachment: Attachment, field: str) -> tuple[ContentType, Encode
 def _encoded_text(
     content_type: ContentType, text: str, field: str
 ) -> tuple[ContentType, bytes]:
-    """Text in the charset that its type names, or in UTF-8 with a charset to say so."""
+    """Text in the charset that its type names, or in UTF-8 with that charset added."""
     named = content_type.get("charset")
     into = charset(named or "utf-8", f"{field}.content_type", AttachmentError)
     octets = encode_in(into, text, f"{field}.data", AttachmentError)
@@ -89,10 +155,10 @@ def _encoded_text(
 def _message_body(
     content_type: ContentType, data: bytes
 ) -> tuple[ContentType, Encoded]:
-    """A message within the message, which may not be base64 (RFC 2046 section 5.2.1).
+    """An attached message, which must not be base64 (RFC 2046 section 5.2.1).
 
-    It is carried as 7bit, with CRLF for its line ends. One that is not fit for that
-    travels octet by octet as a file of no known type instead.
+    It is sent as 7bit with CRLF line ends. If 7bit is impossible, it is sent unchanged
+    as a file of unknown type.
     """
     lines = with_crlf(data)
     if wire_fault(lines) is None:
@@ -106,7 +172,7 @@ def _disposition(attachment: Attachment, field: str) -> str:
     text = one_line(attachment.disposition, field, AttachmentError)
     if not is_token(text):
         raise AttachmentError(
-            field, f"{shown(text)} is no disposition; use 'attachment' or 'inline'"
+            field, f"{shown(text)} is not a disposition; use 'attachment' or 'inline'"
         )
     return text.lower()
 
@@ -124,7 +190,7 @@ def _filename(
 
 
 def _content_id(attachment: Attachment, field: str) -> str | None:
-    """The Content-ID in its angle brackets, from the argument or from the headers."""
+    """The Content-ID in angle brackets, from the argument or from the headers."""
     given = [("content_id", attachment.content_id)] if attachment.content_id else []
     for name, value in attachment.headers.items():
         if str(name).lower() == "content-id":
@@ -139,7 +205,7 @@ def _content_id(attachment: Attachment, field: str) -> str | None:
     if not _is_content_id(bare):
         raise AttachmentError(
             f"{field}.{place}",
-            f"{shown(text)} is no content id; use letters and digits, such as 'logo'",
+            f"{shown(text)} is not a content id; use letters and digits, as in 'logo'",
         )
     return f"<{bare}>"
 

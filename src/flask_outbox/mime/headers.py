@@ -1,259 +1,315 @@
-"""How one header is written: its text checked, encoded and folded.
-
-Nothing else in Flask-Outbox writes a header. What comes back is one or more complete
-lines, each ending in CRLF and none longer than 998 octets; where the text allows it,
-none is longer than 78 (RFC 5322 section 2.1.1).
+"""All headers of a message, such as Date and Message-ID, and the envelope made from
+them.
 """
 
 from __future__ import annotations
 
 import re
-from binascii import b2a_base64
-from collections.abc import Callable, Iterable, Iterator
-from string import ascii_letters, digits
-from urllib.parse import quote
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from math import floor
 
-from ..characters import barred, shown
-from ..errors import HeaderError, MessageError
-from ..message.addresses import ATEXT, Address
+from ..delivery import Envelope
+from ..errors import AddressError, HeaderError, MessageError
+from ..message import Address, AddressLike, Message, comparable
+from ..message.addresses import DOT_ATOM
+from ..message.mailboxes import read_mailboxes
+from ..message.text import shown
+from .header_syntax import (
+    address_list,
+    extra,
+    free_text,
+    header_name,
+    one_line,
+    unstructured,
+)
 
-LINE = 78
-LONGEST_LINE = 998
-NAME_LENGTH = 76
+_is_message_id = re.compile(rf"<{DOT_ATOM}@(?:{DOT_ATOM}|\[[!-Z^-~]*\])>").fullmatch
+_is_option = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*(?:=[!-<>-~]+)?").fullmatch
 
-_PHRASE_WORD = 60
-_ENCODED_WORD_LENGTH = 75
-_ENCODED_WORD_FRAME = len("=?utf-8?q??=")
-_ONE_CHARACTER = len("=F0=9F=98=80")
+_LONGEST_MESSAGE_ID = 900
 
-_STRUCTURED = {"references", "in-reply-to", "auto-submitted", "precedence"}
-_STRUCTURED_FAMILIES = ("list-", "resent-", "dkim-", "arc-", "received")
+_ASK_INSTEAD = {
+    "from": "pass sender=",
+    "to": "pass recipients=",
+    "cc": "pass cc=",
+    "bcc": "pass bcc=",
+    "subject": "pass subject=",
+    "date": "pass date=",
+    "mime-version": "leave it out",
+    "content-type": "leave it out, and pass charset=, html= or alts=",
+    "content-transfer-encoding": "leave it out",
+    "return-path": "leave it out, and pass return_path= to send()",
+}
+_MAILBOX = {"sender", "disposition-notification-to", "errors-to"}
+_MAILBOXES = {
+    *("mail-followup-to", "mail-reply-to", "return-receipt-to", "x-confirm-reading-to"),
+    *("resent-from", "resent-sender", "resent-reply-to", "resent-to", "resent-cc"),
+}
+_ONCE = {
+    *("message-id", "references", "in-reply-to", "list-unsubscribe"),
+    *("reply-to", "mail-followup-to", "mail-reply-to", *_MAILBOX),
+}
 
-_is_name = re.compile(r"[!-9;-~]+").fullmatch
-_is_phrase = re.compile(rf"{ATEXT}+(?: {ATEXT}+)*").fullmatch
-_encoded_word = re.compile(r"=\?[^? ]+\?[bq]\?[^? ]*\?=", re.IGNORECASE).search
-_split_at_single_spaces = re.compile(r"(?<=[^ ]) (?=[^ ])").split
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = (
+    *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
+    *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+)
 
 
-# -- what may stand in a header ------------------------------------------------------
+@dataclass(slots=True)
+class Headers:
+    """The headers of one message; their values are already checked."""
+
+    sender: Address
+    to: list[Address]
+    cc: list[Address]
+    bcc: list[Address]
+    reply_to: list[Address]
+    subject: str
+    date: str
+    rfc_message_id: str = ""
+    extra_lines: list[str] = field(default_factory=list)
+    _seen: set[str] = field(default_factory=set)
+
+    def add(self, name: object, value: object, field: str) -> None:
+        """Add a header, or raise with the reason why it is not allowed."""
+        name = header_name(name, field)
+        key = name.lower()
+        if advice := _ASK_INSTEAD.get(key):
+            raise HeaderError(field, f"is written by Flask-Outbox; {advice}")
+        if key in _ONCE and key in self._seen:
+            raise HeaderError(field, "is allowed only once; remove the other")
+        self._seen.add(key)
+        if key == "message-id":
+            self.rfc_message_id = check_rfc_message_id(value, field)
+        elif key == "reply-to":
+            self._reply_to(read_mailboxes(free_text(value, field), field), field)
+        elif key in _MAILBOX | _MAILBOXES:
+            mailboxes = read_mailboxes(free_text(value, field), field)
+            if key in _MAILBOX and len(mailboxes) != 1:
+                raise AddressError(field, "takes one address; keep one")
+            if mailboxes:
+                self.extra_lines.append(address_list(name, mailboxes))
+        else:
+            self.extra_lines.append(extra(name, value, field))
+
+    def _reply_to(self, mailboxes: list[Address], field: str) -> None:
+        if self.reply_to:
+            raise HeaderError(field, "is given twice; leave out this or reply_to=")
+        self.reply_to = mailboxes
+
+    def identify(self, unique: str) -> None:
+        """Make a Message-ID if there is none: ``unique`` at the sender's domain."""
+        if not self.rfc_message_id:
+            made = f"<{unique}@{self.sender.domain}>"
+            if not _is_message_id(made):
+                made = check_rfc_message_id(made, "unique")
+            self.rfc_message_id = made
+
+    def write(self) -> str:
+        """The header lines, each header once and no Bcc (RFC 5322 section 3.6).
+
+        Only local parts may contain anything but ASCII (RFC 6532).
+        """
+        lines = [_from(self.sender)]
+        if self.to:
+            lines.append(address_list("To", self.to))
+        if self.cc:
+            lines.append(address_list("Cc", self.cc))
+        if not self.to and not self.cc:
+            lines.append("To: undisclosed-recipients:;\r\n")
+        if self.reply_to:
+            lines.append(address_list("Reply-To", self.reply_to))
+        if self.subject:
+            lines.append(unstructured("Subject", self.subject))
+        lines.append(f"Date: {self.date}\r\nMessage-ID: {self.rfc_message_id}\r\n")
+        lines += self.extra_lines
+        lines.append("MIME-Version: 1.0\r\n")
+        return "".join(lines)
+
+    def envelope(
+        self,
+        utf8_headers: bool,
+        mail_options: tuple[str, ...],
+        rcpt_options: tuple[str, ...],
+    ) -> Envelope:
+        """The envelope, with every mailbox once, in the order to, cc, bcc.
+
+        Raises `AddressError` if there is no recipient.
+        """
+        everyone: dict[str, str] = {}
+        for some in (self.to, self.cc, self.bcc):
+            for address in some:
+                spec = address.spec
+                everyone.setdefault(comparable(spec), spec)
+        if not everyone:
+            raise AddressError(
+                "recipients", "the message has none; pass recipients=, cc= or bcc="
+            )
+        return Envelope(
+            self.sender.spec,
+            tuple(everyone.values()),
+            utf8_headers,
+            mail_options,
+            rcpt_options,
+        )
 
 
-def as_text(value: object, field: str, error: type[MessageError]) -> str:
-    """A string, or what behaves as one (a lazy translation), as an exact `str`."""
-    if type(value) is str:
-        return value
-    if isinstance(value, str) or hasattr(value, "encode"):
-        return str(value)
-    raise error(field, f"is {shown(value)}; pass a string")
+def headers_of(
+    message: Message,
+    unique: str,
+    default_sender: AddressLike | None,
+    now: float | None,
+) -> Headers:
+    """The headers of ``message``, checked. Raises `MessageError`."""
+    headers = Headers(
+        sender=sender_or_default(message.sender, default_sender),
+        to=Address.parse_all(message.recipients, "recipients"),
+        cc=Address.parse_all(message.cc, "cc") if message.cc else [],
+        bcc=Address.parse_all(message.bcc, "bcc") if message.bcc else [],
+        reply_to=_reply_to(message.reply_to) if message.reply_to else [],
+        subject=""
+        if message.subject is None
+        else free_text(message.subject, "subject"),
+        date=format_date(message.date, now),
+    )
+    if message.rfc_message_id:
+        headers.rfc_message_id = check_rfc_message_id(
+            message.rfc_message_id, "rfc_message_id"
+        )
+    for name, value in (message.extra_headers or {}).items():
+        headers.add(name, value, f"extra_headers[{shown(name)}]")
+    headers.identify(unique)
+    return headers
 
 
-def one_line(value: object, field: str, error: type[MessageError] = HeaderError) -> str:
-    """The text of ``value``, with the promise that it can stand in a header.
+def holds_addresses(name: str) -> bool:
+    """Whether a header that the user names contains addresses."""
+    return name.lower() in {"reply-to", *_MAILBOX, *_MAILBOXES}
 
-    Refuses CR, LF, NUL, every other control and lone surrogates with ``error``.
-    """
-    text = as_text(value, field, error)
-    if place := barred(text):
-        raise error(field, f"{shown(text)} has {place}; remove that character")
+
+def sender_or_default(
+    sender: AddressLike | None, default_sender: AddressLike | None
+) -> Address:
+    """The message's own sender, else the configured one."""
+    if sender:
+        return Address.parse(sender, "sender")
+    if default_sender:
+        return Address.parse(default_sender, "MAIL_DEFAULT_SENDER")
+    raise AddressError("sender", "is missing; pass sender= or set MAIL_DEFAULT_SENDER")
+
+
+@lru_cache(maxsize=256)
+def _from(sender: Address) -> str:
+    return address_list("From", [sender])
+
+
+def _reply_to(reply_to: AddressLike | list[AddressLike]) -> list[Address]:
+    if isinstance(reply_to, str | tuple | Address):
+        return [Address.parse(reply_to, "reply_to")]
+    return Address.parse_all(reply_to, "reply_to")
+
+
+def check_rfc_message_id(value: object, field: str) -> str:
+    """``value``, checked to be a msg-id (RFC 5322 section 3.6.4)."""
+    text = one_line(value, field).strip(" ")
+    if not _is_message_id(text) or len(text) > _LONGEST_MESSAGE_ID:
+        raise HeaderError(
+            field,
+            f"{shown(text)} is not a Message-ID; write '<unique@example.org>', with the"
+            " angle brackets",
+        )
     return text
 
 
-def free_text(value: object, field: str) -> str:
-    """Like `one_line`, with a space for each tab."""
-    return one_line(as_text(value, field, HeaderError).replace("\t", " "), field)
-
-
-def header_name(name: object, field: str) -> str:
-    """``name``, with the promise that it is a header's name (RFC 5322 section 2.2)."""
-    if not isinstance(name, str) or not _is_name(name):
-        raise HeaderError(
-            field, "is no header name; use letters, digits and hyphens, such as 'X-Tag'"
+def esmtp_options(options: object, field: str) -> tuple[str, ...]:
+    """``options``, each KEYWORD or KEYWORD=value (RFC 5321 section 4.1.2)."""
+    if not isinstance(options, list | tuple):
+        raise MessageError(
+            field, f"{shown(options)} is not a list; pass a list of strings"
         )
-    if len(name) > NAME_LENGTH:
-        raise HeaderError(field, f"is a name of more than {NAME_LENGTH} characters")
-    return str(name)
+    checked = tuple(options)
+    for index, option in enumerate(checked):
+        if not isinstance(option, str) or not _is_option(option):
+            raise MessageError(
+                f"{field}[{index}]",
+                f"{shown(option)} is not an ESMTP parameter; write it as 'KEYWORD' or"
+                " 'KEYWORD=value'",
+            )
+    return checked
 
 
-# -- the kinds of header -------------------------------------------------------------
-
-
-def unstructured(name: str, text: str) -> str:
-    """A header of free text, such as Subject: read back exactly as it is here.
-
-    Words that are not ASCII, could be taken for encoded, or are too long for a line
-    become encoded-words (RFC 2047), and so does white space at either end.
-    """
-    room = LINE - len(name) - len(": ")
-    if _is_simple(text) and len(text) <= room:
-        return f"{name}: {text}\r\n"
-    words = _split_at_single_spaces(text)
-    strange = [
-        index
-        for index, word in enumerate(words)
-        if not _is_simple(word) or len(word) > (LINE - 1 if index else room)
-    ]
-    if strange:
-        span = slice(strange[0], strange[-1] + 1)
-        words[span] = encoded_words(" ".join(words[span]), room)
-    return fold(name, words)
-
-
-def structured(name: str, text: str, field: str) -> str:
-    """A header whose syntax is its own: carried as it is, broken only at its spaces."""
-    if not text.isascii():
-        raise HeaderError(field, f"{shown(text)} is not ASCII, which {name} must be")
-    if len(name) + 2 + len(text) <= LINE:
-        return f"{name}: {text}\r\n"
-    words = _split_at_single_spaces(text)
-    if any(len(word) >= LONGEST_LINE for word in words):
-        raise HeaderError(
-            field,
-            f"{shown(text)} has no space at which its line could be kept within"
-            f" {LONGEST_LINE} octets; shorten it",
+def format_date(date: float | datetime | None, now: float | None) -> str:
+    """The date as RFC 5322 section 3.3 writes it, in UTC unless ``date`` has a zone."""
+    if date is None:
+        date = time.time() if now is None else now
+    if isinstance(date, datetime) and date.utcoffset() is None:
+        raise MessageError(
+            "date", f"{shown(date)} has no time zone; use datetime.now(UTC), for one"
         )
-    return fold(name, words)
+    try:
+        if isinstance(date, datetime):
+            date = _in_whole_minutes(date)
+            return _written(date.timetuple(), f"{date:%z}")
+        return _format_in_utc(floor(date))
+    except (OverflowError, OSError, TypeError, ValueError) as error:
+        raise MessageError(
+            "date",
+            f"{shown(date)} cannot be written; pass seconds since the epoch or an aware"
+            " datetime of the years 1900 to 9999",
+        ) from error
 
 
-def extra(name: str, value: object, field: str) -> str:
-    """A header that the user names: ASCII is carried as it is, the rest encoded.
+@lru_cache(maxsize=16)
+def _format_in_utc(second: int) -> str:
+    return _written(time.gmtime(second), "+0000")
 
-    White space around the value means nothing (RFC 5322 section 2.2) and is left out.
+
+def _in_whole_minutes(date: datetime) -> datetime:
+    """The same instant, with an offset in whole minutes, as mail requires."""
+    return date.astimezone(UTC) if len(f"{date:%z}") > len("+0000") else date
+
+
+def _written(at: time.struct_time, zone: str) -> str:
+    if not 1900 <= at.tm_year <= 9999:
+        raise ValueError(f"year {at.tm_year}")
+    weekday, month = _WEEKDAYS[at.tm_wday], _MONTHS[at.tm_mon - 1]
+    return (
+        f"{weekday}, {at.tm_mday:02} {month} {at.tm_year}"
+        f" {at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} {zone}"
+    )
+
+
+_IDENTITY = re.compile(
+    rb"^Date: [^\r\n]*(?:\r\n[ \t][^\r\n]*)*\r\n"
+    rb"Message-ID: [^\r\n]*(?:\r\n[ \t][^\r\n]*)*\r\n",
+    re.MULTILINE | re.IGNORECASE,
+)
+"""The two headers, as `Headers` writes them."""
+
+
+def with_new_identity(content: bytes, rfc_message_id: str, now: float) -> bytes:
+    """``content`` with a new Message-ID and date.
+
+    With the old ones, mailboxes would treat it as a duplicate and hide it.
     """
-    text = free_text(value, field).strip(" ")
-    if has_own_syntax(name) or (text.isascii() and not _encoded_word(text)):
-        return structured(name, text, field)
-    return unstructured(name, text)
+    headers, blank, rest = content.partition(b"\r\n\r\n")
+    fresh = (
+        f"Date: {format_date(None, now)}\r\nMessage-ID: {rfc_message_id}\r\n".encode()
+    )
+    fresh_headers = _IDENTITY.sub(lambda _: fresh, headers + b"\r\n", count=1)
+    return fresh_headers.removesuffix(b"\r\n") + blank + rest
 
 
-def has_own_syntax(name: str) -> bool:
-    """Whether the header is for machines, so that encoding its text would break it."""
-    key = name.lower()
-    return key in _STRUCTURED or key.startswith(_STRUCTURED_FAMILIES)
+def redirected(content: bytes, recipients: Iterable[str]) -> bytes:
+    """``content`` with an X-Original-To header for each original recipient.
 
-
-def address_list(name: str, addresses: Iterable[Address]) -> str:
-    """A header of addresses; names are encoded, local parts stand as they are."""
-    room = LINE - len(name) - len(": ")
-    words: list[str] = []
-    for address in addresses:
-        if not address.display_name:
-            words.append(f"{address.spec},")
-            continue
-        mailbox = [*_phrase(address.display_name, room), f"<{address.spec}>,"]
-        whole = " ".join(mailbox)
-        words += [whole] if len(whole) <= room else mailbox
-    return fold(name, words).removesuffix(",\r\n") + "\r\n"
-
-
-def parameterised(name: str, value: str, parameters: Iterable[tuple[str, str]]) -> str:
-    """A header such as Content-Type: ``value; name=parameter`` (RFC 2045, RFC 2231)."""
-    words = [value]
-    for key, parameter in parameters:
-        words += _parameter(key, parameter)
-    return fold(name, [*(f"{word};" for word in words[:-1]), words[-1]])
-
-
-# -- how they are written ------------------------------------------------------------
-
-
-def fold(name: str, words: Iterable[str]) -> str:
-    """Write ``words`` with single spaces between, in lines of 78 where they fit."""
-    lines: list[str] = []
-    line = f"{name}:"
-    begun = False
-    for word in words:
-        length = len(line) + 1 + len(word)
-        if length > LINE and (begun or length > LONGEST_LINE):
-            lines.append(line)
-            line = ""
-        line += f" {word}"
-        begun = True
-    lines.append(line)
-    return "\r\n".join(lines) + "\r\n"
-
-
-def encoded_words(text: str, room: int) -> list[str]:
-    """``text`` as encoded-words in UTF-8 (RFC 2047), the first no longer than ``room``.
-
-    No character is split between two of them. Q, as long as much of it can be read.
+    The existing bytes do not change, so DKIM signatures stay valid.
     """
-    rest = _ENCODED_WORD_LENGTH - _ENCODED_WORD_FRAME
-    first = min(max(room - _ENCODED_WORD_FRAME, _ONE_CHARACTER), rest)
-    octets = text.encode()
-    quoted = _q(octets)
-    if len(quoted) <= 2 * len(octets):
-        if len(quoted) <= first:
-            return [f"=?utf-8?q?{quoted}?="]
-        return [f"=?utf-8?q?{_q(run)}?=" for run in _runs(text, _q_length, first, rest)]
-    runs = _runs(text, len, first // 4 * 3, rest // 4 * 3)
-    return [f"=?utf-8?b?{b2a_base64(run, newline=False).decode()}?=" for run in runs]
-
-
-def _runs(
-    text: str, weight: Callable[[bytes], int], first: int, rest: int
-) -> Iterator[bytes]:
-    """Cut ``text`` between characters, into runs of at most that weight."""
-    run, used, limit = bytearray(), 0, first
-    for character in text:
-        octets = character.encode()
-        cost = weight(octets)
-        if used + cost > limit:
-            yield bytes(run)
-            run, used, limit = bytearray(), 0, rest
-        run += octets
-        used += cost
-    yield bytes(run)
-
-
-_Q_SAFE = f"{ascii_letters}{digits}!*+-/"
-_Q_OCTETS = {o: f"={o:02X}" for o in range(256) if chr(o) not in _Q_SAFE}
-_Q_OCTETS[ord(" ")] = "_"
-
-
-def _q(octets: bytes) -> str:
-    return octets.decode("latin-1").translate(_Q_OCTETS)
-
-
-def _q_length(octets: bytes) -> int:
-    return len(_q(octets))
-
-
-def _is_simple(text: str) -> bool:
-    """Whether readers see ``text`` as it is, with nothing lost and nothing decoded."""
-    edges = text[:1] + text[-1:]
-    return text.isascii() and "=?" not in text and " " not in edges
-
-
-def _phrase(name: str, room: int) -> list[str]:
-    """A display name as the words of a phrase (RFC 5322 section 3.2.5)."""
-    if _is_simple(name):
-        words = name.split(" ")
-        if _is_phrase(name) and max(map(len, words)) <= _PHRASE_WORD:
-            return words
-        if len(name) <= _PHRASE_WORD:
-            escaped = name.replace("\\", "\\\\").replace('"', '\\"')
-            return [f'"{escaped}"']
-    return encoded_words(name, room)
-
-
-def _parameter(key: str, value: str) -> list[str]:
-    """One parameter, continued over several words where it is long (RFC 2231)."""
-    plain = f'{key}="{value}"'
-    if _is_simple(value) and not {'"', "\\"} & set(value) and len(plain) < LINE - 1:
-        return [plain]
-    pieces = [quote(character, safe="") for character in value]
-    whole = f"{key}*=utf-8''{''.join(pieces)}"
-    if len(whole) < LINE - 1:
-        return [whole]
-    return list(_continuations(key, pieces))
-
-
-def _continuations(key: str, pieces: Iterable[str]) -> Iterator[str]:
-    line, number = f"{key}*0*=utf-8''", 0
-    for piece in pieces:
-        if len(line) + len(piece) > LINE - 2:
-            yield line
-            number += 1
-            line = f"{key}*{number}*="
-        line += piece
-    yield line
+    lines = [unstructured("X-Original-To", one) for one in recipients]
+    return "".join(lines).encode() + content

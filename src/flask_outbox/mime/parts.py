@@ -1,6 +1,6 @@
-"""The tree of parts below the heading (RFC 2046).
+"""The tree of parts below the headers (RFC 2046).
 
-From the outside in, and only where there is more than one thing to hold together::
+From the outside in; a multipart exists only if it has more than one part::
 
     multipart/mixed
     ├── multipart/alternative
@@ -17,20 +17,19 @@ from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
 
-from ..characters import shown
 from ..errors import MessageError
 from ..message import Message
-from .attachments import attachment_part
-from .bodies import Charset, charset, encode_text
-from .content_types import ContentType
-from .headers import as_text
+from ..message.text import shown
+from .attachments import ContentType, attachment_part
+from .encoding import Charset, charset, encode_text
+from .header_syntax import as_text
 
 Part = list[bytes]
-"""The pieces of a part, joined only once, so that nothing large is copied."""
+"""The pieces of a part, joined only once, so that large content is not copied."""
 
 
 def parts_of(message: Message, unique: str, ascii_attachments: bool) -> Part:
-    """Everything of ``message`` below its own headers; the same for equal arguments."""
+    """The body of ``message``; equal arguments give equal bytes."""
     texts = _texts(message)
     if len(texts) == 1 and not message.attachments:
         return next(iter(texts.values()))
@@ -45,14 +44,18 @@ def parts_of(message: Message, unique: str, ascii_attachments: bool) -> Part:
     if inline:
         html = [texts["html"], *inline]
         texts["html"] = _multipart('related;\r\n type="text/html"', html, f"=_r{token}")
-    whole = _held_together("alternative", list(texts.values()), f"=_a{token}")
-    return _held_together("mixed", [whole, *attached], f"=_m{token}")
+    whole, *others = texts.values()
+    if others:
+        whole = _multipart("alternative", [whole, *others], f"=_a{token}")
+    if not attached:
+        return whole
+    return _multipart("mixed", [whole, *attached], f"=_m{token}")
 
 
 def _texts(message: Message) -> dict[str, Part]:
-    """The alternatives, plain text first and the others in the order of ``alts``.
+    """The alternatives: plain text first, the others in the order of ``alts``.
 
-    There is always at least one: a message without any text has an empty plain one.
+    There is always at least one: a message without text has an empty plain one.
     """
     into = charset(message.charset or "utf-8", "charset")
     alts = message.alts or {}
@@ -70,10 +73,13 @@ def _texts(message: Message) -> dict[str, Part]:
 def _text_part(
     kind: str, text: object, into: Charset, field: str, quoted: bool
 ) -> Part:
-    content_type = _text_type(as_text(kind, field, MessageError), field)
-    if named := content_type.get("charset"):
+    if type(kind) is not str:
+        kind = as_text(kind, field, MessageError)
+    content_type, named = _text_type(kind, field)
+    if named:
         into = charset(named, field)
-    encoding, octets = encode_text(as_text(text, field, MessageError), into, field)
+    exact = text if type(text) is str else as_text(text, field, MessageError)
+    encoding, octets = encode_text(exact, into, field)
     return [_text_headers(content_type, into.name, encoding, quoted), octets]
 
 
@@ -89,19 +95,16 @@ def _text_headers(
 
 
 @lru_cache(maxsize=64)
-def _text_type(kind: str, field: str) -> ContentType:
-    """The Content-Type of ``html``, ``calendar; method=REQUEST`` or ``text/html``."""
+def _text_type(kind: str, field: str) -> tuple[ContentType, str | None]:
+    """The Content-Type of ``html``, ``calendar; method=REQUEST`` or ``text/html``, and
+    the charset that it names.
+    """
     if "/" not in kind:
         kind = f"text/{kind}"
     content_type = ContentType.parse(kind, field, MessageError)
     if not content_type.essence.startswith("text/"):
-        raise MessageError(field, "is no text; pass it as an attachment")
-    return content_type
-
-
-def _held_together(subtype: str, parts: list[Part], boundary: str) -> Part:
-    """One part that holds all ``parts``: the only one itself, or a multipart."""
-    return parts[0] if len(parts) == 1 else _multipart(subtype, parts, boundary)
+        raise MessageError(field, "is not text; pass it as an attachment")
+    return content_type, content_type.get("charset")
 
 
 def _multipart(subtype: str, parts: Iterable[Part], boundary: str) -> Part:
@@ -116,17 +119,18 @@ def _multipart(subtype: str, parts: Iterable[Part], boundary: str) -> Part:
 
 
 def boundary_token(unique: str, leaves: list[Part]) -> str:
-    """The heart of every boundary: made of ``unique``, and found in none of the parts.
+    """The token in every boundary: derived from ``unique``, and absent from all parts.
 
-    So nobody who writes a part can end it: a token foreseen becomes another one.
+    The content of a part can therefore never end it: if a part contains the token,
+    another token is chosen.
     """
     token = blake2b(unique.encode(), digest_size=16).hexdigest()
-    while _stands_in(token.encode(), leaves):
+    while _occurs_in(token.encode(), leaves):
         token = blake2b(token.encode(), digest_size=16).hexdigest()
     return token
 
 
-def _stands_in(octets: bytes, leaves: Iterable[Part]) -> bool:
+def _occurs_in(octets: bytes, leaves: Iterable[Part]) -> bool:
     for leaf in leaves:
         for piece in leaf:
             if octets in piece:

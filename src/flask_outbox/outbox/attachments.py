@@ -1,20 +1,80 @@
-"""Attachments: what is large in the content of messages is kept once, in whichever of
-them it is. A message's own content is kept without it, and made whole when it is read.
+"""Stores each large attachment once, for all messages that contain it.
+
+A message's content is stored without them, and is reassembled when it is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Insert, bindparam, delete, exists, select
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 
-from .cutting import Piece, whole
 from .schema import attached, attachment, content
 
-SWEPT_AT_ONCE = 500
-"""How many are deleted in one transaction."""
+LARGE_BYTES = 16 * 1024
+"""The least encoded size of an attachment that is stored apart: for smaller ones, a row
+costs about as much as it could save."""
+
+_HEADER_ENDS, _PART_ENDS = b"\r\n\r\n", b"\r\n--"
+_BASE64_LINE = re.compile(rb"[A-Za-z0-9+/]{76}\r\n")
+
+
+@dataclass(frozen=True, slots=True)
+class SharedPart:
+    """A part cut out of a message's content, and its position in the rest."""
+
+    at_byte: int
+    content: bytes
+
+    @property
+    def digest(self) -> str:
+        """Its SHA-256, under which it is stored."""
+        return sha256(self.content).hexdigest()
+
+
+def split(content: bytes) -> tuple[bytes, list[SharedPart]]:
+    """The content without its large parts, and those parts."""
+    rest: list[bytes] = []
+    parts: list[SharedPart] = []
+    done = at_byte = 0
+    for begin, end in _large(content):
+        rest.append(content[done:begin])
+        at_byte += begin - done
+        parts.append(SharedPart(at_byte, content[begin:end]))
+        done = end
+    return b"".join([*rest, content[done:]]) if parts else content, parts
+
+
+def join(rest: bytes, parts: Iterable[SharedPart]) -> bytes:
+    """Reverse `split`: the original content, byte for byte."""
+    found: list[bytes] = []
+    done = 0
+    for part in parts:
+        found += rest[done : part.at_byte], part.content
+        done = part.at_byte
+    return b"".join([*found, rest[done:]])
+
+
+def _large(content: bytes) -> Iterator[tuple[int, int]]:
+    """Where each MIME part's base64 text of `LARGE_BYTES` or more begins and ends."""
+    end = 0
+    while len(content) - end >= LARGE_BYTES:
+        header_end = content.find(_HEADER_ENDS, end)
+        if header_end < 0:
+            return
+        begin = header_end + len(_HEADER_ENDS)
+        end = content.find(_PART_ENDS, begin)
+        end = end if end >= 0 else len(content)
+        if end - begin >= LARGE_BYTES and _BASE64_LINE.match(content, begin):
+            yield begin, end
+
+
+UNUSED_LIMIT = 500
+"""The most attachments that one transaction deletes."""
 
 _FOUND = (
     select(attachment.c.digest)
@@ -22,29 +82,29 @@ _FOUND = (
     .order_by(attachment.c.digest)
 )
 _PRESENT = _FOUND.with_for_update(read=True, key_share=True)
-"""Locks them too: nobody sweeps what is about to be attached."""
+"""Also locks them, so that no attachment is deleted that is about to be used."""
 
 
-def attach(connection: Connection, pieces: Mapping[str, Iterable[Piece]]) -> None:
-    """Attach pieces to messages, by their ids, whose content is kept already."""
+def attach(connection: Connection, parts: Mapping[str, Iterable[SharedPart]]) -> None:
+    """Attach parts to messages, given by id, whose content is stored already."""
     named = [
-        (message_id, piece.digest, piece)
-        for message_id, some in pieces.items()
-        for piece in some
+        (message_id, part.digest, part)
+        for message_id, some in parts.items()
+        for part in some
     ]
     if named:
-        add(connection, {digest: piece.content for _, digest, piece in named})
+        add(connection, {digest: part.content for _, digest, part in named})
         connection.execute(
             attached.insert(),
             [
-                {"message_id": one, "at_byte": piece.at_byte, "digest": digest}
-                for one, digest, piece in named
+                {"message_id": one, "at_byte": part.at_byte, "digest": digest}
+                for one, digest, part in named
             ],
         )
 
 
 def add(connection: Connection, contents: Mapping[str, bytes]) -> None:
-    """Keep those of ``contents``, by their digests, that are not kept yet."""
+    """Store those of ``contents`` (digest → bytes) that are not stored yet."""
     present = _present(connection, contents)
     rows = [
         {"digest": digest, "content": content}
@@ -56,21 +116,28 @@ def add(connection: Connection, contents: Mapping[str, bytes]) -> None:
 
 
 def _present(connection: Connection, digests: Iterable[str]) -> set[str]:
-    """Which are kept, locked. Only those are asked for with a lock.
+    """Lock and return those of ``digests`` that are stored.
 
-    MariaDB would lock the gap where a missing one belongs, and with it whoever adds
-    another one there, where an app's transaction is REPEATABLE READ.
+    Only existing ones are locked. For a missing one, MariaDB would lock the gap where
+    it belongs (in an app's transaction that is REPEATABLE READ), and so make others
+    wait that add another one there.
     """
     found = [*connection.scalars(_FOUND, {"digests": [*digests]})]
     return {*connection.scalars(_PRESENT, {"digests": found})} if found else set()
 
 
 def _unless_present(dialect: str) -> Insert:
-    """An insert that passes over what another has just added."""
+    """An insert that skips attachments that another transaction has just added."""
     if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
         return postgresql.insert(attachment).on_conflict_do_nothing()
     if dialect == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
         return sqlite.insert(attachment).on_conflict_do_nothing()
+    from sqlalchemy.dialects import mysql
+
     return mysql.insert(attachment).on_duplicate_key_update(digest=attachment.c.digest)
 
 
@@ -91,81 +158,80 @@ _CONTENTS = select(attachment).where(
 )
 
 
-class Kept(NamedTuple):
-    """What is kept of a message's content, made whole."""
+class StoredContent(NamedTuple):
+    """A message's content or template, reassembled."""
 
     body: bytes
     template: str | None
 
 
-def kept_of(connection: Connection, message_id: str) -> Kept | None:
-    """What is kept of a message's content; None once it was pruned.
+def stored_content(connection: Connection, message_id: str) -> StoredContent | None:
+    """A message's content or template; None once it is pruned.
 
-    Asked in one statement, which sees one moment: it may be pruned at any other.
+    Read in one statement, so that pruning cannot come between.
     """
     rows = connection.execute(_CONTENT, {"message_id": message_id}).all()
     if not rows:
         return None
-    pieces = [
-        Piece(row.at_byte, row.content) for row in rows if row.at_byte is not None
+    parts = [
+        SharedPart(row.at_byte, row.content) for row in rows if row.at_byte is not None
     ]
-    return Kept(whole(rows[0].body, pieces), rows[0].template)
+    return StoredContent(join(rows[0].body, parts), rows[0].template)
 
 
-class Rest(NamedTuple):
-    """What is kept with a message of its content, and how many pieces are apart."""
+class Remainder(NamedTuple):
+    """A message's content without its large parts, and the number of these."""
 
     body: bytes
     attached: int
 
 
-def made_whole(connection: Connection, rests: Mapping[str, Rest]) -> dict[str, bytes]:
-    """By message, the content of which ``rests`` are kept with the messages.
-
-    One of which a piece is lost is left out.
-    """
+def reassemble(
+    connection: Connection, rests: Mapping[str, Remainder]
+) -> dict[str, bytes]:
+    """The whole contents of messages, by id. Leaves out those that lack a part."""
     if not rests:
         return {}
     rows = connection.execute(_ATTACHED, {"ids": [*rests]}).all()
     digests = sorted({row.digest for row in rows})
     contents = contents_of(connection, digests)
-    pieces: dict[str, list[Piece]] = {one: [] for one in rests}
+    parts: dict[str, list[SharedPart]] = {one: [] for one in rests}
     for row in rows:
         if row.digest in contents:
-            pieces[row.message_id].append(Piece(row.at_byte, contents[row.digest]))
+            parts[row.message_id].append(SharedPart(row.at_byte, contents[row.digest]))
     return {
-        one: whole(rest.body, pieces[one])
+        one: join(rest.body, parts[one])
         for one, rest in rests.items()
-        if len(pieces[one]) == rest.attached
+        if len(parts[one]) == rest.attached
     }
 
 
 def contents_of(connection: Connection, digests: Iterable[str]) -> dict[str, bytes]:
-    """What is kept under these digests."""
+    """The contents of the attachments with these digests."""
     rows = connection.execute(_CONTENTS, {"digests": [*digests]})
     return {row.digest: row.content for row in rows}
 
 
-_LOOSE = ~exists(
+_UNUSED = ~exists(
     select(attached.c.digest).where(attached.c.digest == attachment.c.digest)
 )
 
 
-def sweep(connection: Connection) -> int:
-    """Delete some of what is attached to no message any more; how many.
+def delete_unused(connection: Connection) -> int:
+    """Delete some attachments that no message has any more; return how many.
 
-    What a hand-over is attaching at this moment is passed over. It looks again once it
-    has the locks, for what was attached until then.
+    Skips those that are locked because a message is about to use them. Once the rest
+    is locked, it checks again that they are unused.
     """
     found: list[Any] = list(
         connection.scalars(
             select(attachment.c.digest)
-            .where(_LOOSE)
-            .limit(SWEPT_AT_ONCE)
+            .where(_UNUSED)
+            .limit(UNUSED_LIMIT)
             .with_for_update(of=attachment, skip_locked=True)
         )
     )
     if not found:
         return 0
-    loose = delete(attachment).where(attachment.c.digest.in_(found), _LOOSE)
-    return connection.execute(loose).rowcount
+    unused = delete(attachment).where(attachment.c.digest.in_(found), _UNUSED)
+    return connection.execute(unused).rowcount

@@ -1,41 +1,131 @@
-"""Batches: how far each hand-over came, and what a person decided of it."""
+"""Batches: how much of each is stored, and whether a person paused or cancelled it.
+
+Stopping a batch is one commit that marks the batch. Its messages are paused or
+cancelled after that, some at a time. A message that is claimed meanwhile, or deferred
+later, is taken out at the claim (`skip_stopped_batches`). So no message is claimed on
+any machine once that first commit is made.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, delete, exists, func, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    case,
+    delete,
+    exists,
+    func,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from ..delivery import Reply, State
 from ..errors import BatchNotFound, TransitionRefused
-from ..guard import Guard
-from .asking import moment
-from .batch_gate import cancel_some, pause_some
-from .batch_records import BatchRecord, BatchState, Failure
+from ..events import EventKind
+from ..feedback import Fate
+from ..recipient_guard import Guard
 from .couriers import is_gone, this_process
-from .enqueue import enqueue_together
+from .enqueue import add_events, enqueue, event_row
 from .ids import new_id
-from .records import NewMessage, Receipt
-from .schema import ONE, batch, message, recipient
+from .read import fate_of, moment
+from .records import BatchRecord, BatchState, Claim, Failure, NewMessage, Receipt
+from .schema import ONE, ZERO, batch, message, recipient
+from .states import transition
+
+
+def skip_stopped_batches(
+    connection: Connection, claims: Sequence[Claim], now: float
+) -> list[Claim]:
+    """The claims that belong to no stopped batch; others are paused or cancelled."""
+    stopped = _stopped(connection, {one.batch for one in claims if one.batch})
+    if not stopped:
+        return list(claims)
+    for which, state in stopped.items():
+        ids = [one.id for one in claims if one.batch == which]
+        if state is State.PAUSED:
+            pause_some(connection, ids)
+        else:
+            cancel_some(connection, ids, which, now)
+    return [one for one in claims if one.batch not in stopped]
+
+
+def _stopped(connection: Connection, ids: Collection[str]) -> dict[str, State]:
+    """Those of these batches that are stopped, and the state their messages get."""
+    if not ids:
+        return {}
+    rows = connection.execute(
+        select(*batch.c["id", "cancelled_at"]).where(
+            batch.c.id.in_(ids),
+            or_(batch.c.paused_at.is_not(None), batch.c.cancelled_at.is_not(None)),
+        )
+    )
+    return {
+        row.id: State.PAUSED if row.cancelled_at is None else State.CANCELLED
+        for row in rows
+    }
+
+
+def pause_some(connection: Connection, ids: Collection[str]) -> None:
+    """Pause these messages until their batch is resumed."""
+    connection.execute(
+        transition(
+            {State.PENDING, State.LEASED},
+            State.PAUSED,
+            lease_owner=null(),
+            begun=ZERO,
+        ).where(message.c.id.in_(ids))
+    )
+
+
+def cancel_some(
+    connection: Connection, ids: Collection[str], which: str, now: float
+) -> None:
+    """Cancel these messages of the batch ``which``."""
+    connection.execute(
+        transition(
+            {State.PENDING, State.PAUSED, State.LEASED},
+            State.CANCELLED,
+            lease_owner=null(),
+            begun=ZERO,
+            finished_at=now,
+        ).where(message.c.id.in_(ids))
+    )
+    connection.execute(
+        update(recipient)
+        .where(
+            recipient.c.message_id.in_(ids),
+            recipient.c.state == State.PENDING.value,
+        )
+        .values(state=State.CANCELLED.value)
+    )
+    add_events.run_many(
+        connection,
+        [event_row(one, now, EventKind.CANCELLED, batch=which) for one in ids],
+    )
+
 
 STEP = 500
-"""Messages that are set aside, put back or cancelled in one transaction."""
+"""The most messages that one transaction pauses, resumes or cancels."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How far the hand-over of a batch has come."""
+class BatchProgress:
+    """How much of a batch is stored."""
 
     id: str
     name: str
-    kept: int
+    rows_stored: int
     digest: str
     ended: bool
 
 
-# --------------------------------------------------------------------- handing over
+# ------------------------------------------------------------------------ enqueueing
 
 
 def begin(
@@ -45,92 +135,99 @@ def begin(
     key: str | None,
     total: int | None,
     now: float,
-) -> Standing:
+) -> BatchProgress:
     """A new batch, or the one that has ``key``."""
     if key is not None:
         present = connection.execute(select(batch).where(batch.c.key == key)).first()
         if present is not None:
-            return _standing(present)
+            return _progress(present)
     which = new_id()
     values = {
         "id": which,
         "name": name,
         "tag": tag,
         "key": key,
-        "kept": 0,
+        "rows_stored": 0,
         "total": total,
         "digest": "",
         "process": this_process(),
         "began_at": now,
-        "kept_at": now,
+        "stored_at": now,
     }
     connection.execute(batch.insert().values(**values))
-    return Standing(which, name, 0, "", ended=False)
+    return BatchProgress(which, name, 0, "", ended=False)
 
 
-def go_on(connection: Connection, which: str, total: int | None) -> Standing:
-    """The batch, as one whose hand-over goes on here unless it has ended."""
+def resume_hand_over(
+    connection: Connection, which: str, total: int | None
+) -> BatchProgress:
+    """Continue enqueueing a batch in this process, unless it is complete."""
     row = _locked(connection, which)
     if row.ended_at is None and row.cancelled_at is None:
         changes = {"process": this_process(), "error": None, "total": total}
         connection.execute(update(batch).where(batch.c.id == which).values(**changes))
-    return _standing(row)
+    return _progress(row)
 
 
-def _standing(row: Row[Any]) -> Standing:
+def _progress(row: Row[Any]) -> BatchProgress:
     ended = row.ended_at is not None
-    return Standing(row.id, row.name, row.kept, row.digest, ended)
+    return BatchProgress(row.id, row.name, row.rows_stored, row.digest, ended)
 
 
-def keep(
+def store_rows(
     connection: Connection,
-    standing: Standing,
+    progress: BatchProgress,
     messages: Sequence[NewMessage],
     digest: str,
     now: float,
     guard: Guard,
 ) -> list[Receipt]:
-    """Add the next messages of a batch, and that they are here, in one commit.
+    """Add the next messages of a batch and update its progress, in one transaction.
 
-    Raises `TransitionRefused` where it was cancelled, or is not as far as ``standing``
-    says because somebody else hands it over as well.
+    Raises `TransitionRefused` if the batch was cancelled, or if its progress is not
+    ``progress`` because another process enqueues it too.
     """
-    row = _locked(connection, standing.id)
+    row = _locked(connection, progress.id)
     if row.cancelled_at is not None:
         raise TransitionRefused(
-            f"Batch {row.id} was cancelled after row {row.kept:,}: what comes after "
-            "that was not kept."
+            f"Batch {row.id} was cancelled after row {row.rows_stored:,}: later rows "
+            "were not stored."
         )
-    if row.kept != standing.kept:
+    if row.rows_stored != progress.rows_stored:
         raise TransitionRefused(
-            f"Batch {row.id} is being handed over by another process at this moment: "
-            f"it has {row.kept:,} rows, and had {standing.kept:,} here. Nothing was "
-            "kept twice. Let one of them come to its end."
+            f"Another process is storing rows of batch {row.id}: it now has "
+            f"{row.rows_stored:,} rows, and had {progress.rows_stored:,} here. No row "
+            "was stored twice. Let only one process store the batch."
         )
     waiting = State.PENDING if row.paused_at is None else State.PAUSED
-    receipts = enqueue_together(connection, messages, waiting, guard)
+    receipts = enqueue(connection, messages, guard, waiting=waiting)
     connection.execute(
         update(batch)
         .where(batch.c.id == row.id)
-        .values(kept=row.kept + len(messages), digest=digest, kept_at=now, error=None)
+        .values(
+            rows_stored=row.rows_stored + len(messages),
+            digest=digest,
+            stored_at=now,
+            error=None,
+        )
     )
     return receipts
 
 
 def end(connection: Connection, which: str, now: float) -> None:
-    """Write down that every row is kept."""
+    """Record that every row of the batch is stored."""
     row = _locked(connection, which)
-    changes = {"ended_at": now, "total": row.kept, "error": None}
+    changes = {"ended_at": now, "total": row.rows_stored, "error": None}
     connection.execute(update(batch).where(batch.c.id == which).values(**changes))
 
 
 def interrupt(connection: Connection, which: str, error: str) -> None:
-    """Write down why the hand-over broke off."""
+    """Record why enqueueing broke off."""
     connection.execute(update(batch).where(batch.c.id == which).values(error=error))
 
 
 def _locked(connection: Connection, which: str) -> Row[Any]:
-    """The batch, which nobody else changes until the end of the transaction."""
+    """The batch's row, locked until the transaction ends. Raises `BatchNotFound`."""
     row = connection.execute(
         select(batch).where(batch.c.id == which).with_for_update()
     ).first()
@@ -150,19 +247,19 @@ def not_found(which: str) -> BatchNotFound:
 
 
 def pause(connection: Connection, which: str, now: float) -> None:
-    """Let nothing of it be claimed any more; see `set_aside`."""
+    """Stop claims of the batch's messages; `pause_next` then pauses these."""
     _refuse_cancelled(_locked(connection, which))
     _set(connection, which, paused_at=now)
 
 
 def resume(connection: Connection, which: str) -> None:
-    """Let its messages be claimed again; see `put_back`."""
+    """Allow claims of the batch's messages again; `resume_next` then resumes these."""
     _refuse_cancelled(_locked(connection, which))
     _set(connection, which, paused_at=None)
 
 
 def cancel(connection: Connection, which: str, now: float) -> None:
-    """Let nothing of it be claimed ever again; see `call_off`."""
+    """Stop claims of the batch's messages for good; `cancel_next` cancels these."""
     row = _locked(connection, which)
     since = now if row.cancelled_at is None else row.cancelled_at
     _set(connection, which, cancelled_at=since, paused_at=None)
@@ -170,39 +267,41 @@ def cancel(connection: Connection, which: str, now: float) -> None:
 
 def _refuse_cancelled(row: Row[Any]) -> None:
     if row.cancelled_at is not None:
-        raise TransitionRefused(f"Batch {row.id} was cancelled: that is its end.")
+        raise TransitionRefused(
+            f"Batch {row.id} was cancelled, which cannot be undone."
+        )
 
 
 def _set(connection: Connection, which: str, **changes: Any) -> None:
     connection.execute(update(batch).where(batch.c.id == which).values(**changes))
 
 
-def set_aside(connection: Connection, which: str) -> list[str]:
-    """Set the next messages aside that wait; their ids."""
+def pause_next(connection: Connection, which: str) -> list[str]:
+    """Pause the next pending messages; return their ids."""
     ids = _next(connection, which, State.PENDING)
     pause_some(connection, ids)
     return ids
 
 
-def put_back(
-    connection: Connection, which: str, now: float, patience: float
+def resume_next(
+    connection: Connection, which: str, now: float, retry_seconds: float
 ) -> list[str]:
-    """Let the next messages wait again that were set aside; their ids.
+    """Make the next paused messages pending; return their ids.
 
-    They are given up ``patience`` seconds after they could have left.
+    They are retried for ``retry_seconds``, counted from now or from their due time.
     """
     ids = _next(connection, which, State.PAUSED)
     from_when = case((message.c.due_at > now, message.c.due_at), else_=now)
     connection.execute(
-        update(message)
-        .where(message.c.id.in_(ids))
-        .values(state=State.PENDING.value, give_up_at=from_when + patience)
+        transition(
+            {State.PAUSED}, State.PENDING, give_up_at=from_when + retry_seconds
+        ).where(message.c.id.in_(ids))
     )
     return ids
 
 
-def call_off(connection: Connection, which: str, now: float) -> list[str]:
-    """Cancel the next messages that wait or were set aside; their ids."""
+def cancel_next(connection: Connection, which: str, now: float) -> list[str]:
+    """Cancel the next pending or paused messages; return their ids."""
     ids = _next(connection, which, State.PENDING) or _next(
         connection, which, State.PAUSED
     )
@@ -222,17 +321,29 @@ def _next(connection: Connection, which: str, state: State) -> list[str]:
     )
 
 
-# ------------------------------------------------------------------------- asking
+# ------------------------------------------------------------------------ reading
 
 
 def get(connection: Connection, which: str) -> BatchRecord | None:
-    """One batch, its messages counted."""
+    """One batch with counts of its messages; None if there is none with this id."""
     row = connection.execute(select(batch).where(batch.c.id == which)).first()
-    return _record(connection, row) if row else None
+    if row is None:
+        return None
+    return replace(_record(connection, row), fates=_fates(connection, which))
+
+
+def _fates(connection: Connection, which: str) -> dict[Fate, int]:
+    rows = connection.execute(
+        select(recipient.c.fate, func.count())
+        .join(message, message.c.id == recipient.c.message_id)
+        .where(message.c.batch == which, recipient.c.fate.is_not(None))
+        .group_by(recipient.c.fate)
+    )
+    return {fate: count for word, count in rows if (fate := fate_of(word))}
 
 
 def newest(connection: Connection, limit: int, before: str | None) -> list[BatchRecord]:
-    """The newest batches first, older than the id ``before``."""
+    """The newest batches that are older than the id ``before``."""
     wanted = select(batch).order_by(batch.c.id.desc()).limit(limit)
     if before is not None:
         wanted = wanted.where(batch.c.id < before)
@@ -254,11 +365,11 @@ def _record(connection: Connection, row: Row[Any]) -> BatchRecord:
         state=_state(row, counts),
         key=row.key,
         tag=row.tag,
-        kept=row.kept,
+        rows_stored=row.rows_stored,
         total=row.total,
         counts=counts,
         began_at=moment(row.began_at),
-        kept_at=moment(row.kept_at),
+        stored_at=moment(row.stored_at),
         ended_at=None if row.ended_at is None else moment(row.ended_at),
         paused_at=None if row.paused_at is None else moment(row.paused_at),
         cancelled_at=None if row.cancelled_at is None else moment(row.cancelled_at),
@@ -281,16 +392,16 @@ def _state(row: Row[Any], counts: dict[State, int]) -> BatchState:
 
 
 MISSED = (State.FAILED, State.UNKNOWN, State.SUPPRESSED, State.CANCELLED)
-"""States of a message that somebody did not get, as far as anybody knows."""
+"""Final states of a message that some recipient did not get, or may not have got."""
 
 
 def failures(
     connection: Connection, which: str, state: State, after: str | None, limit: int
 ) -> list[tuple[str, Failure]]:
-    """Who of the next ``limit`` messages of a state missed it, with the message's id.
+    """Recipients who did not get it, of the next ``limit`` messages in ``state``.
 
-    A message to several may be *failed* although some of them got it: only the others
-    are answered.
+    Each comes with its message's id. A message to several recipients may have *failed*
+    although some of them got it; those are left out.
     """
     some = select(*message.c["id", "batch_row"]).where(
         message.c.batch == which, message.c.state == state.value
@@ -311,15 +422,59 @@ def _failure(row: Row[Any]) -> Failure:
     said = ""
     if row.reply_text is not None:
         said = str(Reply(row.reply_code, row.reply_enhanced, row.reply_text))
-    return Failure(row.batch_row, row.id, row.address, State(row.state), said)
+    return Failure(
+        row.batch_row, row.id, row.address, State(row.state), said, fate_of(row.fate)
+    )
 
 
-def forget(connection: Connection, before: float, limit: int) -> int:
-    """Forget batches that nothing is left of, and nothing came to since ``before``."""
+CAME_BACK = (Fate.BOUNCED, Fate.COMPLAINED, Fate.SOFT_BOUNCED)
+"""Fates of mail that was sent and that its recipient did not get, or did not want."""
+
+
+def failed_later(
+    connection: Connection, which: str, fate: Fate, after: str | None, limit: int
+) -> list[tuple[str, Failure]]:
+    """The next ``limit`` recipients to whom it was sent and of whom ``fate`` is
+    reported, with their messages' ids. All of one message come together.
+    """
+    some = (
+        select(recipient.c.message_id)
+        .join(message, message.c.id == recipient.c.message_id)
+        .where(message.c.batch == which, recipient.c.fate == fate.value)
+        .distinct()
+    )
+    if after is not None:
+        some = some.where(recipient.c.message_id > after)
+    chosen = some.order_by(recipient.c.message_id).limit(limit).subquery()
+    rows = connection.execute(
+        select(message.c.batch_row, recipient)
+        .join(chosen, chosen.c.message_id == recipient.c.message_id)
+        .join(message, message.c.id == recipient.c.message_id)
+        .where(recipient.c.fate == fate.value, recipient.c.state == State.SENT.value)
+        .order_by(recipient.c.message_id, recipient.c.position)
+    )
+    return [
+        (
+            row.message_id,
+            Failure(
+                row.batch_row,
+                row.message_id,
+                row.address,
+                State.SENT,
+                row.fate_text or "",
+                fate,
+            ),
+        )
+        for row in rows
+    ]
+
+
+def delete_empty(connection: Connection, before: float, limit: int) -> int:
+    """Delete batches that have no messages and got none since ``before``; how many."""
     old = connection.scalars(
         select(batch.c.id)
         .where(
-            batch.c.kept_at < before,
+            batch.c.stored_at < before,
             ~exists(select(ONE).where(message.c.batch == batch.c.id)),
         )
         .limit(limit)

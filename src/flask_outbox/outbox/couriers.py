@@ -1,4 +1,4 @@
-"""Couriers' heartbeats: who works on this outbox, and who is dead."""
+"""Couriers' heartbeats: which couriers work on this outbox, and which are dead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .schema import LEASED, courier, message
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """What a courier's row said: it changes each time that the courier renews."""
+    """A courier's row as it was read. It changes each time the courier renews it."""
 
     courier: str
     process: str
@@ -26,31 +26,34 @@ class Heartbeat:
 
     @property
     def lease_seconds(self) -> float:
-        """How long the courier may be silent."""
+        """How long the courier may go without renewing."""
         return self.lease_until - self.seen_at
 
 
 class HeartbeatWatch:
-    """Says which couriers are silent. Safe to share between threads.
+    """Finds couriers that stopped renewing. Safe to share between threads.
 
-    Guarantees that a courier counts as silent only after its heartbeat has not changed
-    for a whole lease by *our* ``clock``, which is steady: no clock of a machine or of a
-    database that jumps makes the living look dead.
+    A courier counts as silent only if its heartbeat has not changed for a whole lease,
+    measured by this process's monotonic ``clock``. So a jump of another machine's or
+    the database's clock never makes a live courier look dead.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._since: dict[Heartbeat, float] = {}
-        """The last heartbeat of each courier, and when we saw it first."""
+        """The last heartbeat of each courier, and when it was first seen."""
 
     def saw(self, heartbeat: Heartbeat) -> None:
-        """Take note of a heartbeat that we have written ourselves."""
+        """Record a heartbeat that this process has just written."""
         with self._lock:
             self._since.setdefault(heartbeat, self._clock())
 
     def silent(self, heartbeats: Collection[Heartbeat]) -> list[Heartbeat]:
-        """Those of all couriers' heartbeats that have not changed for a lease."""
+        """Those of ``heartbeats`` that have not changed for a whole lease.
+
+        Pass the heartbeats of all couriers: those left out are forgotten.
+        """
         with self._lock:
             now = self._clock()
             self._since = {one: self._since.get(one, now) for one in heartbeats}
@@ -64,9 +67,9 @@ class HeartbeatWatch:
 def register(
     connection: Connection, courier_id: str, engine: str, now: float, until: float
 ) -> Heartbeat:
-    """Announce a courier of this process, with a first lease until ``until``.
+    """Register a courier of this process, with a first lease until ``until``.
 
-    Once more does no harm: the answer to the first time may have been lost.
+    May safely be repeated when the result of the first call was lost.
     """
     unregister(connection, courier_id)
     heartbeat = Heartbeat(courier_id, this_process(), now, until)
@@ -88,7 +91,7 @@ def register(
 def renew(
     connection: Connection, courier_id: str, now: float, until: float
 ) -> Heartbeat | None:
-    """Extend all leases of a courier; None when it was taken for dead meanwhile."""
+    """Extend all leases of a courier; None if it was declared dead meanwhile."""
     changed = connection.execute(
         update(courier)
         .where(courier.c.id == courier_id)
@@ -100,14 +103,15 @@ def renew(
 
 
 def unregister(connection: Connection, courier_id: str) -> None:
-    """Forget a courier."""
+    """Delete a courier's row."""
     connection.execute(delete(courier).where(courier.c.id == courier_id))
 
 
 def heartbeats(connection: Connection) -> tuple[list[Heartbeat], list[str]]:
-    """All couriers' heartbeats, and owners of leases who have none.
+    """All couriers' heartbeats, and the owners of leases that have none.
 
-    Owners are looked up first: whoever leases something has registered before.
+    Owners are read first. A courier registers before it leases anything, so one that
+    has just started is never taken for an owner without a heartbeat.
     """
     owners = connection.scalars(
         select(message.c.lease_owner).where(message.c.state == LEASED).distinct()
@@ -119,8 +123,8 @@ def heartbeats(connection: Connection) -> tuple[list[Heartbeat], list[str]]:
     return found, sorted(set(owners) - {one.courier for one in found})
 
 
-def strike_off(connection: Connection, dead: Heartbeat) -> bool:
-    """Delete a courier's row unless it has renewed since it was read."""
+def remove_if_dead(connection: Connection, dead: Heartbeat) -> bool:
+    """Delete a dead courier's row; False if it has renewed since it was read."""
     struck = connection.execute(
         delete(courier).where(
             courier.c.id == dead.courier, courier.c.lease_until == dead.lease_until
@@ -136,18 +140,19 @@ def is_registered(connection: Connection, courier_id: str) -> bool:
 
 
 def this_process() -> str:
-    """Names this process for all time: machine, namespace, number and start.
+    """A name that no other process ever has: boot, PID namespace, PID and start time.
 
-    ``""`` where the system does not tell; then only the lease says who is dead.
+    ``""`` where the system does not provide these. Then a dead courier is noticed only
+    when its lease runs out.
     """
     return _name(os.getpid())
 
 
 def is_gone(process: str) -> bool:
-    """Whether ``process`` certainly ended. Never true of one on another machine.
+    """Whether ``process`` has certainly ended. Never true for one on another machine.
 
-    A process that the system hides from us (``hidepid`` of proc(5)) may live: it is
-    gone only when the system knows no process of its number, or shows another one.
+    A process that the system hides (``hidepid`` of proc(5)) may be alive. It is gone
+    only if its PID is free, or visibly belongs to another process.
     """
     place, _, rest = process.rpartition(" ")
     number = rest.partition("@")[0]
@@ -161,7 +166,7 @@ def is_gone(process: str) -> bool:
 
 
 def _exists(pid: int) -> bool:
-    """Whether the system knows a process of this number, be it whose it may."""
+    """Whether any user has a process with this PID."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -178,7 +183,7 @@ def _name(pid: int) -> str:
 
 @cache
 def _place() -> str:
-    """This boot of this machine, and the namespace in which its numbers count."""
+    """This boot of this machine, and the namespace of its PIDs."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         namespace = str(Path("/proc/self/ns/pid").readlink())
@@ -188,9 +193,9 @@ def _place() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When a process started, in clock ticks since boot; "" when it has ended.
+    """When a process started, in clock ticks since boot; "" if it has ended.
 
-    None where we may not know. Fields 3 and 22 of ``/proc/PID/stat``, see proc(5).
+    None if that cannot be read. Fields 3 and 22 of ``/proc/PID/stat``, see proc(5).
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()

@@ -1,110 +1,179 @@
-"""The outbox's database: its schema, transactions, clock, and its errors made ours."""
+"""The outbox's database: its schema, transactions, clock and errors.
+
+Every change goes through `Database.write`, `write_ungrouped` or
+`write_with_lock_retry`. They keep the database open while they work, repeat a
+transaction that conflicted with another, and turn database errors into
+`OutboxUnavailable`.
+"""
 
 from __future__ import annotations
 
+import os
+import random
 import sqlite3
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, exc, text
 
+from ..concurrency import gevent_patched, run_blocking
 from ..errors import OutboxUnavailable, SchemaError, StoreError, redacted
-from ..offhub import off_hub
+from .database_errors import Fault, advice, fault_of
 from .dialects import (
     BUSY_SECONDS,
     SERVER_NOW,
-    impatient,
+    disable_busy_timeout,
+    enable_busy_timeout,
+    is_alive,
     open_engine,
     parse_url,
-    patient,
+    short_lock_timeout,
     shown_url,
 )
-from .faults import Fault, advice, fault_of
-from .gate import Gate
-from .group_commit import GroupCommit
-from .schema import REVISION
-from .versions import OUTDATED, version_of
+from .group_commit import GroupCommit, SharedWork, Work, run_all
+from .schema import OUTDATED, REVISION, version_of
+
+USAGE_POLL_SECONDS = 0.001
+"""How often `UsageGate.close` checks whether users are left."""
+
+
+class UsageGate:
+    """Lets any number of threads use something, or one thread keep all others out.
+
+    An exception from outside, such as a signal handler's, may come at any moment: even
+    then every user that leaves is removed, and the gate can be opened again.
+    """
+
+    def __init__(self) -> None:
+        self._entrance = threading.RLock()
+        self.users: set[object] = set()
+        """Who is inside: a thread that writes is there by its number. Users remove
+        themselves when they leave."""
+
+    @contextmanager
+    def use(self) -> Iterator[None]:
+        """Count as a user, after waiting for a closed gate to open."""
+        user, users = object(), self.users
+        try:
+            self.admit(user)
+            yield
+        finally:
+            users.discard(user)
+
+    def admit(self, user: object) -> None:
+        """Add ``user`` to the users, after waiting for a closed gate to open."""
+        with self._entrance:
+            self.users.add(user)
+
+    def close(self, timeout_seconds: float) -> bool:
+        """Admit no new user until `open`, and wait until all users have left.
+
+        False if some are left after ``timeout_seconds``; the gate is closed even then.
+        Only the thread that closed it can open it.
+        """
+        self._entrance.acquire()
+        deadline = time.monotonic() + timeout_seconds
+        while self.users:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(USAGE_POLL_SECONDS)
+        return True
+
+    def open(self) -> None:
+        """Admit users again; does nothing if the gate is open."""
+        with suppress(RuntimeError):
+            self._entrance.release()
+
 
 T = TypeVar("T")
 
-QUIET_SECONDS = 2 * BUSY_SECONDS
-"""How long a fork, or the end, waits for what others do with the database: no
-transaction takes longer."""
+QUIESCE_SECONDS = 2 * BUSY_SECONDS
+"""How long a fork, or `Database.close`, waits for other threads to finish their
+transactions: none takes longer."""
 
-_ABANDONED: list[object] = []
-"""What a child inherited from a fork that could not wait: never closed, for closing a
-database file in the child closes it under the parent."""
+_INHERITED: list[object] = []
+"""Connections that a child process inherited. They are kept, so that none is ever
+closed: that would disturb the parent (https://sqlite.org/howtocorrupt.html, 2.6)."""
+
+
+CONFLICTS = 8
+"""How often a transaction is repeated after a conflict before that is an error."""
+
+CONFLICT_PAUSE_SECONDS = 0.01
+"""The longest pause before the first repetition; it doubles with each. It is shorter by
+chance, so that those that were in each other's way come one after another."""
+
+RETRY_SECONDS = (0.01, 0.1)
+"""The shortest and the longest pause between two tries of
+`Database.write_with_lock_retry`."""
 
 
 class Conflict(OutboxUnavailable):
-    """Somebody else wrote the same rows at the same moment: another try may do."""
+    """Another transaction wrote the same rows at the same time: try again."""
 
 
-class Held(OutboxUnavailable):
-    """Somebody's transaction holds a row or a key that this needs: later it may do."""
+class Locked(OutboxUnavailable):
+    """Another transaction holds a row or a key that this one needs: try later."""
 
 
-_KINDS = {Fault.CONFLICT: Conflict, Fault.HELD: Held}
+_KINDS = {Fault.CONFLICT: Conflict, Fault.LOCKED: Locked}
 
 
 class Database:
     """One outbox's database, opened at first use; safe to share between threads.
 
     ``durability`` is ``full`` (a commit is on the disk) or ``process`` (a commit
-    survives the process, not a power cut). ``listen_url`` leads to the same database
-    without a pooler, where ``url`` leads to one.
+    survives the end of the process, but not a power cut). ``listen_url`` leads directly
+    to the same database, if ``url`` leads to a pooler.
     """
 
     def __init__(
         self, url: str, durability: str = "full", listen_url: str | None = None
     ) -> None:
         self.url = parse_url(url)
+        self.embedded = self.url.get_backend_name() == "sqlite"
+        """Whether this is an SQLite file, which is made and upgraded automatically."""
         self.shown = shown_url(url)
-        """The URL for people, without its password."""
+        """The URL to show to people, without its password."""
         self.durability = durability
         self._listen_url = listen_url
         self._open_fresh()
 
     def _open_fresh(self) -> None:
-        self._gate = Gate()
+        self._gate = UsageGate()
         self._opening = threading.Lock()
         self._opens: int | None = None
-        self._writing: set[int] = set()
         self._engine: Engine | None = None
         self._writer: Connection | None = None
-        self._group = GroupCommit(self._transaction)
+        self._wrote_at = 0.0
+        self._group_commit = GroupCommit(self._commit)
         self._file: FileIdentity | None = None
         self._driver_error: type[Exception] = sqlite3.Error
         self._server_epoch: float | None = None
-        """What the server's clock said when our monotonic one stood at zero."""
-
-    @property
-    def embedded(self) -> bool:
-        """Whether this is a file of our own, made and upgraded without being asked."""
-        return self.url.get_backend_name() == "sqlite"
+        """The server's time, in epoch seconds, when our monotonic clock was at zero."""
 
     # Opening
 
     @property
     def opened(self) -> bool:
-        """Whether it is open, and its tables checked."""
+        """Whether the database is open and its tables are checked."""
         return self._engine is not None
 
     @property
     def engine(self) -> Engine:
-        """The SQLAlchemy engine, its tables checked.
+        """The SQLAlchemy engine, with its tables checked.
 
-        Raises `SchemaError` when the tables are missing or of another version, except
-        that the embedded outbox makes them.
+        Raises `SchemaError` if the tables are missing or of another version. An
+        embedded outbox makes or upgrades them instead.
         """
         if self._engine is None:
             me = threading.get_ident()
             if self._opens == me:
-                raise self._interrupting("opening")
+                raise self._reentrant_call("opening")
             with self._opening:
                 try:
                     self._opens = me
@@ -115,12 +184,12 @@ class Database:
         return self._engine
 
     def open(self) -> None:
-        """Open it now and check its tables, instead of at first use."""
-        with self._gate.inside():
+        """Open the database and check its tables now, instead of at first use."""
+        with self._gate.use():
             _ = self.engine
 
     def connect(self) -> Engine:
-        """A new engine, whatever state the tables are in."""
+        """A new engine; the tables are not checked."""
         engine = open_engine(self.url, self.durability)
         self._driver_error = engine.dialect.loaded_dbapi.Error
         return engine
@@ -141,32 +210,42 @@ class Database:
         present = _version(engine)
         if present == REVISION:
             return
-        if present == OUTDATED:
-            raise self._outdated()
-        if self.embedded:
+        if self.embedded and present != OUTDATED:
             self.upgrade(engine)
             return
+        raise self._other_version(present)
+
+    def check_version(self) -> None:
+        """Raise `SchemaError` unless the tables are, now, those of this version."""
+        with self.reading() as connection:
+            present = version_of(connection)
+        if present != REVISION:
+            raise self._other_version(present)
+
+    def _other_version(self, present: str | None) -> SchemaError:
         if present is None:
-            raise SchemaError(
+            return SchemaError(
                 f"The outbox at {self.shown} has no tables: run 'flask outbox init'."
             )
-        raise SchemaError(
+        if present == OUTDATED:
+            return self._outdated()
+        return SchemaError(
             f"The outbox at {self.shown} is at version {present}, this Flask-Outbox "
             f"needs {REVISION}: run 'flask outbox upgrade'."
         )
 
     def own_connection(self) -> Any:
-        """A connection of the driver's, which whoever asks must close."""
-        with self._gate.inside(), self.errors():
+        """A new connection of the driver, which the caller must close."""
+        with self._gate.use(), self.errors():
             pooled = self.engine.raw_connection()
             driver = pooled.driver_connection
             pooled.detach()
             return driver
 
     def listening_connection(self) -> Any:
-        """A connection of the driver's on which notifications arrive, to be closed.
+        """A connection of the driver that receives notifications; the caller closes it.
 
-        Raises `OutboxUnavailable` where there is only a pooler's.
+        Raises `OutboxUnavailable` if only a pooler can be reached.
         """
         if self._listen_url is not None:
             return _listening(self._listen_url)
@@ -176,12 +255,12 @@ class Database:
         driver.close()
         raise OutboxUnavailable(
             f"The outbox at {self.shown} is behind a pooler, such as PgBouncer in "
-            "transaction mode, which passes no notifications on: set OUTBOX_LISTEN_URL "
-            "to the database itself. Until then workers look for mail by themselves."
+            "transaction mode, which does not pass on notifications: set "
+            "OUTBOX_LISTEN_URL to the database itself. Until then workers poll."
         )
 
     def version(self) -> str | None:
-        """The version of the tables; None where there are none."""
+        """The version of the tables; None if there are none."""
         engine = self.connect()
         try:
             with self.errors():
@@ -190,17 +269,19 @@ class Database:
             engine.dispose()
 
     def upgrade(self, engine: Engine | None = None) -> None:
-        """Make the tables, or bring them to this version; nothing if they are."""
+        """Make the tables, or bring them to this version if they are older."""
+        from . import migrations  # noqa: F401 - slow to load: not under the write lock
+
         own = engine or self.connect()
         try:
             with self.errors(), own.connect() as connection:
-                self._transact(connection, self.upgrade_on)
+                self._transact(connection, [self.upgrade_on])
         finally:
             if engine is None:
                 own.dispose()
 
     def upgrade_on(self, connection: Connection) -> None:
-        """The same in a transaction which whoever began it commits."""
+        """Do what `upgrade` does, in a transaction that the caller commits."""
         from .migrations import UnknownRevision, upgrade
 
         present = version_of(connection)
@@ -212,25 +293,25 @@ class Database:
             upgrade(connection)
         except UnknownRevision as error:
             raise SchemaError(
-                f"The outbox at {self.shown} is of a version that this Flask-Outbox, "
-                f"which knows {REVISION}, does not know: install a newer Flask-Outbox."
+                f"The outbox at {self.shown} has a version that this Flask-Outbox "
+                f"(version {REVISION}) does not know: install a newer Flask-Outbox."
             ) from error
 
     def _outdated(self) -> SchemaError:
         return SchemaError(
             f"The outbox's tables at {self.shown} were made by the app's own "
-            f"migrations, and are not those of version {REVISION}, which this "
-            "Flask-Outbox needs: run 'flask db migrate' and 'flask db upgrade'."
+            f"migrations and differ from version {REVISION}, which this Flask-Outbox "
+            "needs: run 'flask db migrate' and 'flask db upgrade'."
         )
 
     def close(self) -> None:
-        """Give all connections back; the next use opens new ones.
+        """Close all connections; the next use opens new ones.
 
-        What others do with them now is waited for: a connection of SQLite's that is
-        closed while it works takes the process down.
+        Waits for threads that use them, because closing an SQLite connection during a
+        statement can crash the process.
         """
         try:
-            if self._gate.shut(QUIET_SECONDS):
+            if self._gate.close(QUIESCE_SECONDS):
                 self._disconnect()
         finally:
             self._gate.open()
@@ -245,132 +326,204 @@ class Database:
     # Forking
 
     def before_fork(self) -> None:
-        """Close all connections, and let nobody open one, until the fork is over.
+        """Close all connections, and open none until the fork is over.
 
         A child that inherits an open SQLite file believes that it holds the parent's
-        locks, whatever it opens itself; the next process to close the file then deletes
-        the log under it (https://sqlite.org/howtocorrupt.html, section 2.6).
+        locks, even on connections that it opens itself. Then the next process to close
+        the file may delete the log while the child uses it.
+        Source: https://sqlite.org/howtocorrupt.html, section 2.6.
         """
-        if self._gate.shut(QUIET_SECONDS):
+        if self._gate.close(QUIESCE_SECONDS):
             self._disconnect()
 
     def after_fork_in_parent(self) -> None:
-        """Go on; the next use opens new connections."""
+        """Admit users again; the next use opens new connections."""
         self._gate.open()
 
     def after_fork_in_child(self) -> None:
-        """Begin anew."""
-        _ABANDONED.extend((self._engine, self._writer))
+        """Start without connections, and never close the inherited ones."""
+        _INHERITED.extend((self._engine, self._writer))
         self._open_fresh()
 
     # Reading and writing
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection for questions: nothing is written."""
-        with self._gate.inside(), self.errors(), self.engine.connect() as connection:
+        """A connection for reading only."""
+        with self._gate.use(), self.errors(), self.engine.connect() as connection:
             yield connection.execution_options(outbox_reading=True)
 
-    def write(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` in a transaction and return what it returned, once durable.
+    def write(self, work: Work[T]) -> T:
+        """Run ``work`` in a transaction; return its result once that is durable.
 
-        Concurrent callers share one commit. Raises `OutboxUnavailable` when nothing was
+        Concurrent callers share one commit. ``work`` may run more than once, so it must
+        have no effect but on its connection. Raises `OutboxUnavailable` if nothing was
         stored.
         """
-        return self._alone(lambda: self._group.run(work))
+        return self._guarded(self._group_commit.run, work)
 
-    def write_apart(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` in a transaction that shares its commit with nobody's.
+    def write_ungrouped(self, work: Work[T]) -> T:
+        """Run ``work`` in a transaction that shares its commit with no other.
 
-        It waits for nobody else's work, except where a file has one lock for all.
+        It does not wait for other callers' work, except on SQLite, which has one write
+        lock. Otherwise as `write`.
         """
-        return self._alone(lambda: off_hub(lambda: self._commit_apart(work)))
+        return self._guarded(self._commit_ungrouped, work)
 
-    def _alone(self, write: Callable[[], T]) -> T:
-        """Call ``write`` unless this thread is in the middle of another one.
+    def write_with_lock_retry(self, work: Work[T]) -> T:
+        """Run ``work``, which may need a key that another transaction has locked.
 
-        Then it was interrupted, and would have to go on before this could end.
+        Waits up to `BUSY_SECONDS` for it, then raises `Locked`. Meanwhile it delays no
+        other caller and occupies no connection. On SQLite, which has one write lock,
+        this is `write`.
         """
-        me, writing = threading.get_ident(), self._writing
-        if me in writing:
-            raise self._interrupting("writing to")
-        try:
-            writing.add(me)
-            with self._gate.inside(), self.errors("Nothing was stored."):
-                return write()
-        finally:
-            writing.discard(me)
+        if self.embedded:
+            return self.write(work)
 
-    def _interrupting(self, doing: str) -> OutboxUnavailable:
+        def run(connection: Connection) -> T:
+            with short_lock_timeout(connection):
+                return work(connection)
+
+        deadline = time.monotonic() + BUSY_SECONDS
+        shortest, longest = RETRY_SECONDS
+        pause = shortest
+        while True:
+            try:
+                return self.write_ungrouped(run)
+            except Locked:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(random.uniform(shortest, pause))  # noqa: S311
+            pause = min(longest, 2 * pause)
+
+    def _guarded(self, commit: Callable[[Work[T]], T], work: Work[T]) -> T:
+        """Commit ``work``; repeat it after a conflict with another transaction.
+
+        Raises `OutboxUnavailable` if this thread is in the middle of a write already.
+        Then a signal handler or the like interrupted that write, and waiting for it
+        would be a deadlock.
+        """
+        me, gate = threading.get_ident(), self._gate
+        if me in gate.users:
+            raise self._reentrant_call("writing to")
+        conflicts = 0
+        while True:
+            try:
+                gate.admit(me)
+                return commit(work)
+            except (exc.SQLAlchemyError, self._driver_error) as error:
+                explained = self._explained(error, "Nothing was stored.")
+                conflicts += 1
+                if conflicts > CONFLICTS or not isinstance(explained, Conflict):
+                    raise explained from error
+                longest = CONFLICT_PAUSE_SECONDS * 2 ** (conflicts - 1)
+            finally:
+                gate.users.discard(me)
+            time.sleep(random.uniform(0, longest))  # noqa: S311
+
+    def _reentrant_call(self, doing: str) -> OutboxUnavailable:
         return OutboxUnavailable(
-            f"This thread is in the middle of {doing} the outbox at {self.shown}, and "
-            "was interrupted by what sends now, such as a signal handler: set a flag "
-            "there and send afterwards, or send from another thread. Nothing was "
-            "stored."
+            f"This thread was interrupted while {doing} the outbox at {self.shown}, "
+            "and the code that interrupted it, such as a signal handler, sends mail: "
+            "set a flag there and send afterwards, or send from another thread. "
+            "Nothing was stored."
         )
 
-    def _transaction(self, work: Callable[[Connection], None]) -> None:
-        off_hub(lambda: self._commit(work))
+    def _commit(self, works: Sequence[Work[Any]]) -> list[Any]:
+        """Run ``works`` in one transaction; return their results once it is durable."""
+        if "gevent" in sys.modules and gevent_patched():
+            return run_blocking(lambda: self._commit_on_writer(works))
+        return self._commit_on_writer(works)
 
-    def _commit(self, work: Callable[[Connection], None]) -> None:
-        if not self.embedded:
-            with self.engine.begin() as connection:
-                work(connection)
-            return
+    def _commit_on_writer(self, works: Sequence[Work[Any]]) -> list[Any]:
+        """Do what `_commit` does, on the connection that is kept for it."""
         writer, self._writer = self._writer, None
         try:
+            if writer is not None and not self.embedded:
+                writer = self._if_alive(writer)
             if writer is None:
                 writer = self.engine.connect()
-                impatient(writer)
-            self._transact(writer, work)
+                if self.embedded:
+                    disable_busy_timeout(writer)
+            results = self._transact(writer, works)
         except StoreError as error:
             if writer is not None and writer.engine is self._engine:
                 self._writer = writer
             else:
-                self._give_up(writer, error)
+                self._discard(writer, error)
             raise
         except BaseException as error:
-            self._give_up(writer, error)
+            self._discard(writer, error)
             raise
-        self._writer = writer
+        self._writer, self._wrote_at = writer, time.monotonic()
+        return results
 
-    def _commit_apart(self, work: Callable[[Connection], T]) -> T:
+    def _if_alive(self, writer: Connection) -> Connection | None:
+        """The kept connection, unless the server has ended it while it was idle."""
+        if is_alive(writer, self._wrote_at):
+            return writer
+        writer.invalidate()
+        writer.close()
+        return None
+
+    def _commit_ungrouped(self, work: Work[T]) -> T:
+        return run_blocking(lambda: self._commit_on_own_connection(work))
+
+    def _commit_on_own_connection(self, work: Work[T]) -> T:
         with self.engine.connect() as connection:
-            if not self.embedded:
-                return self._transact(connection, work)
-            impatient(connection)
+            if self.embedded:
+                disable_busy_timeout(connection)
             try:
-                return self._transact(connection, work)
+                result: T = self._transact(connection, [work])[0]
+            except BaseException as error:
+                if fault_of(error) is Fault.FILE_READ_ONLY:
+                    self._discard(connection, error)
+                raise
             finally:
-                patient(connection)
+                if self.embedded and not connection.closed:
+                    enable_busy_timeout(connection)
+        return result
 
-    def _transact(self, connection: Connection, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` in a transaction, which is over whatever comes in between.
+    def _transact(
+        self, connection: Connection, works: Sequence[Work[Any]]
+    ) -> list[Any]:
+        """Run ``works`` in a transaction, which always ends here, also on an exception.
 
-        What is left of it in a file would hold the one write lock.
+        On SQLite an open one would keep the write lock.
         """
-        if connection.dialect.name != "sqlite":
+        (kind, *others) = {*map(type, works)}
+        if issubclass(kind, SharedWork) and not others:
+            shared: Any = works[0]
+            results: list[Any] | None = shared.run_and_commit(connection, works)
+            if results is not None:
+                self.check_file()
+                return results
+        if not self.embedded:
             with connection.begin():
-                return work(connection)
+                return run_all(connection, works)
         driver: Any = connection.connection.dbapi_connection
         try:
             with connection.begin():
-                answer = work(connection)
+                results = run_all(connection, works)
         finally:
-            driver.rollback()  # nothing where it is committed
+            driver.rollback()  # does nothing after a commit
         self.check_file()
-        return answer
+        return results
 
-    def _give_up(self, writer: Connection | None, error: BaseException) -> None:
-        """Close what met an error: what state it is in, nobody knows."""
+    def _discard(self, writer: Connection | None, error: BaseException) -> None:
+        """Close a connection after an error, as its state is unknown.
+
+        One to a server goes back to the pool, which resets it.
+        """
         if writer is not None:
-            writer.invalidate()
+            if self.embedded:
+                writer.invalidate()
             writer.close()
         if self._engine is not None and fault_of(error) is Fault.FILE_READ_ONLY:
-            self._engine.dispose()  # idle ones would keep the file as it was
+            self._engine.dispose()  # idle connections would stay read-only
 
     def check_file(self) -> None:
-        """Raise `OutboxUnavailable` where the file is not the one that was opened."""
+        """Raise `OutboxUnavailable` if the file is not the one that was opened."""
         kept = self._file
         if kept is None or identity_of(self.url.database) == kept:
             return
@@ -378,19 +531,19 @@ class Database:
         if engine is not None:
             engine.dispose()
         raise OutboxUnavailable(
-            f"The file of the outbox at {self.shown} was deleted or replaced while it "
-            "was in use, and what is written goes into the old one, which nobody can "
-            "open again. Nothing was stored. The next call opens the file that is "
-            "there then, or makes it anew: stop the app before you move its outbox."
+            f"The file of the outbox at {self.shown} was deleted or replaced while in "
+            "use: writes would go to the old file, which can no longer be opened. "
+            "Nothing was stored. The next call opens the file at that path, or creates "
+            "it. Stop the app before you move its outbox."
         )
 
     # The clock
 
     def now(self) -> float:
-        """The epoch in seconds by the database's clock, which all machines share.
+        """The time in epoch seconds by the database's clock, which all machines share.
 
-        A server is asked at first use, and its answer is carried on by a steady clock:
-        how this machine's clock is set makes no difference.
+        A server is asked at first use. Its answer is then advanced by this machine's
+        monotonic clock, so how this machine's wall clock is set makes no difference.
         """
         if self.embedded:
             return time.time()
@@ -400,8 +553,8 @@ class Database:
         return self._server_epoch + time.monotonic()
 
     def set_clock(self) -> None:
-        """Ask a database server once more what time it is."""
-        with self._gate.inside(), self.errors():
+        """Ask the database server for its time again."""
+        with self._gate.use(), self.errors():
             self._set_clock(self.engine)
 
     def _set_clock(self, engine: Engine) -> None:
@@ -418,23 +571,24 @@ class Database:
 
     @contextmanager
     def errors(self, epilogue: str = "") -> Iterator[None]:
-        """Turn the database's errors into ours, with what to do."""
+        """Turn database errors into ours, which say what to do."""
         try:
             yield
         except (exc.SQLAlchemyError, self._driver_error) as error:
-            self._explain(error, epilogue)
+            raise self._explained(error, epilogue) from error
 
-    def _explain(self, error: Exception, epilogue: str) -> NoReturn:
+    def _explained(self, error: Exception, epilogue: str) -> OutboxUnavailable:
+        """Our error for the database's, which says what to do."""
         cause = getattr(error, "orig", None) or error
-        # PostgreSQL adds the values of a row to what went wrong with it.
+        # The primary message only: PostgreSQL's detail may show values of a row.
         said = getattr(getattr(cause, "diag", None), "message_primary", None) or cause
         reason = redacted(" ".join(str(said).split()))
         fault = fault_of(error)
         kind = _KINDS.get(fault, OutboxUnavailable) if fault else OutboxUnavailable
-        raise kind(
+        return kind(
             f"The outbox at {self.shown} cannot be used: {reason}. "
             f"{advice(error, epilogue)}"
-        ) from error
+        )
 
 
 def _listening(url: str) -> Any:
@@ -451,13 +605,13 @@ def _listening(url: str) -> Any:
 
 
 FileIdentity = tuple[int, int]
-"""The device and the inode: what a file is, whatever its name."""
+"""Device and inode, which identify a file under any name."""
 
 
 def identity_of(path: str | None) -> FileIdentity | None:
-    """What the file at ``path`` is; None where there is none."""
+    """The identity of the file at ``path``; None if there is none."""
     try:
-        status = Path(path or "").stat()
+        status = os.stat(path or "")  # noqa: PTH116  # at each commit
     except OSError:
         return None
     return status.st_dev, status.st_ino

@@ -1,40 +1,54 @@
-"""Dialects: how each kind of database is opened, and what its errors ask for."""
+"""How each kind of database is opened, and how long it waits for locks."""
 
 from __future__ import annotations
 
 import os
 import random
+import select
 import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import Context
+from math import inf
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event, exc
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..errors import ConfigError, OutboxUnavailable, SchemaError, redacted
-from .faults import Fault, fault_of
+from .database_errors import Fault, fault_of
 
 BUSY_SECONDS = 10.0
-"""How long a writer waits for SQLite's one write lock, or for a row of a server's: far
-longer than any transaction of ours, far shorter than a web server's patience."""
+"""How long a writer waits for SQLite's write lock, or for a row lock of a server.
+
+Far longer than any transaction of the outbox, far shorter than a web server's timeout.
+"""
 
 CONNECT_SECONDS = 5
-"""How long a database server may take to answer a connection."""
+"""How long a database server may take to accept a connection."""
 
 ANSWER_SECONDS = 15
-"""How long a database server may leave a statement without an answer, and how long it
-waits for us within a transaction: it does not see that a host was cut off, and nobody
-else can take up what that has locked."""
+"""How long a database server may take to answer a statement, and how long it waits for
+the next statement of a transaction, or for a host that was cut off: nobody else can
+have the rows which that client has locked."""
 
-TURN_SECONDS = (0.001, 0.004)
-"""How often a writer looks whether it is its turn: a commit takes about as long."""
+LOCK_RETRY_SECONDS = (0.001, 0.004)
+"""Range of the pause between two tries for SQLite's write lock: about one commit."""
 
 WAL_RETRY_SECONDS = 0.01
-"""How soon a file that another process is just opening is tried again."""
+"""Pause between two tries to switch a file to WAL while another process does so."""
+
+PING_AFTER_SECONDS = 1.0
+"""How long a connection to a server may be idle before a ping tells whether it still
+works. That costs a round trip."""
+
+FOUND_ROWS, MULTI_STATEMENTS = 1 << 1, 1 << 16
+"""Flags of MySQL's protocol: an update counts the rows that it found, also where it
+changed nothing; and a connection takes several statements at once."""
 
 _DRIVERS = {
     "sqlite": ("sqlite+pysqlite", None),
@@ -42,29 +56,30 @@ _DRIVERS = {
     "mysql": ("mysql+pymysql", "mysql"),
     "mariadb": ("mariadb+pymysql", "mysql"),
 }
-"""Backend → the driver that is used, and the extra that brings it."""
+"""Backend → the driver that is used, and the extra that installs it."""
 
 
 def parse_url(url: str, given_as: str = "OUTBOX_URL") -> URL:
-    """The URL with its driver. Raises `ConfigError` that says what to set."""
+    """The parsed URL, with its driver. Raises `ConfigError` that says what to set."""
     try:
         parsed = make_url(url)
     except (exc.ArgumentError, ValueError):
         raise ConfigError(
             f"{given_as} is not a database URL. It looks like "
             '"sqlite:////var/lib/app/outbox.db" or "postgresql://user@host/name"; in a '
-            "password, what is special must be percent-encoded."
+            "password, special characters must be percent-encoded."
         ) from None
     backend, _, driver = parsed.drivername.partition("+")
     if backend == "postgres":
         raise ConfigError(
             f'{given_as} begins with "{parsed.drivername}://": write '
-            '"postgresql+psycopg://" in its place.'
+            '"postgresql+psycopg://" instead.'
         )
     if backend not in _DRIVERS:
         known = ", ".join(_DRIVERS)
         raise ConfigError(
-            f"{given_as} begins with {backend!r}: the outbox is kept in one of {known}."
+            f"{given_as} begins with {backend!r}, which is not supported: use one of "
+            f"{known}."
         )
     if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise ConfigError(
@@ -86,15 +101,18 @@ def check_url(url: str, given_as: str = "OUTBOX_URL") -> None:
 
 
 def shown_url(url: str | URL) -> str:
-    """A database URL for people, without its password, wherever that stands in it."""
+    """A database URL to show to people: without its password, also in the query."""
     return redacted(make_url(url).render_as_string(hide_password=True))
 
 
 def open_engine(url: URL, durability: str) -> Engine:
-    """An engine for ``url``. Raises `ConfigError` where its driver is not installed."""
+    """An engine for ``url``. Raises `ConfigError` if its driver is not installed."""
     backend = url.get_backend_name()
     try:
-        return _OPENERS[backend](url, durability)
+        # In a context of its own: opened in a courier's, which is kept out of traces,
+        # the engine would not be traced for views either.
+        engine: Engine = Context().run(_OPENERS[backend], url, durability)
+        return engine
     except (exc.NoSuchModuleError, ModuleNotFoundError) as error:
         raise _no_driver(url) from error
 
@@ -103,13 +121,17 @@ def _no_driver(url: URL, given_as: str = "OUTBOX_URL") -> ConfigError:
     driver, extra = _DRIVERS[url.get_backend_name()]
     if url.drivername != driver:
         return ConfigError(
-            f"{given_as} asks for {url.drivername}, and that driver is not installed. "
-            f'Write "{driver}://" in its place'
-            + (f": pip install 'flask-outbox[{extra}]' brings that." if extra else ".")
+            f"{given_as} needs the driver {url.drivername}, which is not installed. "
+            f'Write "{driver}://" instead'
+            + (
+                f"; pip install 'flask-outbox[{extra}]' installs that driver."
+                if extra
+                else "."
+            )
         )
     return ConfigError(
-        f"{given_as} asks for {url.drivername}, and that driver is not installed: "
-        f"pip install 'flask-outbox[{extra}]' brings {extra}'s."
+        f"{given_as} needs the driver {url.drivername}, which is not installed: "
+        f"pip install 'flask-outbox[{extra}]'."
     )
 
 
@@ -125,7 +147,7 @@ def _open_sqlite(url: URL, durability: str) -> Engine:
 
     @event.listens_for(engine, "do_connect")
     def make_file(*_: object) -> None:
-        """Have no moment in which others could open what SQLite makes."""
+        """Make the file first: one that SQLite makes may be open to other users."""
         if path is not None:
             _make_file(path)
 
@@ -144,28 +166,28 @@ def _open_sqlite(url: URL, durability: str) -> Engine:
         if reading:
             driver.execute("BEGIN")
         else:
-            _take_turn(driver)
+            begin_immediate(driver)
 
     return engine
 
 
-def impatient(connection: Connection) -> None:
-    """Have SQLite not wait for the write lock by itself: `_take_turn` is fairer."""
+def disable_busy_timeout(connection: Connection) -> None:
+    """Turn off SQLite's own wait for the write lock: `begin_immediate` is fairer."""
     driver: Any = connection.connection.dbapi_connection
     driver.execute("PRAGMA busy_timeout = 0")
 
 
-def patient(connection: Connection) -> None:
-    """Have SQLite wait by itself again."""
+def enable_busy_timeout(connection: Connection) -> None:
+    """Turn SQLite's own wait for the write lock on again."""
     driver: Any = connection.connection.dbapi_connection
     driver.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1_000)}")
 
 
-def _take_turn(driver: sqlite3.Connection) -> None:
-    """Begin to write, waiting for the one write lock.
+def begin_immediate(driver: sqlite3.Connection) -> None:
+    """Begin a write transaction; wait for the write lock.
 
-    SQLite's own waiters look ever less often, up to 100 ms apart, so that among many
-    writers the newcomers win and some wait for seconds. Here all look equally often.
+    SQLite's own wait polls less and less often, up to 100 ms apart. So among many
+    writers newcomers win, and some wait for seconds. Here all poll equally often.
     """
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
@@ -174,15 +196,15 @@ def _take_turn(driver: sqlite3.Connection) -> None:
         except sqlite3.OperationalError as error:
             if fault_of(error) is not Fault.BUSY or time.monotonic() > deadline:
                 raise
-            time.sleep(random.uniform(*TURN_SECONDS))  # noqa: S311
+            time.sleep(random.uniform(*LOCK_RETRY_SECONDS))  # noqa: S311
         else:
             return
 
 
 def _into_wal(connection: sqlite3.Connection) -> None:
-    """Have the file in WAL mode; two who make it so at once are in each other's way.
+    """Switch the file to WAL mode; try again while another process does the same.
 
-    SQLite does not wait here by itself, since it fears that both hold a lock.
+    SQLite's busy timeout does not apply here, as waiting could be a deadlock.
     """
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
@@ -201,20 +223,21 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise OutboxUnavailable(
-            f"The outbox's folder {folder} cannot be made: {error.strerror}. Look at "
+            f"The outbox's folder {folder} cannot be created: {error.strerror}. Check "
             "OUTBOX_URL. Nothing was stored."
         ) from error
 
 
 def _make_file(path: Path) -> None:
-    """Make the file for its own user alone; what SQLite puts beside it is like it."""
-    with suppress(OSError):  # SQLite says what is the matter
+    """Make the file with mode 0600; SQLite gives the files beside it the same mode."""
+    with suppress(OSError):  # opening it reports the error
         path.touch(mode=0o600, exist_ok=False)
 
 
 def open_to_others(url: str | URL) -> list[Path]:
-    """The files of an SQLite outbox, and its folder, that users of no group of theirs
-    may read or write; none for other databases.
+    """The files of an SQLite outbox that any user may read or write.
+
+    Includes its folder, if any user may replace files in it. Empty for other databases.
     """
     path = _path_of(make_url(url))
     if path is None or os.name == "nt":
@@ -235,7 +258,7 @@ def _mode(path: Path) -> int:
 
 
 def _path_of(url: URL) -> Path | None:
-    """The file of an SQLite database; None for one that a URI of its own names."""
+    """The file of an SQLite database; None where the URL holds a ``file:`` URI."""
     path = url.database
     if url.get_backend_name() != "sqlite" or not path or path.startswith("file:"):
         return None
@@ -248,6 +271,9 @@ def _open_postgresql(url: URL, durability: str) -> Engine:
         "lock_timeout": int(BUSY_SECONDS * milliseconds),
         "statement_timeout": ANSWER_SECONDS * milliseconds,
         "idle_in_transaction_session_timeout": ANSWER_SECONDS * milliseconds,
+        "tcp_user_timeout": ANSWER_SECONDS * milliseconds,
+        "tcp_keepalives_idle": CONNECT_SECONDS,
+        "tcp_keepalives_interval": CONNECT_SECONDS,
         "synchronous_commit": "on" if durability == "full" else "off",
     }
     if "options" in url.query:
@@ -260,15 +286,15 @@ def _open_postgresql(url: URL, durability: str) -> Engine:
     }
     if "prepare_threshold" in url.query:
         arguments["prepare_threshold"] = prepare_threshold(url)
-    from .impatient_psycopg import SetUp, impatient
+    from .psycopg_connection import SessionSettings, connect_with_timeout
 
     bare = url.difference_update_query(["prepare_threshold", "client_encoding"])
     engine = _open_server(bare, {**arguments, "client_encoding": "utf8"})
-    connect = impatient(ANSWER_SECONDS)
-    set_up = SetUp(session, prepares="prepare_threshold" in arguments)
+    connect = connect_with_timeout(ANSWER_SECONDS)
+    settings = SessionSettings(session, prepares="prepare_threshold" in arguments)
 
     @event.listens_for(engine, "do_connect")
-    def connect_impatiently(
+    def open_connection(
         _dialect: object, _record: object, args: list[Any], options: dict[str, Any]
     ) -> object:
         driver = connect(*args, **options)
@@ -276,12 +302,12 @@ def _open_postgresql(url: URL, durability: str) -> Engine:
         if encoding != "UTF8":
             driver.close()
             raise _not_utf8(url, encoding)
-        set_up.connection(driver)
+        settings.apply_to_connection(driver)
         return driver
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        set_up.transaction(connection.connection.dbapi_connection)
+        settings.apply_to_transaction(connection.connection.dbapi_connection)
 
     return engine
 
@@ -289,22 +315,22 @@ def _open_postgresql(url: URL, durability: str) -> Engine:
 def _not_utf8(url: URL, encoding: str | None) -> SchemaError:
     return SchemaError(
         f"The outbox at {shown_url(url)} is in a database whose encoding is "
-        f"{encoding}, which cannot hold every mail: make one with CREATE DATABASE … "
+        f"{encoding}, which cannot store every mail: make one with CREATE DATABASE … "
         "ENCODING 'UTF8' TEMPLATE template0, and set OUTBOX_URL to it."
     )
 
 
 def prepare_threshold(url: URL, given_as: str = "OUTBOX_URL") -> int | None:
-    """What the URL says about psycopg's prepared statements; None has none.
+    """The URL's ``prepare_threshold`` for psycopg; None prepares no statements.
 
-    Raises `ConfigError`.
+    Raises `ConfigError` if it is neither a number nor 'none'.
     """
     said = str(url.query["prepare_threshold"])
     if said.lower() in ("", "none"):
         return None
     if not said.isdecimal():
         raise ConfigError(
-            f"{given_as} says prepare_threshold={said}: it is a whole number, or "
+            f"{given_as} has prepare_threshold={said}: it must be a whole number, or "
             "'none' to prepare no statements."
         )
     return int(said)
@@ -316,23 +342,68 @@ def _open_mysql(url: URL, durability: str) -> Engine:
         "read_timeout": ANSWER_SECONDS,
         "write_timeout": ANSWER_SECONDS,
         "init_command": f"SET innodb_lock_wait_timeout = {int(BUSY_SECONDS)} "
-        f"/*M! , idle_transaction_timeout = {ANSWER_SECONDS} */",  # MySQL has none
+        f"/*M! , idle_transaction_timeout = {ANSWER_SECONDS} */",  # MariaDB only
         "charset": "utf8mb4",
+        "client_flag": FOUND_ROWS | MULTI_STATEMENTS,
     }
     return _open_server(url, arguments)
 
 
 def _open_server(url: URL, arguments: Mapping[str, Any]) -> Engine:
-    """What the URL's own query says comes first."""
-    return create_engine(
+    """An engine for a server; the URL's query overrides ``arguments``."""
+    engine = create_engine(
         url,
         connect_args={
             name: value for name, value in arguments.items() if name not in url.query
         },
         isolation_level="READ COMMITTED",
-        pool_pre_ping=True,
         hide_parameters=True,
     )
+    _ping_after_idleness(engine)
+    return engine
+
+
+def _ping_after_idleness(engine: Engine) -> None:
+    """Replace a pooled connection that was lost while nobody used it."""
+
+    @event.listens_for(engine, "checkin")
+    def note(_driver: object, record: ConnectionPoolEntry) -> None:
+        record.info["idle_since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def ping(driver: Any, record: ConnectionPoolEntry, _fairy: object) -> None:
+        try:
+            _ping(engine.dialect, driver, record.info.pop("idle_since", inf))
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise exc.DisconnectionError from error
+
+
+def is_alive(connection: Connection, idle_since: float) -> bool:
+    """Whether a connection to a server was not lost while nobody used it."""
+    dialect = connection.dialect
+    try:
+        _ping(dialect, connection.connection.dbapi_connection, idle_since)
+    except dialect.loaded_dbapi.Error:
+        return False
+    return True
+
+
+def _ping(dialect: Dialect, driver: Any, idle_since: float) -> None:
+    """Raise the driver's error if the connection is lost, as far as can be seen."""
+    long_idle = time.monotonic() - idle_since > PING_AFTER_SECONDS
+    if long_idle or _is_readable(driver):
+        dialect.do_ping(driver)
+
+
+def _is_readable(driver: Any) -> bool:
+    """Whether an idle connection has something to read: then the server has ended it,
+    or said why it will.
+    """
+    try:
+        source = driver.fileno() if hasattr(driver, "fileno") else driver._sock
+        return bool(select.select([source], [], [], 0)[0])
+    except (OSError, TypeError, ValueError):  # closed, or too high a number
+        return True
 
 
 _OPENERS: Mapping[str, Callable[[URL, str], Engine]] = {
@@ -342,7 +413,7 @@ _OPENERS: Mapping[str, Callable[[URL, str], Engine]] = {
     "mariadb": _open_mysql,
 }
 
-_WAIT_LESS = {
+_SHORT_LOCK_TIMEOUT = {
     "postgresql": ("SET LOCAL lock_timeout = '10ms'", None),
     "mysql": (
         "SET @outbox_wait = @@innodb_lock_wait_timeout, innodb_lock_wait_timeout = 1",
@@ -353,15 +424,15 @@ _WAIT_LESS = {
         "SET innodb_lock_wait_timeout = @outbox_wait",
     ),
 }
-"""Dialect → how not to wait for locks in a transaction, and how to wait again."""
+"""Dialect → statement that shortens the wait for locks, and one that restores it."""
 
 
 @contextmanager
-def hardly_waiting(connection: Connection) -> Iterator[None]:
-    """Have a server refuse what somebody holds instead of waiting for it."""
+def short_lock_timeout(connection: Connection) -> Iterator[None]:
+    """Within this, a server refuses a locked row almost at once instead of waiting."""
     dialect: Any = connection.dialect
     mariadb = getattr(dialect, "is_mariadb", False)
-    begin, end = _WAIT_LESS["mariadb" if mariadb else dialect.name]
+    begin, end = _SHORT_LOCK_TIMEOUT["mariadb" if mariadb else dialect.name]
     connection.exec_driver_sql(begin)
     try:
         yield
@@ -376,4 +447,4 @@ SERVER_NOW = {
     "mysql": "SELECT unix_timestamp(sysdate(6))",
     "mariadb": "SELECT unix_timestamp(sysdate(6))",
 }
-"""Backend → the question what time its server has, in epoch seconds."""
+"""Backend → query for the server's time, in epoch seconds."""

@@ -1,29 +1,71 @@
-"""Group commit: callers that write at the same time share one transaction and sync."""
+"""Group commit: concurrent writers share one transaction, and so one sync to disk."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
 
-from .faults import concerns_all, is_databases
+from .database_errors import concerns_all, is_databases
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
-Batch = list["_Turn[Any]"]
 
-LOOK_SECONDS = 0.05
-"""How often those who wait look whether somebody leads: whoever leads tells them when
-it leaves, unless an exception from outside, such as a signal's, kept it from that."""
+
+class SharedWork:
+    """Work that shares its statements with other callers' of its type.
+
+    Not an abstract class: to ask whether a work is of one takes longer.
+    """
+
+    def __call__(self, connection: Connection) -> Any:
+        """Run alone."""
+        raise NotImplementedError
+
+    def run_together(self, connection: Connection, works: Sequence[Any]) -> list[Any]:
+        """Run ``works``, which are of this type; return their results."""
+        raise NotImplementedError
+
+    def run_and_commit(
+        self, connection: Connection, works: Sequence[Any]
+    ) -> list[Any] | None:
+        """Run and commit ``works``, of this type, in the driver's own transaction.
+
+        None, with nothing done, if they need one of SQLAlchemy's.
+        """
+        raise NotImplementedError
+
+
+def run_all(connection: Connection, works: Sequence[Work[Any]]) -> list[Any]:
+    """Run ``works``, the shared ones together; return their results."""
+    shared = [work for work in works if isinstance(work, SharedWork)]
+    if len(shared) < 2:
+        return [work(connection) for work in works]
+    results = shared[0].run_together(connection, shared)
+    result_of = dict(zip(map(id, shared), results, strict=True))
+    return [
+        result_of[id(work)] if id(work) in result_of else work(connection)
+        for work in works
+    ]
+
+
+LEADER_POLL_SECONDS = 0.05
+"""How often waiting callers check that there is a leader. A leader wakes them when it
+leaves, unless an exception from outside, such as a signal handler's, prevented that."""
+
+
+GATHER_SECONDS = 0.000_2
+"""How long a leader waits for as many callers as shared the last commit: they usually
+come again, but need time to prepare. It is about as long as a sync, which is saved."""
 
 
 class _Turn(Generic[T]):
-    """One caller's work, and what came of it.
+    """One caller's work and its outcome.
 
-    ``done`` is that the work has come to its end, ``over`` that its caller has left.
+    ``done`` is set when the work has ended, ``over`` when its caller has left.
     """
 
     __slots__ = ("_called", "done", "error", "over", "result", "work")
@@ -37,127 +79,135 @@ class _Turn(Generic[T]):
         self._called = threading.Lock()
         self._called.acquire()
 
-    def wait(self) -> None:
-        """Return once it is done or is to lead, or after a while."""
-        self._called.acquire(timeout=LOOK_SECONDS)
+    def wait(self, seconds: float = LEADER_POLL_SECONDS) -> None:
+        """Return after `call`, or after ``seconds``."""
+        self._called.acquire(timeout=seconds)
 
     def call(self) -> None:
-        """Have its caller look again."""
-        with suppress(RuntimeError):  # it looks already
-            self._called.release()
+        """Wake the caller, to see whether it is done or should lead."""
+        if self._called.locked():
+            with suppress(RuntimeError):  # it has just woken
+                self._called.release()
 
-    def run(self, connection: Connection) -> None:
-        self.result = self.work(connection)
-
-    def finish(self, error: Exception | None = None) -> None:
+    def fail(self, error: Exception) -> None:
         self.error = error
         self.done = True
         self.call()
 
-    def outcome(self) -> T:
-        assert self.done
-        if self.error is not None:
-            raise self.error
-        return self.result
+
+Turns = list[_Turn[Any]]
 
 
 class GroupCommit:
-    """Runs each caller's work durably, many callers to a commit.
+    """Runs callers' work in shared commits; each call returns once its work is durable.
 
-    Whoever comes first leads: it commits for all who came until then, and the first of
-    those who came meanwhile leads next. The others return as soon as their work is
-    done, and nobody before a commit that holds it. Work may run twice (alone, when the
-    batch that it was in failed, or after an interruption), so it must have no effect
-    but on its connection, and cope with its own.
+    The first caller leads: it commits the work of all callers that wait, and then the
+    first of those that came meanwhile leads. Work may run twice: alone, if a commit
+    that it shared failed, or after an interruption. So it must have no effect but on
+    its connection, and must cope with rows that an earlier run has committed.
 
-    An exception may come from outside at any moment, as those that handlers of signals
-    raise. So all that an interrupted caller leaves behind is that its turn is over,
-    which one assignment says: whoever waits sees that nobody leads, and leads.
+    ``run_batch`` runs works in one transaction and returns their results once that is
+    committed.
+
+    An exception from outside, such as a signal handler's, may come at any moment. An
+    interrupted caller therefore leaves one mark, set by a single assignment: its turn
+    is ``over``. If it was the leader, a waiting caller sees the mark and leads.
     """
 
     def __init__(
-        self, transaction: Callable[[Callable[[Connection], None]], None]
+        self, run_batch: Callable[[Sequence[Work[Any]]], Sequence[Any]]
     ) -> None:
-        self._transaction = transaction
+        self._run_batch = run_batch
         self._changing = threading.Lock()
-        self._waiting: Batch = []
-        self._taken: Batch = []
+        self._waiting: Turns = []
+        self._taken: Turns = []
         self._leader: _Turn[Any] | None = None
+        self._expected = 0
+        """How many callers shared the last commit, or 0 if none did."""
 
     def run(self, work: Work[T]) -> T:
-        """Return what ``work`` returned, once it is committed; raise what it raised."""
+        """Return the result of ``work`` once it is committed; raise what it raises."""
         turn = _Turn(work)
         try:
             with self._changing:
                 self._waiting.append(turn)
+                leader = self._leader
+            if leader is not None and len(self._waiting) == self._expected:
+                leader.call()
             while not turn.done:
-                if self._leads(turn):
-                    self._commit_for_all()
-                else:
+                if not self._leads(turn):
                     turn.wait()
+                    continue
+                if len(self._waiting) < self._expected:
+                    turn.wait(GATHER_SECONDS)
+                if taken := self._take():
+                    self._commit(taken)
         finally:
             turn.over = True
             if self._leader is turn:
                 self._call_next()
-        return turn.outcome()
+        if turn.error is not None:
+            raise turn.error
+        return turn.result
 
     def _leads(self, turn: _Turn[Any]) -> bool:
-        """Whether ``turn`` leads, as it does from now on where nobody did."""
+        """Whether ``turn`` leads; it becomes the leader if there is none."""
         with self._changing:
             if self._leader is None or self._leader.over:
                 self._leader = turn
             return self._leader is turn
 
-    def _call_next(self) -> None:
-        for one in _undone([*self._taken, *self._waiting]):
-            one.call()
-            return
-
-    def _commit_for_all(self) -> None:
-        """Commit what waits, and what an interrupted leader had taken."""
+    def _take(self) -> Turns:
+        """What the leader has to commit: the waiting turns, its own among them, and
+        those that an interrupted leader had taken.
+        """
         with self._changing:
-            taken = _undone([*self._taken, *self._waiting])
+            open_turns = [*self._taken, *self._waiting]
+            taken = [one for one in open_turns if not (one.done or one.over)]
             self._taken, self._waiting = taken, []
-        self._commit(taken)
+        sharing = sum(isinstance(one.work, SharedWork) for one in taken)
+        self._expected = sharing if sharing > 1 else 0
+        return taken
 
-    def _commit(self, batch: Batch) -> None:
-        try:
-            self._transaction(lambda connection: _run_all(batch, connection))
-        except Exception as error:
-            if len(batch) == 1 or concerns_all(error):
-                _finish_all(batch, error)
+    def _call_next(self) -> None:
+        for one in (*self._taken, *self._waiting):
+            if not (one.done or one.over):
+                one.call()
                 return
-            self._isolate(batch)
-            if not _is_of(batch, error):
-                raise  # it came from outside, and is this caller's
-        else:
-            _finish_all(batch)
 
-    def _isolate(self, batch: Batch) -> None:
-        """Let each work of a failed batch stand or fall alone, while any can stand."""
-        for number, turn in enumerate(batch):
+    def _commit(self, turns: Turns) -> None:
+        try:
+            results = self._run_batch([turn.work for turn in turns])
+        except Exception as error:
+            if len(turns) == 1 or concerns_all(error):
+                _fail_all(turns, error)
+                return
+            self._commit_each(turns)
+            if not _is_of(turns, error):
+                raise  # it came from outside, for this caller alone
+        else:
+            for turn, result in zip(turns, results, strict=True):
+                turn.result = result
+                turn.done = True
+                if turn is not self._leader:
+                    turn.call()
+
+    def _commit_each(self, turns: Turns) -> None:
+        """Commit each turn alone, after they failed together."""
+        for number, turn in enumerate(turns):
             self._commit([turn])
             if turn.error is not None and concerns_all(turn.error):
-                _finish_all(batch[number + 1 :], turn.error)
+                _fail_all(turns[number + 1 :], turn.error)
                 return
 
 
-def _is_of(batch: Batch, error: Exception) -> bool:
-    """Whether ``error`` came of a work or of the database."""
+def _is_of(turns: Turns, error: Exception) -> bool:
+    """Whether ``error`` came from the database or from one of the works."""
     return is_databases(error) or any(
-        isinstance(turn.error, type(error)) for turn in batch
+        isinstance(turn.error, type(error)) for turn in turns
     )
 
 
-def _undone(turns: Iterable[_Turn[Any]]) -> Batch:
-    return [one for one in turns if not one.done and not one.over]
-
-
-def _finish_all(batch: Batch, error: Exception | None = None) -> None:
-    for turn in batch:
-        turn.finish(error)
-
-
-def _run_all(batch: Batch, connection: Connection) -> None:
-    for turn in batch:
-        turn.run(connection)
+def _fail_all(turns: Turns, error: Exception) -> None:
+    for turn in turns:
+        turn.fail(error)

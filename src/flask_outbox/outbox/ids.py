@@ -1,4 +1,4 @@
-"""Identifiers of messages: sortable by time, impossible to guess, easy to copy."""
+"""Message ids: ULIDs, which sort by time and cannot be guessed."""
 
 from __future__ import annotations
 
@@ -8,25 +8,59 @@ import time
 
 ID_LENGTH = 26
 LOWEST, HIGHEST = "0", "Z"
-"""No character of an id sorts before the one, none after the other."""
+"""The lowest and the highest character that an id may contain."""
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TIME_LENGTH = 10
 _is_id = re.compile(f"[{_CROCKFORD}]{{{ID_LENGTH}}}").fullmatch
 _PAIRS = [left + right for left in _CROCKFORD for right in _CROCKFORD]
 
+_MILLISECOND = 1 << 80
+_STEP = 1 << 61
+"""The least difference between two ids; as much again is random."""
+
+
+_newest = 0
+"""The number of this process's newest id."""
+
 
 def new_id() -> str:
     """A new ULID: 48 bits of milliseconds, then 80 random bits, in 26 characters.
 
+    Ids that are made one after another sort in that order, also in one millisecond.
     Source: the ULID specification, https://github.com/ulid/spec.
     """
-    number = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
+    global _newest  # noqa: PLW0603
+    random = int.from_bytes(_random())
+    number = (time.time_ns() // 1_000_000) << 80 | random
+    if _newest - 2 * _MILLISECOND < number < _newest + _STEP:
+        number = _newest + _STEP + random % _STEP
+    _newest = number
     return _spelled(number)
 
 
+_RANDOM_BYTES, _RANDOM_AT_ONCE = 10, 640
+_unused: list[bytes] = []
+"""Random bytes for ids to come. Asking the system for more lets other threads run, so
+that is not done for each id."""
+
+
+def _random() -> bytes:
+    try:
+        return _unused.pop()
+    except IndexError:
+        more = os.urandom(_RANDOM_AT_ONCE)
+        starts = range(_RANDOM_BYTES, _RANDOM_AT_ONCE, _RANDOM_BYTES)
+        _unused.extend([more[start : start + _RANDOM_BYTES] for start in starts])
+        return more[:_RANDOM_BYTES]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unused.clear)  # the parent will use them
+
+
 def is_id(text: str) -> bool:
-    """Whether ``text`` is the id of a message, or could be."""
+    """Whether ``text`` has the form of a message id."""
     return _is_id(text) is not None
 
 
@@ -36,12 +70,27 @@ def id_at(at: float) -> str:
 
 
 def time_of(message_id: str) -> float:
-    """When an id was made, in epoch seconds, to the millisecond."""
-    milliseconds = 0
-    for character in message_id[:_TIME_LENGTH]:
-        milliseconds = milliseconds * 32 + _CROCKFORD.index(character)
-    return milliseconds / 1_000
+    """When an id was made, in epoch seconds, exact to the millisecond."""
+    return _number(message_id[:_TIME_LENGTH]) / 1_000
+
+
+def order_of(message_id: str) -> int:
+    """A number that grows from one id to the next: its time, and what follows down to
+    `_STEP`.
+    """
+    return _number(message_id) // _STEP
+
+
+def _number(text: str) -> int:
+    number = 0
+    for character in text:
+        number = number * 32 + _CROCKFORD.index(character)
+    return number
 
 
 def _spelled(number: int) -> str:
-    return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
+    text = ""
+    while len(text) < ID_LENGTH:
+        text = _PAIRS[number & 1023] + text
+        number >>= 10
+    return text

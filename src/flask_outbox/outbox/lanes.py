@@ -1,4 +1,4 @@
-"""What is written down of lanes: every courier and every person sees it."""
+"""The stored state of lanes: pauses, and how much of their limits is used."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from ..guard import Guard
-from ..rate import Allowance, Limit
-from . import doorbell, leases
-from .load import Load
+from ..limits import Allowance, Limit, in_use
+from ..recipient_guard import Guard
+from . import claim, notify
+from .claim import Load
 from .records import Claim
 from .schema import lane
 
@@ -18,33 +18,54 @@ from .schema import lane
 def pause(
     connection: Connection, name: str, until: float, reason: str, now: float
 ) -> None:
-    """Write down that the transport of ``name`` is in trouble."""
+    """Record that the transport of ``name`` fails: it is paused until ``until``."""
     _write(connection, name, paused_until=until, reason=reason, paused_at=now)
 
 
 def resume(connection: Connection, name: str) -> None:
-    """Write down that the transport of ``name`` is in no trouble."""
+    """Record that the transport of ``name`` works again."""
     _set(connection, name, paused_until=None, reason=None, paused_at=None)
 
 
-def hold(connection: Connection, name: str, reason: str, now: float) -> None:
-    """Pause ``name`` for a person, until `let_go`."""
-    _write(connection, name, held_at=now, held_reason=reason)
-    doorbell.ring(connection, doorbell.LANES)
+def down(connection: Connection) -> tuple[str, ...]:
+    """The lanes whose transport fails, ordered by name."""
+    paused = select(lane.c.name).where(lane.c.paused_at.is_not(None))
+    return tuple(connection.scalars(paused.order_by(lane.c.name)))
 
 
-def let_go(connection: Connection, name: str) -> None:
-    """End what `hold` began."""
-    _set(connection, name, held_at=None, held_reason=None)
-    doorbell.ring(connection, doorbell.LANES)
+def forget(connection: Connection, name: str, now: float) -> None:
+    """`resume`, and delete the row unless a person paused the lane, or its limits are
+    in use.
+    """
+    resume(connection, name)
+    row = connection.execute(select(lane).where(lane.c.name == name)).first()
+    if row is None or row.operator_paused_at is not None or in_use(row.taken, now):
+        return
+    connection.execute(lane.delete().where(lane.c.name == name))
 
 
-def held(connection: Connection) -> dict[str, str]:
-    """The lanes that a person paused, and why."""
+def pause_by_operator(
+    connection: Connection, name: str, reason: str, now: float
+) -> None:
+    """Pause ``name`` for a person, until `resume_by_operator`."""
+    _write(connection, name, operator_paused_at=now, operator_reason=reason)
+    notify.notify(connection, notify.LANES)
+
+
+def resume_by_operator(connection: Connection, name: str) -> None:
+    """End what `pause_by_operator` began."""
+    _set(connection, name, operator_paused_at=None, operator_reason=None)
+    notify.notify(connection, notify.LANES)
+
+
+def paused_by_operator(connection: Connection) -> dict[str, str]:
+    """The lanes that a person paused, and the reasons."""
     rows = connection.execute(
-        select(*lane.c["name", "held_reason"]).where(lane.c.held_at.is_not(None))
+        select(*lane.c["name", "operator_reason"]).where(
+            lane.c.operator_paused_at.is_not(None)
+        )
     )
-    return {row.name: row.held_reason or "" for row in rows}
+    return {row.name: row.operator_reason or "" for row in rows}
 
 
 def claim_within(
@@ -61,16 +82,16 @@ def claim_within(
     room: Mapping[str, int] | None = None,
     load: Load | None = None,
 ) -> tuple[list[Claim], float]:
-    """Lease what is due on ``waiting_on``, as much as the limits of ``by`` allow.
+    """Lease messages due on ``waiting_on``, as many as the limits of ``by`` allow.
 
-    Also answers when they allow more. The lane's row is locked meanwhile, so that
-    couriers never take the same allowance twice, and the clock is read after that.
+    Also returns when they allow more. The row of ``by`` is locked before the clock is
+    read, so that two couriers never use the same allowance.
     """
     kept = _locked_allowance(connection, by)
     allowance = Allowance(limits, kept)
     now = clock()
     allowed = allowance.left(wanted, now)
-    claims = leases.claim(
+    claims = claim.claim(
         connection, owner, waiting_on, allowed, now, guard, among, room, load
     )
     if claims:
@@ -97,6 +118,6 @@ def _write(connection: Connection, name: str, **values: Any) -> None:
 
 
 def _set(connection: Connection, name: str, **values: Any) -> bool:
-    """Whether ``name`` has a row to set values in."""
+    """Update the row of ``name``; False if it has none."""
     done = connection.execute(update(lane).where(lane.c.name == name).values(**values))
     return done.rowcount == 1

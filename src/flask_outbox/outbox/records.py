@@ -1,43 +1,49 @@
-"""What goes into the outbox and what comes out of it."""
+"""The records that go into the outbox, and those that it returns."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Never
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple, Never
 
+from blinker import NamedSignal
+
+from .. import signals
 from ..delivery import Envelope, Reply, State
+from ..events import Event, EventKind
+from ..feedback import Fate
 from ..message import Template
-from ..story import Event
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What ``send()`` answers: the message is in the outbox, under this id."""
+    """What ``send()`` returns: the message is in the outbox, under this id."""
 
     id: str
-    message_id: str
+    rfc_message_id: str
     """The message's Message-ID header, the same on every attempt."""
     duplicate: bool = False
-    """Whether this names a message that was there before under the same ``key``."""
+    """Whether this is an earlier message with the same ``key``; nothing new is stored.
+    """
     suppressed: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Who does not get it, because that address must not be mailed, and why."""
+    """The recipients who do not get it because they must not be mailed, and why."""
     stopped: str | None = None
-    """Why an interceptor kept it from being sent; None where none did."""
+    """Why an interceptor stopped it; None if none did."""
 
     if not TYPE_CHECKING:  # a type checker says so by itself
 
         def __await__(self) -> Never:
             raise TypeError(
                 "mail.send() is not awaited, in async views neither: write receipt = "
-                f"mail.send(message). The message is kept already, as {self.id}."
+                f"mail.send(message). The message is stored already, as {self.id}."
             )
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What an interceptor changed in a message that was being handed over."""
+    """What an interceptor changed in a message before it was stored."""
 
     by: str
     """The function's name, with its module."""
@@ -46,7 +52,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """That an interceptor kept a message from being sent."""
+    """An interceptor stopped the message: it is not sent."""
 
     by: str
     """The function's name, with its module."""
@@ -55,44 +61,44 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A composed message on its way into the outbox."""
+    """A composed message that is about to be stored."""
 
     id: str
     envelope: Envelope
-    message_id: str
+    rfc_message_id: str
     subject: str
     content: bytes
-    """Where a ``template`` is still to be rendered, its attachments (`Stored`)."""
+    """The RFC 5322 bytes; with a ``template``, its attachments (`Stored`)."""
     enqueued_at: float
     due_at: float
     give_up_at: float
     lane: str = "default"
     queue: str = ""
-    """Where it waits: `outbox.waiting`."""
+    """The queue of its lane in which it waits (see the module `due`)."""
     priority: int = 0
     key: str | None = None
     tag: str | None = None
     metadata: str | None = None
     origin: Mapping[str, Any] | None = None
     again_of: str | None = None
-    """The message that a person sends again by this one."""
+    """The id of the message that a person sends again with this one."""
     changes: tuple[Change, ...] = ()
     stop: Stop | None = None
-    """Who kept it from being sent: it is stored as *cancelled*."""
+    """The interceptor that stopped it, if any: it is then stored as *cancelled*."""
     template: str | None = None
-    """What is still to be rendered (`Stored.text`)."""
+    """The template that a courier renders (`Stored.text`), if any."""
     batch: str | None = None
-    """The batch that it belongs to."""
+    """The id of its batch, if any."""
     batch_row: int | None = None
-    """Its place in that, from 1."""
+    """Its row in the batch, from 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """One leased message, as its courier sees it.
 
-    ``envelope`` names only the recipients who are still open. ``token`` fences: whoever
-    holds an older one records nothing.
+    ``envelope`` names only the recipients who have not been settled yet. ``token`` is a
+    fencing token: a courier with an older one can record nothing.
     """
 
     id: str
@@ -105,65 +111,82 @@ class Claim:
     content: bytes
     give_up_at: float
     settled: frozenset[State] = frozenset()
-    """States of the recipients that earlier attempts have settled."""
+    """The states of recipients that were settled before."""
     instead_of: str | None = None
-    """The lane that it waits on, where ``lane`` stands in for that one."""
+    """The lane that it waits on, if ``lane`` is used as its fallback."""
     tag: str | None = None
+    priority: int = 0
     batch: str | None = None
     suppressed: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Recipients that were left out when it was claimed, because they must not be
-    mailed, and why. Where that leaves nobody, the message is settled already."""
+    """Recipients that the claim left out because they must not be mailed, and why.
+    If that leaves none, the message is finished already."""
     template: str | None = None
-    """What is still to be rendered (`Stored.text`); None once that is kept."""
+    """The template to render (`Stored.text`); None once its rendition is stored."""
     unreadable: str | None = None
-    """Why nobody can deliver what the outbox keeps of it. It is settled, and has no
+    """Why its rows cannot be read, if so. The message has failed already, and has no
     recipients here."""
 
     @property
-    def waits_on(self) -> str:
-        """The lane that it waits on, by whichever it leaves."""
+    def own_lane(self) -> str:
+        """The lane that it waits on, whichever lane delivers it."""
         return self.instead_of or self.lane
+
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """What a log line about it has as ``extra``."""
+        fields = {
+            "message_id": self.id,
+            "lane": self.lane,
+            "courier": self.owner,
+            "attempt": self.attempt,
+        }
+        return fields | ({"batch": self.batch} if self.batch else {})
 
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One address of a message, and what its server last said."""
+    """One recipient of a message, and the last reply for it."""
 
     address: str
     state: State
     reply: Reply | None
+    fate: Fate | None = None
+    """The furthest that anyone has reported of the mail to them; None if nobody has."""
+    fate_at: datetime | None = None
+    """When that happened, by whoever reports it."""
+    fate_text: str | None = None
+    """The words of the recipient's server, or of the provider."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at a message, as the story tells it."""
+    """One attempt to deliver a message, as its history records it."""
 
     number: int
     courier: str
     began_at: datetime
     ended_at: datetime | None
-    outcome: str | None
-    """``sent``, ``deferred``, ``failed``, ``unknown``, ``released`` (given back
-    untried) or ``rescued`` (its courier died); None while it runs."""
+    outcome: EventKind | None
+    """One of `ATTEMPT_ENDS`, or *rescued* if its courier died; None while it runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class MessageRecord:
-    """One message as the outbox knows it at the moment of asking."""
+    """One message, as the outbox had it when it was read."""
 
     id: str
     state: State
     subject: str
     return_path: str
-    message_id: str
+    rfc_message_id: str
     lane: str
     priority: int
     key: str | None
     tag: str | None
     metadata: Any
     origin: Mapping[str, Any] | None
-    """The request that handed it over: ``method``, ``route``, ``endpoint`` and
-    ``request_id``; None where a script did."""
+    """The request that sent it: ``method``, ``route``, ``endpoint`` and
+    ``request_id``; None if it was sent outside a request."""
     size_bytes: int
     enqueued_at: datetime
     due_at: datetime
@@ -171,16 +194,16 @@ class MessageRecord:
     attempts: tuple[Attempt, ...]
     events: tuple[Event, ...]
     template: Template | None = None
-    """What it is still to be rendered from (``render="later"``)."""
+    """The template that a courier has yet to render (``render="later"``), if any."""
     batch: str | None = None
-    """The batch that it was handed over in."""
+    """The id of its batch, if any."""
     batch_row: int | None = None
-    """Its place in that, from 1."""
+    """Its row in the batch, from 1."""
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """One line of a list of messages."""
+class MessageSummary:
+    """One message in a list."""
 
     id: str
     state: State
@@ -191,6 +214,8 @@ class Summary:
     attempts: int
     enqueued_at: datetime
     due_at: datetime
+    fate: Fate | None = None
+    """The furthest fate of any of its recipients; None if nothing is reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +224,164 @@ class Suppression:
 
     address: str
     list: str
-    """Which mail that holds for: whatever has this tag, or with "" all of it."""
+    """The tag of the mail that is barred; "" bars all mail."""
     reason: str
     source: str
-    """Who said so: ``"person"``, ``"api"``, ``"import"``, or ``"unsubscribe"`` where
-    it was the recipient, by the link in a mail."""
+    """Where it came from: ``"person"``, ``"api"``, ``"import"``, ``"unsubscribe"`` if
+    the recipient unsubscribed, ``"provider"`` if a provider listed it, or what was
+    reported: ``"bounce"``, ``"complaint"`` or, by the next hop itself,
+    ``"refusal"``."""
     added_at: datetime
+    evidence: Mapping[str, Any] | None = field(default=None, hash=False)
+    """The report that says so, if one does: ``fate``, ``source``, ``event_id``,
+    ``message_id``, ``at``, ``words``, as far as they are known. Of a provider's list:
+    ``transport``, ``listed_for``, ``at``, ``words``."""
+
+    @property
+    def provider_may_list(self) -> bool:
+        """Whether the provider that sent the mail may have the address on a list of its
+        own, for the same reason.
+        """
+        return self.source in ("bounce", "complaint", "provider")
+
+    @property
+    def reported_at(self) -> datetime | None:
+        """When that happened; None without evidence of it."""
+        at = (self.evidence or {}).get("at")
+        return None if at is None else datetime.fromtimestamp(at, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class SuppressedListed:
+    """What became of some entries of a provider's list."""
+
+    added: Sequence[Suppression]
+    known: int
+    """How many were on the list here."""
+    pardoned: int
+    """How many were listed before somebody took them off the list here."""
+
+
+@dataclass(frozen=True, slots=True)
+class SuppressionSync:
+    """What a provider's list had that was not known here.
+
+    An address that the provider lists for several reasons counts for each.
+    """
+
+    transport: str
+    read: int = 0
+    """How many entries the provider has."""
+    added: int = 0
+    """How many of them are suppressed now that were not."""
+    known: int = 0
+    """How many were suppressed already."""
+    pardoned: int = 0
+    """How many were listed before somebody removed the suppression here: they stay
+    removed."""
+    unreadable: int = 0
+    """How many are no mail addresses, or have a tag that no mail can have."""
+
+
+@dataclass(frozen=True, slots=True)
+class FateReport:
+    """What one report says of one recipient, beside what was known before it."""
+
+    message_id: str
+    address: str
+    fate: Fate
+    """What it says."""
+    before: Fate | None
+    after: Fate
+    """The recipient's fate after it; a later one than ``fate`` stays."""
+    at: datetime
+    reply: str | None
+    source: str
+    operator: bool
+    detail: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the recipient's fate is another one than before."""
+        return self.after is not self.before
+
+
+class Taking(StrEnum):
+    """What became of a report."""
+
+    APPLIED = "applied"
+    """It concerns recipients of a message, whose history has it."""
+    REPEATED = "repeated"
+    """It was received before."""
+    UNMATCHED = "unmatched"
+    """Its message is not here, or not yet; it is kept, and applied once that is."""
+    IGNORED = "ignored"
+    """It names somebody who is no recipient of its message, or says that a message was
+    opened or clicked for which nobody asked (`OUTBOX_TRACK_TAGS`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenReport:
+    """What one report came to."""
+
+    source: str
+    event_id: str
+    taking: Taking
+    message_id: str | None = None
+    fates: tuple[FateReport, ...] = ()
+    """One for each recipient that it concerns."""
+
+
+Announcement = tuple[NamedSignal, Mapping[str, Any]]
+"""A signal, and what it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackTaken:
+    """What reports came to, one by one, and whom they suppressed."""
+
+    reports: tuple[TakenReport, ...] = ()
+    """In the order in which they were given."""
+    suppressed: tuple[Suppression, ...] = ()
+    """The addresses that are on the suppression list for it, and were not before."""
+
+    def count(self, taking: Taking) -> int:
+        """How many of the reports came to this."""
+        return sum(one.taking is taking for one in self.reports)
+
+    def announcements(self) -> Iterator[Announcement]:
+        """The signals to send, in the order of what was reported."""
+        for fate in (fate for one in self.reports for fate in one.fates):
+            if fate.changed:
+                yield (
+                    signals.fate_changed,
+                    {
+                        "message_id": fate.message_id,
+                        "address": fate.address,
+                        "fate": fate.after,
+                        "before": fate.before,
+                        "at": fate.at,
+                        "reply": fate.reply,
+                        "source": fate.source,
+                        "operator": fate.operator,
+                    },
+                )
+        for entry in self.suppressed:
+            yield suppressed_announcement(entry)
+
+
+def suppressed_announcement(entry: Suppression) -> Announcement:
+    """The signal that something that was not a person suppressed an address."""
+    return (
+        signals.address_suppressed,
+        {
+            "address": entry.address,
+            "list": entry.list,
+            "reason": entry.reason,
+            "source": entry.source,
+            "evidence": entry.evidence,
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,23 +400,71 @@ class CourierRecord:
 
 @dataclass(frozen=True, slots=True)
 class LaneRecord:
-    """A lane that is paused, or on which messages wait."""
+    """A lane that is paused or has pending messages."""
 
     name: str
     paused_by: str | None
-    """``"trouble"`` of its transport, ``"person"``, or None while it is open."""
+    """``"trouble"`` if its transport fails, ``"person"``, or None if it is open."""
     reason: str
-    """Why it is paused; "" while it is open."""
+    """Why it is paused; "" if it is open."""
     until: datetime | None
-    """When it is probed next, where its transport is in trouble."""
+    """When its transport is tried next, if that fails."""
     waiting: int
     """How many messages are pending on it."""
     due: int
     """How many of them could be delivered now."""
 
 
+class WebhookState(StrEnum):
+    """The state of a webhook."""
+
+    PENDING = "pending"
+    """It will be sent, perhaps again."""
+    DONE = "done"
+    """The endpoint took it."""
+    FAILED = "failed"
+    """It was tried for long enough; a person may replay it."""
+
+
 @dataclass(frozen=True, slots=True)
-class Batch:
+class WebhookEndpointRecord:
+    """An endpoint of webhooks, as the outbox had it when it was read."""
+
+    name: str
+    paused_by: str | None
+    """``"trouble"`` if it fails, ``"gone"`` if it answered 410, ``"person"``, or None
+    if it is open."""
+    reason: str
+    """Why it is paused; "" if it is open."""
+    until: datetime | None
+    """When it is probed next, if it fails."""
+    waiting: int
+    """How many webhooks are to be sent to it."""
+    failed: int
+    """How many were given up, and not replayed."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRecord:
+    """A webhook, as the outbox had it when it was read."""
+
+    id: str
+    message_id: str | None
+    """The message that it is about; None if it only tries the endpoint."""
+    kind: str
+    state: WebhookState
+    attempts: int
+    queued_at: datetime
+    due_at: datetime
+    finished_at: datetime | None
+    status: int | None
+    """The status of the endpoint's last reply, if there was one."""
+    error: str | None
+    """Why the endpoint did not take it, when it was last sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferChunk:
     """Messages that have departed to another outbox, and may have arrived there."""
 
     move: str
@@ -258,15 +483,237 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
-    """The outbox at a glance."""
+class OutboxStatus:
+    """Exact counts, and the state of lanes, couriers and moves."""
 
     counts: Mapping[State, int]
     due: int
     """How many pending messages could be delivered now."""
     oldest_due_at: datetime | None
     lanes: tuple[LaneRecord, ...]
-    """Those that are paused, or on which messages wait."""
+    """Those that are paused or have pending messages."""
     couriers: tuple[CourierRecord, ...]
-    moves: tuple[Batch, ...] = ()
-    """What is half moved to another outbox."""
+    moves: tuple[TransferChunk, ...] = ()
+    """The chunks that are half moved to another outbox."""
+    unreadable: Mapping[str, int] = field(default_factory=dict)
+    """How many messages have a state that is not in `State`, by its text. Their rows
+    are damaged, or a later version wrote them."""
+    fates: Mapping[Fate, int] = field(default_factory=dict)
+    """How many recipients of the mail that was enqueued in the last day have each fate.
+    """
+    unmatched_reports: int = 0
+    """How many received reports wait for their message."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReceipt:
+    """What ``send_many()`` returns: every row is in the outbox, in this batch."""
+
+    id: str
+    messages: int
+    """How many rows it has; each is one message."""
+    duplicate: bool = False
+    """Whether all of them were stored before, so that nothing new was."""
+
+
+class BatchState(StrEnum):
+    """The state of a batch."""
+
+    ENQUEUEING = "enqueueing"
+    """Its rows are being stored; the first may be sent already."""
+    INTERRUPTED = "interrupted"
+    """Storing its rows broke off. Stored rows are sent; the rest can be resumed."""
+    SENDING = "sending"
+    """All rows are stored, and not all messages are finished."""
+    PAUSED = "paused"
+    """A person paused it: none of its messages is sent."""
+    CANCELLED = "cancelled"
+    """A person cancelled its unsent messages."""
+    DONE = "done"
+    """All rows are stored, and every message is finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRecord:
+    """One batch, as the outbox had it when it was read."""
+
+    id: str
+    name: str
+    state: BatchState
+    key: str | None
+    tag: str | None
+    rows_stored: int
+    """How many of its rows were stored, including those that are pruned now."""
+    total: int | None
+    """How many rows it has; None if that is unknown until the last row."""
+    counts: Mapping[State, int]
+    """How many of its messages are in each state; pruned ones do not count."""
+    began_at: datetime
+    stored_at: datetime
+    """When its latest rows were stored."""
+    ended_at: datetime | None
+    """When all of its rows were stored; None before that."""
+    paused_at: datetime | None
+    cancelled_at: datetime | None
+    error: str | None
+    """Why storing its rows broke off, and at which row; None if it did not."""
+    fates: Mapping[Fate, int] = field(default_factory=dict, hash=False)
+    """How many of its recipients have each fate; empty in a list of batches, because
+    counting takes its time."""
+
+    @property
+    def finished(self) -> int:
+        """How many messages are finished, including pruned ones."""
+        return self.rows_stored - sum(
+            count for state, count in self.counts.items() if not state.final
+        )
+
+    @property
+    def progress(self) -> float:
+        """The finished part of its known rows, from 0 to 1."""
+        return self.finished / max(self.total or 0, self.rows_stored, 1)
+
+    def per_second(self, now: datetime) -> float:
+        """How many messages per second were finished on average since it began."""
+        return self.finished / max((now - self.began_at).total_seconds(), 0.001)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One recipient of a batch who did not get the message or complained, and why."""
+
+    row: int
+    """The row's number in the batch, from 1."""
+    message_id: str
+    """The id of its message in the outbox."""
+    address: str
+    state: State
+    """``failed``, ``unknown``, ``suppressed`` or ``cancelled``; ``sent`` where it was
+    only reported later (``fate``)."""
+    reply: str
+    """The last reply of the server or the outbox for it, or the words of the report; ""
+    if there were none."""
+    fate: Fate | None = None
+
+    @property
+    def outcome(self) -> State | Fate:
+        """What was reported of it if it was sent, else its state."""
+        return self.fate if self.fate and self.state is State.SENT else self.state
+
+
+COUNT_LIMIT = 10_000
+"""Counts stop here and then say "or more", because exact counting would be slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Criteria for messages: a message matches if it meets all that are given."""
+
+    state: State | None = None
+    due: bool | None = None
+    """Only pending messages that are due now (True) or later (False)."""
+    lane: str | None = None
+    tag: str | None = None
+    batch: str | None = None
+    """The id of its batch."""
+    address: str | None = None
+    """A recipient's address or, if it ends with ``*``, the beginning of one."""
+    id: str | None = None
+    """Its id, or the beginning of it."""
+    rfc_message_id: str | None = None
+    """Its Message-ID header, with or without angle brackets."""
+    subject: str | None = None
+    """A part of its subject; case does not matter."""
+    fate: Fate | None = None
+    """The fate of any of its recipients."""
+    since: datetime | None = None
+    """Enqueued at this time or later."""
+    until: datetime | None = None
+    """Enqueued before this time."""
+    in_inbox: bool = False
+    """Only messages that the dev inbox caught, for any of their recipients."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of the messages that a search found, newest first.
+
+    A search examines a limited number of messages per page. So a page may hold few
+    messages, or none, although more match: then ``looked_to`` is set, and the search
+    can be continued from ``older`` (or from ``newer``, if it went upwards).
+    """
+
+    messages: tuple[MessageSummary, ...]
+    older: str | None
+    """The value of ``before`` for the page after this one; None if there is none."""
+    newer: str | None
+    """The value of ``after`` for the page before this one; None if there is none."""
+    looked_to: datetime | None
+    """The time that the search has reached; None if it did not stop at its limit."""
+
+
+class Tab(StrEnum):
+    """The states as people sort them: pending messages are waiting or scheduled."""
+
+    WAITING = "waiting"
+    SCHEDULED = "scheduled"
+    LEASED = "leased"
+    SENT = "sent"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    CANCELLED = "cancelled"
+    SUPPRESSED = "suppressed"
+    PAUSED = "paused"
+    MOVING = "moving"
+
+    @property
+    def state(self) -> State:
+        """The state of its messages; search for it together with `due`."""
+        if self in (Tab.WAITING, Tab.SCHEDULED):
+            return State.PENDING
+        return State(self.value)
+
+    @property
+    def due(self) -> bool | None:
+        """Whether its messages are due; None if that does not matter."""
+        return {Tab.WAITING: True, Tab.SCHEDULED: False}.get(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of messages; if not ``exact``, there are at least that many."""
+
+    number: int
+    exact: bool = True
+
+    @classmethod
+    def of(cls, counted: int) -> Count:
+        """A count from a number that was counted up to `COUNT_LIMIT` + 1."""
+        return cls(min(counted, COUNT_LIMIT), counted <= COUNT_LIMIT)
+
+    def __str__(self) -> str:
+        return f"{self.number:,}" if self.exact else f"{self.number:,}+"
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Counts, lanes and couriers for frequent display: counts stop at `COUNT_LIMIT`."""
+
+    counts: Mapping[Tab, Count]
+    lanes: tuple[LaneRecord, ...]
+    """Those that are paused or have pending messages. Show their numbers by `Count.of`.
+    """
+    couriers: tuple[CourierRecord, ...]
+    fates: Mapping[Fate, Count]
+    """How many recipients of the mail that was enqueued in the last day have each fate.
+    """
+    unmatched_reports: Count
+    """How many received reports wait for their message."""
+
+
+class MailboxCursor(NamedTuple):
+    """The last mail that was read in a mailbox (RFC 3501 section 2.3.1.1)."""
+
+    uid_validity: int
+    """Another one means that the mailbox counts its mails anew."""
+    uid: int

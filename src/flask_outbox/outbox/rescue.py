@@ -1,12 +1,13 @@
-"""Rescue: what a dead courier, a lost answer or a lost link left is taken up again."""
+"""Takes up messages again that a dead courier or a lost connection left behind."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Connection,
+    Select,
     and_,
     bindparam,
     exists,
@@ -15,24 +16,27 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.engine import Row as ResultRow
 
 from ..delivery import State
+from ..events import EventKind
 from .enqueue import add_events, event_row
-from .hot import Hot
 from .schema import LEASED, PENDING, ZERO, content, message, recipient
+from .statements import Row
+from .states import RowsTransition, transition
 
 POISON_CRASHES = 3
-"""A message during whose delivery this many couriers died is failed as poison."""
+"""A message fails as poison once this many couriers have died while delivering it."""
 
 CLOCK_SLACK_SECONDS = 1.0
-"""How far two clocks, or two looks at one, differ though nobody set them."""
+"""How far two clocks, or two readings of one, may differ although nobody set them."""
 
 SWEEP_LIMIT = 1_000
-"""Messages that one sweep takes up at most, so that no transaction grows long."""
+"""The most messages that one transaction takes up, so that it stays short."""
 
 
 def leased_to(connection: Connection, owner: str) -> list[str]:
-    """Every message that the outbox believes to be leased to ``owner``."""
+    """The ids of all messages that are leased to ``owner``."""
     return list(
         connection.scalars(
             select(message.c.id).where(
@@ -42,24 +46,29 @@ def leased_to(connection: Connection, owner: str) -> list[str]:
     )
 
 
-def give_back(
+def return_untried(
     connection: Connection, owner: str, ids: Collection[str], reason: str, now: float
 ) -> None:
-    """Make pending again, untried, what is leased to ``owner`` among ``ids``."""
-    for one in ids:
-        if _give_back.run(connection, {"b_id": one, "b_owner": owner}) == 1:
-            add_events.run(connection, event_row(one, now, "released", reason=reason))
-
-
-_give_back = Hot(
-    update(message)
-    .where(
-        message.c.id == bindparam("b_id"),
-        message.c.lease_owner == bindparam("b_owner"),
-        message.c.state == LEASED,
+    """Return, untried, those of ``ids`` that are leased to ``owner``."""
+    held = connection.scalars(
+        select(message.c.id)
+        .where(
+            message.c.id.in_(ids),
+            message.c.lease_owner == owner,
+            message.c.state == LEASED,
+        )
+        .order_by(message.c.id)
+        .with_for_update()
+    ).all()
+    connection.execute(
+        transition({State.LEASED}, State.PENDING, lease_owner=null(), begun=ZERO).where(
+            message.c.id.in_(held)
+        )
     )
-    .values(state=PENDING, lease_owner=null(), begun=ZERO)
-)
+    add_events.run_many(
+        connection,
+        [event_row(one, now, EventKind.RETURNED, reason=reason) for one in held],
+    )
 
 
 _UNRENDERED = exists(
@@ -69,110 +78,114 @@ _UNRENDERED = exists(
 )
 
 
+_LEASED_TO: Select[Any] = (
+    select(*message.c["id", "begun", "crashes"], _UNRENDERED.label("unrendered"))
+    .where(message.c.state == LEASED, message.c.lease_owner == bindparam("owner"))
+    .with_for_update(skip_locked=True)
+)
+
+
 def rescue(
-    connection: Connection, owner: str, now: float, *, hold: bool
+    connection: Connection, owner: str, now: float, *, hold_unknown: bool
 ) -> list[tuple[str, State]]:
-    """Take over every message that the dead courier ``owner`` left leased.
+    """Take over all messages leased to the dead courier ``owner``.
 
-    What it had durably begun counts as a crash: the third makes it poison, and with
-    ``hold`` it becomes *unknown*, unless it was not even rendered. What it may have
-    begun becomes suspect, and is next delivered carefully.
+    Returns their ids and new states. For a message whose attempt was durably begun
+    (`claim.begin`), this counts as a crash: with ``hold_unknown`` the message becomes
+    *unknown* (unless it was not rendered yet), else it fails at `POISON_CRASHES`. Any
+    other message may have been begun, so its next attempt is a careful one.
     """
-    leased = connection.execute(
-        select(*message.c["id", "begun", "crashes"], _UNRENDERED.label("unrendered"))
-        .where(message.c.state == LEASED, message.c.lease_owner == owner)
-        .with_for_update(skip_locked=True)
-    ).all()
+    leased = connection.execute(_LEASED_TO, {"owner": owner}).all()
     rescued = [
-        (row.id, *_after_crash(row.begun, row.crashes, hold and not row.unrendered))
-        for row in leased
+        Rescued(row.id, *_after_crash(row, hold_unknown=hold_unknown)) for row in leased
     ]
-    for message_id, state, crashes in rescued:
-        _rescue_one(connection, message_id, state, crashes, owner, now)
-    return [(message_id, state) for message_id, state, _ in rescued]
+    _taken.run(connection, [one.row(now) for one in rescued])
+    for state in (State.UNKNOWN, State.FAILED):
+        lost = [one.message_id for one in rescued if one.state is state]
+        if lost:
+            _settle_recipients(connection, lost, state, now)
+    add_events.run_many(connection, [one.event(owner, now) for one in rescued])
+    return [(one.message_id, one.state) for one in rescued]
 
 
-def _after_crash(begun: int, crashes: int, hold: bool) -> tuple[State, int]:
-    crashes = crashes + 1 if begun else max(crashes, 1)
-    if begun and hold:
+class Rescued(NamedTuple):
+    """A message of a dead courier, and what becomes of it."""
+
+    message_id: str
+    state: State
+    crashes: int
+
+    def row(self, now: float) -> Row:
+        """What the message's row becomes."""
+        return {
+            "id": self.message_id,
+            "state": self.state.value,
+            "crashes": self.crashes,
+            "finished_at": now if self.state.final else None,
+            "lease_owner": None,
+            "begun": 0,
+        }
+
+    def event(self, owner: str, now: float) -> Row:
+        """The event that it was taken from ``owner``."""
+        return event_row(
+            self.message_id,
+            now,
+            EventKind.RESCUED,
+            courier=owner,
+            state=self.state.value,
+            crashes=self.crashes,
+        )
+
+
+def _after_crash(row: ResultRow[Any], *, hold_unknown: bool) -> tuple[State, int]:
+    crashes = row.crashes + 1 if row.begun else max(row.crashes, 1)
+    if row.begun and hold_unknown and not row.unrendered:
         return State.UNKNOWN, crashes
     if crashes >= POISON_CRASHES:
         return State.FAILED, crashes
     return State.PENDING, crashes
 
 
-_taken = Hot(
-    update(message)
-    .where(message.c.id == bindparam("b_id"))
-    .values(
-        state=bindparam("b_state"),
-        crashes=bindparam("b_crashes"),
-        finished_at=bindparam("b_finished_at"),
-        lease_owner=null(),
-        begun=ZERO,
-    )
-)
-
-_LOST_RECIPIENTS = update(recipient).where(
-    recipient.c.message_id == bindparam("b_id"),
-    recipient.c.state == State.PENDING.value,
+_taken = RowsTransition(
+    State.LEASED, ("crashes", "finished_at", "lease_owner", "begun")
 )
 
 
-def _rescue_one(
-    connection: Connection,
-    message_id: str,
-    state: State,
-    crashes: int,
-    owner: str,
-    now: float,
+def _settle_recipients(
+    connection: Connection, ids: Sequence[str], state: State, now: float
 ) -> None:
-    _taken.run(
-        connection,
-        {
-            "b_id": message_id,
-            "b_state": state.value,
-            "b_crashes": crashes,
-            "b_finished_at": now if state.final else None,
-        },
-    )
-    if state.final:
-        connection.execute(
-            _LOST_RECIPIENTS.values(state=state.value, replied_at=now),
-            {"b_id": message_id},
+    """Give the pending recipients of these messages their message's final state."""
+    connection.execute(
+        update(recipient)
+        .where(
+            recipient.c.message_id.in_(ids),
+            recipient.c.state == State.PENDING.value,
         )
-    add_events.run(
-        connection,
-        event_row(
-            message_id,
-            now,
-            "rescued",
-            courier=owner,
-            state=state.value,
-            crashes=crashes,
-        ),
+        .values(state=state.value, replied_at=now)
     )
 
 
 def resend_unknown(connection: Connection, now: float) -> list[str]:
-    """Make pending again what has been *unknown* for its whole wait."""
+    """Make *unknown* messages whose wait is over pending again; return their ids."""
     ids = connection.scalars(
         select(message.c.id)
         .where(message.c.state == State.UNKNOWN.value, message.c.due_at <= now)
         .limit(SWEEP_LIMIT)
         .with_for_update(skip_locked=True)
     ).all()
-    for message_id in ids:
-        reopen(connection, message_id, now, {State.UNKNOWN})
-    add_events.run_many(connection, [event_row(one, now, "resent") for one in ids])
+    reopen(connection, ids, now, {State.UNKNOWN})
+    add_events.run_many(
+        connection, [event_row(one, now, EventKind.RESENT) for one in ids]
+    )
     return list(ids)
 
 
 def hasten(connection: Connection, now: float, *, deferred: bool) -> int:
-    """Make due now what waits only because the clock was put back; how many those are.
+    """Make messages due that wait only because the clock was set back; how many.
 
-    They were handed over at a time that is still to come, and were due at once or had
-    been tried. With ``deferred``, whatever had been tried is due.
+    These were enqueued at a time that is now in the future, and were due at once or
+    tried before. With ``deferred``, all messages that were tried before become due.
     """
     tried = message.c.attempts > 0
     early = and_(
@@ -191,23 +204,31 @@ def hasten(connection: Connection, now: float, *, deferred: bool) -> int:
     return hastened.rowcount
 
 
+REOPENABLE = frozenset(
+    {
+        *(State.PENDING, State.PAUSED, State.UNKNOWN),
+        *(State.FAILED, State.CANCELLED, State.SUPPRESSED),
+    }
+)
+
+
 def reopen(
     connection: Connection,
-    message_id: str,
+    ids: Collection[str],
     now: float,
     states: Collection[State],
     **values: Any,
 ) -> None:
-    """Make a message pending and due, for its recipients in one of ``states``."""
+    """Make messages pending and due, for their recipients in ``states``."""
     connection.execute(
-        update(message)
-        .where(message.c.id == message_id)
-        .values(state=State.PENDING.value, due_at=now, finished_at=None, **values)
+        transition(
+            REOPENABLE, State.PENDING, due_at=now, finished_at=None, **values
+        ).where(message.c.id.in_(ids))
     )
     connection.execute(
         update(recipient)
         .where(
-            recipient.c.message_id == message_id,
+            recipient.c.message_id.in_(ids),
             recipient.c.state.in_([state.value for state in states]),
         )
         .values(state=State.PENDING.value)

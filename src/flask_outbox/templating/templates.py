@@ -1,38 +1,122 @@
-"""`MailTemplates`: the mail templates of one app."""
+"""`MailTemplates`: the mail templates of one app, rendered with the app's Jinja.
+
+Two optional libraries generate a plain text from the HTML, and inline CSS. Without them
+the mail is sent all the same, and the log says once what is missing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
+from importlib import import_module
 from typing import Any
 
 from flask import Flask, current_app, has_app_context
-from jinja2 import Environment
+from jinja2 import Environment, StrictUndefined
 
+from ..errors import TemplateError
 from ..message import Rendered, Template
-from .environment import mail_environment
-from .extras import Extras, Tell
-from .faults import faults_told
-from .files import Files, find
-from .sources import Sources
-from .speaking import language_of, speaking
-from .styles import has_styles, inlined
-from .texts import text_of
-from .waiting import kept
-from .writing import SUBJECT, write
+from ..message.plain_json import NotPlainError, WriteJson, plain
+from .html import has_styles, inlined, mail_image, url_for
+from .loader import Files, Sources, find, in_locale, locale_of
+from .render import SUBJECT, as_template_errors, render_files
+
+
+def mail_environment(app: Flask) -> Environment:
+    """The app's own environment, with its filters, tests, globals and loaders.
+
+    A missing value is an error, since nobody would see the gap before the mail is sent.
+    ``url_for`` gives absolute URLs. A changed template is reloaded, so that a failed
+    message can be retried without a restart.
+    """
+    environment = app.jinja_env.overlay(
+        undefined=StrictUndefined, auto_reload=True, enable_async=False
+    )
+    own: dict[str, Any] = {"url_for": url_for, "mail_image": mail_image}
+    globals_: Any = ChainMap(own, app.jinja_env.globals)
+    environment.globals = globals_
+    return environment
+
+
+TellMissing = Callable[[str, str, str], None]
+"""Logs once: the template's name, the extra, and what is left out without it."""
+
+
+class OptionalLibraries:
+    """Libraries that templates may use; ``tell`` is called once for a missing one."""
+
+    def __init__(self, tell: TellMissing) -> None:
+        self._tell = tell
+        self._told: set[tuple[str, str]] = set()
+
+    def has(self, module: str, extra: str, template: str, without: str) -> bool:
+        """Whether the library ``module``, which ``extra`` installs, is installed."""
+        try:
+            import_module(module)
+        except ImportError:
+            if (template, extra) not in self._told:
+                self._told.add((template, extra))
+                self._tell(template, extra, without)
+            return False
+        return True
+
+
+# The HTML may contain anybody's text. Each pattern stops where it could start
+# again, so that it reads each character only a few times.
+_named_by_itself = re.compile(r"\[([^\s\[\]]+)\]\((?:mailto:)?\1\)")
+_without_a_name = re.compile(r"\[\s*\]\(((?:[^\s)\[]|\[(?!\]\())+)\)")
+_spaces_at_an_end = re.compile(r"(?<![ \t])[ \t]+$", re.MULTILINE)
+_many_empty_lines = re.compile(r"\n{3,}")
+
+
+def text_of(html: str) -> str:
+    """``html`` as plain text: with lists and tables, links as ``[name](address)``."""
+    from inscriptis import get_text
+    from inscriptis.model.config import ParserConfig
+
+    text: str = get_text(html, ParserConfig(display_links=True))
+    text = _named_by_itself.sub(r"\1", text)
+    text = _without_a_name.sub(r"\1", text)
+    text = _spaces_at_an_end.sub("", text)
+    return _many_empty_lines.sub("\n\n", text).strip("\n") + "\n"
+
+
+_ADVICE = (
+    "What waits for a courier must be JSON: dicts with strings for keys, lists, "
+    "strings, numbers, booleans and None, or what app.json writes as such. Pass such "
+    "values, or use render='now'."
+)
+
+
+def json_context(
+    context: Mapping[str, Any], template: str, write: WriteJson
+) -> dict[str, Any]:
+    """A copy of ``context`` that survives being stored as JSON.
+
+    A value that is not JSON is encoded by ``write``. Raises `TemplateError` with the
+    path to the first value that cannot be encoded, or that would change.
+    """
+    try:
+        copied: dict[str, Any] = plain(context, "context", write, exactly=True)
+    except NotPlainError as error:
+        raise TemplateError(f"{error}. {_ADVICE}", template) from error
+    return copied
 
 
 class MailTemplates:
-    """What is below ``mail/`` in the template folders of an app and its blueprints.
+    """The templates below ``mail/`` in the template folders of an app and its
+    blueprints.
 
-    Rendered with all that the app's own templates have: filters, globals, context
-    processors. Safe to share between threads. ``tell`` says what extras are missing.
+    They can use all that the app's other templates can: filters, globals, context
+    processors. Safe to share between threads. ``tell`` is called for missing extras.
     """
 
-    def __init__(self, app: Flask, tell: Tell) -> None:
+    def __init__(self, app: Flask, tell: TellMissing) -> None:
         self._app = app
-        self._extras = Extras(tell)
+        self._libraries = OptionalLibraries(tell)
 
     @cached_property
     def _environment(self) -> Environment:
@@ -43,42 +127,45 @@ class MailTemplates:
         return Sources(self._environment)
 
     def render(self, template: Template) -> Rendered:
-        """Render it now, in the app's context.
+        """Render the template now, in the app's context.
 
-        Raises `TemplateError` for what a person must mend, and whatever else the app's
-        own functions raise.
+        Raises `TemplateError` for errors that a person must fix, and any other error
+        that the app's own functions raise.
         """
-        with self._in_its_language(template) as locale:
+        with self._in_its_locale(template) as locale:
             files = find(self._environment, template.name, locale)
             values = dict(template.context)
             self._app.update_template_context(values)
-            written = write(files, values)
-            html, body = written.html, written.text
+            rendered = render_files(files, values)
+            html, body = rendered.html, rendered.text
             if html is not None:
                 body = self._text(template.name, html) if body is None else body
                 html = self._styled(template.name, html)
             return Rendered(
                 name=template.name,
-                subject=written.subject,
+                subject=rendered.subject,
                 body=body,
                 html=html,
-                images=written.images,
+                images=rendered.images,
                 version=self._version(files),
             )
 
     def prepared(self, template: Template) -> Template:
-        """The same, to be rendered by a courier: it is there, compiles, and can wait.
+        """The template, checked so that a courier can render it later.
 
-        Its context is a copy of its own, and its locale the one that counts here.
+        It exists, compiles, and has a context that can be stored. The result has its
+        own copy of the context, and the effective locale.
         """
-        with self._in_its_language(template) as locale:
+        with self._in_its_locale(template) as locale:
             self._version(find(self._environment, template.name, locale))
-            context = kept(template.context, template.name, self._app.json.dumps)
+            context = json_context(
+                template.context, template.name, self._app.json.dumps
+            )
             return Template(template.name, context, locale)
 
     def may_have_subject(self, template: Template) -> bool:
-        """Whether it has a subject, as far as can be told before it is rendered."""
-        with self._in_its_language(template) as locale:
+        """Whether the template has a subject; true if unknown before rendering."""
+        with self._in_its_locale(template) as locale:
             files = find(self._environment, template.name, locale)
             bodies = [one for one in (files.html, files.text) if one is not None]
             return files.subject is not None or self._sources.may_have_block(
@@ -86,13 +173,12 @@ class MailTemplates:
             )
 
     def wanted(self, name: str) -> set[str]:
-        """The names that the template ``name`` asks for, and that a context must give.
+        """The variables that the template ``name`` needs from its context.
 
-        What the app gives to all its templates is not among them. Raises
-        `TemplateError`.
+        Without those that the app gives to all its templates. Raises `TemplateError`.
         """
         template = Template(name, {})
-        with self._in_its_language(template) as locale:
+        with self._in_its_locale(template) as locale:
             files = find(self._environment, name, locale)
             given: dict[str, Any] = {}
             self._app.update_template_context(given)
@@ -101,24 +187,24 @@ class MailTemplates:
 
     def _text(self, name: str, html: str) -> str | None:
         without = "has no .txt beside its .html, so that its mail has no text"
-        able = self._extras.has("inscriptis", "text", name, without)
+        able = self._libraries.has("inscriptis", "text", name, without)
         return text_of(html) if able else None
 
     def _styled(self, name: str, html: str) -> str:
         if not has_styles(html):
             return html
-        without = "has styles that are not in its elements, where many programs look"
-        able = self._extras.has("css_inline", "css", name, without)
+        without = "has styles in <style> elements, which many mail programs ignore"
+        able = self._libraries.has("css_inline", "css", name, without)
         return inlined(html) if able else html
 
     @contextmanager
-    def _in_its_language(self, template: Template) -> Iterator[str | None]:
+    def _in_its_locale(self, template: Template) -> Iterator[str | None]:
         with ExitStack() as stack:
             if not (has_app_context() and current_app == self._app):
                 stack.enter_context(self._app.app_context())
-            stack.enter_context(faults_told())
-            locale = language_of(template.locale)
-            stack.enter_context(speaking(locale))
+            stack.enter_context(as_template_errors())
+            locale = locale_of(template.locale)
+            stack.enter_context(in_locale(locale))
             yield locale
 
     def _version(self, files: Files) -> str:

@@ -1,4 +1,4 @@
-"""A real mail server for one test, which does as a script in one line says."""
+"""The fixture ``smtp_server``: a real mail server that follows a one-line script."""
 
 from __future__ import annotations
 
@@ -6,100 +6,112 @@ import asyncio
 from typing import Any
 
 from ..errors import ConfigError
-from .desk import ArrivedMail, Desk, Victim
-from .grammar import parse
-from .loopback import WAIT_SECONDS, LoopbackServer
-from .script import Script
+from .smtp_script import Script, parse
+from .smtp_state import (
+    WAIT_SECONDS,
+    ArrivedMail,
+    LoopbackServer,
+    ServerState,
+    WorkerProcess,
+)
 
 DIALOGUE_LINES = 30
-"""So much of the dialogue a failed test shows."""
+"""How many lines of the dialogue a failed test shows."""
 
 
 class SmtpServer(LoopbackServer):
-    """A mail server on 127.0.0.1 that keeps what it takes: the fixture ``smtp_server``.
+    """A mail server on 127.0.0.1 that stores what it accepts: the fixture
+    ``smtp_server``.
 
-    It is a real one, on a free port: it offers SMTPUTF8, SIZE, and AUTH with any name
-    and password, and no TLS. It takes all mail until `script` says otherwise. It may be
-    used from any thread. Raises `ConfigError` where aiosmtpd is not installed.
+    It is a real server on a free port. It offers SMTPUTF8, SIZE and AUTH with any name
+    and password, but no TLS. It accepts all mail until `script` says otherwise. May be
+    used from any thread. Raises `ConfigError` if aiosmtpd is not installed.
     """
 
     def __init__(self, port: int = 0) -> None:
         self._conversation = _conversation_class()
         super().__init__(port)
-        self._desk = Desk(self)
+        self._shared = ServerState(self)
 
     @property
     def mails(self) -> list[ArrivedMail]:
-        """What it has kept, the latest last."""
-        return list(self._desk.mails)
+        """The mails that it has stored, the latest last."""
+        return list(self._shared.mails)
 
     @property
     def dialogue(self) -> list[str]:
-        """All that was said, ``C:`` by a client and ``S:`` by it, without passwords."""
-        return list(self._desk.dialogue)
+        """The whole dialogue, clients as ``C:`` and server as ``S:``, without
+        passwords.
+        """
+        return list(self._shared.dialogue)
 
     @property
-    def victims(self) -> list[Victim]:
-        """Whom ``die between accept and record`` kills; add to it."""
-        return self._desk.victims
+    def workers(self) -> list[WorkerProcess]:
+        """The workers that ``die between accept and record`` kills; append to it."""
+        return self._shared.workers
 
     @property
     def url(self) -> str:
-        """The ``MAIL_URL`` that leads here: ``smtp://127.0.0.1:2525``."""
+        """The ``MAIL_URL`` of this server, such as ``smtp://127.0.0.1:2525``."""
         return f"smtp://{self.host}:{self.port}"
 
     def script(self, text: str) -> None:
-        """Do as ``text`` says from now on, in place of what was said before.
+        """Follow the script ``text`` from now on, in place of the one before.
 
-        :doc:`/testing` has the grammar. Everything is counted from here on. Raises
+        :doc:`/testing` has the grammar. All counts start again from 1. Raises
         `ScriptError`.
         """
         script = parse(text)
-        self._desk.change_script(script)
+        self._shared.change_script(script)
         if script.refuses:
             self.go_down()
         else:
             self.come_back()
 
-    def wait_for(self, count: int, timeout: float = WAIT_SECONDS) -> list[ArrivedMail]:
-        """What it has kept, once there are ``count`` mails.
+    def wait_for(
+        self, count: int, timeout_seconds: float = WAIT_SECONDS
+    ) -> list[ArrivedMail]:
+        """Wait until it has stored ``count`` mails, and return all of them.
 
-        Raises `AssertionError` after ``timeout`` seconds, with the dialogue.
+        Raises `AssertionError` after ``timeout_seconds``, which shows the dialogue.
         """
         __tracebackhide__ = True
-        if not self.wait_until(lambda: len(self.mails) >= count, timeout):
+        if not self.wait_until(lambda: len(self.mails) >= count, timeout_seconds):
             raise AssertionError(
-                f"Not within {timeout:g} s: {len(self.mails)} of {count} mails came."
-                f"\n\n{self.summary()}"
+                f"Only {len(self.mails)} of {count} mails arrived within "
+                f"{timeout_seconds:g} s.\n\n{self.summary()}"
             )
         return self.mails
 
     def check_script(self) -> None:
-        """Return if each rule of each script was played, as a test must mean it to be.
+        """Return if every rule of every script was used.
 
-        The fixture does this at the end of a test. Raises `AssertionError`.
+        An unused rule is probably a mistake in the test. The fixture calls this at the
+        end of a test. Raises `AssertionError`.
         """
         __tracebackhide__ = True
-        self._desk.change_script(Script())
-        if self._desk.faults:
-            raise AssertionError("\n".join([*self._desk.faults, "", self.summary()]))
+        self._shared.change_script(Script())
+        if self._shared.faults:
+            raise AssertionError("\n".join([*self._shared.faults, "", self.summary()]))
 
     def summary(self) -> str:
-        """The end of the dialogue, for people."""
+        """The last lines of the dialogue, for people."""
         lines = self.dialogue[-DIALOGUE_LINES:] or ["nothing was said"]
         return "\n".join([f"At the mail server {self.host}:{self.port}:", *lines])
 
     # ---------------------------------------------------------------- in its own loop
 
     def _converse(self) -> asyncio.BaseProtocol:
-        conversation: asyncio.BaseProtocol = self._conversation(self._desk, self._loop)
+        conversation: asyncio.BaseProtocol = self._conversation(
+            self._shared, self._loop
+        )
         return conversation
 
 
 def _conversation_class() -> Any:
-    """The only part that knows aiosmtpd, imported where it is wanted."""
+    """Import the only module that needs aiosmtpd. Raises `ConfigError` without it."""
     try:
-        from .conversation import Conversation
+        from .smtp_handler import Conversation
     except ImportError as error:
         raise ConfigError(
             "A mail server for tests needs the package aiosmtpd: install it with "

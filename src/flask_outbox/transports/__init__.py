@@ -1,1 +1,1 @@
-"""How mail leaves: one adapter a file, all under one contract."""
+"""Transports deliver mail: one adapter per file, all with the contract of `base`."""

@@ -1,33 +1,92 @@
-"""The contract of a transport: deliver one message, answer for each recipient."""
+"""The contract of a transport: deliver a message, report on each recipient."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
 
+from ..config import Key, UrlSettings
 from ..delivery import Envelope, Progress, Report
+
+if TYPE_CHECKING:
+    from ..feedback.provider import ProviderEvents
+    from .suppression_list import SuppressionList
 
 
 class Transport(ABC):
-    """How mail leaves. One instance serves one courier, inside its event loop.
+    """Delivers mail. One instance serves one courier, inside its event loop.
 
     Nothing is opened before the first `deliver` or `probe`. Concurrent calls are
-    allowed; an adapter holds its own connections and their limit.
+    allowed; an adapter manages its own connections and their limit.
+
+    A package adds one under the entry point group ``flask_outbox.transports``: the
+    entry's name is the scheme of its ``MAIL_URL``, and the entry is a subclass, which
+    is called with `UrlSettings`. Until then it is imported only where an app's settings
+    have that scheme.
     """
+
+    scheme: str = ""
+    """The scheme of its ``MAIL_URL``, by which the ids that it gives are told from
+    those of others; "" for SMTP and the dev inbox, which give none."""
+
+    options: ClassVar[tuple[Key, ...]] = ()
+    """What may be said after the ``?`` of its URL, each option with a name in lower
+    case."""
+    events: ClassVar[type[ProviderEvents] | None] = None
+    """How the events are read that its provider posts; None if it posts none."""
+
+    @classmethod
+    def check_settings(cls, settings: UrlSettings) -> None:
+        """Raise `ConfigError` if mail cannot leave by these settings.
+
+        Called when the app is set up, where mail leaves. The options are converted.
+        """
+
+    @classmethod
+    def check_message(cls, envelope: Envelope, content: bytes) -> None:
+        """Raise `MessageError` if this transport can never send such a message.
+
+        Called when a message is handed over, with its bytes as they are stored. What is
+        rendered later is not shown here first: `deliver` reports it as refused.
+        """
 
     @abstractmethod
     async def deliver(
         self, envelope: Envelope, content: bytes, progress: Progress
     ) -> Report:
-        """Hand one message to the next hop and answer for **each** recipient.
+        """Send one message to the next hop and report on **each** recipient.
+
+        The message goes to ``envelope.recipients`` and to nobody else, whoever its
+        headers name: someone may be suppressed, have the message already, or be
+        replaced by the recipient guard.
 
         A reply that concerns the message or one recipient is an outcome in the report,
-        never an exception, and so is a link that breaks in the middle: before the final
-        dot *deferred*, after it *unknown*. ``progress`` is kept up to date while the
-        dialogue runs, so that a cancelled call still tells how far it came.
+        never an exception. So is a connection that breaks during delivery: *deferred*
+        before the last byte that could complete the message, *unknown* after it.
+        ``progress`` is updated meanwhile, so that a cancelled call still shows how far
+        it came. Before the first byte and before the last, ``progress.lease_holds()``
+        is asked; `LeaseLost` is raised if it does not.
 
-        Raises `TransportDown` when the transport itself is in trouble (refused, DNS,
-        TLS, rejected credentials, 421) and the message was not decided for anyone.
+        Raises `TransportDown` if the transport itself fails (connection refused, DNS,
+        TLS, 421) and no recipient has an outcome; `LoginRejected` for rejected
+        credentials, `AccountTrouble` where no probe would show what is wrong, and
+        `Throttled` to be left alone for a time.
         """
+
+    @property
+    def riders(self) -> int:
+        """How many messages more than ``OUTBOX_CONCURRENCY`` it can use at present.
+
+        They are sent on the same connections, directly behind those before or in one
+        call with them. None, unless an adapter knows better.
+        """
+        return 0
+
+    def suppression_list(self) -> SuppressionList | None:
+        """The list of addresses that its provider sends nothing to; None if it has no
+        such list, or no way to read it.
+        """
+        return None
 
     @abstractmethod
     async def probe(self) -> None:
@@ -35,4 +94,4 @@ class Transport(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """End all connections; politely where that is quick."""
+        """Close all connections; politely if that is quick."""

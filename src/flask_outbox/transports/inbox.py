@@ -1,8 +1,8 @@
-"""The dev inbox as a transport: mail that is kept here instead of leaving."""
+"""The dev inbox as a transport: mail stays in the outbox instead of being sent."""
 
 from __future__ import annotations
 
-from ..delivery import KEPT_HERE, Envelope, Outcome, Progress, Report
+from ..delivery import IN_INBOX, Envelope, Outcome, Progress, Report
 from .base import Transport
 
 
@@ -12,11 +12,11 @@ class InboxTransport(Transport):
     async def deliver(
         self, envelope: Envelope, content: bytes, progress: Progress
     ) -> Report:
-        """Accept the message: the outbox, which has it already, is the inbox."""
-        return Report.same(envelope.recipients, Outcome.ACCEPTED, KEPT_HERE)
+        """Accept the message: the outbox, which stores it already, is the inbox."""
+        return Report.same(envelope.recipients, Outcome.ACCEPTED, IN_INBOX)
 
     async def probe(self) -> None:
-        """Return: the dev inbox is never in trouble."""
+        """Return: the dev inbox never fails."""
 
     async def close(self) -> None:
-        """Return: there is nothing to end."""
+        """Return: there is nothing to close."""

@@ -30,12 +30,12 @@ function start() {
   source = new EventSource(live.dataset.stream);
   source.addEventListener("news", look);
   source.addEventListener("open", () => {
-    say("This page follows what happens.");
+    say("This page updates itself.");
     lookEvery(SLOW_MS);
   });
   source.addEventListener("error", () => {
     if (source.readyState !== EventSource.CLOSED) return;
-    say(`This page looks every ${POLL_MS / 1000} seconds.`);
+    say(`This page updates every ${POLL_MS / 1000} seconds.`);
     lookEvery(POLL_MS);
     again = setTimeout(start, AGAIN_MS);
   });

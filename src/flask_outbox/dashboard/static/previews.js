@@ -16,14 +16,14 @@ async function look() {
     const { digest } = await answer.json();
     tell(digest);
   } catch {
-    watch.textContent = "The app does not answer. This page goes on asking.";
+    watch.textContent = "The app does not answer. This page tries again.";
   }
 }
 
 function tell(digest) {
   if (digest === "varies") {
     watch.textContent =
-      "This message is another one each time it is built: reload the page to see a change.";
+      "This message differs each time it is built: reload the page to see a change.";
     return;
   }
   if (seen !== null && digest !== seen) {

@@ -9,8 +9,8 @@ const $ = (id) => document.getElementById(id);
 const columns = ["step", "what", "background", "request", "output"];
 const headings = [...document.querySelectorAll("thead th")].map((th) => th.textContent);
 
-let picked = null; // the id of the message whose story a person wants; null: the newest
-let shown = null; // the id of the message whose story is shown
+let picked = null; // the id of the message whose history a person wants; null: the newest
+let shown = null; // the id of the message whose history is shown
 let wake = () => {}; // ends the rest between two looks
 
 // ------------------------------------------------------------------------ small tools
@@ -111,19 +111,19 @@ function showServer({ behaviour, paused }) {
   }
 }
 
-function showStory(story) {
-  write($("story-of"), story.subject);
-  write($("state"), story.state);
-  $("state").dataset.state = story.state;
+function showHistory(history) {
+  write($("history-of"), history.subject);
+  write($("state"), history.state);
+  $("state").dataset.state = history.state;
   $("state").hidden = false;
-  write($("standing"), story.standing);
-  $("retry").hidden = story.state !== "failed";
-  for (const stage of story.stages) {
+  write($("summary"), history.summary);
+  $("retry").hidden = history.state !== "failed";
+  for (const stage of history.stages) {
     const item = document.querySelector(`[data-stage="${stage.name}"]`);
-    item.dataset.light = stage.light;
-    write(item.querySelector(".standing"), stage.text);
+    item.dataset.light = stage.state;
+    write(item.querySelector(".stage-text"), stage.text);
   }
-  showRows(story.rows);
+  showRows(history.rows);
 }
 
 function showRows(rows) {
@@ -172,7 +172,7 @@ function buildMessage(message) {
   button.append(
     make("span", message.subject),
     make("span", message.state, { class: "state", "data-state": message.state }),
-    make("span", message.standing, { class: "quiet" }),
+    make("span", message.summary, { class: "quiet" }),
   );
   button.addEventListener("click", () => {
     picked = message.id;
@@ -188,7 +188,7 @@ function buildArrival(arrival) {
   });
   const link = make("a", arrival.subject, { href: `/arrived/${arrival.number}` });
   const again = arrival.again ? " – once more, under the same Message-ID" : "";
-  const detail = make("code", arrival.message_id, { class: "quiet detail" });
+  const detail = make("code", arrival.known_as, { class: "quiet detail" });
   return wrap(link, " ", time, again, detail);
 }
 
@@ -208,7 +208,7 @@ async function look() {
   showServer(now);
   showList($("messages"), now.messages, buildMessage);
   showList($("arrived"), now.arrived, buildArrival);
-  if (shown) showStory(await askJson(`/messages/${shown}`));
+  if (shown) showHistory(await askJson(`/messages/${shown}`));
   return now.messages.some((message) => message.unfinished);
 }
 

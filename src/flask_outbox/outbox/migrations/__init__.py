@@ -1,4 +1,4 @@
-"""The outbox's tables through time: Alembic migrations, run on a given engine."""
+"""Alembic migrations of the outbox's tables, run on a given connection."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Connection, text
 
 _alone = threading.Lock()
-"""Alembic keeps the running migration in a global: one at a time in a process."""
+"""Allows one migration at a time per process: Alembic keeps it in a global."""
 
 
 def _renew_lock() -> None:
-    """Whoever held the lock at a fork does not exist in the child."""
+    """Make a new lock in the child: a thread that held it does not exist there."""
     global _alone  # noqa: PLW0603
     _alone = threading.Lock()
 
@@ -34,7 +34,7 @@ class UnknownRevision(Exception):
 def upgrade(connection: Connection, revision: str = "head") -> None:
     """Bring the tables to ``revision``, in the transaction of ``connection``.
 
-    Safe to run from several processes at once, and again.
+    Safe to repeat, and to run from several processes at once. Raises `UnknownRevision`.
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
@@ -48,10 +48,10 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
 
 @contextmanager
 def _exclusively(connection: Connection) -> Iterator[None]:
-    """Keep other processes from migrating too; SQLite's write lock does so itself.
+    """Keep other processes from migrating; SQLite's write lock does so by itself.
 
-    A lock that does not end with the commit is given back after it: who gets it next
-    must see the version that was written.
+    A lock that does not end with the commit is released after it, so that the next
+    process sees the new version.
     """
     take, give = _LOCKS.get(connection.dialect.name, (None, None))
     if take:
@@ -74,4 +74,4 @@ _LOCKS = {
     "mysql": _MYSQL_LOCK,
     "mariadb": _MYSQL_LOCK,
 }
-"""Dialect → how to take the lock, and how to give it back where a commit does not."""
+"""Dialect → statement that takes the lock, and one that releases it if needed."""

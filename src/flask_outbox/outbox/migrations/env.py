@@ -1,12 +1,16 @@
 """Alembic's entry: runs the migrations on the connection that it is given."""
 
 from alembic import context
+from sqlalchemy import MetaData
 
-from flask_outbox.outbox.schema import VERSION_TABLE, metadata
+from flask_outbox.outbox.ddl import add_tables
+from flask_outbox.outbox.schema import VERSION_TABLE
 
+tables = MetaData()
+add_tables(tables)
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
+    target_metadata=tables,
     version_table=VERSION_TABLE,
     render_as_batch=True,
 )

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-from flask_outbox.outbox.schema import OPTIONS
+from flask_outbox.outbox.ddl import OPTIONS
 
 revision = "0001"
 down_revision = None
@@ -18,19 +18,19 @@ Serial = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Make them."""
+    """Make the tables."""
     op.create_table(
         "outbox_batch",
         sa.Column("id", sa.String(length=26), nullable=False),
         sa.Column("key", sa.String(length=255), nullable=True),
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("tag", sa.String(length=255), nullable=True),
-        sa.Column("kept", sa.Integer(), nullable=False),
+        sa.Column("rows_stored", sa.Integer(), nullable=False),
         sa.Column("total", sa.Integer(), nullable=True),
         sa.Column("digest", sa.String(length=32), nullable=False),
         sa.Column("process", sa.Text(), nullable=False),
         sa.Column("began_at", sa.Double(), nullable=False),
-        sa.Column("kept_at", sa.Double(), nullable=False),
+        sa.Column("stored_at", sa.Double(), nullable=False),
         sa.Column("ended_at", sa.Double(), nullable=True),
         sa.Column("paused_at", sa.Double(), nullable=True),
         sa.Column("cancelled_at", sa.Double(), nullable=True),
@@ -65,8 +65,8 @@ def upgrade() -> None:
         sa.Column("paused_until", sa.Double(), nullable=True),
         sa.Column("reason", Long, nullable=True),
         sa.Column("paused_at", sa.Double(), nullable=True),
-        sa.Column("held_at", sa.Double(), nullable=True),
-        sa.Column("held_reason", Long, nullable=True),
+        sa.Column("operator_paused_at", sa.Double(), nullable=True),
+        sa.Column("operator_reason", Long, nullable=True),
         sa.Column("taken", Long, nullable=True),
         sa.PrimaryKeyConstraint("name"),
         **OPTIONS,
@@ -97,7 +97,7 @@ def upgrade() -> None:
         sa.Column("begun", sa.SmallInteger(), nullable=False),
         sa.Column("key", sa.String(length=255), nullable=True),
         sa.Column("tag", sa.String(length=255), nullable=True),
-        sa.Column("message_id", sa.String(length=998), nullable=False),
+        sa.Column("rfc_message_id", sa.String(length=998), nullable=False),
         sa.Column("return_path", sa.String(length=255), nullable=False),
         sa.Column("subject", Long, nullable=False),
         sa.Column("size_bytes", sa.Integer(), nullable=False),
@@ -162,7 +162,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("tag IS NOT NULL"),
     )
     op.create_table(
-        "outbox_pulse",
+        "outbox_stats",
         sa.Column("at", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("courier", sa.String(length=26), nullable=False),
         sa.Column("lane", sa.String(length=64), nullable=False),
@@ -170,7 +170,7 @@ def upgrade() -> None:
         sa.Column("deferred", sa.Integer(), nullable=False),
         sa.Column("failed", sa.Integer(), nullable=False),
         sa.Column("unknown", sa.Integer(), nullable=False),
-        sa.Column("released", sa.Integer(), nullable=False),
+        sa.Column("returned", sa.Integer(), nullable=False),
         sa.Column("waits", Long, nullable=False),
         sa.Column("durations", Long, nullable=False),
         sa.Column("troubles", Long, nullable=False),
@@ -255,7 +255,7 @@ def upgrade() -> None:
         "outbox_departure",
         sa.Column("message_id", sa.String(length=26), nullable=False),
         sa.Column("move", sa.String(length=26), nullable=False),
-        sa.Column("batch", sa.Integer(), nullable=False),
+        sa.Column("chunk", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(length=10), nullable=False),
         sa.Column("heading_to", Long, nullable=False),
         sa.Column("departed_at", sa.Double(), nullable=False),
@@ -268,7 +268,7 @@ def upgrade() -> None:
     op.create_table(
         "outbox_arrival",
         sa.Column("move", sa.String(length=26), nullable=False),
-        sa.Column("batch", sa.Integer(), nullable=False),
+        sa.Column("chunk", sa.Integer(), nullable=False),
         sa.Column("came_from", Long, nullable=False),
         sa.Column("begun_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("move"),
@@ -277,10 +277,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them, and all mail with them."""
+    """Drop the tables, and all mail with them."""
     for table in (
         "arrival", "departure", "recipient", "event", "attached", "attachment",
         "content", "message",
-        "suppression", "lane", "courier", "pulse",
+        "suppression", "lane", "courier", "stats", "batch",
     ):  # fmt: skip
         op.drop_table(f"outbox_{table}")

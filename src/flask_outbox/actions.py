@@ -1,0 +1,194 @@
+"""The actions of a person on messages and batches: names, effects, when they apply.
+
+The command line and the dashboard offer the same actions in the same words.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from blinker import NamedSignal
+
+from .delivery import State
+from .errors import MessageNotFound, TransitionRefused
+from .outbox import BatchStore, MessageActions, OnProgress, no_progress
+from .outbox.records import Receipt
+from .runtime import Runtime
+from .sending.announce import announce_receipt
+from .signals import (
+    batch_cancelled,
+    batch_paused,
+    batch_resumed,
+    emit,
+    message_cancelled,
+    message_retried,
+    message_sent_again,
+)
+
+Change = Callable[[str], Receipt | None]
+"""Changes the message with this id; returns the receipt of the new message, if it makes
+one. Raises `MessageNotFound` and `TransitionRefused`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One action of a person on a message."""
+
+    label: str
+    """The text of its button."""
+    effect: str
+    """Its effect, in a sentence."""
+    done: str
+    """What is reported of the message afterwards."""
+    states: frozenset[State]
+    """The states in which it is offered. The outbox checks the state again."""
+    change: Callable[..., Receipt | None]
+    """What it does to the message in the outbox: one of `MessageActions`."""
+    signal: NamedSignal
+    """Sent afterwards."""
+
+    def do(self, runtime: Runtime, id: str, **options: Any) -> Receipt | None:
+        """Change the message, announce it, and have couriers look for what is due.
+
+        ``options`` are those of ``change``. Returns the receipt of the new message, if
+        one was made. Raises `MessageNotFound` and `TransitionRefused`.
+        """
+        began = time.perf_counter()
+        receipt = runtime.outbox.act(self.change, id, **options)
+        if receipt is not None:
+            _announce_new(runtime, receipt, time.perf_counter() - began)
+            emit(self.signal, runtime.sender, message_id=id, again_as=receipt.id)
+            return receipt
+        emit(self.signal, runtime.sender, message_id=id)
+        if self.signal is message_retried:
+            runtime.look([id])
+        return None
+
+
+def _announce_new(runtime: Runtime, receipt: Receipt, seconds: float) -> None:
+    nobody = runtime.outbox.get(receipt.id).state is State.SUPPRESSED
+    announce_receipt(runtime.sender, receipt, nobody, seconds)
+    runtime.look([receipt.id])
+
+
+ACTIONS: Mapping[str, Action] = {
+    "retry": Action(
+        "Retry",
+        "Try a message again now. It goes to every recipient to whom it was not sent.",
+        "due now",
+        frozenset({State.PENDING, State.FAILED, State.CANCELLED, State.SUPPRESSED}),
+        MessageActions.retry,
+        message_retried,
+    ),
+    "cancel": Action(
+        "Cancel",
+        "Stop the delivery before it begins. A cancelled message can be retried later.",
+        "cancelled",
+        frozenset({State.PENDING}),
+        MessageActions.cancel,
+        message_cancelled,
+    ),
+    "release": Action(
+        "Release",
+        "Send an unknown message again. It goes to the recipients whose delivery is "
+        "unknown; anyone who already got it gets it twice.",
+        "due now",
+        frozenset({State.UNKNOWN}),
+        MessageActions.release,
+        message_retried,
+    ),
+    "drop": Action(
+        "Drop",
+        "Close an unknown message without sending it again. It may or may not have "
+        "arrived.",
+        "dropped",
+        frozenset({State.UNKNOWN}),
+        MessageActions.drop,
+        message_cancelled,
+    ),
+    "send-again": Action(
+        "Send again",
+        "Send a finished message again, as a new one. It goes to all its recipients; "
+        "anyone who already got it gets it twice.",
+        "sent again",
+        frozenset({State.SENT, State.FAILED, State.CANCELLED}),
+        MessageActions.send_again,
+        message_sent_again,
+    ),
+}
+"""By the name in commands and forms."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionResult:
+    """What an action did to one message."""
+
+    id: str
+    new_id: str | None = None
+    """The id of the new message, if one was made."""
+    error: str | None = None
+    """Why nothing was done; None if it was."""
+
+
+def apply(change: Change, id: str) -> ActionResult:
+    """Make ``change`` to a message; if that is refused, the result says why."""
+    try:
+        receipt = change(id)
+    except (MessageNotFound, TransitionRefused) as error:
+        return ActionResult(id, error=str(error))
+    return ActionResult(id, receipt.id if receipt is not None else None)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAction:
+    """One action of a person on a batch."""
+
+    label: str
+    """The text of its button."""
+    effect: str
+    """Its effect, in a sentence."""
+    done: str
+    """What is reported of the batch afterwards."""
+    change: Callable[[BatchStore, str, OnProgress], None]
+    """What it does to the batch in the outbox."""
+    signal: NamedSignal
+    """Sent afterwards."""
+
+    def do(self, runtime: Runtime, id: str) -> None:
+        """Change the batch, announce it, and have couriers look for what is due.
+
+        Raises `BatchNotFound` and `TransitionRefused`.
+        """
+        resumes = self.signal is batch_resumed
+        self.change(runtime.batches, id, runtime.look if resumes else no_progress)
+        emit(self.signal, runtime.sender, batch=id)
+
+
+BATCH_ACTIONS: Mapping[str, BatchAction] = {
+    "pause": BatchAction(
+        "Pause",
+        "Send no more of a batch, on any machine, until it is resumed. Attempts that "
+        "have begun are finished.",
+        "is paused",
+        BatchStore.pause,
+        batch_paused,
+    ),
+    "resume": BatchAction(
+        "Resume",
+        "Send the waiting messages of a paused batch in their turn.",
+        "is resumed",
+        BatchStore.resume,
+        batch_resumed,
+    ),
+    "cancel": BatchAction(
+        "Cancel",
+        "Cancel the messages of a batch that were not sent. This cannot be undone.",
+        "is cancelled",
+        BatchStore.cancel,
+        batch_cancelled,
+    ),
+}
+"""By the name in commands and forms."""

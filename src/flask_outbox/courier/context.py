@@ -1,0 +1,150 @@
+"""What the couriers of one app work with, built from the app's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+from ..config import Settings, TransportSettings
+from ..dkim import Signer
+from ..limits import RetryWindow
+from ..message import Templates
+from ..outbox import Outbox, WebhookStore, can_notify
+from ..recipient_guard import Guard
+from ..transports.registry import resolve, transport_for
+from ..transports.resolver import FindTransport
+from .attempt import Policy
+from .lane import Lane, Lanes
+from .webhook_dispatcher import WebhookDispatcher
+
+POLL_SECONDS = 2.0
+"""How often couriers poll when something wakes them for new messages."""
+
+WORKER_POLL_SECONDS = 0.25
+"""How often couriers poll when nothing wakes them. A new message waits for half of this
+on average; an idle courier makes a dozen small queries a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class CourierContext:
+    """The outbox that couriers work on, and their settings."""
+
+    outbox: Outbox
+    make_lanes: Callable[[], Lanes]
+    """Makes the lanes of one courier, in its event loop."""
+    find_transport: FindTransport
+    """The app's transport resolver."""
+    resolve: Callable[[str], TransportSettings]
+    """What it finds for a name. Raises `ConfigError`, which says why there is none."""
+    transport_cache_seconds: float
+    lane_pause_cap_seconds: float
+    policy: Policy
+    engine: str
+    concurrency: int
+    tag_concurrency: Mapping[str, int]
+    lease_seconds: float
+    poll_seconds: float
+    listens: bool
+    """Whether the database notifies the couriers of new messages (LISTEN)."""
+    grace_seconds: float
+    render_timeout_seconds: float
+    retry_window: RetryWindow
+    keep_bodies_seconds: float
+    keep_rows_seconds: float
+    ascii_attachments: bool
+    webhooks: WebhookDispatcher | None
+    """Sends the webhooks of the app's endpoints; None if it has none."""
+    templates: Templates
+    """The app's templates, for messages that its couriers render."""
+    sender: object
+    """The sender of the couriers' signals: the Flask app."""
+
+    def for_workers(self, settings: Settings) -> CourierContext:
+        """The same for worker processes, in which no app sends messages.
+
+        There the database wakes the couriers; where it cannot, they poll more often.
+        """
+        listens = can_notify(self.outbox.database)
+        poll_seconds = POLL_SECONDS if listens else WORKER_POLL_SECONDS
+        return replace(
+            self,
+            engine="external",
+            listens=listens,
+            poll_seconds=settings.poll_seconds or poll_seconds,
+        )
+
+
+def build_context(
+    settings: Settings,
+    outbox: Outbox,
+    signer: Signer | None,
+    templates: Templates,
+    sender: object,
+    find_transport: FindTransport,
+) -> CourierContext:
+    """Build the context from ``settings``. Opens and starts nothing.
+
+    ``sender`` is the sender of the couriers' signals; ``find_transport`` finds the
+    transports that the settings do not name.
+    """
+    resends = settings.on_unknown == "resend"
+    return CourierContext(
+        outbox=outbox,
+        make_lanes=partial(
+            _make_lanes,
+            settings.transports,
+            settings.failover,
+            settings.lane_pause_cap_seconds,
+            outbox.guard,
+        ),
+        find_transport=find_transport,
+        resolve=partial(resolve, find=find_transport, reader=settings.reader),
+        transport_cache_seconds=settings.transport_cache_seconds,
+        lane_pause_cap_seconds=settings.lane_pause_cap_seconds,
+        policy=Policy(
+            settings.backoff_base_seconds,
+            settings.backoff_cap_seconds,
+            settings.unknown_wait_seconds if resends else None,
+            signer,
+        ),
+        engine=settings.engine,
+        concurrency=settings.concurrency,
+        tag_concurrency=settings.tag_concurrency,
+        lease_seconds=settings.lease_seconds,
+        poll_seconds=settings.poll_seconds or POLL_SECONDS,
+        listens=False,
+        grace_seconds=settings.grace_seconds,
+        render_timeout_seconds=settings.render_timeout_seconds,
+        retry_window=settings.give_up_after,
+        keep_bodies_seconds=settings.keep_bodies,
+        keep_rows_seconds=settings.keep_rows,
+        ascii_attachments=settings.ascii_attachments,
+        webhooks=_webhook_dispatcher(settings, outbox),
+        templates=templates,
+        sender=sender,
+    )
+
+
+def _webhook_dispatcher(settings: Settings, outbox: Outbox) -> WebhookDispatcher | None:
+    if not settings.webhooks:
+        return None
+    return WebhookDispatcher(
+        WebhookStore(outbox),
+        settings.webhooks,
+        settings.webhook_give_up_after,
+        settings.keep_bodies,
+    )
+
+
+def _make_lanes(
+    transports: Mapping[str, TransportSettings],
+    failover: Mapping[str, tuple[str, ...]],
+    pause_cap_seconds: float,
+    guard: Guard,
+) -> Lanes:
+    lanes = [
+        Lane(name, transport_for(one, guard), pause_cap_seconds, one.limits)
+        for name, one in transports.items()
+    ]
+    return Lanes(lanes, failover)

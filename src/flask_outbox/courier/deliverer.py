@@ -1,0 +1,238 @@
+"""The deliverer: runs an attempt at each queued message, and has its end recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from blinker import NamedSignal
+
+from .. import signals
+from ..errors import OVERDUE, StoreError, TransportDown
+from ..outbox import Began, Record
+from ..outbox.records import Claim
+from .attempt import attempt, broken_off_record, poison_record, returned_record
+from .claimer import Claimer
+from .context import CourierContext
+from .in_flight import InFlight
+from .lane import Lane
+from .local_queue import LocalQueue
+from .recorder import BATCH_WAIT_SECONDS, Recorder
+from .rendering import RenderingStep
+
+_log = logging.getLogger("flask_outbox")
+
+
+class DeliveryServices(Protocol):
+    """What `Deliverer` asks of its courier."""
+
+    async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call the outbox in a thread, so that the event loop is not blocked."""
+
+    def emit(self, signal: NamedSignal, **payload: Any) -> None:
+        """Send a signal to the app's listeners."""
+
+    def wake(self) -> None:
+        """Look for due messages now."""
+
+
+class Deliverer:
+    """Delivers the queued messages of each lane, as many at a time as it has places.
+
+    For each place that is taken a task delivers one message after another, until none
+    is queued. The end of each attempt is recorded whatever went wrong, so trouble with
+    one message never holds up another.
+    """
+
+    def __init__(
+        self,
+        context: CourierContext,
+        in_flight: InFlight,
+        claimer: Claimer,
+        recorder: Recorder,
+        lease_holds: Callable[[], bool],
+        courier: DeliveryServices,
+    ) -> None:
+        self._context = context
+        self._clock = context.outbox.clock
+        self._policy = context.policy
+        self._careful = context.policy.unknown_wait_seconds is None
+        self._in_flight = in_flight
+        self._claimer = claimer
+        self._recorder = recorder
+        self._lease_holds = lease_holds
+        self._courier = courier
+        self._rendering = RenderingStep(
+            context, recorder.store_rendition, courier.emit, self._lend_place
+        )
+        self._one_suspect = asyncio.Lock()
+        self._under_way: dict[asyncio.Task[None], Claim] = {}
+        self._places: dict[str, int] = {}
+        """How many places each lane had when last something was begun on it."""
+        self._taken: Counter[str] = Counter()
+        """How many of them are taken."""
+        self._stopped = False
+
+    @property
+    def ids(self) -> Collection[str]:
+        """The ids of the messages that are being delivered."""
+        return {claim.id for claim in self._under_way.values()}
+
+    def begin(self, name: str) -> None:
+        """Deliver what is queued for the lane ``name``, while it has free places."""
+        queue = self._claimer.queue(name)
+        places = 0 if self._stopped else self._claimer.places(name)
+        self._places[name] = places
+        while queue and self._taken[name] < places:
+            self._taken[name] += 1
+            claim = queue.pop()
+            task = asyncio.create_task(self._deliver_from(queue, claim))
+            self._under_way[task] = claim
+
+    async def wait(self, timeout_seconds: float) -> None:
+        """Wait until something ends, for at most so long."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=timeout_seconds)
+        else:  # it is being recorded, or is just being handed over
+            await asyncio.sleep(timeout_seconds)
+
+    def begin_nothing(self) -> None:
+        """Leave in the queues what is there from now on."""
+        self._stopped = True
+        self._places = dict.fromkeys(self._places, 0)
+
+    async def interrupt(self) -> None:
+        """Interrupt all attempts, after `begin_nothing`; what is known of each is
+        recorded.
+        """
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    def close(self) -> None:
+        """End the threads that render."""
+        self._rendering.close()
+
+    def forget(self, name: str) -> None:
+        """Drop what is kept for the lane ``name``, which has nothing in flight."""
+        self._taken.pop(name, None)
+        self._places.pop(name, None)
+
+    async def _deliver_from(self, queue: LocalQueue, claim: Claim) -> None:
+        """Deliver ``claim``, and then what is queued while the lane has this place."""
+        task, name = asyncio.current_task(), claim.own_lane
+        assert task is not None
+        while True:
+            await self._deliver(claim, queue)
+            queue.count_end()
+            if not queue or self._taken[name] > self._places[name] or task.cancelling():
+                break
+            claim = self._under_way[task] = queue.pop()
+            if queue.half_empty and self._claimer.wants_early(name):
+                self._courier.wake()
+        del self._under_way[task]
+        self._taken[name] -= 1
+        if queue:  # an attempt may have left this task cancelled: another goes on
+            self.begin(name)
+
+    async def _deliver(self, claim: Claim, queue: LocalQueue) -> None:
+        """Deliver one message and record how that ended, whatever goes wrong."""
+        try:
+            if claim.crashes:
+                await self._deliver_suspect(claim, queue)
+            else:
+                await self._attempt(claim, queue)
+        except BaseException as error:
+            self._break_off(claim, error)
+
+    async def _deliver_suspect(self, claim: Claim, queue: LocalQueue) -> None:
+        """Deliver messages that may have caused a crash one at a time.
+
+        The next crash then has only one possible cause.
+        """
+        with self._lend_place(claim.own_lane):
+            async with self._one_suspect:
+                await self._attempt(claim, queue)
+
+    @contextmanager
+    def _lend_place(self, name: str) -> Iterator[None]:
+        """Lend a lane another place, and look at once for a message to fill it."""
+        try:
+            with self._claimer.extra_place(name):
+                self.begin(name)
+                self._courier.wake()
+                yield
+        finally:
+            self.begin(name)
+
+    async def _attempt(self, claim: Claim, queue: LocalQueue) -> None:
+        lane = self._claimer.lanes.get(claim.lane)
+        if lane is None:
+            self._return_untried(claim, f"lane {claim.lane} was closed before its turn")
+        elif not lane.open:
+            self._return_untried(claim, lane.why_paused)
+        elif not self._lease_holds():
+            self._return_untried(claim, OVERDUE)
+        elif (self._careful or claim.crashes) and not await self._begin(claim):
+            self._courier.emit(signals.lease_lost, message_id=claim.id)
+            self._in_flight.remove(claim.id)
+        else:
+            self._announce_beginning(claim)
+            record = await self._try(claim, lane)
+            self._recorder.add(record, BATCH_WAIT_SECONDS if queue else 0.0)
+
+    def _return_untried(self, claim: Claim, reason: str) -> None:
+        self._recorder.add(returned_record(claim, reason, self._clock()))
+
+    async def _begin(self, claim: Claim) -> bool:
+        """Record the beginning, as a crash must be explained; False if the lease is
+        lost.
+        """
+        begin = self._context.outbox.begin
+        return bool(await self._courier.in_thread(begin, claim))
+
+    def _announce_beginning(self, claim: Claim) -> None:
+        self._courier.emit(
+            signals.message_began,
+            message_id=claim.id,
+            attempt=claim.attempt,
+            lane=claim.lane,
+            instead_of=claim.instead_of,
+        )
+        self._recorder.begin(Began(claim, self._clock()))
+
+    async def _try(self, claim: Claim, lane: Lane) -> Record:
+        if claim.template is not None:
+            ready = await self._rendering.ready(claim)
+            if isinstance(ready, Record):
+                return ready
+            claim = ready
+        try:
+            record = await attempt(
+                claim, lane.transport, self._policy, self._clock, self._lease_holds
+            )
+        except TransportDown as down:
+            if lane.is_caused_by(claim.id, down):
+                return poison_record(claim, down, self._policy, self._clock())
+            lane.pause(down, claim.id)
+            return returned_record(claim, str(down), self._clock())
+        if record.verdict.attempted:
+            lane.note_attempt()
+        return record
+
+    def _break_off(self, claim: Claim, error: BaseException) -> None:
+        if isinstance(error, StoreError):
+            self._courier.emit(signals.courier_stalled, error=error)
+        elif not isinstance(error, asyncio.CancelledError):
+            _log.error(
+                "The attempt at message %s was interrupted.",
+                claim.id,
+                exc_info=error,
+                extra=claim.log_fields,
+            )
+        record = broken_off_record(claim, error, self._policy, self._clock())
+        self._recorder.add(record)

@@ -1,0 +1,176 @@
+"""What all pages share: the access check, templates, navigation and errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, TypeVar
+
+from flask import Blueprint, abort, current_app, g, request, url_for
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response
+
+from ..errors import BatchNotFound, MessageNotFound, StoreError, TransitionRefused
+from ..feedback import as_reported
+from ..humanize import clock, counted, duration
+from ..mounting import own_templates
+from ..outbox import is_id
+from ..outbox.records import Count
+from ..recipient_guard import Guard
+from ..runtime import Runtime
+from . import security
+from .mail_view import WIDTHS
+
+NAME = "flask_outbox"
+
+ADMITTED = "outbox_admitted"
+"""The name in ``g`` that is set once a request has access."""
+
+dashboard = Blueprint(NAME, __name__, static_folder="static")
+"""Each view module adds its routes. Access is checked here for all of them, so that
+none can be forgotten."""
+
+
+def runtime() -> Runtime:
+    """The runtime of the current app."""
+    found: Runtime = current_app.extensions["outbox"].runtime
+    return found
+
+
+View = TypeVar("View", bound=Callable[..., object])
+
+_expensive: set[str] = set()
+
+
+def expensive(view: View) -> View:
+    """Let only the dashboard's own pages ask for ``view``.
+
+    For a view that runs the app's code, or that takes something scarce such as a
+    thread.
+    """
+    _expensive.add(f"{NAME}.{view.__name__}")
+    return view
+
+
+@dashboard.before_request
+def _guard() -> Response | None:
+    answer = security.require_access(runtime().settings.dashboard)
+    if answer is not None:
+        return answer
+    setattr(g, ADMITTED, True)
+    security.refuse_forged_changes()
+    security.refuse_foreign_reads(
+        expensive=request.endpoint in _expensive or "images" in request.args
+    )
+    id = (request.view_args or {}).get("id")
+    if id is not None and not is_id(id):
+        abort(404, f"{id!r} is not the id of a message.")
+    return None
+
+
+dashboard.after_request(security.set_csrf_cookie)
+dashboard.after_request(security.protect)
+
+
+NavigationItem = tuple[str, str]
+"""Its title and its endpoint."""
+
+
+def navigation() -> list[NavigationItem]:
+    """The pages of the navigation; those that this app does not need are left out."""
+    keeps_mail = any(one.keeps_mail for one in runtime().settings.transports.values())
+    has_previews = any(current_app.extensions["outbox"].previews)
+    found: list[tuple[bool, NavigationItem]] = [
+        (True, ("Overview", ".overview")),
+        (True, ("Mail", ".messages")),
+        (True, ("Batches", ".batches")),
+        (keeps_mail, ("Inbox", ".inbox")),
+        (has_previews, ("Previews", ".previews")),
+        (True, ("Lanes", ".lanes")),
+        (True, ("Suppressions", ".suppressions")),
+        (bool(runtime().settings.webhooks), ("Webhooks", ".webhooks")),
+    ]
+    return [item for useful, item in found if useful]
+
+
+_TEMPLATES = own_templates(Path(__file__).parent / "templates")
+
+
+def page(template: str, **names: Any) -> str:
+    """Render the page ``template`` with ``names``."""
+    return _TEMPLATES.get_template(template).render(names)
+
+
+def _ago(at: datetime, now: datetime) -> str:
+    """The time relative to now: ``3 min 4 s ago``, ``in 12.0 s``."""
+    seconds = (now - at).total_seconds()
+    return f"in {duration(-seconds)}" if seconds < 0 else f"{duration(seconds)} ago"
+
+
+def _since(at: datetime, beginning: datetime) -> str:
+    """How long after ``beginning``: ``+3.2 ms``."""
+    seconds = (at - beginning).total_seconds()
+    return f"{'+' if seconds >= 0 else ''}{duration(seconds)}"
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def _recipient_guard() -> Guard:
+    return runtime().outbox.guard
+
+
+_TEMPLATES.globals.update(
+    request=request,
+    url_for=url_for,
+    csrf_field=security.CSRF_FIELD,
+    csrf_token=security.csrf_token,
+    as_reported=as_reported,
+    at_most=Count.of,
+    counted=counted,
+    guard=_recipient_guard,
+    navigation=navigation,
+    widths=WIDTHS,
+)
+_TEMPLATES.filters.update(
+    ago=_ago, as_json=_as_json, clock=clock, duration=duration, since=_since
+)
+
+
+@dashboard.errorhandler(StoreError)
+def _store_error(error: StoreError) -> tuple[str, int]:
+    if isinstance(error, MessageNotFound):
+        id = (request.view_args or {}).get("id", "")
+        text = f"No message has the id {id}. It may have been pruned."
+        return _error_page(HTTPStatus.NOT_FOUND, text), HTTPStatus.NOT_FOUND
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    if isinstance(error, BatchNotFound):
+        status = HTTPStatus.NOT_FOUND
+    elif isinstance(error, TransitionRefused):
+        status = HTTPStatus.CONFLICT
+    return _error_page(status, str(error)), status
+
+
+@dashboard.errorhandler(HTTPException)
+def _http_error(error: HTTPException) -> Response:
+    response = error.get_response()
+    status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+    response.set_data(_error_page(status, error.description or error.name))
+    return response
+
+
+def _error_page(status: HTTPStatus, text: str) -> str:
+    """The page of an error; with the navigation if the request has access."""
+    shared: dict[str, Any] = {"here": ""} if g.get(ADMITTED) else {}
+    temporary = status is HTTPStatus.SERVICE_UNAVAILABLE and request.method == "GET"
+    return page(
+        "error.html",
+        heading=f"{status.value} {status.phrase}",
+        text=text,
+        again=f"{request.script_root}{request.full_path}" if temporary else "",
+        **shared,
+    )

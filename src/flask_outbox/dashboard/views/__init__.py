@@ -1,0 +1,25 @@
+"""The pages, one per file: importing one adds its routes to the blueprint."""
+
+from . import (
+    batches,
+    inbox,
+    lanes,
+    messages,
+    overview,
+    previews,
+    stream,
+    suppressions,
+    webhooks,
+)
+
+__all__ = [
+    "batches",
+    "inbox",
+    "lanes",
+    "messages",
+    "overview",
+    "previews",
+    "stream",
+    "suppressions",
+    "webhooks",
+]

@@ -1,0 +1,255 @@
+"""Messages: the list with its search form, one message, and actions on them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from flask import Response, abort, make_response, redirect, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from ...actions import ACTIONS, Action, Change, apply
+from ...app_state import send_again
+from ...errors import MessageNotFound
+from ...feedback import Fate
+from ...history import describe
+from ...outbox import is_id
+from ...outbox.records import LaneRecord, MessageRecord, Search, Tab
+from ...status import LanePause, MessageStatus
+from ..mail_view import MailUrls, download, framed_html, mail_view, part_of, source_of
+from ..pages import dashboard, page, runtime
+from ..security import allow_frame
+
+FIELDS = ("q", "is", "fate", "tag", "batch", "lane", "since", "until")
+"""The fields of the search form."""
+
+_ID = re.compile(r"0[0-9A-HJKMNP-TV-Z]{4,25}", re.IGNORECASE)
+"""An id, or so long a prefix of one that it cannot be a word."""
+
+
+def search_for(asked: Mapping[str, str]) -> Search:
+    """The search in a query string; invalid values are ignored.
+
+    ``q`` is an address (``ada@example.org``, ``ada@*``), a Message-ID, an id or its
+    beginning, or else a part of the subject. ``is`` is a `Tab`, ``fate`` a `Fate`.
+    """
+    tab = tab_of(asked)
+    return Search(
+        state=tab.state if tab else None,
+        due=tab.due if tab else None,
+        fate=_fate(asked.get("fate", "")),
+        tag=asked.get("tag", "").strip() or None,
+        batch=asked.get("batch", "").strip().upper() or None,
+        lane=asked.get("lane", "").strip() or None,
+        since=_time(asked.get("since", "")),
+        until=_time(asked.get("until", "")),
+        **_words(asked.get("q", "").strip()),
+    )
+
+
+def filters(asked: Mapping[str, str]) -> dict[str, str]:
+    """The fields of the search that are set, in characters that all databases take."""
+    found = {name: _printable(asked.get(name, "")) for name in FIELDS}
+    return {name: value for name, value in found.items() if value}
+
+
+def tab_of(asked: Mapping[str, str]) -> Tab | None:
+    """The chosen tab; None for all."""
+    word = asked.get("is", "")
+    return Tab(word) if word in list(Tab) else None
+
+
+def _fate(word: str) -> Fate | None:
+    return Fate(word) if word in list(Fate) else None
+
+
+def _printable(text: str) -> str:
+    return "".join(one for one in text if one.isprintable())
+
+
+def _words(words: str) -> dict[str, Any]:
+    if not words:
+        return {}
+    if words.startswith("<"):
+        return {"rfc_message_id": words}
+    if "@" in words or words.endswith("*"):
+        return {"address": words}
+    return {"id" if _ID.fullmatch(words) else "subject": words}
+
+
+def _time(text: str) -> datetime | None:
+    """A time as a browser's field has it, which is UTC here as everywhere."""
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+ROWS = 50
+"""How many messages are on one page."""
+
+
+@dashboard.get("/messages")
+def messages() -> str:
+    """The newest messages that match the search."""
+    outbox = runtime().outbox
+    given = filters(request.args)
+    asked = dict.fromkeys(FIELDS, "") | given
+    seen = outbox.change_marker()
+    found = outbox.search(
+        search_for(asked),
+        ROWS,
+        before=_search_text("before") or None,
+        after=_search_text("after") or None,
+    )
+    return page(
+        "messages.html",
+        seen=seen,
+        found=found,
+        actions=ACTIONS,
+        asked=asked,
+        given=given,
+        tab=tab_of(asked),
+        tabs=list(Tab),
+        fates=list(Fate),
+        lanes=list(runtime().settings.transports),
+        now=datetime.fromtimestamp(outbox.clock(), UTC),
+    )
+
+
+def _search_text(name: str) -> str:
+    """What the address says, in characters that every database takes."""
+    return "".join(one for one in request.args.get(name, "") if one.isprintable())
+
+
+@dashboard.get("/messages/<id>")
+def message(id: str) -> Response:
+    """One message: its status, history, recipients and content."""
+    outbox = runtime().outbox
+    seen = outbox.change_marker(id)
+    record = outbox.get(id)
+    content = outbox.content(id)
+    urls = MailUrls("message", id=id)
+    now = datetime.fromtimestamp(outbox.clock(), UTC)
+    steps = describe(record)
+    html = page(
+        "message.html",
+        seen=seen,
+        record=record,
+        status=MessageStatus(record, _pause(record, outbox.paused_lanes()), now),
+        steps=steps,
+        actions=ACTIONS,
+        mail=content and mail_view(content, request.args, record.tag),
+        urls=urls,
+        dialogues=[one for one in steps if "dialogue" in one.event.detail],
+        now=now,
+    )
+    return allow_frame(make_response(html), urls.html())
+
+
+def _pause(record: MessageRecord, lanes: Sequence[LaneRecord]) -> LanePause | None:
+    for lane in lanes:
+        if lane.name == record.lane and lane.paused_by:
+            return LanePause(lane.reason, lane.until)
+    return None
+
+
+@dashboard.get("/messages/<id>/html")
+def message_html(id: str) -> AnyResponse:
+    """A mail's HTML."""
+    return framed_html(_content(id), MailUrls("message", id=id).page())
+
+
+@dashboard.get("/messages/<id>/source")
+def message_source(id: str) -> Response:
+    """A mail's RFC 5322 source, as text."""
+    return source_of(_content(id))
+
+
+@dashboard.get("/messages/<id>/message.eml")
+def message_file(id: str) -> Response:
+    """A mail's RFC 5322 source, as a file."""
+    return download(_content(id), f"{id}.eml")
+
+
+@dashboard.get("/messages/<id>/parts/<int:number>")
+def message_part(id: str, number: int) -> Response:
+    """One part of a mail, as a file."""
+    return part_of(_content(id), number)
+
+
+def _content(id: str) -> bytes:
+    outbox = runtime().outbox
+    content = outbox.content(id)
+    if content is None:
+        if outbox.get(id).template is not None:
+            abort(404, f"Message {id} is not rendered yet.")
+        abort(404, f"The content of message {id} was pruned (OUTBOX_KEEP_BODIES).")
+    return content
+
+
+MOST = 200
+"""The most messages that one action can change."""
+
+
+@dashboard.get("/act")
+def confirm() -> str:
+    """Ask a person to confirm an action on these messages."""
+    name, action = _action(request.args.get("action", ""))
+    found = [_record(id) for id in _ids(request.args.getlist("id"))]
+    records = [one for one in found if one is not None]
+    return page(
+        "confirm.html",
+        name=name,
+        action=action,
+        given=filters(request.args),
+        records=[one for one in records if one.state in action.states],
+        others=[one for one in records if one.state not in action.states],
+        now=datetime.fromtimestamp(runtime().outbox.clock(), UTC),
+    )
+
+
+@dashboard.post("/act")
+def act() -> str | AnyResponse:
+    """Carry the action out, and show the results."""
+    name, action = _action(request.form.get("action", ""))
+    ids = _ids(request.form.getlist("id"))
+    change = _change(name, action)
+    results = [apply(change, id) for id in ids]
+    if len(results) == 1 and results[0].error is None:
+        return redirect(url_for(".message", id=results[0].new_id or results[0].id), 303)
+    given = filters(request.form)
+    return page(
+        "actions_done.html", name=name, action=action, results=results, given=given
+    )
+
+
+def _action(name: str) -> tuple[str, Action]:
+    if name not in ACTIONS:
+        abort(400, f"There is no action {name!r}.")
+    return name, ACTIONS[name]
+
+
+def _change(name: str, action: Action) -> Change:
+    """The change that ``action`` makes to a message of this app."""
+    do = send_again if name == "send-again" else action.do
+    return partial(do, runtime())
+
+
+def _ids(given: list[str]) -> list[str]:
+    ids = [one for one in dict.fromkeys(given) if is_id(one)]
+    if not ids:
+        abort(400, "No message was selected: select some in the list first.")
+    if len(ids) > MOST:
+        abort(400, f"More than {MOST} messages were selected: select fewer.")
+    return ids
+
+
+def _record(id: str) -> MessageRecord | None:
+    try:
+        return runtime().outbox.get(id)
+    except MessageNotFound:
+        return None

@@ -1,0 +1,29 @@
+"""The doctor: examines everything that a mail depends on before one is sent.
+
+- `examination`: examines all of it, in bounded time
+- `configuration`, `database`: what the app decides, and where it keeps mail
+- `smtp`, `api`: each transport, step by step, up to the login
+- `domains`, `spf`, `dkim`, `dmarc`, `relay`: what the DNS says of each From domain
+- `verdict`: the bulk senders' rules
+- `trial`: a real test mail, if a person asks for one
+- `faults`, `findings`: what can be found, and what was
+
+It changes nothing, starts no courier, and nobody gets mail unless a test mail is asked
+for.
+"""
+
+from .examination import examine
+from .faults import FAULTS, Fault
+from .findings import Diagnosis, Finding, Rule, Section, Seen, Verdict
+
+__all__ = [
+    "FAULTS",
+    "Diagnosis",
+    "Fault",
+    "Finding",
+    "Rule",
+    "Section",
+    "Seen",
+    "Verdict",
+    "examine",
+]

@@ -1,0 +1,137 @@
+"""The outbox's database, and whether anybody delivers what is in it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import OutboxUnavailable, SchemaError
+from ..humanize import counted, duration
+from ..outbox import REVISION, Database, Outbox, open_to_others, survey_database
+from ..runtime import Runtime
+from .findings import Section
+
+SLOW_SECONDS = 1.0
+"""From this on a question is slow."""
+
+CLOCK_SECONDS = 2.0
+"""From this on a clock is off."""
+
+Clock = Callable[[], float]
+
+_STARTS = {
+    "external": "flask outbox worker",
+    "celery": "a worker of the app's Celery app",
+}
+
+
+def examine_database(
+    runtime: Runtime, clock: Clock = time.time, tick: Clock = time.perf_counter
+) -> Section:
+    """Examine the database without changing it.
+
+    ``clock`` is this machine's, and ``tick`` measures how long answers take.
+    """
+    section = Section("database")
+    database = runtime.outbox.database
+    section.note("Place", database.shown)
+    try:
+        if _has_tables(section, database):
+            _examine(section, runtime, clock, tick)
+    except SchemaError as error:
+        section.find(
+            "outbox-tables", str(error), "flask outbox init, or flask outbox upgrade"
+        )
+    except OutboxUnavailable as error:
+        section.find(
+            "outbox-unavailable",
+            str(error),
+            "Correct OUTBOX_URL, or start the database; the sentence says which.",
+        )
+    return section
+
+
+def _has_tables(section: Section, database: Database) -> bool:
+    """Whether there is something to examine: an SQLite file is made at first use."""
+    file = Path(database.url.database or "")
+    if database.embedded and not file.is_file():
+        section.note("Tables", "none yet: the file is made at first use")
+        folder = next(one for one in file.absolute().parents if one.exists())
+        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+            section.find(
+                "outbox-folder-missing",
+                f"{folder} cannot be written to.",
+                f"mkdir -p {file.parent}, owned by the user that runs the app; or "
+                "another OUTBOX_URL.",
+            )
+        return False
+    version = database.version()
+    section.note("Tables", f"version {version}, this Flask-Outbox has {REVISION}")
+    if database.embedded and version != REVISION:
+        section.note("Upgrade", "the tables are brought up to date at first use")
+        return False
+    return True
+
+
+def _examine(section: Section, runtime: Runtime, clock: Clock, tick: Clock) -> None:
+    outbox, settings = runtime.outbox, runtime.settings
+    found = survey_database(outbox.database, clock)
+    section.note("Database", found.system)
+    section.note("Size", f"{found.size_bytes / 1e6:,.1f} MB")
+    _check_speed(section, outbox, tick)
+    if abs(found.clock_offset_seconds) > CLOCK_SECONDS:
+        section.find(
+            "clock-off",
+            f"They differ by {duration(abs(found.clock_offset_seconds))}.",
+            "Have both machines set their clocks by NTP: timedatectl set-ntp true",
+        )
+    if found.pooled and settings.engine == "external" and not settings.listen_url:
+        section.find(
+            "pooler-in-between",
+            f"{outbox.database.shown} leads to a pooler.",
+            'OUTBOX_LISTEN_URL = "postgresql+psycopg://…", the database itself',
+        )
+    if wide := open_to_others(settings.url):
+        files = " ".join(map(str, wide))
+        section.find(
+            "files-open-to-others", f"Open are: {files}", f"chmod o-rwx {files}"
+        )
+    _check_couriers(section, runtime)
+
+
+def _check_speed(section: Section, outbox: Outbox, tick: Clock) -> None:
+    """Ask what couriers and the dashboard ask, and note the slowest answer."""
+    seconds = {}
+    for name, ask in (
+        ("is anything due", outbox.anything_due),
+        ("which lanes are paused", outbox.lanes),
+        ("how many messages are in which state", outbox.status),
+    ):
+        began = tick()
+        ask()
+        seconds[name] = tick() - began
+    slowest = max(seconds, key=lambda name: seconds[name])
+    section.note("Slowest question", f"{slowest}: {duration(seconds[slowest])}")
+    if seconds[slowest] > SLOW_SECONDS:
+        section.find(
+            "outbox-slow",
+            f"To say {slowest} took {duration(seconds[slowest])}.",
+            "flask outbox prune, or shorter OUTBOX_KEEP_ROWS; then look at the "
+            "database's load and disk.",
+        )
+
+
+def _check_couriers(section: Section, runtime: Runtime) -> None:
+    engine = runtime.settings.engine
+    status = runtime.outbox.status()
+    alive = [one for one in status.couriers if one.alive]
+    section.note("Couriers", f"{len(alive)} alive")
+    if engine in _STARTS and not alive:
+        section.find(
+            "no-worker",
+            f"OUTBOX_ENGINE is {engine!r}, no courier is alive, and "
+            f"{counted(status.due, 'message')} due.",
+            f"Start {_STARTS[engine]}, and have it started with the machine.",
+        )

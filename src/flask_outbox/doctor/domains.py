@@ -1,0 +1,265 @@
+"""A From domain, as receivers see it: SPF, DKIM, DMARC, alignment and MX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from ..config import DkimKey, Settings, SmtpSettings, UrlSettings, is_loopback
+from ..message import Address
+from .dkim import check_key, signing_keys
+from .dmarc import DmarcPolicy, check_dmarc, organization_of
+from .findings import Section
+from .lookups import DnsSilent, Lookups
+from .relay import check_relay
+from .spf import SpfRecord, check_spf, read_spf
+
+_INCLUDES: Mapping[str, str] = {
+    "amazonaws.com": "amazonses.com",
+    "brevo": "spf.brevo.com",
+    "gmail": "_spf.google.com",
+    "gmail.com": "_spf.google.com",
+    "graph": "spf.protection.outlook.com",
+    "mailersend": "_spf.mailersend.net",
+    "mailgun": "mailgun.org",
+    "mailgun.org": "mailgun.org",
+    "mailjet": "spf.mailjet.com",
+    "office365.com": "spf.protection.outlook.com",
+    "postmark": "spf.mtasv.net",
+    "postmarkapp.com": "spf.mtasv.net",
+    "resend": "amazonses.com",
+    "scaleway": "_spf.tem.scaleway.com",
+    "sendgrid": "sendgrid.net",
+    "sendgrid.net": "sendgrid.net",
+    "ses": "amazonses.com",
+    "sparkpost": "sparkpostmail.com",
+}
+"""The scheme of an API, or the end of a server's name → what SPF has to include."""
+
+_RETURN_PATH_IS_OURS = {"_spf.google.com", "spf.protection.outlook.com"}
+"""Those that send with our return path: SPF is of no use there without them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How the mail of a domain leaves."""
+
+    keys: tuple[DkimKey, ...]
+    """Our DKIM keys."""
+    bounce_domain: str | None
+    """The domain of the return path, if it is not that of From."""
+    includes: tuple[str, ...]
+    """What SPF has to include for the providers that we know."""
+    relay: str | None
+    """This machine's name, if mail leaves from here; "" if it has none."""
+
+    @property
+    def from_here(self) -> bool:
+        """Whether mail leaves from this machine."""
+        return self.relay is not None
+
+
+def way_of(settings: Settings, own_name: str) -> Way:
+    """How mail leaves by these settings from a machine of this name."""
+    adapters = [
+        one.adapter for one in settings.transports.values() if not one.keeps_mail
+    ]
+    here = [
+        one
+        for one in adapters
+        if isinstance(one, SmtpSettings) and is_loopback(one.host)
+    ]
+    relay = (here[0].local_hostname or own_name).lower() if here else None
+    includes = {
+        include
+        for one in adapters
+        if isinstance(one, SmtpSettings | UrlSettings)
+        for end, include in _INCLUDES.items()
+        if _is_at(one, end)
+    }
+    bounces = settings.bounce_address
+    return Way(
+        settings.dkim_keys,
+        bounces.rpartition("@")[2].lower() if bounces else None,
+        tuple(sorted(includes)),
+        relay,
+    )
+
+
+def _is_at(adapter: SmtpSettings | UrlSettings, end: str) -> bool:
+    if isinstance(adapter, UrlSettings):
+        return adapter.scheme == end
+    return adapter.host == end or adapter.host.endswith(f".{end}")
+
+
+def sending_domains(settings: Settings) -> list[str]:
+    """The From domains that the settings name."""
+    sender = settings.default_sender
+    own = []
+    if sender is not None:
+        address = Address.parse(sender, "MAIL_DEFAULT_SENDER")
+        own.append(address.spec.rpartition("@")[2].lower())
+    return list(dict.fromkeys([*own, *(one.domain for one in settings.dkim_keys)]))
+
+
+def examine_domain(domain: str, way: Way, dns: Lookups) -> Section:
+    """Examine one From domain; ends at the first question without an answer."""
+    section = Section("domain", domain)
+    try:
+        if dns.exists(domain):
+            _examine(section, domain, way, dns)
+        else:
+            section.find(
+                "domain-missing",
+                f"The DNS does not know {domain}.",
+                "Correct the domain of the sender, or register it.",
+            )
+    except DnsSilent as error:
+        section.find(
+            "dns-no-answer",
+            f"There was {error}.",
+            "Ask again; then look at this machine's name servers, and at those of the "
+            "domain. --nameserver 192.0.2.1 asks another.",
+        )
+    return section
+
+
+def _examine(section: Section, domain: str, way: Way, dns: Lookups) -> None:
+    addresses = check_relay(section, dns, way.relay) if way.relay is not None else []
+    return_domain = way.bounce_domain or domain
+    record = read_spf(dns, return_domain)
+    if record is None:
+        _find_missing_spf(section, return_domain, way, addresses)
+    else:
+        check_spf(section, record)
+        _check_servers(section, record, way, addresses)
+    signers = _check_signatures(section, domain, way, dns)
+    policy = check_dmarc(section, dns, domain)
+    if policy is not None:
+        _check_alignment(section, domain, return_domain, signers, policy, dns)
+    for one in dict.fromkeys((domain, return_domain)):
+        _check_exchanges(section, dns, one)
+
+
+def _find_missing_spf(
+    section: Section, domain: str, way: Way, addresses: Sequence[str]
+) -> None:
+    section.find(
+        "spf-missing",
+        f"{domain} has none.",
+        f'{domain}. TXT "{" ".join(["v=spf1", *_servers(way, addresses), "~all"])}"',
+    )
+
+
+def _servers(way: Way, addresses: Sequence[str]) -> list[str]:
+    """The terms that allow the servers by which mail leaves."""
+    ours = [f"ip{6 if ':' in one else 4}:{one}" for one in addresses]
+    return [*ours, *(f"include:{one}" for one in way.includes)] or ["mx"]
+
+
+def _check_servers(
+    section: Section, record: SpfRecord, way: Way, addresses: Sequence[str]
+) -> None:
+    """Check that the record allows the servers by which mail leaves."""
+    if any(id in ("spf-several", "spf-syntax") for id, _ in record.faults):
+        return
+    ours = [one for one in addresses if not record.allows(one)]
+    needed = _RETURN_PATH_IS_OURS.intersection(way.includes) - record.names
+    terms = [f"ip{6 if ':' in one else 4}:{one}" for one in ours]
+    terms += [f"include:{one}" for one in sorted(needed)]
+    if terms:
+        first, *others = record.text.split()
+        section.find(
+            "spf-excludes-us",
+            f"{record.domain} does not allow {', '.join([*ours, *sorted(needed)])}.",
+            f'{record.domain}. TXT "{" ".join([first, *terms, *others])}"',
+        )
+
+
+def _check_signatures(
+    section: Section, domain: str, way: Way, dns: Lookups
+) -> list[DkimKey]:
+    """Check the keys that sign for a domain; returns them."""
+    if not way.keys:
+        section.find(
+            "dkim-elsewhere",
+            "MAIL_DKIM_KEYS is empty.",
+            "Look for dkim=pass in Authentication-Results of a mail that you got; "
+            "without it, have the server sign, or set MAIL_DKIM_KEYS.",
+        )
+        return []
+    signers = signing_keys(way.keys, domain)
+    for key in signers:
+        check_key(section, dns, key)
+    if not signers:
+        section.find(
+            "dkim-unsigned",
+            f"Mail from {domain} is not signed.",
+            f'MAIL_DKIM_KEYS: {{"domain": "{domain}", "selector": "s1", '
+            '"key_file": "dkim.pem"}',
+        )
+    return signers
+
+
+def _check_alignment(
+    section: Section,
+    domain: str,
+    return_domain: str,
+    signers: Sequence[DkimKey],
+    policy: DmarcPolicy,
+    dns: Lookups,
+) -> None:
+    def aligned(other: str, tag: str) -> bool:
+        if other == domain:
+            return True
+        if policy.strict(tag):
+            return False
+        return organization_of(dns, other) == organization_of(dns, domain)
+
+    by_spf = aligned(return_domain, "aspf")
+    by_dkim = any(aligned(one.domain, "adkim") for one in signers)
+    ways = [name for name, is_so in (("SPF", by_spf), ("DKIM", by_dkim)) if is_so]
+    section.note("Alignment", f"by {' and '.join(ways)}" if ways else "none")
+    if not ways:
+        signed = ", ".join(one.domain for one in signers) or "nobody"
+        section.find(
+            "dmarc-unaligned",
+            f"From is {domain}, the return path is at {return_domain}, signed is for "
+            f"{signed}.",
+            f'MAIL_DKIM_KEYS: a key with "domain": "{domain}"; or '
+            f"OUTBOX_BOUNCE_ADDRESS at {domain}.",
+        )
+
+
+def _check_exchanges(section: Section, dns: Lookups, domain: str) -> None:
+    names = dns.exchanges(domain)
+    section.note("MX", f"{domain}: {', '.join(names) or 'none'}")
+    if not any(names):
+        section.find(
+            "mx-missing",
+            f"{domain} has " + ("a null MX (RFC 7505)." if names else "no MX record."),
+            f"{domain}. MX 10 (the server that takes its mail)",
+        )
+    for name in filter(None, names):
+        if _is_address(name):
+            section.find(
+                "mx-address",
+                f"{domain} has MX {name}.",
+                f"Give the address a name, as in mail.{domain}, and use that: "
+                f"{domain}. MX 10 mail.{domain}.",
+            )
+        elif not dns.addresses(name):
+            section.find(
+                "mx-unresolved",
+                f"{name}, MX of {domain}, has no address.",
+                f"{name}. A (its address), or remove it from the MX of {domain}.",
+            )
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

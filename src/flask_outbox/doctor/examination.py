@@ -1,0 +1,113 @@
+"""The whole examination, in bounded time and without sending anything unasked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..concurrency import run_beside_loops
+from ..config import SmtpSettings, TransportSettings, UrlSettings
+from ..errors import ConfigError
+from ..message import Address
+from ..runtime import Runtime
+from ..transports.smtp.connect import own_name
+from .api import examine_api
+from .configuration import examine_configuration
+from .database import examine_database
+from .domains import examine_domain, sending_domains, way_of
+from .findings import Diagnosis, Section
+from .lookups import Lookups
+from .smtp import examine_smtp
+from .trial import send_test_mail
+from .verdict import verdict_of
+
+
+def examine(
+    runtime: Runtime,
+    config: Mapping[str, Any],
+    environment: Mapping[str, str],
+    *,
+    developing: bool = False,
+    transports: Sequence[str] = (),
+    domains: Sequence[str] = (),
+    nameserver: str | None = None,
+    send_to: str | None = None,
+) -> Diagnosis:
+    """Examine an app's configuration, database, transports and From domains.
+
+    ``config`` is Flask's. By default all transports that the settings name are
+    examined, and the domains of MAIL_DEFAULT_SENDER and MAIL_DKIM_KEYS. With
+    ``send_to``, a test mail goes there by each of these transports. Starts no courier.
+    Raises `ConfigError` for a transport or a name server that cannot be, and
+    `AddressError`.
+    """
+    if send_to is not None:
+        Address.parse(send_to, "send_to")
+    chosen = {one: transport_settings(runtime, one) for one in transports}
+    chosen = chosen or dict(runtime.settings.transports)
+    ground = [
+        examine_configuration(
+            runtime.settings, config, environment, developing=developing
+        ),
+        examine_database(runtime),
+    ]
+    ways = run_beside_loops(lambda: asyncio.run(_examine_transports(chosen)))
+    if send_to is not None:
+        for section in ways:
+            send_test_mail(section, runtime, send_to)
+    names = [one.lower().rstrip(".") for one in domains]
+    names = names or sending_domains(runtime.settings)
+    places = _examine_domains(runtime, names, nameserver)
+    verdicts = [
+        verdict_of(one, [*ground, *ways]) for one in places if one.name in names
+    ]
+    return Diagnosis((*ground, *ways, *places), tuple(verdicts))
+
+
+def transport_settings(runtime: Runtime, name: str) -> TransportSettings:
+    """The settings of a transport by name, also of one that the app resolves.
+
+    Raises `ConfigError` if there is none.
+    """
+    runtime.check_transport(name)
+    found = runtime.settings.transports.get(name)
+    return runtime.context.resolve(name) if found is None else found
+
+
+async def _examine_transports(
+    chosen: Mapping[str, TransportSettings],
+) -> list[Section]:
+    sections = [Section("transport", name) for name in chosen]
+    await asyncio.gather(*map(_examine_transport, sections, chosen.values()))
+    return sections
+
+
+async def _examine_transport(section: Section, settings: TransportSettings) -> None:
+    adapter = settings.adapter
+    if settings.keeps_mail:
+        section.note("Server", f"none: mail stays in {settings.place}")
+    elif isinstance(adapter, SmtpSettings):
+        await examine_smtp(section, adapter)
+    elif isinstance(adapter, UrlSettings):
+        await examine_api(section, settings)
+
+
+def _examine_domains(
+    runtime: Runtime, names: Sequence[str], nameserver: str | None
+) -> list[Section]:
+    if not names:
+        return []
+    try:
+        dns = Lookups(nameserver)
+    except ConfigError as error:
+        if nameserver is not None and "dnspython" not in str(error):
+            raise
+        section = Section("domain")
+        section.find(
+            "dns-extra-missing", str(error), 'pip install "flask-outbox[doctor]"'
+        )
+        return [section]
+    name = run_beside_loops(lambda: asyncio.run(own_name()))
+    way = way_of(runtime.settings, name)
+    return [examine_domain(one, way, dns) for one in names]

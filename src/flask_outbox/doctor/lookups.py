@@ -1,0 +1,130 @@
+"""Questions to the DNS, each asked once, with a time limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any, TypeVar
+
+from ..errors import ConfigError, OutboxError
+
+ANSWER_SECONDS = 5.0
+"""The longest wait for one answer. The first question without one ends the rest."""
+
+T = TypeVar("T")
+
+
+class DnsSilent(OutboxError):
+    """The DNS gave no answer: neither records nor that there are none."""
+
+
+class Lookups:
+    """Asks the DNS: this machine's servers, or the one at ``nameserver``.
+
+    Names are without a final dot, in lower case. Raises `ConfigError` if the package
+    dnspython is not installed, or if ``nameserver`` is no address.
+    """
+
+    def __init__(self, nameserver: str | None = None) -> None:
+        try:
+            import dns.exception
+            import dns.resolver
+        except ImportError as error:
+            raise ConfigError(
+                "The DNS is asked with the package dnspython, which is not installed: "
+                'install it with pip install "flask-outbox[doctor]".'
+            ) from error
+        self._failures = dns.exception.DNSException
+        try:
+            self._resolver = dns.resolver.Resolver(configure=nameserver is None)
+        except self._failures as error:
+            raise ConfigError(
+                f"This machine's name servers cannot be read ({error}): name one with "
+                "--nameserver."
+            ) from error
+        if nameserver is not None:
+            self._resolver.nameservers, self._resolver.port = _place(nameserver)
+        self._known: dict[tuple[str, str], list[Any]] = {}
+        self._absent: set[str] = set()
+
+    def exists(self, name: str) -> bool:
+        """Whether there is anything at ``name`` or below it."""
+        self._ask(name, "SOA", str)
+        return name not in self._absent
+
+    def texts(self, name: str) -> list[str]:
+        """The TXT records, each as one text."""
+        return self._ask(
+            name, "TXT", lambda one: b"".join(one.strings).decode("utf-8", "replace")
+        )
+
+    def addresses(self, name: str) -> list[str]:
+        """The addresses of both families."""
+        return [
+            address
+            for kind in ("A", "AAAA")
+            for address in self._ask(name, kind, lambda one: str(one.address))
+        ]
+
+    def exchanges(self, name: str) -> list[str]:
+        """The names of the mail servers, the preferred first; "" is a null MX."""
+        found = self._ask(
+            name, "MX", lambda one: (one.preference, _plain(one.exchange))
+        )
+        return [exchange for _, exchange in sorted(found)]
+
+    def names_of(self, address: str) -> list[str]:
+        """The names that an address has (PTR)."""
+        pointer = ip_address(address).reverse_pointer
+        return self._ask(pointer, "PTR", lambda one: _plain(one.target))
+
+    def _ask(self, name: str, kind: str, read: Callable[[Any], T]) -> list[T]:
+        if (name, kind) not in self._known:
+            self._known[name, kind] = self._answers(name, kind)
+        return [read(one) for one in self._known[name, kind]]
+
+    def _answers(self, name: str, kind: str) -> list[Any]:
+        import dns.name
+        import dns.resolver
+
+        try:
+            place = dns.name.from_text(f"{name}.")
+        except (self._failures, UnicodeError, ValueError):  # it can be nobody's name
+            self._absent.add(name)
+            return []
+        try:
+            answer = self._resolver.resolve(
+                place,
+                kind,
+                raise_on_no_answer=False,
+                search=False,
+                lifetime=ANSWER_SECONDS,
+            )
+        except dns.resolver.NXDOMAIN:
+            self._absent.add(name)
+            return []
+        except self._failures as error:
+            reason = " ".join(str(error).split())
+            raise DnsSilent(f"no answer about {kind} of {name} ({reason})") from error
+        return list(answer.rrset or ())
+
+
+def _plain(name: Any) -> str:
+    return str(name).rstrip(".").lower()
+
+
+def _place(text: str) -> tuple[list[str], int]:
+    """An address and a port: ``192.0.2.1``, ``192.0.2.1:5353`` or ``[2001:db8::1]``."""
+    host, port = text, "53"
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") or port
+    elif text.count(":") == 1:
+        host, port = text.split(":")
+    try:
+        return [str(ip_address(host))], int(port)
+    except ValueError:
+        raise ConfigError(
+            f"{text!r} is no name server: write its address, as in 192.0.2.1 or "
+            "192.0.2.1:5353."
+        ) from None

@@ -1,0 +1,88 @@
+"""The engine ``thread``: a courier in a background thread of the process that sends."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from ..concurrency import new_loop
+from ..courier.context import CourierContext
+from ..courier.courier import CLOSE_SECONDS, FLUSH_SECONDS, Courier
+from ..log_context import courier_of
+
+RESTART_SECONDS = 1.0
+"""How long after an unexpected error a new courier is started."""
+
+_log = logging.getLogger("flask_outbox")
+
+
+class CourierThread:
+    """Runs a courier in a daemon thread until it is stopped, and replaces one that
+    fails.
+    """
+
+    def __init__(self, context: CourierContext) -> None:
+        self.courier = Courier(context)
+        self._context = context
+        self._stopped = threading.Event()
+        self._ready = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, name="outbox-courier", daemon=True
+        )
+
+    def start(self) -> None:
+        """Start the thread; returns before the courier is ready."""
+        self._thread.start()
+
+    def wait_until_ready(self, timeout_seconds: float) -> bool:
+        """Wait until the courier accepts messages; False if time ran out."""
+        return self._ready.wait(timeout_seconds)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs in this process; False in a forked child."""
+        return self._thread.is_alive()
+
+    def stop(self, *, drain: bool = False) -> None:
+        """Stop the courier, within the grace time and a few seconds for closing.
+
+        With ``drain``, deliver what is due during that time.
+        """
+        self._stopped.set()
+        self.courier.stop(drain=drain)
+        if self._thread.is_alive():
+            self._wait_for_end(
+                self._context.grace_seconds + FLUSH_SECONDS + CLOSE_SECONDS
+            )
+
+    def _wait_for_end(self, seconds: float) -> None:
+        """Wait for the end, even if another greenlet's `sys.exit` interrupts it under
+        gevent.
+
+        Not by ``join``: a thread whose ``join`` was interrupted counts as ended.
+        """
+        try:
+            self._ended.wait(seconds)
+        except SystemExit:
+            self._ended.wait(seconds)
+            raise
+
+    def _run(self) -> None:
+        try:
+            with courier_of(self._context.sender):
+                self._work()
+        finally:
+            self._ended.set()
+
+    def _work(self) -> None:
+        while not self._stopped.is_set():
+            loop = new_loop()
+            try:
+                loop.run_until_complete(self.courier.run(self._ready.set))
+            except BaseException:  # only `stop` may end this thread
+                _log.exception("The courier failed unexpectedly; a new one is started.")
+                self._stopped.wait(RESTART_SECONDS)
+                self.courier = Courier(self._context)
+            finally:
+                loop.close()

@@ -1,0 +1,717 @@
+"""The outbox: stores each message from ``send()`` until it is pruned.
+
+A call that changes something returns once the change is durable, or raises one of our
+errors with nothing changed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection
+
+from ..bounce_address import BounceAddress
+from ..delivery import Reply, State
+from ..feedback import Feedback
+from ..feedback.one_time import OneTimeToken
+from ..feedback.rules import NO_RULES, FeedbackRules
+from ..limits import FIVE_DAYS, Limit, RetryWindow
+from ..message import Address, AddressLike
+from ..message.serialize import Stored
+from ..recipient_guard import OFF, Guard
+from . import (
+    attachments,
+    auto_suppress,
+    claim,
+    couriers,
+    due,
+    enqueue,
+    fates,
+    lanes,
+    mailboxes,
+    measuring,
+    prune,
+    read,
+    received,
+    rescue,
+    search,
+    stats,
+    suppressions,
+    tally,
+)
+from .actions import MessageActions, not_found
+from .claim import Began, Load, Record, Rendition
+from .couriers import HeartbeatWatch, is_gone
+from .database import Database, Locked
+from .group_commit import Work
+from .ids import new_id
+from .measuring import Measurements
+from .prune import Pruned
+from .received import Received
+from .records import (
+    Claim,
+    Count,
+    CourierRecord,
+    FeedbackTaken,
+    LaneRecord,
+    MailboxCursor,
+    MessageRecord,
+    MessageSummary,
+    NewMessage,
+    OutboxStatus,
+    Overview,
+    Page,
+    Receipt,
+    Search,
+    SuppressedListed,
+    Suppression,
+    Tab,
+    TransferChunk,
+)
+from .statements import Row
+from .stats import Stats
+from .suppressions import EVERYTHING
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Outbox:
+    """The durable store of messages. Safe to share between threads.
+
+    ``clock`` returns epoch seconds, by default by the database's clock. Recipients that
+    ``guard`` bars are suppressed, as if they were on the suppression list. A message
+    that a person has sent again is tried for its ``retry_window``, from then on.
+    ``feedback_rules`` say what follows from a report or a refusal; by default nothing.
+    ``steady_clock`` measures how long couriers have been silent: by default the given
+    ``clock``, or the system's monotonic one.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], float] | None = None,
+        guard: Guard = OFF,
+        steady_clock: Callable[[], float] | None = None,
+        retry_window: RetryWindow = FIVE_DAYS,
+        feedback_rules: FeedbackRules = NO_RULES,
+        bounces: BounceAddress | None = None,
+    ) -> None:
+        self.database = database
+        self._write = database.write
+        self.guard = guard
+        self.clock = clock or database.now
+        self.retry_window = retry_window
+        self.feedback_rules = feedback_rules
+        self.bounces = bounces
+        """Where reports about the app's mail come back, if anywhere."""
+        self._watch = HeartbeatWatch(steady_clock or clock or time.monotonic)
+
+    # Enqueueing
+
+    def enqueue(
+        self, messages: Sequence[NewMessage], owner: str | None = None
+    ) -> list[Receipt]:
+        """Store ``messages``, all or none; leased to the courier ``owner`` if given.
+
+        A message whose ``key`` exists is not stored again: its receipt names the
+        existing one. If another open transaction has the same key or attachment, this
+        call waits for its end without delaying other callers (except on SQLite, which
+        has one write lock). Raises `OutboxUnavailable` with nothing stored.
+        """
+        work = enqueue.Enqueue(messages, owner, self.guard)
+        if not work.may_block:
+            return self._write(work)
+        try:
+            return self.database.write_with_lock_retry(work)
+        except Locked as error:
+            keys = [new.key for new in messages if new.key is not None]
+            if not keys:
+                raise
+            raise Locked(
+                f"Another transaction, open for too long, may be storing a message "
+                f"with the key {', '.join(map(repr, keys))}, so whether it exists "
+                "cannot be determined. If it is the app's own transaction, pass "
+                "session=. Nothing was stored."
+            ) from error
+
+    # Delivering
+
+    def claim(
+        self,
+        owner: str,
+        lane: str,
+        limit: int,
+        among: Sequence[str] | None = None,
+        room: Mapping[str, int] | None = None,
+        load: Load | None = None,
+        above: int | None = None,
+    ) -> list[Claim]:
+        """Lease up to ``limit`` due messages of ``lane`` to the courier ``owner``.
+
+        ``among`` restricts them to these ids, and ``above`` to higher priorities.
+        ``room`` limits how many come from a queue, and ``load`` how many bytes; it then
+        records what was too large. A claim without recipients is of a message that is
+        finished already: all its recipients are barred, or its rows cannot be read.
+        """
+        now = self.clock()
+        return self._write_apart(
+            lambda conn: claim.claim(
+                conn, owner, lane, limit, now, self.guard, among, room, load, above
+            )
+        )
+
+    def _write_apart(self, work: Work[T]) -> T:
+        """Write, but not behind the ends of attempts that are being written, where
+        there is more than one write lock.
+        """
+        if self.database.embedded:
+            return self._write(work)
+        return self.database.write_ungrouped(work)
+
+    def claim_within(
+        self,
+        owner: str,
+        waiting_on: str,
+        wanted: int,
+        by: str,
+        limits: tuple[Limit, ...],
+        among: Sequence[str] | None = None,
+        room: Mapping[str, int] | None = None,
+        load: Load | None = None,
+    ) -> tuple[list[Claim], float]:
+        """Lease messages due on ``waiting_on``, as many as ``limits`` of ``by`` allow.
+
+        Also returns when they allow more, in epoch seconds. No limit is exceeded,
+        however many couriers there are: a message counts as soon as it is leased.
+        """
+
+        def work(connection: Connection) -> tuple[list[Claim], float]:
+            return lanes.claim_within(
+                connection,
+                owner,
+                waiting_on,
+                wanted,
+                by=by,
+                limits=limits,
+                clock=self.clock,
+                guard=self.guard,
+                among=among,
+                room=room,
+                load=load,
+            )
+
+        return self._write(work)
+
+    def begin(self, claimed: Claim) -> bool:
+        """Record that an attempt begins; False if its lease was lost."""
+        return self._write(lambda conn: claim.begin(conn, claimed))
+
+    def record(
+        self,
+        records: Sequence[Record],
+        notes: Sequence[Row] = (),
+        begun: Sequence[Began] = (),
+        rendered: Sequence[Rendition] = (),
+        suppressed: list[Suppression] | None = None,
+    ) -> list[Claim]:
+        """Record the ends of attempts; return the claims whose lease was lost.
+
+        ``notes`` (`enqueue.event_row`) are events that change no state. Where an
+        attempt in ``begun`` has ended too, one event says both. Each of ``rendered`` is
+        stored in place of its template. ``suppressed`` afterwards has the addresses
+        that are suppressed because a server has refused them as not existing.
+        """
+        refused = auto_suppress.refused(records, self.feedback_rules, self.guard)
+
+        def work(connection: Connection) -> tuple[list[Claim], list[Suppression]]:
+            lost = claim.record(connection, records, notes, begun)
+            new = auto_suppress.suppress_refused(connection, refused, lost)
+            if rendered:
+                lost += claim.store_renditions(connection, rendered)
+            return lost, new
+
+        lost, new = self._write(work)
+        if suppressed is not None:
+            suppressed += new
+        return lost
+
+    def check(self) -> None:
+        """Return if the outbox can be written; raise what a write would raise."""
+        self._write(claim.check_writable)
+
+    def check_durable(self) -> None:
+        """Return once a row was written and deleted again, durably and at one go.
+
+        Raises `SchemaError` if the tables are not those of this version, and what a
+        write would raise.
+        """
+        self.database.check_version()
+        probe, now = new_id(), self.clock()
+
+        def work(connection: Connection) -> None:
+            couriers.register(connection, probe, "probe", now, now)
+            couriers.unregister(connection, probe)
+
+        self._write(work)
+
+    def lanes_down(self) -> tuple[str, ...]:
+        """The lanes whose transport fails, by name."""
+        with self.database.reading() as connection:
+            return lanes.down(connection)
+
+    def couriers(self) -> tuple[CourierRecord, ...]:
+        """The couriers of this outbox."""
+        with self.database.reading() as connection:
+            return read.couriers(connection, self.clock())
+
+    def next_due_at(self, lane: str, full: Collection[str] = ()) -> float | None:
+        """When the next pending message of ``lane`` is due, in epoch seconds, if any.
+
+        Ignores those in ``full`` queues.
+        """
+        with self.database.reading() as connection:
+            return due.next_due_at(connection, lane, full)
+
+    def next_due_by_lane(self) -> dict[str, float]:
+        """When the next message of each lane with pending messages is due, in epoch
+        seconds.
+        """
+        with self.database.reading() as connection:
+            return due.next_due_by_lane(connection)
+
+    def anything_due(self, lanes: Collection[str] | None = None) -> bool:
+        """Whether any message, or one on these lanes, is due or being delivered."""
+        with self.database.reading() as connection:
+            return read.anything_due(connection, self.clock(), lanes)
+
+    # Couriers and their leases
+
+    def register(self, courier: str, engine: str, lease_seconds: float) -> None:
+        """Register a courier whose leases run for ``lease_seconds``."""
+        now = self.clock()
+        until = now + lease_seconds
+        self._watch.saw(
+            self._write(
+                lambda conn: couriers.register(conn, courier, engine, now, until)
+            )
+        )
+
+    def renew(self, courier: str, lease_seconds: float) -> bool:
+        """Extend all of a courier's leases; False if it was declared dead.
+
+        Does not wait for other writes of this process.
+        """
+        self.database.set_clock()
+        now = self.clock()
+        until = now + lease_seconds
+        heartbeat = self.database.write_ungrouped(
+            lambda conn: couriers.renew(conn, courier, now, until)
+        )
+        if heartbeat is not None:
+            self._watch.saw(heartbeat)
+        return heartbeat is not None
+
+    def resign(self, courier: str) -> None:
+        """Remove a courier; messages still leased to it are returned untried."""
+        now = self.clock()
+
+        def work(connection: Connection) -> None:
+            leased = rescue.leased_to(connection, courier)
+            rescue.return_untried(
+                connection, courier, leased, "its courier stopped", now
+            )
+            couriers.unregister(connection, courier)
+
+        self._write(work)
+
+    def rescue(self, *, hold_unknown: bool) -> list[tuple[str, str, State]]:
+        """Take over the messages of dead couriers.
+
+        Returns each message's id, its courier, and its new state. A courier is dead if
+        its process is gone, if it has not renewed for a whole lease while this process
+        watched, or if it has leases but no heartbeat.
+        """
+        with self.database.reading() as connection:
+            heartbeats, nobodys = couriers.heartbeats(connection)
+        silent = self._watch.silent(heartbeats)
+        dead = [one for one in heartbeats if one in silent or is_gone(one.process)]
+        if not dead and not nobodys:
+            return []
+        now = self.clock()
+
+        def work(connection: Connection) -> list[tuple[str, str, State]]:
+            owners = [
+                one.courier for one in dead if couriers.remove_if_dead(connection, one)
+            ]
+            owners += [
+                one for one in nobodys if not couriers.is_registered(connection, one)
+            ]
+            return [
+                (message_id, owner, state)
+                for owner in owners
+                for message_id, state in rescue.rescue(
+                    connection, owner, now, hold_unknown=hold_unknown
+                )
+            ]
+
+        return self._write(work)
+
+    def leased_to(self, courier: str) -> list[str]:
+        """The ids of all messages that are leased to ``courier`` in the database."""
+        with self.database.reading() as connection:
+            return rescue.leased_to(connection, courier)
+
+    def return_untried(self, courier: str, ids: Collection[str], reason: str) -> None:
+        """Return, untried, those of ``ids`` that are leased to ``courier``."""
+        now = self.clock()
+        self._write(lambda conn: rescue.return_untried(conn, courier, ids, reason, now))
+
+    def resend_unknown(self) -> list[str]:
+        """Make *unknown* messages pending once their wait is over; return their ids."""
+        now = self.clock()
+        return self._write(lambda conn: rescue.resend_unknown(conn, now))
+
+    def hasten(self, *, deferred: bool) -> int:
+        """Make messages due that wait only because a clock was set back; how many.
+
+        With ``deferred``, all deferred messages become due, too.
+        """
+        now = self.clock()
+        return self._write(lambda conn: rescue.hasten(conn, now, deferred=deferred))
+
+    def write_stats(self, rows: Sequence[Row]) -> None:
+        """Store a courier's counts (`stats_row`), replacing its earlier ones."""
+        self._write(lambda conn: stats.write(conn, rows))
+
+    # Lanes
+
+    def pause_lane(self, name: str, until: float, reason: str) -> None:
+        """Pause the lane ``name``, whose transport fails, until ``until``."""
+        now = self.clock()
+        self._write(lambda conn: lanes.pause(conn, name, until, reason, now))
+
+    def resume_lane(self, name: str) -> None:
+        """End what `pause_lane` began."""
+        self._write(lambda conn: lanes.resume(conn, name))
+
+    def forget_lane(self, name: str) -> None:
+        """End what `pause_lane` began, and keep nothing of a lane that is not in use:
+        no person paused it, and its limits are not in use.
+        """
+        now = self.clock()
+        self._write(lambda conn: lanes.forget(conn, name, now))
+
+    def pause_lane_by_operator(self, name: str, reason: str) -> None:
+        """Pause the lane ``name`` for a person; its messages wait, without fallback.
+
+        Each courier stops when it is notified or polls (``OUTBOX_POLL_SECONDS``).
+        """
+        now = self.clock()
+        self._write(lambda conn: lanes.pause_by_operator(conn, name, reason, now))
+
+    def resume_lane_by_operator(self, name: str) -> None:
+        """End what `pause_lane_by_operator` began."""
+        self._write(lambda conn: lanes.resume_by_operator(conn, name))
+
+    def lanes_paused_by_operator(self) -> dict[str, str]:
+        """The lanes that a person paused, and the reasons."""
+        with self.database.reading() as connection:
+            return lanes.paused_by_operator(connection)
+
+    def lanes(self) -> list[LaneRecord]:
+        """Every lane that is paused or has messages waiting."""
+        with self.database.reading() as connection:
+            return read.lanes(connection, self.clock())
+
+    # What a person may do
+
+    def act(
+        self,
+        action: Callable[Concatenate[MessageActions, P], T],
+        message_id: str,
+        *args: P.args,
+        **options: P.kwargs,
+    ) -> T:
+        """Carry out ``action``, one of `MessageActions`, on a message.
+
+        Raises `MessageNotFound`, and `TransitionRefused` with nothing changed.
+        """
+        now = self.clock()
+
+        def work(connection: Connection) -> T:
+            message = MessageActions(
+                connection,
+                message_id,
+                now,
+                self.retry_window,
+                self.guard,
+                self.bounces,
+            )
+            return action(message, *args, **options)
+
+        return self._write(work)
+
+    # Suppressions
+
+    def suppress(
+        self,
+        address: AddressLike,
+        *,
+        list: str = EVERYTHING,
+        reason: str = "",
+        source: str = "api",
+    ) -> Suppression:
+        """Bar ``address`` from mail with the tag ``list``, or by default from all mail.
+
+        Once this has returned, no courier claims a message for it. An existing
+        suppression stays unchanged and is returned. Raises `MessageError`.
+        """
+        entry = suppressions.new_suppression(
+            address, list, reason, source, self.clock()
+        )
+        return self._write(lambda conn: suppressions.add_one(conn, entry))
+
+    def suppress_all(self, entries: Sequence[Suppression]) -> int:
+        """Store ``entries`` (`new_suppression`), all or none; how many are new."""
+        return self._write(lambda conn: suppressions.add(conn, entries))
+
+    def suppress_listed(
+        self, entries: Sequence[Suppression], *, dry_run: bool = False
+    ) -> SuppressedListed:
+        """Store what a provider lists, all or none, but for what was listed before
+        somebody unsuppressed it. A dry run only says what would be stored.
+        """
+        if dry_run:
+            with self.database.reading() as connection:
+                return auto_suppress.suppress_listed(connection, entries, dry_run=True)
+        return self._write(
+            lambda conn: auto_suppress.suppress_listed(conn, entries, dry_run=False)
+        )
+
+    def unsuppress(
+        self,
+        address: AddressLike,
+        *,
+        list: str = EVERYTHING,
+        source: str | None = None,
+    ) -> bool:
+        """Remove a suppression; False if there was none.
+
+        With ``source``, only if it came from there. What was reported of the address
+        before does not bring the suppression back.
+        """
+        now = self.clock()
+        return self._write(
+            lambda conn: suppressions.remove(conn, address, list, source, now)
+        )
+
+    def suppressions(
+        self, list: str | None = None, source: str | None = None
+    ) -> Iterator[Suppression]:
+        """All suppressions, or those of one list or from one source, ordered by
+        address; read in pages.
+        """
+        return suppressions.read(self.database.reading, list, source)
+
+    def suppressions_of(self, address: AddressLike) -> Sequence[Suppression]:
+        """The suppressions of ``address``, on all lists. Raises `AddressError`."""
+        wanted = Address.parse(address, "address").spec
+        with self.database.reading() as connection:
+            found = suppressions.find(connection, [wanted])
+        return [one for some in found.values() for one in some]
+
+    def barred(self, addresses: Collection[str], tag: str | None) -> dict[str, Reply]:
+        """Which of ``addresses`` must not get a message with ``tag``, and why."""
+        with self.database.reading() as connection:
+            found = suppressions.find(connection, addresses)
+        return suppressions.barred(found, addresses, tag, self.guard)
+
+    # What happens after the next hop
+
+    def take_feedback(
+        self, reports: Sequence[Feedback], token: OneTimeToken | None = None
+    ) -> FeedbackTaken:
+        """Store what others report, and what follows from it, in one commit.
+
+        A report that was taken before, by any receiver, changes nothing. The order in
+        which reports come makes no difference to fates and suppressions. One whose
+        message is not here is kept for `match_feedback`. The caller sends
+        `FeedbackTaken.announcements`. Raises `EventsRefused`, and stores nothing, if
+        the ``token`` that they came with was used for others.
+        """
+        now = self.clock()
+        taken = [Received.of(one, now) for one in reports]
+        if not taken and token is None:
+            return FeedbackTaken()
+        return self._write_apart(
+            lambda conn: fates.take(conn, taken, token, self.feedback_rules, now)
+        )
+
+    def mailbox_cursor(self, name: str) -> MailboxCursor | None:
+        """How far the mailbox ``name`` was read; None if none of it was."""
+        with self.database.reading() as connection:
+            return mailboxes.read_cursor(connection, name)
+
+    def note_mailbox_cursor(self, name: str, cursor: MailboxCursor) -> None:
+        """Note how far the mailbox ``name`` was read."""
+        self._write_apart(lambda conn: mailboxes.write_cursor(conn, name, cursor))
+
+    def match_feedback(self) -> FeedbackTaken:
+        """Apply reports whose message has come since; the caller announces them.
+
+        Looks at those that are due for another look: each at twice its age, and for
+        three days. Costs one look into an index if there are none.
+        """
+        now = self.clock()
+        with self.database.reading() as connection:
+            if not received.anything_to_match(connection, now):
+                return FeedbackTaken()
+        return self._write_apart(
+            lambda conn: fates.match(conn, self.feedback_rules, now)
+        )
+
+    # Reading
+
+    def get(self, message_id: str) -> MessageRecord:
+        """Everything about a message except its content. Raises `MessageNotFound`."""
+        with self.database.reading() as connection:
+            found = read.get(connection, message_id)
+        if found is None:
+            raise not_found(message_id)
+        return found
+
+    def content(self, message_id: str) -> bytes | None:
+        """The content, as RFC 5322 bytes; None if it is pruned or not yet rendered."""
+        with self.database.reading() as connection:
+            kept = attachments.stored_content(connection, message_id)
+        return kept.body if kept and kept.template is None else None
+
+    def unrendered(self, message_id: str) -> Stored | None:
+        """The template and attachments of a message; None once it is rendered."""
+        with self.database.reading() as connection:
+            kept = attachments.stored_content(connection, message_id)
+        return Stored(kept.template, kept.body) if kept and kept.template else None
+
+    def list(
+        self, state: State | None = None, limit: int = 50, before: str | None = None
+    ) -> list[MessageSummary]:
+        """The newest messages, of one state or all, older than the id ``before``."""
+        with self.database.reading() as connection:
+            return read.summaries(connection, state, limit, before)
+
+    def search(
+        self,
+        wanted: Search,
+        limit: int = 50,
+        *,
+        before: str | None = None,
+        after: str | None = None,
+    ) -> Page:
+        """The newest messages that match ``wanted``, or the page next to another.
+
+        ``before`` is another page's ``older``, ``after`` its ``newer``. The work is
+        bounded, however large the outbox is: see `Page`.
+        """
+        with self.database.reading() as connection:
+            return search.search(connection, wanted, self.clock(), limit, before, after)
+
+    def counts(self) -> Mapping[Tab, Count]:
+        """How many messages are in each tab, counted up to `COUNT_LIMIT`."""
+        with self.database.reading() as connection:
+            return read.counts(connection, self.clock())
+
+    def overview(self) -> Overview:
+        """Counts, lanes and couriers, cheap enough to read often."""
+        with self.database.reading() as connection:
+            return read.overview(connection, self.clock())
+
+    def paused_lanes(self) -> Sequence[LaneRecord]:
+        """The paused lanes, and the reasons; their messages are not counted."""
+        with self.database.reading() as connection:
+            return read.lane_records(connection, {}, {})
+
+    def change_marker(self, message_id: str | None = None) -> int:
+        """A number that changes with each new event of the message, or of any."""
+        with self.database.reading() as connection:
+            return read.change_marker(connection, message_id)
+
+    def stats(
+        self,
+        since: datetime,
+        until: datetime,
+        buckets: int = 60,
+        lane: str | None = None,
+    ) -> Stats:
+        """The outcomes of attempts from ``since`` to ``until``, in equal ``buckets``.
+
+        Counts are stored per minute for a day, then per hour for as long as rows are
+        kept (``OUTBOX_KEEP_ROWS``). Couriers write them with their heartbeats, so the
+        last counts of a killed courier are missing.
+        """
+        with self.database.reading() as connection:
+            return stats.read(
+                connection, since.timestamp(), until.timestamp(), buckets, lane
+            )
+
+    def status(self) -> OutboxStatus:
+        """Exact counts for monitoring, however long counting takes."""
+        with self.database.reading() as connection:
+            return read.status(connection, self.clock())
+
+    def measure(self, lanes: Collection[str] = ()) -> Measurements:
+        """What monitoring is told, with the attempts on each of ``lanes``.
+
+        Exact, and as fast with millions of finished messages as with none.
+        """
+        with self.database.reading() as connection:
+            return measuring.measure(connection, self.clock(), lanes)
+
+    def suppressed_by(self, address: str, tag: str) -> Suppression | None:
+        """The suppression that bars mail with ``tag`` to ``address``, if any."""
+        with self.database.reading() as connection:
+            return suppressions.keeping_from(connection, address, tag)
+
+    def moves(self) -> Sequence[TransferChunk]:
+        """The chunks that are half moved from here to other outboxes."""
+        with self.database.reading() as connection:
+            return read.moves(connection)
+
+    # Pruning
+
+    def prunable(self, bodies_seconds: float, rows_seconds: float) -> Pruned:
+        """How much `prune` would delete now."""
+        now = self.clock()
+        with self.database.reading() as connection:
+            return prune.prunable(connection, now - bodies_seconds, now - rows_seconds)
+
+    def prune(
+        self,
+        bodies_seconds: float,
+        rows_seconds: float,
+        on_progress: Callable[[Pruned], None] = lambda step: None,
+    ) -> Pruned:
+        """Delete what was finished too long ago, in small transactions.
+
+        Content goes after ``bodies_seconds``, the whole message after ``rows_seconds``.
+        Calls ``on_progress`` after each step with what was deleted in it.
+        """
+        now = self.clock()
+        total = Pruned()
+        while step := self._write(
+            lambda conn: prune.prune(conn, now - bodies_seconds, now - rows_seconds)
+        ):
+            total += step
+            on_progress(step)
+        while self._write(attachments.delete_unused):
+            continue
+        while self._write(lambda conn: tally.count_on(conn, now)):
+            continue
+        while self._write(lambda conn: received.delete_old(conn, now - rows_seconds)):
+            continue
+        while self._write(lambda conn: stats.shrink(conn, now, now - rows_seconds)):
+            continue
+        return total

@@ -1,0 +1,435 @@
+"""SQLAlchemy statements that are compiled once and run on the driver's own cursor."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Dialect, Double, Integer, LargeBinary, Select, Table
+from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.types import TypeEngine
+
+from .dialects import MULTI_STATEMENTS, begin_immediate
+
+Row = Mapping[str, Any]
+
+
+class Statement(NamedTuple):
+    """A statement for the driver: its text, the values in it, whether it has rows."""
+
+    text: str
+    values: Sequence[Any]
+    asks: bool = False
+
+
+JOINED_CHARACTERS = 1_000_000
+"""MariaDB and MySQL are not sent more at once: they limit what they read."""
+
+JOINED_STATEMENTS = 8
+"""PostgreSQL is not sent more as one: it limits the values in a statement."""
+
+
+def run_together(
+    connection: Connection, statements: Sequence[Statement]
+) -> list[list[tuple[Any, ...]]]:
+    """Run ``statements`` in their order, in one round trip where the driver can.
+
+    Returns the rows of each that asks. The first error ends it.
+    """
+    if not statements:
+        return []
+    driver: Any = connection.connection.dbapi_connection
+    if connection.dialect.driver == "psycopg":
+        return _run_pipelined(driver, statements)
+    return _run_in_order(driver, statements)
+
+
+def _run_in_order(
+    driver: Any, statements: Sequence[Statement]
+) -> list[list[tuple[Any, ...]]]:
+    cursor = driver.cursor()
+    if _takes_several(driver) and len(statements) > 1:
+        texts = [cursor.mogrify(one.text, one.values) for one in statements]
+        if sum(map(len, texts)) <= JOINED_CHARACTERS:
+            return _run_joined(cursor, statements, ";".join(texts))
+    answers = []
+    for one in statements:
+        cursor.execute(one.text, one.values)
+        if one.asks:
+            answers.append(list(cursor.fetchall()))
+    return answers
+
+
+@contextmanager
+def pipelined(connection: Connection) -> Iterator[None]:
+    """Within this, statements do not wait for each other's end, where the driver can.
+
+    Rows are read after it. Their first error ends it.
+    """
+    if connection.dialect.driver == "psycopg":
+        driver: Any = connection.connection.dbapi_connection
+        with driver.pipeline():
+            yield
+    else:
+        yield
+
+
+def _run_pipelined(
+    driver: Any, statements: Sequence[Statement]
+) -> list[list[tuple[Any, ...]]]:
+    """Run ``statements`` in psycopg's pipeline mode, which waits for BEGIN alone."""
+    asking = [one for one in statements if one.asks]
+    if len(asking) <= 1 and 1 < len(statements) <= JOINED_STATEMENTS:
+        statements = [_as_one(statements, *asking)]
+    with driver.pipeline():
+        cursors = [driver.execute(one.text, one.values) for one in statements]
+    answers = zip(cursors, statements, strict=True)
+    return [cursor.fetchall() for cursor, one in answers if one.asks]
+
+
+def _as_one(
+    statements: Sequence[Statement], last: Statement | None = None
+) -> Statement:
+    """``statements`` as parts of the last, which PostgreSQL runs as one.
+
+    Foreign keys are checked at its end. The order has no meaning within it.
+    """
+    last = last or statements[-1]
+    others = [one for one in statements if one is not last]
+    parts = [f"_{number} AS ({one.text})" for number, one in enumerate(others)]
+    values = [value for one in (*others, last) for value in one.values]
+    return Statement(f"WITH {', '.join(parts)} {last.text}", values, last.asks)
+
+
+def can_run_and_commit(connection: Connection) -> bool:
+    """Whether `run_and_commit` can be used: a pooler sets the outbox's settings at the
+    beginning of each transaction, which it leaves out.
+    """
+    if connection.dialect.driver != "psycopg":
+        return True
+    driver: Any = connection.connection.dbapi_connection
+    return not driver.pooled
+
+
+def run_and_commit(
+    connection: Connection, asking: Statement, inserts: Sequence[Statement]
+) -> bool:
+    """Run and commit ``inserts`` if ``asking`` finds nothing; return whether it did.
+
+    The transaction is the driver's own. On PostgreSQL it is one statement, so each
+    insert must have been made with ``unless_found``.
+    """
+    driver: Any = connection.connection.dbapi_connection
+    if connection.dialect.driver == "psycopg":
+        return not _run_as_one(driver, asking, inserts)
+    embedded = connection.dialect.name == "sqlite"
+    try:
+        if embedded:
+            begin_immediate(driver)
+        (found,) = _run_in_order(driver, [asking, *inserts])
+        if found:
+            driver.rollback()
+        else:
+            driver.commit()
+    except BaseException:
+        if embedded:
+            driver.rollback()  # does nothing after a commit
+        raise
+    return not found
+
+
+def _run_as_one(
+    driver: Any, asking: Statement, inserts: Sequence[Statement]
+) -> list[tuple[Any, ...]]:
+    parts = [f"{_FOUND} AS ({asking.text})"]
+    parts += [f"_{number} AS ({one.text})" for number, one in enumerate(inserts)]
+    values = [value for one in (asking, *inserts) for value in one.values]
+    text = f"WITH {', '.join(parts)} SELECT * FROM {_FOUND}"  # noqa: S608
+    driver.autocommit = True
+    try:
+        return list(driver.execute(text, values).fetchall())
+    finally:
+        if not driver.pgconn.transaction_status:  # it is idle, so not lost
+            driver.autocommit = False
+
+
+_FOUND = "_found"
+
+
+def _takes_several(driver: Any) -> bool:
+    """Whether ``driver`` is a connection of PyMySQL that takes several at once."""
+    return bool(getattr(driver, "client_flag", 0) & MULTI_STATEMENTS)
+
+
+def _run_joined(
+    cursor: Any, statements: Sequence[Statement], text: str
+) -> list[list[tuple[Any, ...]]]:
+    answers = []
+    cursor.execute(text)
+    for one in statements:
+        if one.asks:
+            answers.append(list(cursor.fetchall()))
+        cursor.nextset()
+    return answers
+
+
+class PreparedStatement:
+    """A statement that is executed for every message, and so must be cheap.
+
+    SQLAlchemy's execution costs several times what SQLite needs for such a row. Running
+    the compiled text on the driver's cursor avoids that.
+    """
+
+    def __init__(
+        self, statement: UpdateBase | Select[Any], columns: Iterable[str] = ()
+    ) -> None:
+        self._statement = statement
+        self._columns = tuple(columns) or None
+        self._compiled: dict[tuple[str, str], tuple[str, Sequence[str]]] = {}
+
+    def run(self, connection: Connection, row: Row) -> int:
+        """Execute the statement; return how many rows it changed."""
+        return int(self._execute(connection, row).rowcount)
+
+    def rows(self, connection: Connection, row: Row) -> list[tuple[Any, ...]]:
+        """Execute the statement; return its result."""
+        return list(self._execute(connection, row).fetchall())
+
+    def asking(self, dialect: Dialect, values: Sequence[Any]) -> Statement:
+        """The query with ``values`` in its order, for `run_together`."""
+        return Statement(self._text(dialect)[0], values, asks=True)
+
+    def _execute(self, connection: Connection, row: Row) -> Any:
+        text, order = self._text(connection.dialect)
+        cursor: Any = connection.connection.cursor()
+        cursor.execute(text, [row[name] for name in order])
+        return cursor
+
+    def run_many(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """Execute the statement for each of ``rows``."""
+        if rows:
+            text, order = self._text(connection.dialect)
+            cursor: Any = connection.connection.cursor()
+            cursor.executemany(text, [[row[name] for name in order] for row in rows])
+
+    def _text(self, dialect: Dialect) -> tuple[str, Sequence[str]]:
+        """The text, whose values have places but no names, and the order of these."""
+        name = (dialect.name, dialect.driver)
+        if name not in self._compiled:
+            compiled: Any = self._statement.compile(
+                dialect=dialect, column_keys=self._columns
+            )
+            text = str(compiled)
+            order = (
+                compiled.positiontup if compiled.positional else _NAMED.findall(text)
+            )
+            self._compiled[name] = (_NAMED.sub("%s", text), order)
+        return self._compiled[name]
+
+
+_NAMED = re.compile(r"%\((\w+)\)s")
+
+
+class RowsInsert:
+    """An insert of rows, each a tuple with the values of ``columns``.
+
+    With ``skip_present``, a row whose key or other unique columns another row has is
+    left out.
+    """
+
+    def __init__(self, table: Table, *columns: str, skip_present: bool = False) -> None:
+        self._table = table
+        self._columns = columns
+        self._skip_present = skip_present
+        self._texts: dict[tuple[str, int, bool], str] = {}
+
+    def statements(
+        self,
+        dialect: Dialect,
+        rows: Sequence[Sequence[Any]],
+        *,
+        unless_found: bool = False,
+    ) -> list[Statement]:
+        """The statements that insert ``rows``, for `run_together`.
+
+        Those for `run_and_commit` insert only ``unless_found`` is what it asks for.
+        """
+        statements = []
+        unless_found = unless_found and dialect.driver == "psycopg"
+        for start in range(0, len(rows), INSERTED_AT_ONCE):
+            some = rows[start : start + INSERTED_AT_ONCE]
+            values = some[0] if len(some) == 1 else [*chain.from_iterable(some)]
+            key = (dialect.name, len(some), unless_found)
+            text = self._texts.get(key)
+            if text is None:
+                text = self._texts[key] = self._text(dialect, len(some), unless_found)
+            statements.append(Statement(text, values))
+        return statements
+
+    def _text(self, dialect: Dialect, count: int, unless_found: bool) -> str:
+        place = "?" if dialect.paramstyle == "qmark" else "%s"
+        quote = dialect.identifier_preparer.quote
+        columns = ", ".join(map(quote, self._columns))
+        row = f"({', '.join([place] * len(self._columns))})"
+        rows = f"VALUES {', '.join([row] * count)}"
+        if unless_found:
+            types = [_type(self._table.c[name].type) for name in self._columns]
+            first = f"({', '.join(f'{place}::{one}' for one in types)})"
+            rows = f"VALUES {', '.join([first, *[row] * (count - 1)])}"
+            condition = f"NOT EXISTS (SELECT FROM {_FOUND})"
+            rows = f"SELECT * FROM ({rows}) AS new WHERE {condition}"  # noqa: S608
+        skip = self._skip(dialect) if self._skip_present else ""
+        return f"INSERT INTO {self._table.name} ({columns}) {rows}{skip}"
+
+    def _skip(self, dialect: Dialect) -> str:
+        if dialect.name in ("mysql", "mariadb"):  # IGNORE would also cut long values
+            column = dialect.identifier_preparer.quote(self._columns[0])
+            return f" ON DUPLICATE KEY UPDATE {column} = {column}"
+        return " ON CONFLICT DO NOTHING"
+
+
+INSERTED_AT_ONCE = 32
+"""The most rows that one statement inserts: older SQLite takes 999 values at most."""
+
+
+class RowsQuery:
+    """A query for the rows with given ids, its expanding parameter ``ids``."""
+
+    def __init__(self, query: Select[Any]) -> None:
+        self._query = query
+        self._texts: dict[str, str] = {}
+
+    def run(
+        self, connection: Connection, ids: Sequence[str]
+    ) -> Iterable[tuple[Any, ...]]:
+        """Return the driver's rows, which are read as they are needed; for no ids none,
+        without asking.
+        """
+        if not ids:
+            return ()
+        cursor: Any = connection.connection.cursor()
+        cursor.execute(*self._asked(connection.dialect, ids))
+        rows: Iterable[tuple[Any, ...]] = cursor
+        return rows
+
+    def _asked(self, dialect: Dialect, ids: Sequence[str]) -> tuple[str, Any]:
+        """The query and its parameters."""
+        if dialect.name == "sqlite":
+            return self._text(dialect, _IN_JSON), [json.dumps(ids)]
+        if dialect.name == "postgresql":
+            return self._text(dialect, _IN_ARRAY), {"ids": list(ids)}
+        text = self._text(dialect, _IN_IDS)
+        places = ", ".join(["%s"] * len(ids))
+        return text.replace(_IN_IDS, f"IN ({places})"), list(ids)
+
+    def _text(self, dialect: Dialect, in_ids: str) -> str:
+        if dialect.name not in self._texts:
+            compiled = str(self._query.compile(dialect=dialect))
+            self._texts[dialect.name] = compiled.replace(_IN_IDS, in_ids)
+        return self._texts[dialect.name]
+
+
+_IN_IDS = "IN (__[POSTCOMPILE_ids])"
+_IN_JSON = "IN (SELECT value FROM json_each(?))"
+_IN_ARRAY = "= ANY(%(ids)s::text[])"
+
+
+ROWS_AT_ONCE = 500
+"""The most rows that one statement updates: a message may have many recipients, and a
+server limits the length of a statement."""
+
+
+class RowsUpdate:
+    """An update of many rows, each with values of its own, as one statement.
+
+    ``keys`` are the columns of the primary key, and ``values`` those that are set. On
+    SQLite, where a statement costs no round trip, it is executed for each row.
+    """
+
+    def __init__(
+        self, table: Table, keys: Sequence[str], values: Sequence[str]
+    ) -> None:
+        self._table = table
+        self._keys = keys
+        self._values = values
+        self._columns = (*values, *keys)
+        self._texts: dict[str, str] = {}
+
+    def run(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """Update ``rows``, which map the names of columns to values."""
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            self._run_some(connection, rows[start : start + ROWS_AT_ONCE])
+
+    def _run_some(self, connection: Connection, rows: Sequence[Row]) -> None:
+        dialect, columns = connection.dialect, self._columns
+        cursor: Any = connection.connection.cursor()
+        if dialect.name == "sqlite":
+            cursor.executemany(
+                self._text(dialect), [[row[name] for name in columns] for row in rows]
+            )
+        elif dialect.name == "postgresql":
+            arrays = {name: [row[name] for row in rows] for name in columns}
+            cursor.execute(self._text(dialect), arrays)
+        else:
+            values = [row[name] for row in rows for name in columns]
+            cursor.execute(self._joined(len(rows)), values)
+
+    def _text(self, dialect: Dialect) -> str:
+        if dialect.name not in self._texts:
+            make = self._single if dialect.name == "sqlite" else self._from_arrays
+            self._texts[dialect.name] = make(dialect)
+        return self._texts[dialect.name]
+
+    def _single(self, _: Dialect) -> str:
+        values = ", ".join(f"{name} = ?" for name in self._values)
+        keys = " AND ".join(f"{name} = ?" for name in self._keys)
+        return f"UPDATE {self._table.name} SET {values} WHERE {keys}"  # noqa: S608
+
+    def _from_arrays(self, dialect: Dialect) -> str:
+        """PostgreSQL's form: a parameter is an array with the values of a column."""
+        columns = self._table.c
+        values = ", ".join(f"{name} = new.{name}" for name in self._values)
+        arrays = ", ".join(
+            f"%({name})s::{_type(columns[name].type)}[]" for name in self._columns
+        )
+        keys = " AND ".join(
+            f"old.{name} = new.{name}{_collate(columns[name].type, dialect)}"
+            for name in self._keys
+        )
+        new = f"unnest({arrays}) AS new ({', '.join(self._columns)})"
+        name = self._table.name
+        return f"UPDATE {name} AS old SET {values} FROM {new} WHERE {keys}"  # noqa: S608
+
+    def _joined(self, count: int) -> str:
+        """MariaDB's and MySQL's form: the rows are joined as a union of selects.
+
+        By the primary key: a table that is thought to be small would be read, and
+        locked, as a whole.
+        """
+        first = ", ".join(f"%s AS {name}" for name in self._columns)
+        other = ", ".join("%s" for _ in self._columns)
+        rows = " UNION ALL SELECT ".join([first, *[other] * (count - 1)])
+        keys = " AND ".join(f"old.{name} = new.{name}" for name in self._keys)
+        values = ", ".join(f"old.{name} = new.{name}" for name in self._values)
+        old = f"{self._table.name} AS old FORCE INDEX (PRIMARY)"
+        new = f"(SELECT {rows}) AS new"
+        return f"UPDATE {old} JOIN {new} ON {keys} SET {values}"  # noqa: S608
+
+
+def _type(type_: TypeEngine[Any]) -> str:
+    """PostgreSQL's type for values of a column's type."""
+    if isinstance(type_, Integer):
+        return "integer"
+    if isinstance(type_, Double):
+        return "double precision"
+    return "bytea" if isinstance(type_, LargeBinary) else "text"
+
+
+def _collate(type_: TypeEngine[Any], dialect: Dialect) -> str:
+    """The column's collation, if it is not the database's: both sides need the same."""
+    collation = getattr(type_.dialect_impl(dialect), "collation", None)
+    return f' COLLATE "{collation}"' if collation else ""

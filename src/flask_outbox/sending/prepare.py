@@ -1,0 +1,247 @@
+"""Preparing: what is done to a message between `send` and the outbox.
+
+It is shown to the interceptors, gets its unsubscribe headers, is checked and composed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from email.message import Message as StandardMessage
+from typing import Any
+
+from ..bounce_address import BounceAddress
+from ..config import (
+    DEFAULT,
+    Settings,
+    SmtpSettings,
+    is_transport_name,
+    listed,
+)
+from ..delivery import State
+from ..errors import MessageError, TemplateError
+from ..message import Message
+from ..message.message import unrendered
+from ..message.plain_json import WriteJson
+from ..message.serialize import Stored, store
+from ..mime import compose
+from ..outbox import DEFAULT_QUEUE, new_id
+from ..outbox.records import Claim, NewMessage, Receipt, Stop
+from ..transports.registry import check_message
+from ..transports.resolver import FindTransport
+from .complaint_headers import with_complaint_headers
+from .interceptors import Interceptors
+from .list_unsubscribe import Link, with_unsubscribe_headers
+from .options import SendOptions, check_options, list_of
+
+StopAll = Callable[[], Stop | None]
+"""Answers why no message may leave at present; None where all may."""
+
+
+def stop_nothing() -> None:
+    """Let all messages leave."""
+
+
+class Pipeline:
+    """Prepares the messages of one app for its outbox. Safe to share between threads.
+
+    A transport of any name may be asked for if ``find_transport`` can find it later.
+    ``link`` makes unsubscribe links, ``write_json`` writes metadata that is no JSON by
+    itself, and ``clock`` answers the epoch in seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        interceptors: Interceptors,
+        find_transport: FindTransport,
+        link: Link,
+        stop_all: StopAll,
+        write_json: WriteJson,
+        bounces: BounceAddress | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._interceptors = interceptors
+        self._find_transport = find_transport
+        self._link = link
+        self._stop_all = stop_all
+        self._write_json = write_json
+        self._bounces = bounces
+        self._clock = clock
+
+    def prepare(
+        self,
+        message: Message | StandardMessage,
+        options: SendOptions,
+        origin: Mapping[str, Any] | None,
+    ) -> tuple[Message | StandardMessage, NewMessage]:
+        """The message as the interceptors leave it, and what is stored of it.
+
+        Raises `MessageError` for what can never be sent, and `InterceptorError`.
+        """
+        passed = self._interceptors(message, options)
+        message = passed.message
+        if options.unsubscribe:
+            message = with_unsubscribe_headers(message, list_of(options), self._link)
+        new = prepare(
+            message,
+            options,
+            self._settings,
+            origin,
+            self._clock(),
+            self._write_json,
+            self._find_transport,
+            self._bounces,
+        )
+        stop = passed.stop or self._stop_all()
+        if passed.changes or stop:
+            new = replace(new, changes=passed.changes, stop=stop)
+        return message, new
+
+
+def prepare(
+    message: Message | StandardMessage,
+    options: SendOptions,
+    settings: Settings,
+    origin: Mapping[str, Any] | None,
+    now: float,
+    write_json: WriteJson = json.dumps,
+    find_transport: FindTransport | None = None,
+    bounces: BounceAddress | None = None,
+) -> NewMessage:
+    """Check and compose ``message``; `MessageError` for what can never be sent.
+
+    What a transport takes that ``find_transport`` finds later is not known yet.
+
+    Of a message that is still to be rendered, all but its bodies is checked and
+    composed, and its template stored. Reports about what may leave by SMTP come back to
+    ``bounces``, unless the message has a return path of its own.
+    """
+    message_id, tag = new_id(), options.tag
+    due_at, metadata = check_options(options, now, write_json)
+    lane = route(message, options.transport, tag, settings, find_transport)
+    return_path = options.return_path
+    if bounces and not return_path and _may_leave_by_smtp(lane, settings):
+        message = with_complaint_headers(message, message_id, bounces)
+        return_path = bounces.of(message_id)
+    waits = unrendered(message)
+    composed = compose(
+        waits[0].filled(None) if waits else message,
+        default_sender=settings.default_sender,
+        ascii_attachments=settings.ascii_attachments,
+        now=now,
+        unique=message_id,
+        return_path=return_path,
+    )
+    content, template, subject = composed.content, None, composed.subject
+    if waits:
+        stored = _stored(waits[0], settings, composed.rfc_message_id, now)
+        content, template = stored.enclosures, stored.text
+        subject = subject or f"({waits[1].name}, not yet rendered)"
+    elif lane in settings.transports:
+        check_message(settings.transports[lane], composed.envelope, content)
+    return NewMessage(
+        id=message_id,
+        envelope=composed.envelope,
+        rfc_message_id=composed.rfc_message_id,
+        subject=subject,
+        content=content,
+        template=template,
+        enqueued_at=now,
+        due_at=due_at,
+        give_up_at=due_at + settings.give_up_after.seconds_for(tag),
+        lane=lane,
+        queue=tag if tag and tag in settings.tag_concurrency else DEFAULT_QUEUE,
+        priority=options.priority,
+        key=options.key,
+        tag=tag,
+        metadata=metadata,
+        origin=origin,
+    )
+
+
+def route(
+    message: Message | StandardMessage,
+    asked: str | None,
+    tag: str | None,
+    settings: Settings,
+    find_transport: FindTransport | None,
+) -> str:
+    """The name of the transport that was asked for, or that ``MAIL_ROUTE`` answers.
+
+    Raises `MessageError` for a name that no transport has. If the app finds transports
+    by name when mail is due for them, any valid name may be one's.
+    """
+    answer, problem = asked, f"there is no transport {asked!r}"
+    if asked is None:
+        if callable(settings.route):
+            answer = settings.route(message, tag)
+        elif settings.route is not None and tag is not None:
+            answer = settings.route.get(tag)
+        if answer is None:
+            return DEFAULT
+        problem = f"MAIL_ROUTE returned {answer!r}"
+    if isinstance(answer, str) and answer in settings.transports:
+        return answer
+    if find_transport is None or find_transport.none:
+        raise MessageError(
+            "transport", f"{problem}: this app has {listed(settings.transports)}."
+        )
+    if not is_transport_name(answer):
+        raise MessageError(
+            "transport",
+            f"{problem}: a name is 1 to 64 letters, digits and . _ - and begins with a "
+            "letter or a digit.",
+        )
+    return str(answer)
+
+
+def _may_leave_by_smtp(lane: str, settings: Settings) -> bool:
+    """Whether the lane or one of its fallbacks is SMTP, or not known yet."""
+    lanes = (lane, *settings.failover.get(lane, ()))
+    known = [settings.transports.get(one) for one in lanes]
+    return any(one is None or isinstance(one.adapter, SmtpSettings) for one in known)
+
+
+def _stored(
+    message: Message, settings: Settings, rfc_message_id: str, now: float
+) -> Stored:
+    """What the outbox stores of a message that is still to be rendered."""
+    if message.body is not None or message.html is not None:
+        raise TemplateError(
+            "it sets body and html when it is rendered: leave them unset, or pass "
+            "render='now'.",
+            message.template.name if message.template else None,
+        )
+    return store(message, settings.default_sender, rfc_message_id, now)
+
+
+def claimed(new: NewMessage, owner: str, receipt: Receipt) -> Claim | None:
+    """The claim under which ``owner`` delivers what was enqueued for it.
+
+    None for a duplicate, and where nobody may get the message.
+    """
+    suppressed = receipt.suppressed
+    recipients = new.envelope.recipients
+    left = recipients
+    if suppressed:
+        left = tuple(one for one in recipients if one not in suppressed)
+    if receipt.duplicate or not left:
+        return None
+    return Claim(
+        id=new.id,
+        owner=owner,
+        token=1,
+        attempt=1,
+        crashes=0,
+        lane=new.lane,
+        envelope=replace(new.envelope, recipients=left, message_id=new.id),
+        content=new.content,
+        template=new.template,
+        give_up_at=new.give_up_at,
+        settled=frozenset({State.SUPPRESSED} if suppressed else ()),
+        tag=new.tag,
+        priority=new.priority,
+    )

@@ -1,0 +1,247 @@
+"""The signals that Flask-Outbox sends.
+
+Every signal's sender is the Flask app. Listeners run in the thread that sends the
+signal: for what couriers and the notifier do, that is a background thread without an
+application context. A listener that raises is logged and never disturbs a delivery, not
+even by ``sys.exit()`` in a courier. Payloads are keyword arguments; also take ``**_``,
+since signals may get more of them.
+
+The signals that end an attempt (sent, deferred, failed, unknown, returned) all carry
+``message_id``, ``attempt``, ``lane``, ``courier``, ``replies`` (address → reply),
+``due_at``, ``reason`` and ``dialogue``.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+from blinker import NamedSignal, Namespace
+
+from .log_context import about, in_signal
+
+_signals = Namespace()
+
+message_enqueued = _signals.signal(
+    "message-enqueued",
+    doc="A message is stored durably, with ``session=`` once that transaction commits. "
+    "``message_id``, ``duplicate``, ``seconds``.",
+)
+message_began = _signals.signal(
+    "message-began",
+    doc="An attempt begins. ``message_id``, ``attempt``, ``courier``, ``lane``, and "
+    "``instead_of``: the lane whose fallback that one is, or None.",
+)
+message_rendered = _signals.signal(
+    "message-rendered",
+    doc="The courier that delivers it rendered its template and stored the result. "
+    "``message_id``, ``attempt``, ``courier``, ``template``, ``version``.",
+)
+message_sent = _signals.signal(
+    "message-sent",
+    doc="The next hop accepted it for all remaining recipients.",
+)
+message_deferred = _signals.signal(
+    "message-deferred",
+    doc="It will be tried again, at ``due_at``.",
+)
+message_failed = _signals.signal(
+    "message-failed",
+    doc="At least one recipient failed, and none will be tried again; see ``reason`` "
+    "and ``replies``.",
+)
+message_unknown = _signals.signal(
+    "message-unknown",
+    doc="The connection was lost after the final dot.",
+)
+message_returned = _signals.signal(
+    "message-returned",
+    doc="A courier returned it without an attempt; ``reason`` says why.",
+)
+message_suppressed = _signals.signal(
+    "message-suppressed",
+    doc="Recipients who must not be mailed were left out, when it was enqueued or when "
+    "a courier claimed it. ``message_id``, ``replies`` (address → why), ``finished`` "
+    "(whether no recipient is left).",
+)
+message_changed = _signals.signal(
+    "message-changed",
+    doc="An interceptor changed it before it was stored. ``message_id``, ``by`` (the "
+    "function's name), ``fields`` (what it changed).",
+)
+message_stopped = _signals.signal(
+    "message-stopped",
+    doc="An interceptor stopped it. ``message_id``, ``by``, ``reason``.",
+)
+message_rescued = _signals.signal(
+    "message-rescued",
+    doc="It was taken from a dead courier. ``message_id``, ``dead`` (that courier), "
+    "``state`` (what the message became).",
+)
+message_cancelled = _signals.signal(
+    "message-cancelled", doc="A person cancelled it. ``message_id``."
+)
+message_retried = _signals.signal(
+    "message-retried", doc="A person retried it. ``message_id``."
+)
+message_resent = _signals.signal(
+    "message-resent",
+    doc="Its wait as *unknown* is over, and it is sent again. ``message_id``, "
+    "``courier``.",
+)
+message_sent_again = _signals.signal(
+    "message-sent-again",
+    doc="A person sent a finished message again, as a new one. ``message_id``, "
+    "``again_as`` (the new one's id).",
+)
+outbox_pruned = _signals.signal(
+    "outbox-pruned",
+    doc="Finished messages were pruned. ``bodies`` and ``rows`` (how many contents and "
+    "how many records were deleted), ``courier`` (None if a person did it).",
+)
+batch_paused = _signals.signal(
+    "batch-paused", doc="A person paused a batch. ``batch`` (its id)."
+)
+batch_resumed = _signals.signal(
+    "batch-resumed", doc="A person resumed a paused batch. ``batch``."
+)
+batch_cancelled = _signals.signal(
+    "batch-cancelled", doc="A person cancelled a batch. ``batch``."
+)
+lease_lost = _signals.signal(
+    "lease-lost",
+    doc="A courier's lease ended before it could record. ``message_id``, ``courier``.",
+)
+lane_paused = _signals.signal(
+    "lane-paused", doc="A transport is down. ``lane``, ``reason``, ``seconds``."
+)
+lane_resumed = _signals.signal("lane-resumed", doc="A transport works again. ``lane``.")
+courier_started = _signals.signal(
+    "courier-started", doc="A courier started. ``courier``, ``engine``."
+)
+courier_stopped = _signals.signal(
+    "courier-stopped", doc="A courier stopped. ``courier``."
+)
+courier_stalled = _signals.signal(
+    "courier-stalled",
+    doc="A courier cannot use the outbox, and retries. ``courier``, ``error``.",
+)
+notifier_stalled = _signals.signal(
+    "notifier-stalled",
+    doc="Couriers in other processes cannot be notified of new messages. They poll "
+    "until that works again. ``error``.",
+)
+notifier_resumed = _signals.signal(
+    "notifier-resumed",
+    doc="Couriers in other processes are notified of new messages again. ``failures``: "
+    "how often that failed before.",
+)
+message_sent_now = _signals.signal(
+    "message-sent-now",
+    doc="``send_now()`` has delivered a message, outside the outbox, or was refused. "
+    "``content`` (RFC 5322 bytes) and ``report``.",
+)
+fate_changed = _signals.signal(
+    "fate-changed",
+    doc="Somebody reported what became of the mail to one recipient, and that is more "
+    "than was known. ``message_id``, ``address``, ``fate`` (`Fate`), ``before`` (the "
+    "one before, or None), ``at``, ``reply`` (the words of the recipient's server, or "
+    "None), ``source`` (who says it), ``operator`` (whether the sender's own set-up is "
+    "at fault).",
+)
+address_suppressed = _signals.signal(
+    "address-suppressed",
+    doc="A report, a refusal or a provider's list put an address on the suppression "
+    "list. ``address``, "
+    "``list``, ``reason``, ``source``, ``evidence``.",
+)
+unsubscribed = _signals.signal(
+    "unsubscribed",
+    doc="A recipient unsubscribed from a list by the link in a mail. ``address``, "
+    "``list``.",
+)
+resubscribed = _signals.signal(
+    "resubscribed",
+    doc="A recipient undid that on the same page. ``address``, ``list``.",
+)
+email_dispatched = _signals.signal(
+    "email-dispatched",
+    doc="Flask-Mail's signal, sent once ``message`` is enqueued. Not sent for a "
+    "duplicate, a message whose recipients are all suppressed, or one that an "
+    "interceptor stopped.",
+)
+
+SLOW_LISTENER_SECONDS = 1.0
+"""A listener that takes longer is logged by name."""
+
+_log = logging.getLogger("flask_outbox")
+
+
+def emit(signal: NamedSignal, sender: object, /, **payload: Any) -> None:
+    """Send ``signal`` to each listener; one that raises is logged and skipped.
+
+    A slow one is logged by name, because all mail waits for it. ``sender`` may be a
+    weak reference; if it is dead, nothing is sent.
+    """
+    if not signal.receivers:
+        return
+    app = _itself(sender)
+    if app is not None:
+        with about(app):
+            _call_listeners(signal, app, Exception, payload)
+
+
+def emit_in_courier(signal: NamedSignal, sender: object, /, **payload: Any) -> None:
+    """Do what `emit` does in a courier's thread, which no listener's ``sys.exit()`` may
+    end.
+
+    What is logged there is about the app already (`log_context.courier_of`).
+    """
+    if not signal.receivers:
+        return
+    app = _itself(sender)
+    if app is not None:
+        _call_listeners(signal, app, BaseException, payload)
+
+
+def _itself(sender: object) -> object:
+    """The app behind ``sender``; None if it no longer exists."""
+    return sender() if isinstance(sender, weakref.ref) else sender
+
+
+def _call_listeners(
+    signal: NamedSignal,
+    sender: object,
+    survive: type[BaseException],
+    payload: Mapping[str, Any],
+) -> None:
+    with in_signal(payload):
+        _call_each(signal, sender, survive, payload)
+
+
+def _call_each(
+    signal: NamedSignal,
+    sender: object,
+    survive: type[BaseException],
+    payload: Mapping[str, Any],
+) -> None:
+    for receiver in signal.receivers_for(sender):
+        began = time.monotonic()
+        try:
+            receiver(sender, **payload)
+        except survive:
+            _log.exception(
+                "A listener of the signal %s raised; no mail is affected.", signal.name
+            )
+        seconds = time.monotonic() - began
+        if seconds > SLOW_LISTENER_SECONDS:
+            _log.warning(
+                "The listener %s of the signal %s took %.1f s, and all mail of this "
+                "process waited for it: move slow work to a thread or a queue.",
+                getattr(receiver, "__qualname__", repr(receiver)),
+                signal.name,
+                seconds,
+            )

@@ -1,0 +1,1 @@
+"""Each provider's own suppression list, as its API shows it."""

@@ -1,0 +1,274 @@
+"""Faults in a courier: no message stays in flight without a task for it."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, text
+
+from flask_outbox import State, signals
+from flask_outbox.courier import in_flight, recorder
+from flask_outbox.outbox.schema import content
+from flask_outbox.transports.smtp import SmtpTransport
+from tests.mail.conftest import MakeSite
+from tests.mail.site import Site
+from tests.outbox.making import new_message
+from tests.servers import Behaviour, JournalSmtp
+
+CONCURRENCY = 3
+
+ONLY_BEGUN = {
+    "sqlite": (
+        "CREATE TRIGGER faulty BEFORE UPDATE OF begun ON outbox_message "
+        "WHEN NEW.begun = 1 BEGIN SELECT RAISE(ABORT, 'no begun'); END",
+    ),
+    "postgresql": (
+        "CREATE FUNCTION faulty() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END'",
+        "CREATE TRIGGER faulty BEFORE UPDATE OF begun ON outbox_message FOR EACH ROW "
+        "WHEN (NEW.begun = 1) EXECUTE FUNCTION faulty()",
+    ),
+    "mysql": (
+        "CREATE TRIGGER faulty BEFORE UPDATE ON outbox_message FOR EACH ROW "
+        "IF NEW.begun = 1 THEN SIGNAL SQLSTATE '45000'; END IF",
+    ),
+}
+"""Has each attempt's beginning fail: by the end of its connection on PostgreSQL."""
+
+MENDED = {
+    "sqlite": ("DROP TRIGGER faulty",),
+    "postgresql": ("DROP FUNCTION faulty CASCADE",),
+    "mysql": ("DROP TRIGGER faulty",),
+}
+
+
+def _run(site: Site, statements: Mapping[str, tuple[str, ...]]) -> None:
+    database = site.outbox.database
+    with database.engine.begin() as connection:
+        for one in statements[database.url.get_backend_name()]:
+            connection.execute(text(one))
+
+
+def test_a_beginning_that_cannot_be_recorded_only_delays_its_message(
+    make_site: MakeSite, url: str, server: JournalSmtp
+):
+    """Under ``"hold"`` each beginning is; as many break off as there are places."""
+    site = make_site(
+        OUTBOX_URL=url, OUTBOX_ON_UNKNOWN="hold", OUTBOX_CONCURRENCY=CONCURRENCY
+    )
+    outbox = site.outbox
+    receipts = outbox.enqueue(
+        [new_message(outbox.clock()) for _ in range(CONCURRENCY + 2)]
+    )
+    _run(site, ONLY_BEGUN)
+    try:
+        site.make_ready()
+        broken = site.wait_for(signals.message_returned, CONCURRENCY)
+    finally:
+        _run(site, MENDED)
+    assert "outbox" in broken[0]["reason"]
+    for one in receipts:
+        record = site.settled(one)
+        assert (record.state, len(record.attempts)) == (State.SENT, 1)
+    assert len(server.mails) == len(receipts)
+
+
+def test_a_listener_that_ends_its_thread_does_not_end_the_courier(
+    site: Site, server: JournalSmtp, caplog: pytest.LogCaptureFixture
+):
+    def leave(_app: object, **_: object) -> None:
+        sys.exit(3)
+
+    with signals.message_began.connected_to(leave, site.app):
+        assert site.settled(site.send()).state is State.SENT
+    assert site.settled(site.send()).state is State.SENT
+    assert len(site.told(signals.courier_started)) == 1
+    assert any("message-began" in one.getMessage() for one in caplog.records)
+    caplog.clear()
+
+
+def test_a_transport_that_leaves_its_task_cancelled_harms_no_other_message(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+):
+    deliver = SmtpTransport.deliver
+
+    async def deliver_and_cancel(transport: SmtpTransport, *message: Any) -> object:
+        report = await deliver(transport, *message)
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        return report
+
+    monkeypatch.setattr(SmtpTransport, "deliver", deliver_and_cancel)
+    site = make_site(OUTBOX_CONCURRENCY=1)
+    receipts = [site.send() for _ in range(4 * CONCURRENCY)]
+    for one in receipts:
+        assert site.settled(one).state is State.SENT
+    assert not site.told(signals.message_returned)
+
+
+def test_a_message_in_flight_without_a_task_is_noticed_and_returned(
+    make_site: MakeSite, caplog: pytest.LogCaptureFixture
+):
+    site = make_site(OUTBOX_LEASE_SECONDS=1)
+    site.make_ready()
+    courier = site.runtime._courier()
+    assert courier is not None
+    lost = new_message(site.outbox.clock())
+    courier._in_flight.fill(
+        courier._in_flight.reserve("default", 1), [(lost.id, None, 0)]
+    )
+    (receipt,) = site.outbox.enqueue([lost], courier.id)
+    assert site.settled(receipt).state is State.SENT
+    (said,) = [one for one in caplog.records if "no task was delivering" in one.message]
+    assert lost.id in said.message
+
+
+def test_a_message_that_a_server_holds_for_long_stays_in_flight(
+    make_site: MakeSite, server: JournalSmtp, caplog: pytest.LogCaptureFixture
+):
+    site = make_site(OUTBOX_LEASE_SECONDS=1)
+    site.make_ready()
+    server.behaviour = Behaviour(hang=True)
+    receipt = site.send()
+    server.wait_until(lambda: server.held)
+    courier = site.runtime._courier()
+    assert courier is not None
+    courier.remove_idle()
+    assert receipt.id in courier._in_flight
+    server.behaviour = Behaviour()
+    assert site.settled(receipt).state is State.SENT
+    assert not [
+        one for one in caplog.records if "no task was delivering" in one.message
+    ]
+
+
+def test_only_the_apps_own_thread_imports_the_loop():
+    """A fork while another thread imports it leaves the child half an import."""
+    script = """
+import sys, threading
+class Witness:
+    def find_spec(name, path=None, target=None):
+        if name == "uvloop":
+            print(threading.current_thread().name)
+sys.meta_path.insert(0, Witness)
+from flask_outbox import Mail
+from flask_outbox.concurrency import new_loop
+thread = threading.Thread(target=lambda: new_loop().close())
+thread.start()
+thread.join()
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == ["MainThread"]
+
+
+# ------------------------------------------------------- what the database refuses
+
+LONG = 1_500
+
+NO_LONG_DETAIL = {
+    "sqlite": (
+        "CREATE TRIGGER faulty BEFORE INSERT ON outbox_event "
+        f"WHEN length(NEW.detail) > {LONG} AND NEW.kind = 'sent' "
+        "BEGIN SELECT RAISE(ABORT, 'too long'); END",
+    ),
+    "postgresql": (
+        "CREATE FUNCTION faulty() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN RAISE EXCEPTION SQLSTATE ''54000''; END'",
+        "CREATE TRIGGER faulty BEFORE INSERT ON outbox_event FOR EACH ROW "
+        f"WHEN (length(NEW.detail) > {LONG} AND NEW.kind = 'sent') "
+        "EXECUTE FUNCTION faulty()",
+    ),
+    "mysql": (
+        "CREATE TRIGGER faulty BEFORE INSERT ON outbox_event FOR EACH ROW "
+        f"IF length(NEW.detail) > {LONG} AND NEW.kind = 'sent' THEN "
+        "SIGNAL SQLSTATE '22001' SET MYSQL_ERRNO = 1406; END IF",
+    ),
+}
+"""Has what many people's servers said of one mail refused."""
+
+
+def test_a_record_that_the_database_refuses_is_shortened_and_delays_no_other(
+    make_site: MakeSite,
+    url: str,
+    server: JournalSmtp,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    monkeypatch.setattr(recorder, "RETRY_WAIT_SECONDS", 0.05)
+    site = make_site(OUTBOX_URL=url)
+    site.make_ready()
+    _run(site, NO_LONG_DETAIL)
+    try:
+        server.behaviour = Behaviour(hang=True)
+        many = [f"person-{number}@example.org" for number in range(40)]
+        receipts = [site.send(), site.send(*many), site.send()]
+        server.wait_until(lambda: server.held == len(receipts))
+        server.behaviour = Behaviour()
+        before, crowded, after = (site.settled(one) for one in receipts)
+    finally:
+        _run(site, MENDED)
+    assert [one.state for one in (before, crowded, after)] == [State.SENT] * 3
+    assert {one.reply.code for one in crowded.recipients if one.reply} == {250}
+    assert "replies are shortened" in crowded.events[-1].detail["reason"]
+    assert len(server.mails) == len(receipts)
+    assert any("recorded shortened" in one.getMessage() for one in caplog.records)
+
+
+def test_an_unreadable_message_is_reported_and_delays_no_other(
+    site: Site, server: JournalSmtp
+):
+    outbox = site.outbox
+    receipts = outbox.enqueue([new_message(outbox.clock()) for _ in range(3)])
+    with outbox.database.engine.begin() as connection:
+        lost = content.c.message_id == receipts[1].id
+        connection.execute(delete(content).where(lost))
+    site.make_ready()
+    ended = [site.settled(one).state for one in receipts]
+    assert ended == [State.SENT, State.FAILED, State.SENT]
+    (told,) = site.told(signals.message_failed)
+    assert told["message_id"] == receipts[1].id
+    assert "content is missing" in told["reason"]
+    assert len(site.told(signals.courier_started)) == 1
+    server.wait_for(2)
+
+
+def test_large_messages_are_sent_a_few_at_a_time_and_a_huge_one_alone(
+    make_site: MakeSite, server: JournalSmtp, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(in_flight, "MOST_BYTES", 250_000)
+    site = make_site()
+    sizes = [100_000] * 5 + [400_000, 100_000]
+    at = site.outbox.clock() - len(sizes)
+    receipts = site.outbox.enqueue(
+        [
+            new_message(at, due_at=at + place, content=_mail(size))
+            for place, size in enumerate(sizes)
+        ]
+    )
+    size_of = {one.id: size for one, size in zip(receipts, sizes, strict=True)}
+    seen: list[list[int]] = []
+
+    def look(_app: object, courier: str, **_: object) -> None:
+        leased = site.outbox.leased_to(courier)
+        seen.append([size_of[one] for one in leased])
+
+    with signals.message_began.connected_to(look, site.app):
+        site.make_ready()
+        for one in receipts:
+            assert site.settled(one).state is State.SENT
+    assert max(map(len, seen)) == 2
+    assert [400_000] in seen
+    assert all(len(some) == 1 or sum(some) <= 250_000 for some in seen)
+
+
+def _mail(size_bytes: int) -> bytes:
+    """A mail of about this size, and not more."""
+    return b"Subject: x\r\n\r\n" + (b"x" * 70 + b"\r\n") * (size_bytes // 72 - 1)

@@ -1,0 +1,1 @@
+"""Webhooks: from the outbox to a receiver on this machine."""
