@@ -1,4 +1,4 @@
-"""A server aside: a script of ours that listens, in a process of its own."""
+"""Runs one of our scripts as a server, in its own process."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ END_SECONDS = 10.0
 
 
 class Aside:
-    """Runs a script for as long as the ``with`` block does; ``port`` is what it says.
+    """Runs a script inside the ``with`` block; it prints its ``port``.
 
-    The script ends when its standard input does, which is also the end of a benchmark
-    that was killed.
+    The script ends when its standard input closes, also if the benchmark is killed.
     """
 
     def __init__(self, script: str, *arguments: str) -> None:
@@ -32,7 +31,7 @@ class Aside:
         self.end()
 
     def end(self) -> str | None:
-        """End the script; what it said last. Only the first call tells."""
+        """End the script; returns its last output. Only the first call returns it."""
         if self._process.stdout is None or self._process.stdout.closed:
             return None
         told, _ = self._process.communicate(timeout=END_SECONDS)

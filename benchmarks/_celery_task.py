@@ -16,7 +16,7 @@ from flask import Flask
 
 
 def make_task(broker_url: str, redis_url: str, prefix: str, port: int) -> Any:
-    """The task, on a queue of its own; it says in Redis that it is done."""
+    """The task, on its own queue; it reports in Redis when it is done."""
     celery = Celery("benchmark", broker=broker_url)
     celery.conf.task_ignore_result = True
     celery.conf.task_default_queue = f"{prefix}tasks"

@@ -20,10 +20,10 @@ from flask import Flask
 import flask_outbox
 
 FINISH_SECONDS = 300.0
-"""How long a crowd of mails may take before the run fails."""
+"""How long sending all mails may take before the run fails."""
 
 HANDING_OVER_THREADS = 8
-"""As many as a threaded web server's worker may have."""
+"""As many threads as a web server's worker may have."""
 
 POOL_THREADS = 16
 CELERY_TASK = Path(__file__).with_name("_celery_task.py")
@@ -36,16 +36,16 @@ class Crowd(ABC):
 
     @abstractmethod
     def send(self, mails: int) -> None:
-        """Send so many; return once all are known to be sent."""
+        """Send this many; return once all are known to be sent."""
 
     def close(self) -> None:  # noqa: B027
-        """End it, and leave nothing behind."""
+        """Stop everything that it started."""
 
 
 def in_threads(
     hand_over: Callable[[], object], mails: int, threads: int = HANDING_OVER_THREADS
 ) -> None:
-    """Hand so many over, from as many threads as a web server's."""
+    """Send this many, from as many threads as a web server's."""
     with ThreadPoolExecutor(threads) as pool:
         handed_over = [pool.submit(hand_over) for _ in range(mails)]
     for one in handed_over:
@@ -204,7 +204,9 @@ Maker = Callable[[int], Crowd]
 
 
 def open_crowds(makers: Sequence[Maker], port: int, stack: ExitStack) -> list[Crowd]:
-    """Those that can be measured here; says why others cannot. ``stack`` ends them."""
+    """The ways that can be measured here; prints why others cannot. ``stack`` closes
+    them.
+    """
     crowds = []
     for make in makers:
         try:
@@ -218,7 +220,7 @@ def open_crowds(makers: Sequence[Maker], port: int, stack: ExitStack) -> list[Cr
 
 
 def time_crowds(crowds: Sequence[Crowd], rounds: int, mails: int) -> dict[str, Figures]:
-    """How long each takes for so many mails, in turns, after a warm-up."""
+    """How long each takes for this many mails, in turns, after a warm-up."""
     samples: dict[str, list[list[float]]] = {crowd.name: [] for crowd in crowds}
     for crowd in crowds:
         crowd.send(20)

@@ -14,14 +14,14 @@ HOST = "127.0.0.1"
 
 
 class Delay(Aside):
-    """A port that leads to another, ``round_trip_seconds`` away."""
+    """A port that forwards to another, ``round_trip_seconds`` away."""
 
     def __init__(self, port: int, round_trip_seconds: float) -> None:
         super().__init__(__file__, str(port), str(round_trip_seconds))
 
 
 class End(asyncio.Protocol):
-    """One end of a connection: what it hears, the other end says later."""
+    """One end of a connection: what it receives, the other end sends later."""
 
     other: asyncio.Transport | None = None
 
@@ -65,7 +65,7 @@ class Entrance(End):
 
 
 async def serve(port: int, round_trip_seconds: float) -> None:
-    """Print the port, and lead on until standard input ends."""
+    """Print the port, and forward until standard input closes."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
         lambda: Entrance(port, round_trip_seconds), HOST, 0, backlog=1_000

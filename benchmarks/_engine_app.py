@@ -17,7 +17,7 @@ from flask import Flask
 import flask_outbox
 
 CONFIG = "ENGINE_CONFIG"
-"""The variable that holds the app's config as JSON."""
+"""The environment variable with the app's config as JSON."""
 
 
 def make_app(config: Mapping[str, Any]) -> Flask:
@@ -31,7 +31,7 @@ def make_app(config: Mapping[str, Any]) -> Flask:
 
 
 def celery_init_app(app: Flask) -> Celery:
-    """What Flask's documentation has for Celery."""
+    """Create the Celery app, as in Flask's documentation."""
 
     class FlaskTask(Task):  # type: ignore[misc,type-arg]
         def __call__(self, *args: object, **kwargs: object) -> object:

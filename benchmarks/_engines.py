@@ -1,4 +1,4 @@
-"""The engines as crowds: an app that only hands over, and workers that deliver."""
+"""The engines as ways to send: an app that only enqueues, and workers that deliver."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from _crowds import FINISH_SECONDS, Crowd, in_threads
 from _engine_app import CONFIG, make_app
-from _postgresql import Database
+from _server import Database
 from _ways import MAIL, SENDER, Failed
 
 import flask_outbox
@@ -55,7 +55,7 @@ class EngineCrowd(Crowd):
         self.settle()
 
     def hand_over(self) -> float:
-        """Hand one over; how many seconds that took."""
+        """Send a mail; returns how many seconds that took."""
         message = flask_outbox.Message(**MAIL)
         with self._app.app_context():
             began = time.perf_counter()
@@ -98,13 +98,13 @@ class EngineCrowd(Crowd):
 
 
 def external(processes: int) -> list[str]:
-    """The command of workers of ours."""
+    """The command of our workers."""
     worker = ["flask", "--app", "_engine_app", "outbox", "worker"]
     return [*worker, f"--processes={processes}"]
 
 
 def celery_worker(concurrency: int) -> list[str]:
-    """The command of a Celery worker with so many processes."""
+    """The command of a Celery worker with this many processes."""
     return [
         *("celery", "-A", "_engine_app.celery", "worker", "--pool=prefork"),
         *(f"--concurrency={concurrency}", "--loglevel=ERROR"),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What one way took, in seconds."""
+    """The times of one way, in seconds."""
 
     p50: float
     p99: float
@@ -60,26 +60,61 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Goal:
-    """A ratio to stay within, and what it came to: None where a side is missing."""
+    """A figure and its goal, which it should not exceed or, with ``at_least``, reach.
+
+    ``found`` is None where a side is missing.
+    """
 
     what: str
-    at_most: float
-    ratio: Ratio | None
+    limit: float
+    found: Ratio | float | None
+    at_least: bool = False
+
+    @property
+    def value(self) -> float | None:
+        """What was found; of a ratio, the median."""
+        return self.found.median if isinstance(self.found, Ratio) else self.found
 
     @property
     def verdict(self) -> str:
         """``reached``, ``missed`` or ``not measured``."""
-        if self.ratio is None:
+        if self.value is None:
             return "not measured"
-        return "reached" if self.ratio.median <= self.at_most else "missed"
+        reached = (
+            self.value >= self.limit if self.at_least else self.value <= self.limit
+        )
+        return "reached" if reached else "missed"
 
     def __str__(self) -> str:
-        ratio = "-" if self.ratio is None else f"{self.ratio.median:.2f}"
-        return f"{self.verdict:13} {ratio:>5} of {self.at_most:.1f}   {self.what}"
+        value = "-" if self.value is None else f"{self.value:,.2f}"
+        bound = "at least" if self.at_least else "at most"
+        return f"{self.verdict:13} {value:>8}, {bound} {self.limit:g}   {self.what}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The goal with its verdict."""
+        bound = "at least" if self.at_least else "at most"
+        return {
+            "what": self.what,
+            "bound": bound,
+            "limit": self.limit,
+            "value": self.value,
+            "middle_half": [self.found.lower, self.found.upper]
+            if isinstance(self.found, Ratio)
+            else None,
+            "verdict": self.verdict,
+        }
+
+
+def ratios_of(ours: Sequence[float], others: Sequence[float]) -> Ratio:
+    """The ratios of each round's value to the other's."""
+    ratios = [own / other for own, other in zip(ours, others, strict=True)]
+    return Ratio(*(percentile(ratios, percent) for percent in (50, 25, 75)))
 
 
 def percentile(samples: Sequence[float], percent: int) -> float:
     """The value that ``percent`` percent of the samples do not exceed."""
+    if len(samples) == 1:
+        return samples[0]
     return statistics.quantiles(samples, n=100, method="inclusive")[percent - 1]
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from flask_outbox import Message
+from flask_outbox.outbox import Outbox
 from flask_outbox.outbox.records import NewMessage
-from flask_outbox.outbox.store import Outbox
 
 CHUNK = 1_000
 

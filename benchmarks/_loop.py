@@ -1,4 +1,4 @@
-"""The event loop of the servers that benchmarks talk to: the fastest that there is."""
+"""The event loop of the benchmarks' servers: the fastest available."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    """uvloop's, where it is installed."""
+    """uvloop's, if it is installed."""
     try:
         import uvloop
     except ImportError:

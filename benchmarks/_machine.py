@@ -1,4 +1,4 @@
-"""The machine that a benchmark runs on, and above all its disk."""
+"""The machine that a benchmark runs on, above all its disk."""
 
 from __future__ import annotations
 
@@ -17,8 +17,16 @@ BLOCK = b"\0" * 4096
 IN_MEMORY = {"tmpfs", "ramfs"}
 
 
+def show_machine(folder: Path, packages: Iterable[str]) -> dict[str, str]:
+    """Print the facts about the machine, and return them."""
+    facts = machine(folder, packages)
+    for name, value in facts.items():
+        print(f"{name:9} {value}")
+    return facts
+
+
 def machine(folder: Path, packages: Iterable[str]) -> dict[str, str]:
-    """What somebody needs to know who compares the figures with their own."""
+    """The facts that readers need to compare the figures with their own."""
     kind = file_system(folder)
     note = " (in memory: a sync costs nothing here)" if kind in IN_MEMORY else ""
     return {
@@ -29,11 +37,12 @@ def machine(folder: Path, packages: Iterable[str]) -> dict[str, str]:
         "packages": ", ".join(_versions(packages)),
         "files": f"{folder} on {kind}{note}",
         "sync": f"{sync_seconds(folder) * 1e6:.0f} µs for 4 KiB appended, median",
+        "load": f"{os.getloadavg()[0]:.1f} processes",
     }
 
 
 def file_system(folder: Path) -> str:
-    """The type of the file system that holds ``folder``, where the system tells."""
+    """The type of the file system of ``folder``, if the system reports it."""
     try:
         mounts = Path("/proc/self/mounts").read_text().splitlines()
     except OSError:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import signal
 import sys
+import time
 from contextlib import suppress
-from typing import cast
+from typing import ClassVar, cast
 
 from _aside import Aside
 from _loop import loop_factory
@@ -35,15 +35,23 @@ class Sink(Aside):
         self.close()
 
     def close(self) -> int:
-        """End the server; how many mails it has taken. Only the first call tells."""
-        told = self.end()
-        return 0 if told is None else int(told)
+        """End the server; returns how many mails it accepted. Only the first call
+        does.
+        """
+        return len(self.taken_at())
+
+    def taken_at(self) -> list[float]:
+        """End the server; when it took each mail, by the machine's monotonic clock.
+
+        Only the first call tells.
+        """
+        return [float(moment) for moment in (self.end() or "").split()]
 
 
 class Conversation(asyncio.Protocol):
-    """One connection: every command is well, every mail is taken."""
+    """One connection: every command succeeds, every mail is accepted."""
 
-    taken = 0
+    taken_at: ClassVar[list[float]] = []
     chunking = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -63,7 +71,7 @@ class Conversation(asyncio.Protocol):
             self._transport.write(b"".join(replies))
 
     def _next_reply(self) -> bytes:
-        """Answer one command, or the content, if it is there whole."""
+        """Reply to one command, or to the content once it is complete."""
         end = b"\r\n.\r\n" if self._in_content else b"\r\n"
         found = self._received.find(end, self._at)
         if found < 0:
@@ -83,7 +91,7 @@ class Conversation(asyncio.Protocol):
         return self._reply(verb)
 
     def _take(self) -> bytes:
-        Conversation.taken += 1
+        self.taken_at.append(time.monotonic())
         return b"250 taken\r\n"
 
     def _reply(self, verb: bytes) -> bytes:
@@ -97,7 +105,7 @@ class Conversation(asyncio.Protocol):
 
 
 async def serve(*, hanging: bool) -> None:
-    """Print the port, take mail until standard input ends, print how many came.
+    """Print the port, take mail until standard input ends, print when each came.
 
     The end of the input is also the end of a benchmark that was killed.
     """
@@ -107,7 +115,7 @@ async def serve(*, hanging: bool) -> None:
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
     with suppress(BrokenPipeError):
-        os.write(sys.stdout.fileno(), b"%d\n" % Conversation.taken)
+        print(*Conversation.taken_at, flush=True)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class Absent(Exception):
 
 
 class Failed(Exception):
-    """Something did not work as it must, so that the figures mean nothing."""
+    """Something failed, so that the figures mean nothing."""
 
 
 class Way(ABC):
@@ -43,7 +43,7 @@ class Way(ABC):
 
     name: str
     arrives = False
-    """Whether its mail must be found at the server in the end."""
+    """Whether all of its mail must have arrived at the server at the end."""
 
     def __init__(self, **config: object) -> None:
         self.app = Flask("benchmark")
@@ -82,17 +82,17 @@ class Way(ABC):
 
     @abstractmethod
     def compose(self) -> Any:
-        """What `hand_over` takes; not timed."""
+        """The argument of `hand_over`; not timed."""
 
     @abstractmethod
     def hand_over(self, mail: Any) -> None:
-        """What the view waits for."""
+        """What is timed: the call that the view waits for."""
 
     def settle(self) -> None:  # noqa: B027
-        """Return once nothing of it goes on in the background."""
+        """Return once it does nothing more in the background."""
 
     def close(self) -> None:  # noqa: B027
-        """End it, and leave nothing behind."""
+        """Stop everything that it started."""
 
 
 class RawCommit(Way):
@@ -154,8 +154,21 @@ class Outbox(Way):
         self._mail.stop()
 
 
+class OutboxExternal(Outbox):
+    """Flask-Outbox whose couriers are in other processes; here none runs."""
+
+    name = "mail.send(), another process delivers"
+    arrives = False
+
+    def __init__(self, folder: Path, port: int) -> None:
+        super().__init__(folder, port, OUTBOX_ENGINE="external")
+
+    def settle(self) -> None:
+        time.sleep(REST_SECONDS)
+
+
 class OutboxHanging(Outbox):
-    """The same with a server that accepts connections and never says a word."""
+    """Flask-Outbox with a server that accepts connections and never replies."""
 
     name = "mail.send(), server hanging"
     arrives = False
@@ -168,7 +181,7 @@ class OutboxHanging(Outbox):
 
 
 class FlaskMail(Way):
-    """Flask-Mail as it comes: the view waits for the whole conversation."""
+    """Flask-Mail with its defaults: the view waits for the whole conversation."""
 
     name = "Flask-Mail mail.send()"
     arrives = True
@@ -192,7 +205,7 @@ class FlaskMail(Way):
 
 
 class FlaskMailThread(FlaskMail):
-    """The usual advice: Flask-Mail in a thread of its own for each mail."""
+    """The usual advice: Flask-Mail in its own thread for each mail."""
 
     name = "Thread(target=...).start()"
 
@@ -259,7 +272,7 @@ class CeleryDelay(Way):
 
 
 def _send_email(**mail: Any) -> None:
-    """The task; nobody runs it."""
+    """The task; no worker runs it."""
 
 
 def _to_install(name: str) -> str:

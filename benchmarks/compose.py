@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import localtime, make_msgid
+from pathlib import Path
 from typing import Any
 
 from _figures import Figures, Goal, in_turns
+from _machine import machine
+from _results import Chart, add_json_option, write_results
 from flask import Flask
 
 import flask_outbox
@@ -24,7 +27,7 @@ from flask_outbox.mime import compose
 
 ROUNDS, QUICK_ROUNDS = 60, 6
 MAILS = 20
-"""How many messages each way makes in its turn."""
+"""How many messages each way composes in one turn."""
 
 SENDER = "shop@example.com"
 RECIPIENT = "ada@example.org"
@@ -59,7 +62,7 @@ SHAPES = (
 
 
 def by_flask_outbox(shape: Shape) -> bytes:
-    """Ours."""
+    """Flask-Outbox."""
     message = flask_outbox.Message(
         shape.subject, [RECIPIENT], shape.body, shape.html, sender=SENDER
     )
@@ -69,7 +72,7 @@ def by_flask_outbox(shape: Shape) -> bytes:
 
 
 def by_the_standard_library(shape: Shape) -> bytes:
-    """As its own examples do it."""
+    """The standard library, as in its own examples."""
     message = EmailMessage(policy=SMTP)
     message["From"] = SENDER
     message["To"] = RECIPIENT
@@ -90,7 +93,7 @@ def by_the_standard_library(shape: Shape) -> bytes:
 
 
 def by_flask_mail(flask_mail: Any) -> Callable[[Shape], bytes]:
-    """As Flask-Mail does it."""
+    """Flask-Mail."""
 
     def by_flask_mail(shape: Shape) -> bytes:
         message = flask_mail.Message(
@@ -108,7 +111,7 @@ Way = Callable[[Shape], bytes]
 
 
 def ways() -> tuple[dict[str, Way], dict[str, str]]:
-    """Every way that is here, and which are absent and why."""
+    """Every available way, and which are missing and why."""
     here: dict[str, Way] = {
         "Flask-Outbox": by_flask_outbox,
         "email.message": by_the_standard_library,
@@ -124,7 +127,7 @@ def ways() -> tuple[dict[str, Way], dict[str, str]]:
 
 
 def measure(here: Mapping[str, Way], shape: Shape, rounds: int) -> dict[str, Figures]:
-    """Let each way make messages of a shape, in turns."""
+    """Let each way compose messages of a shape, in turns."""
     samples: dict[str, list[list[float]]] = {name: [] for name in here}
     for number in range(rounds):
         for name in in_turns(list(here), number):
@@ -147,14 +150,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--quick", action="store_true", help="a first look")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
     here, absent = ways()
     goals: list[Goal] = []
+    charts = []
     for shape in SHAPES:
         figures = measure(
             here, shape, QUICK_ROUNDS if options.quick else options.rounds
         )
         ours = figures["Flask-Outbox"]
+        times = {name: one.p50 * 1e6 for name, one in figures.items()}
+        title = f"A message's bytes: {shape.name}"
+        charts.append(Chart(title, "µs, median", times, ("Flask-Outbox",)))
         print(f"\n{shape.name:24}{'p50 µs':>8}   × Flask-Outbox (middle half)")
         for name, one in figures.items():
             print(f"{name:24}{one.p50 * 1e6:8.0f}{one.beside(ours)}")
@@ -169,6 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"\ngoals, for {USUAL.name}: {TIMES_AS_FAST} times as fast, so 0.05")
     for goal in goals:
         print(goal)
+    surroundings = machine(Path.cwd(), ("Flask-Mail",))
+    write_results(options.json, surroundings, charts, goals, absent)
     return 0
 
 

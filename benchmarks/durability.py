@@ -7,31 +7,28 @@ costs to claim and record at a backlog of a thousand to a million. See README.md
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import sqlite3
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from _figures import Ratio, in_turns, percentile
+from _figures import Goal, Ratio, in_turns, percentile, ratios_of
 from _filling import keep_all, message
-from _machine import machine
+from _machine import show_machine
+from _results import Chart, add_json_option, report_results
 from flask import Flask
 
-from flask_outbox import Mail
+from flask_outbox import EventKind, Mail
 from flask_outbox.delivery import Envelope, Reply, State, Verdict
 from flask_outbox.mime import compose
-from flask_outbox.outbox.database import Database
-from flask_outbox.outbox.ids import new_id
-from flask_outbox.outbox.leases import Record
+from flask_outbox.outbox import Database, Outbox, Record, new_id
 from flask_outbox.outbox.records import Claim, NewMessage
-from flask_outbox.outbox.store import Outbox
 
 THREADS = (1, 8, 32)
 MAILS_A_THREAD = 50
@@ -48,7 +45,7 @@ BESIDE_THE_CLONE = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Rates:
-    """Hand-overs per second with so many threads: medians of the rounds."""
+    """Messages enqueued per second with this many threads: medians of the rounds."""
 
     threads: int
     raw: float
@@ -73,13 +70,11 @@ def hand_overs(folder: Path, rounds: int) -> Iterator[Rates]:
             for number in range(rounds):
                 for name in in_turns(list(ways), number):
                     found[name].append(rate(ways[name], threads))
-            pairs = zip(found["outbox"], found["raw"], strict=True)
-            ratios = [ours / raw for ours, raw in pairs]
             yield Rates(
                 threads,
                 percentile(found["raw"], 50),
                 percentile(found["outbox"], 50),
-                Ratio(*(percentile(ratios, percent) for percent in (50, 25, 75))),
+                ratios_of(found["outbox"], found["raw"]),
             )
 
 
@@ -132,7 +127,7 @@ def rate(hand_over: Callable[[], object], threads: int) -> float:
 
 @dataclass(frozen=True)
 class Backlog:
-    """What one mail costs at a backlog, and the process's largest memory until then."""
+    """The cost of one mail at a backlog, and the process's peak memory so far."""
 
     rows: int
     claim_microseconds: float
@@ -157,18 +152,18 @@ def backlogs(folder: Path, sizes: tuple[int, ...]) -> Iterator[Backlog]:
 
 
 def fill(outbox: Outbox, rows: int) -> None:
-    """Add so many messages."""
+    """Add this many messages."""
     octets = compose(message()).content
     keep_all(outbox, (waiting(outbox.clock(), octets) for _ in range(rows)))
 
 
 def waiting(now: float, octets: bytes) -> NewMessage:
-    """One message that is due."""
+    """A message that is due."""
     unique = new_id()
     return NewMessage(
         id=unique,
         envelope=Envelope("shop@example.com", ("ada@example.org",)),
-        message_id=f"<{unique}@example.com>",
+        rfc_message_id=f"<{unique}@example.com>",
         subject="Your order 4711 is on its way",
         content=octets,
         enqueued_at=now,
@@ -200,7 +195,8 @@ def sent(held: Claim, now: float) -> Record:
     """The record of a message that its server accepted."""
     reply = Reply(250, "2.0.0", "OK")
     recipients = dict.fromkeys(held.envelope.recipients, (State.SENT, reply))
-    return Record(held, Verdict(State.SENT, recipients), now, "sent", {"attempt": 1})
+    verdict = Verdict(State.SENT, recipients)
+    return Record(held, verdict, now, EventKind.SENT, {"attempt": 1})
 
 
 # ------------------------------------------------------------------------ the report
@@ -208,44 +204,69 @@ def sent(held: Claim, now: float) -> Record:
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a first look")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep all figures")
-    parser.add_argument("--dir", type=Path, default=BESIDE_THE_CLONE)
-    options = parser.parse_args()
+    options = _options()
     with tempfile.TemporaryDirectory(prefix="durability-", dir=options.dir) as name:
         folder = Path(name)
-        surroundings = machine(folder, ("Flask", "SQLAlchemy"))
-        for what, value in surroundings.items():
-            print(f"{what:9} {value}")
-        rates = report_rates(folder, QUICK_ROUNDS if options.quick else ROUNDS)
-        sizes = QUICK_BACKLOGS if options.quick else BACKLOGS
-        costs = report_backlogs(folder, sizes)
-    if options.json:
-        found = {
-            "machine": surroundings,
-            "rates": [asdict(one) for one in rates],
-            "backlogs": [asdict(one) for one in costs],
-        }
-        options.json.write_text(json.dumps(found, indent=2))
+        surroundings = show_machine(folder, ("Flask", "SQLAlchemy"))
+        rates = report_rates(folder, options.rounds)
+        costs = report_backlogs(folder, options.backlog)
+    goals = [*goals_of_rates(rates), *goals_of_backlogs(costs)]
+    report_results(
+        options.json,
+        surroundings,
+        [chart_of_rates(rates), chart_of_backlogs(costs)],
+        goals,
+        rates=[asdict(one) for one in rates],
+        backlogs=[asdict(one) for one in costs],
+    )
     return 0
 
 
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    add = parser.add_argument
+    add("--rounds", type=int, help=f"turns that each way takes ({ROUNDS})")
+    add("--backlog", type=int, nargs="+", metavar="N", help="how many wait")
+    add("--quick", action="store_true", help="a first look")
+    add("--dir", type=Path, default=BESIDE_THE_CLONE)
+    add_json_option(parser)
+    options = parser.parse_args()
+    options.rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
+    sizes = QUICK_BACKLOGS if options.quick else BACKLOGS
+    options.backlog = tuple(options.backlog or sizes)
+    return options
+
+
 def report_rates(folder: Path, rounds: int) -> list[Rates]:
-    """Print the rates as they come, and the goal."""
+    """Print the rates as they are measured."""
     print("\nHand-overs a second, durability full, beside a bare commit for each mail")
     print(f"{'threads':>8} {'raw':>8} {'send()':>8}     ratio (middle half)")
     rates = []
     for one in hand_overs(folder, rounds):
         rates.append(one)
         print(f"{one.threads:8} {one.raw:8.0f} {one.outbox:8.0f} {one.ratio}")
-    eight = next(one for one in rates if one.threads == 8).ratio.median
-    print(f"{verdict(eight >= 4)} {eight:.2f} of at least 4.0 at 8 threads")
     return rates
 
 
+def goals_of_rates(rates: Sequence[Rates]) -> Iterator[Goal]:
+    """Threads share their commits."""
+    eight = next(one for one in rates if one.threads == 8).ratio
+    what = "8 threads: mails a second by mail.send() to bare commits"
+    yield Goal(what, 4.0, eight, at_least=True)
+
+
+def chart_of_rates(rates: Sequence[Rates]) -> Chart:
+    """Both ways with each number of threads."""
+    values = {}
+    for one in rates:
+        values[f"mail.send(), {one.threads} threads"] = one.outbox
+        values[f"bare commits, {one.threads} threads"] = one.raw
+    ours = tuple(name for name in values if name.startswith("mail.send()"))
+    return Chart("Mails handed over, durability full", "mails a second", values, ours)
+
+
 def report_backlogs(folder: Path, sizes: tuple[int, ...]) -> list[Backlog]:
-    """Print the costs as they come, and the goals."""
+    """Print the costs as they are measured."""
     print("\nClaim and record, microseconds a mail, ten mails at a time")
     print(f"{'backlog':>10} {'claim':>8} {'record':>8} {'together':>9} {'memory':>10}")
     costs = []
@@ -256,16 +277,22 @@ def report_backlogs(folder: Path, sizes: tuple[int, ...]) -> list[Backlog]:
             f"{one.record_microseconds:8.0f} {one.together:9.0f} "
             f"{one.peak_megabytes:7.0f} MB"
         )
-    growth = costs[-1].together / costs[0].together
-    print(f"{verdict(growth <= 1.5)} {growth:.2f} of at most 1.5 from least to most")
-    memory = costs[-1].peak_megabytes
-    print(f"{verdict(memory < 150)} {memory:.0f} MB of less than 150 MB")
     return costs
 
 
-def verdict(reached: bool) -> str:
-    """What the docs may say."""
-    return "reached" if reached else "missed "
+def goals_of_backlogs(costs: Sequence[Backlog]) -> Iterator[Goal]:
+    """A long queue costs a mail nothing."""
+    least, most = costs[0], costs[-1]
+    what = f"claim and record with {most.rows:,} waiting to {least.rows:,}"
+    yield Goal(what, 1.2, most.together / least.together)
+    yield Goal("MB of memory", 120.0, most.peak_megabytes)
+
+
+def chart_of_backlogs(costs: Sequence[Backlog]) -> Chart:
+    """The cost of a mail with each backlog."""
+    values = {f"{one.rows:,} waiting": one.together for one in costs}
+    title = "Claim and record a mail, ten at a time"
+    return Chart(title, "µs a mail", values, tuple(values))
 
 
 if __name__ == "__main__":

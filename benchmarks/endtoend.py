@@ -25,35 +25,41 @@ from _crowds import (
     time_crowds,
 )
 from _delay import Delay
-from _figures import Figures
-from _machine import machine
+from _figures import Figures, Goal
+from _machine import show_machine
+from _results import Chart, add_json_option, report_results
 from _sink import Sink
 from _ways import Failed
 
-ROUNDS, QUICK_ROUNDS = 5, 2
+ROUNDS, QUICK_ROUNDS, QUICK_FAR_MAILS = 5, 2, 50
 PACKAGES = ("Flask", "SQLAlchemy", "uvloop", "Flask-Mail", "celery", "redis")
 FAR_SECONDS = 0.050
 CONNECTIONS = 200
-"""As many as Flask-Outbox may open to the server that is far away."""
+"""As many as Flask-Outbox may open to the distant server."""
 
-TIMES_THE_BEST, TIMES_CELERY = 6, 9
+TIMES_THE_BEST, TIMES_CELERY = 6.0, 10.0
 BESIDE_THE_CLONE = Path(__file__).resolve().parents[2]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; 1 if something failed."""
+    """Measure and print; returns 1 if something failed."""
     options = _options(arguments)
     logging.getLogger("flask_outbox").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="endtoend-", dir=options.dir) as name:
         folder = Path(name)
-        for what, value in machine(folder, PACKAGES).items():
-            print(f"{what:9} {value}")
+        surroundings = show_machine(folder, PACKAGES)
         try:
-            compare(folder, options, 0.0, options.mails)
-            compare(folder, options, FAR_SECONDS, options.far_mails)
+            near = compare(folder, options, 0.0, options.mails)
+            far = compare(folder, options, FAR_SECONDS, options.far_mails)
         except Failed as failure:
             print(f"\nFailed: {failure}", file=sys.stderr)
             return 1
+    goals = [*goals_of("near", near), *goals_of("50 ms away", far)]
+    charts = [
+        chart_of("a server that is near", near, options.mails),
+        chart_of("a server 50 ms away", far, options.far_mails),
+    ]
+    report_results(options.json, surroundings, charts, goals)
     return 0
 
 
@@ -66,14 +72,17 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--far-mails", type=int, default=400, help="in a turn, to the far server")
     add("--dir", type=Path, default=BESIDE_THE_CLONE, help="where the files are kept")
     add("--redis", default="redis://127.0.0.1:6379/15", metavar="URL")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
     if options.quick:
-        options.rounds = QUICK_ROUNDS
+        options.rounds, options.far_mails = QUICK_ROUNDS, QUICK_FAR_MAILS
     return options
 
 
-def compare(folder: Path, options: argparse.Namespace, away: float, mails: int) -> None:
-    """Measure every way that is here, and print what came of it."""
+def compare(
+    folder: Path, options: argparse.Namespace, away: float, mails: int
+) -> dict[str, Figures]:
+    """Measure every available way, and print the results."""
     far = away > 0
     makers: list[Maker] = [
         lambda port: OutboxCrowd(
@@ -99,25 +108,41 @@ def compare(folder: Path, options: argparse.Namespace, away: float, mails: int) 
         seconds = time_crowds(crowds, options.rounds, mails)
     print(f"\n{mails} mails, a server {away * 1000:.0f} ms away")
     report(seconds, mails)
+    return seconds
 
 
 def report(seconds: dict[str, Figures], mails: int) -> None:
-    """Print mails a second, and how many times those of each peer ours are."""
+    """Print mails per second, and their ratio to each peer's."""
     ours = seconds[OutboxCrowd.name]
-    peers = {name: one for name, one in seconds.items() if one is not ours}
     print(f"{'':28}{'mails/s':>8}   mail.send() is × (middle half)")
     for name, one in seconds.items():
         print(f"{name:28}{mails / one.p50:8.0f}{one.beside(ours)}")
-    best = min(peers.values(), key=lambda one: one.p50)
-    _goal("the best of them", TIMES_THE_BEST, best.beside(ours).median)
-    for name, one in peers.items():
-        if name.startswith("Celery"):
-            _goal(name, TIMES_CELERY, one.beside(ours).median)
 
 
-def _goal(what: str, at_least: float, found: float) -> None:
-    verdict = "reached" if found >= at_least else "missed"
-    print(f"{verdict:8} {found:6.2f} of {at_least}   times {what}")
+def goals_of(where: str, seconds: dict[str, Figures]) -> list[Goal]:
+    """To be faster than the best of the others, and than Celery."""
+    ours = seconds[OutboxCrowd.name]
+    peers = {name: one for name, one in seconds.items() if one is not ours}
+    best = min(peers, key=lambda name: peers[name].p50)
+    aims = [(f"the best of the others, {best}", TIMES_THE_BEST, peers[best])]
+    aims += [
+        (name, TIMES_CELERY, one)
+        for name, one in peers.items()
+        if name.startswith("Celery")
+    ]
+    return [
+        Goal(
+            f"{where}: times as fast as {name}", limit, one.beside(ours), at_least=True
+        )
+        for name, limit, one in aims
+    ]
+
+
+def chart_of(where: str, seconds: dict[str, Figures], mails: int) -> Chart:
+    """Mails a second by each way."""
+    rates = {name: mails / one.p50 for name, one in seconds.items()}
+    title = f"From send() to sent, {mails:,} mails, {where}"
+    return Chart(title, "mails a second", rates, (OutboxCrowd.name,))
 
 
 if __name__ == "__main__":

@@ -18,35 +18,40 @@ from pathlib import Path
 from _crowds import CeleryCrowd, Crowd, Maker, open_crowds, time_crowds
 from _delay import Delay
 from _engines import EngineCrowd, celery_worker, external
-from _figures import Figures, in_turns
-from _machine import machine
-from _postgresql import Database
+from _figures import Figures, Goal, in_turns
+from _machine import show_machine
+from _results import Chart, add_json_option, report_results
+from _server import Database
 from _sink import Sink
 from _ways import Failed
 
-ROUNDS, QUICK_ROUNDS = 5, 2
+ROUNDS, QUICK_ROUNDS, QUICK_FAR_MAILS = 5, 2, 50
 PACKAGES = ("Flask", "SQLAlchemy", "psycopg", "uvloop", "celery", "Flask-Mail")
 FAR_SECONDS = 0.050
 CONNECTIONS = 200
-"""As many as one courier may open to the server that is far away."""
+"""As many as one courier may open to the distant server."""
 
 PACED_MAILS, PACE_SECONDS = 100, 0.01
-TIMES_CELERY = 10
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; 1 if something failed."""
+    """Measure and print; returns 1 if something failed."""
     options = _options(arguments)
     logging.getLogger("flask_outbox").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="engines-") as folder:
-        for what, value in machine(Path(folder), PACKAGES).items():
-            print(f"{what:9} {value}")
+        surroundings = show_machine(Path(folder), PACKAGES)
     try:
-        compare(options, 0.0, options.mails)
-        compare(options, FAR_SECONDS, options.far_mails)
+        near = compare(options, 0.0, options.mails)
+        far = compare(options, FAR_SECONDS, options.far_mails)
     except Failed as failure:
         print(f"\nFailed: {failure}", file=sys.stderr)
         return 1
+    goals = [*goals_of("near", near, 5.0), *goals_of("50 ms away", far, 6.0)]
+    charts = [
+        chart_of("a server that is near", near, options.mails),
+        chart_of("a server 50 ms away", far, options.far_mails),
+    ]
+    report_results(options.json, surroundings, charts, goals)
     return 0
 
 
@@ -60,14 +65,15 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--postgresql", default="postgresql://127.0.0.1/postgres", metavar="URL")
     add("--redis", default="redis://127.0.0.1:6379/15", metavar="URL")
     add("--rabbitmq", default="amqp://guest:guest@127.0.0.1:5672//", metavar="URL")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
     if options.quick:
-        options.rounds = QUICK_ROUNDS
+        options.rounds, options.far_mails = QUICK_ROUNDS, QUICK_FAR_MAILS
     return options
 
 
-def compare(options: argparse.Namespace, away: float, mails: int) -> None:
-    """Measure every way that is here, and print what came of it."""
+def compare(options: argparse.Namespace, away: float, mails: int) -> dict[str, Figures]:
+    """Measure every available way, and print the results."""
     print(f"\n{mails} mails, a server {away * 1000:.0f} ms away")
     with ExitStack() as stack:
         sink = stack.enter_context(Sink())
@@ -78,6 +84,7 @@ def compare(options: argparse.Namespace, away: float, mails: int) -> None:
         engines = [crowd for crowd in crowds if isinstance(crowd, EngineCrowd)]
         paced = _waits(engines, options.rounds)
     _report(together, paced, mails)
+    return together
 
 
 def _makers(options: argparse.Namespace, *, far: bool) -> list[Maker]:
@@ -146,17 +153,39 @@ def _paced(crowd: EngineCrowd) -> list[float]:
 def _report(
     together: dict[str, Figures], paced: dict[str, Figures], mails: int
 ) -> None:
-    """Print mails a second, the waits, and our Celery engine beside its peers."""
+    """Print mails a second, and the waits."""
     print(f"{'':32}{'mails/s':>8}{'p50 µs':>9}{'p99 µs':>9}   hand-over, paced")
     for name, one in together.items():
         waits = paced.get(name)
         shown = f"{waits.p50 * 1e6:9.0f}{waits.p99 * 1e6:9.0f}" if waits else ""
         print(f"{name:32}{mails / one.p50:8.0f}{shown}")
-    for ours in (name for name in together if name.startswith("celery on")):
-        for peer in (name for name in together if name not in paced):
-            found = together[peer].beside(together[ours])
-            verdict = "reached" if found.median >= TIMES_CELERY else "missed"
-            print(f"{verdict:8} {found} of {TIMES_CELERY}   {ours} : {peer}")
+
+
+def _is_peer(name: str) -> bool:
+    return name.startswith(("Celery", "the same"))
+
+
+def goals_of(where: str, together: dict[str, Figures], times: float) -> list[Goal]:
+    """Our Celery engine beside the usual tasks."""
+    return [
+        Goal(
+            f"{where}: {ours}, times as fast as {peer}",
+            times,
+            together[peer].beside(together[ours]),
+            at_least=True,
+        )
+        for ours in together
+        if ours.startswith("celery on")
+        for peer in filter(_is_peer, together)
+    ]
+
+
+def chart_of(where: str, together: dict[str, Figures], mails: int) -> Chart:
+    """Mails a second by each engine."""
+    rates = {name: mails / one.p50 for name, one in together.items()}
+    ours = tuple(name for name in rates if not _is_peer(name))
+    title = f"The engines, {mails:,} mails, {where}"
+    return Chart(title, "mails a second", rates, ours)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from _crowds import FINISH_SECONDS, HANDING_OVER_THREADS, in_threads
-from _machine import machine
-from _postgresql import Database
+from _machine import show_machine
+from _results import Chart, add_json_option, write_results
+from _server import Database
 from _sink import Sink
 from _ways import MAIL, SENDER, Absent, Failed
 from flask import Flask
@@ -33,14 +34,14 @@ DAY = 86_400.0
 
 @dataclass(frozen=True)
 class Reading:
-    """What the database says of itself: since ever, or between two moments."""
+    """The database's statistics: in total, or between two moments."""
 
     transactions: int | None
     log_bytes: int | None
     disk_bytes: int
 
     def since(self, before: Reading) -> Reading:
-        """What came about between ``before`` and this."""
+        """The difference between ``before`` and this."""
         pairs = zip(self, before, strict=True)
         return Reading(
             *(None if a is None or b is None else a - b for a, b in pairs)  # type: ignore[arg-type]
@@ -51,26 +52,26 @@ class Reading:
 
 
 class Place(ABC):
-    """Where an outbox is kept, to be read from outside of it."""
+    """An outbox's database, read from outside of the outbox."""
 
     name: str
     url: str
 
     @abstractmethod
     def read(self) -> Reading:
-        """What it has written so far."""
+        """The statistics so far."""
 
     @abstractmethod
     def connections(self) -> int | None:
-        """How many are open, without ours."""
+        """How many connections are open, without ours."""
 
     @abstractmethod
     def tidy(self) -> None:
-        """Give back the disk that deleted rows took."""
+        """Free the disk space of deleted rows."""
 
     @abstractmethod
     def close(self) -> None:
-        """Remove it."""
+        """Remove the database."""
 
 
 class PostgreSQL(Place):
@@ -113,7 +114,7 @@ class PostgreSQL(Place):
 
 
 class SQLite(Place):
-    """A file; its log is empty when it was written back."""
+    """A file; its log is empty after a checkpoint."""
 
     name = "SQLite"
 
@@ -152,11 +153,11 @@ class House:
                 self._sender.test_cli_runner().invoke(args=["outbox", "init"])
 
     def hand_over(self, mails: int, threads: int = HANDING_OVER_THREADS) -> None:
-        """Hand so many over; nobody delivers them."""
+        """Send this many; nothing delivers them."""
         in_threads(self._send_one, mails, threads)
 
     def deliver(self) -> None:
-        """Deliver all that there is."""
+        """Deliver all pending messages."""
         with self._courier.app_context():
             mail = flask_outbox.Mail()
             mail.start()
@@ -169,7 +170,7 @@ class House:
             flask_outbox.Mail().stop()
 
     def prune_bodies(self) -> None:
-        """Prune the contents of all that is finished."""
+        """Prune the content of all finished messages."""
         self._courier.extensions["outbox"].runtime.outbox.prune(0.0, DAY)
 
     def close(self) -> None:
@@ -194,27 +195,30 @@ class House:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; 1 if something failed."""
+    """Measure and print; returns 1 if something failed."""
     options = _options(arguments)
     logging.getLogger("flask_outbox").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="footprint-", dir=options.dir) as name:
         folder = Path(name)
-        for what, value in machine(folder, PACKAGES).items():
-            print(f"{what:9} {value}")
+        surroundings = show_machine(folder, PACKAGES)
         print(f"\nper mail, of {options.mails:,} with text and HTML for one recipient")
         print(f"{'':28}{'transactions':>13}{'log bytes':>11}{'disk bytes':>12}")
+        charts: list[Chart] = []
+        absent: dict[str, str] = {}
         for make in (lambda: PostgreSQL(options.postgresql), lambda: SQLite(folder)):
             try:
                 place = make()
             except Absent as reason:
                 print(f"not measured: {reason}")
+                absent["PostgreSQL"] = str(reason)
                 continue
             with closing(place):
                 try:
-                    measure(place, options.mails)
+                    charts.append(measure(place, options.mails))
                 except Failed as failure:
                     print(f"\nFailed: {failure}", file=sys.stderr)
                     return 1
+    write_results(options.json, surroundings, charts, not_measured=absent)
     return 0
 
 
@@ -225,14 +229,15 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--quick", action="store_true", help=f"a first look: {QUICK_MAILS} mails")
     add("--dir", type=Path, default=Path(__file__).resolve().parents[2])
     add("--postgresql", default="postgresql://127.0.0.1/postgres", metavar="URL")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
     if options.quick:
         options.mails = QUICK_MAILS
     return options
 
 
-def measure(place: Place, mails: int) -> None:
-    """Print what one mail costs there, phase by phase."""
+def measure(place: Place, mails: int) -> Chart:
+    """Print the cost of one mail, phase by phase; returns the bytes on disk."""
     with Sink() as sink:
         house = House(place.url, sink.port)
         house.hand_over(1)
@@ -262,6 +267,15 @@ def measure(place: Place, mails: int) -> None:
     print(f"{'  kept, without the body':28}{'':13}{'':11}{kept:12,.0f}")
     if open_connections is not None:
         print(f"  connections: {open_connections} of a sender and a courier")
+    phases = {
+        "handed over one by one": alone.since(empty),
+        "handed over 8 at a time": handed_over.since(before),
+        "delivered": delivered.since(handed_over),
+    }
+    values = {name: one.disk_bytes / mails for name, one in phases.items()}
+    values["kept, without the body"] = kept
+    title = f"What a mail adds to the disk, {place.name}"
+    return Chart(title, "bytes a mail", values, tuple(values))
 
 
 def _print(what: str, reading: Reading, mails: int) -> None:

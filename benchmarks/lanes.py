@@ -17,20 +17,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-from _machine import machine
+from _figures import Goal, ratios_of
+from _machine import show_machine
+from _results import Chart, add_json_option, write_results
 from _sink import HOST, Sink
 from flask import Flask
 
-from flask_outbox import Mail, Message, events
+from flask_outbox import Mail, Message, signals
 
 WAITING = 200
-"""Messages that wait for the server that stalls."""
+"""Messages pending for the server that stalls."""
 
 TIMEOUT_SECONDS = 120.0
 
 
 def speed(folder: Path, messages: int, *, beside_one_that_stalls: bool) -> float:
-    """Messages a second by the transport whose server is well."""
+    """Messages per second by the transport with the working server."""
     with Sink() as well, Sink(hanging=True) as stalling:
         app = Flask("benchmark", instance_path=str(folder))
         app.config.update(
@@ -57,7 +59,7 @@ def _measured(app: Flask, mail: Mail, messages: int) -> float:
         if not left[0]:
             all_sent.set()
 
-    with events.message_sent.connected_to(count, app):
+    with signals.message_sent.connected_to(count, app):
         began = time.perf_counter()
         _send(mail, messages)
         if not all_sent.wait(TIMEOUT_SECONDS):
@@ -65,9 +67,9 @@ def _measured(app: Flask, mail: Mail, messages: int) -> float:
         return messages / (time.perf_counter() - began)
 
 
-def _send(mail: Mail, messages: int, **wishes: Any) -> None:
+def _send(mail: Mail, messages: int, **options: Any) -> None:
     for number in range(messages):
-        mail.send(Message(f"Hello {number}", ["ada@example.org"], "Hello\n"), **wishes)
+        mail.send(Message(f"Hello {number}", ["ada@example.org"], "Hello\n"), **options)
 
 
 def main() -> None:
@@ -75,12 +77,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--messages", type=int, default=1_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="a first look")
     parser.add_argument("--dir", type=Path, default=Path.cwd(), help="where files go")
+    add_json_option(parser)
     given = parser.parse_args()
+    if given.quick:
+        given.rounds, given.messages = 2, 200
     speeds: dict[bool, list[float]] = {False: [], True: []}
     with tempfile.TemporaryDirectory(dir=given.dir) as folder:
-        for name, what in machine(Path(folder), ["flask", "sqlalchemy"]).items():
-            print(f"{name}: {what}")
+        surroundings = show_machine(Path(folder), ["flask", "sqlalchemy"])
         for run in range(given.rounds):
             for stalls in (False, True):
                 place = Path(folder) / f"{run}-{stalls}"
@@ -90,8 +95,17 @@ def main() -> None:
     alone, beside = statistics.median(speeds[False]), statistics.median(speeds[True])
     print(f"alone: {alone:.0f} messages/s ({_range(speeds[False])})")
     print(f"beside one that stalls: {beside:.0f} messages/s ({_range(speeds[True])})")
-    ratios = [slow / own for own, slow in zip(*speeds.values(), strict=True)]
-    print(f"ratio: {statistics.median(ratios):.2f} (goal: at least 0.9)")
+    goal = Goal(
+        "mails a second beside a transport that stalls to those without",
+        0.9,
+        ratios_of(speeds[True], speeds[False]),
+        at_least=True,
+    )
+    print(goal)
+    values = {"alone": alone, "beside one that stalls": beside}
+    title = "A transport whose server works"
+    chart = Chart(title, "mails a second", values, tuple(values))
+    write_results(given.json, surroundings, [chart], [goal])
 
 
 def _range(speeds: list[float]) -> str:

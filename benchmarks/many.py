@@ -8,7 +8,6 @@ over in between. See README.md.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import multiprocessing
 import os
@@ -24,7 +23,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from _figures import Goal
 from _machine import machine
+from _results import Chart, add_json_option, report_results
 from _sink import Sink
 from _ways import Failed
 from flask import Flask
@@ -54,26 +55,26 @@ TEMPLATES = {
 
 @dataclass(frozen=True)
 class HandedOver:
-    """What came of one hand-over."""
+    """The result of sending to the outbox."""
 
     mails: int
     seconds: float
     memory_mb: float
-    """How much more memory the process had at its highest than before it began."""
+    """The increase of the process's peak memory."""
 
 
 @dataclass(frozen=True)
 class Sent:
-    """What came of the delivery."""
+    """The result of the delivery."""
 
     mails: int
     seconds: float
     overtaking_seconds: tuple[float, ...]
-    """From `send()` of each single mail until it was sent."""
+    """The time from `send()` of each single mail until it was sent."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; 1 if something failed."""
+    """Measure and print; returns 1 if something failed."""
     options = _options(arguments)
     logging.getLogger("flask_outbox").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="many-", dir=options.dir) as name:
@@ -88,14 +89,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"\nFailed: {failure}", file=sys.stderr)
             return 1
     report(one_by_one, handed_over, sent)
-    if options.json:
-        everything = {
-            "machine": surroundings,
-            "one_by_one": asdict(one_by_one),
-            "handed_over": [asdict(one) for one in handed_over],
-            "sent": asdict(sent),
-        }
-        options.json.write_text(json.dumps(everything, indent=2) + "\n")
+    goals = goals_of(handed_over, sent)
+    report_results(
+        options.json,
+        surroundings,
+        [chart(one_by_one, handed_over, sent)],
+        goals,
+        one_by_one=asdict(one_by_one),
+        handed_over=[asdict(one) for one in handed_over],
+        sent=asdict(sent),
+    )
     return 0
 
 
@@ -106,7 +109,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--fewer", type=int, default=FEWER, help="in the one to compare memory with")
     add("--quick", action="store_true", help=f"a first look: {QUICK_MAILS:,} mails")
     add("--dir", type=Path, default=BESIDE_THE_CLONE, help="where the files are kept")
-    add("--json", type=Path, metavar="FILE", help="keep everything that was measured")
+    add_json_option(parser)
     options = parser.parse_args(arguments)
     if options.quick:
         options.mails, options.fewer = QUICK_MAILS, QUICK_FEWER
@@ -116,7 +119,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def measure(
     folder: Path, options: argparse.Namespace
 ) -> tuple[HandedOver, list[HandedOver], Sent]:
-    """Hand over in each way, and have the largest batch sent."""
+    """Send in each way, and have the largest batch delivered."""
     with Sink() as sink:
         places = [_place(folder / str(n), sink.port) for n in range(3)]
         one_by_one = _in_child(hand_over_one_by_one, places[0], ONE_BY_ONE)
@@ -214,12 +217,12 @@ def _rows(mails: int) -> Iterator[dict[str, Any]]:
 
 
 def _highest_mb() -> float:
-    """The most memory that this process ever had; Linux tells it in KiB."""
+    """The peak memory of this process; Linux reports it in KiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def work(line: Connection, place: Place) -> None:
-    """Deliver until told to stop."""
+    """Deliver until a signal."""
     logging.getLogger("flask_outbox").setLevel(logging.CRITICAL)
     app, mail = _open({**place, "OUTBOX_ENGINE": "thread"})
     with app.app_context():
@@ -247,7 +250,7 @@ def _courier(place: Place) -> Iterator[None]:
 
 
 def deliver(place: Place, mails: int) -> Sent:
-    """Have the newsletter sent, and single mails in the middle of it."""
+    """Have the newsletter delivered, and single mails in the middle of it."""
     app, mail = _open(place)
     with app.app_context(), _courier(place):
         (batch,) = mail.batches()
@@ -264,7 +267,7 @@ def deliver(place: Place, mails: int) -> Sent:
 
 
 def _wait_until(mail: Mail, batch: str, finished: int) -> float:
-    """When at least so many are finished."""
+    """Wait until at least this many are finished."""
     deadline = time.perf_counter() + FINISH_SECONDS
     while mail.batch(batch).finished < finished:
         if time.perf_counter() > deadline:
@@ -289,7 +292,7 @@ def _overtake(mail: Mail) -> float:
 
 
 def report(one_by_one: HandedOver, handed_over: list[HandedOver], sent: Sent) -> None:
-    """Print the tables and the goals."""
+    """Print the tables."""
     print(
         f"\n{'handed over':24}{'mails':>9}{'mails/s':>9}{'memory over the start':>24}"
     )
@@ -307,17 +310,27 @@ def report(one_by_one: HandedOver, handed_over: list[HandedOver], sent: Sent) ->
         f"{OVERTAKING} single mails in the middle of it, from send() until sent: "
         f"median {middle * 1e3:.0f} ms, longest {longest * 1e3:.0f} ms"
     )
+
+
+def goals_of(handed_over: list[HandedOver], sent: Sent) -> list[Goal]:
+    """Memory, and how fast a single mail overtakes the newsletter."""
     fewer, all_of_them = handed_over
-    print("\ngoals")
     growth = all_of_them.memory_mb - fewer.memory_mb
-    _goal("MB of memory over the start", MEMORY_MB, all_of_them.memory_mb)
-    _goal(f"MB more than for {fewer.mails:,}", MEMORY_MB / 10, growth)
-    _goal("s until the slowest single mail was sent", OVERTAKEN_SECONDS, longest)
+    longest = max(sent.overtaking_seconds)
+    return [
+        Goal("MB of memory over the start", MEMORY_MB, all_of_them.memory_mb),
+        Goal(f"MB more than for {fewer.mails:,}", MEMORY_MB / 10, growth),
+        Goal("s until the slowest single mail was sent", OVERTAKEN_SECONDS, longest),
+    ]
 
 
-def _goal(what: str, at_most: float, found: float) -> None:
-    verdict = "reached" if found <= at_most else "missed"
-    print(f"{verdict:8} {found:7.2f} of {at_most:.1f}   {what}")
+def chart(one_by_one: HandedOver, handed_over: list[HandedOver], sent: Sent) -> Chart:
+    """Mails a second, handed over and sent."""
+    rates = {f"send() for each of {one_by_one.mails:,}": one_by_one}
+    rates |= {f"send_many() to {one.mails:,}": one for one in handed_over}
+    values = {name: one.mails / one.seconds for name, one in rates.items()}
+    values["rendered and sent by one courier"] = sent.mails / sent.seconds
+    return Chart("A newsletter", "mails a second", values, tuple(values))
 
 
 if __name__ == "__main__":

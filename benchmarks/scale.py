@@ -1,4 +1,4 @@
-"""What so many mails a second ask for: the model in the docs, worked out.
+"""What a rate of mail requires: the model in docs/scaling.rst, calculated.
 
 Every input is what one of the benchmarks here measured; change them to your own.
 """
@@ -14,7 +14,7 @@ KB, MB, GB, TB = 1e3, 1e6, 1e9, 1e12
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a mail costs, and what one process can do."""
+    """The cost of a mail, and the capacity of one process."""
 
     handover_transactions: float = 1.66
     """``footprint.py``, one by one: the most that a hand-over costs."""
@@ -35,14 +35,14 @@ class Inputs:
     messages_a_round_trip: float = 0.93
     """``wire.py``: with PIPELINING, on one connection."""
     batches_a_second: float = 100.0
-    """The most that one process's relay tells its broker of."""
+    """The most tasks that one process's notifier publishes in a second."""
     batch: float = 100.0
-    """The most that one of these names."""
+    """The most mails that one task names."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """So many mails a second, of so many bytes, and how long they are kept."""
+    """A rate of mails, their size, and their retention."""
 
     name: str
     rate: float
@@ -52,7 +52,7 @@ class Case:
     mail_bytes: float = 20 * KB
     round_trip_seconds: float = 0.05
     busy: float = 0.5
-    """The share of a courier's time that it may be at work, so that peaks find room."""
+    """The share of time that a courier may be busy, so that there is room for peaks."""
 
 
 CASES = (
@@ -65,7 +65,7 @@ CASES = (
 
 @dataclass(frozen=True)
 class Demand:
-    """What a case asks for."""
+    """What a case requires."""
 
     transactions_a_second: str
     log_a_second: str

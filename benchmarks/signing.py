@@ -9,8 +9,11 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from _figures import Figures, in_turns
+from _machine import machine
+from _results import Chart, add_json_option, write_results
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
@@ -26,13 +29,13 @@ from flask_outbox.dkim import Signer
 from flask_outbox.mime import compose
 
 MAILS = 20
-"""How many each way signs in one turn."""
+"""How many mails each way signs in one turn."""
 
 Sign = Callable[[bytes], object]
 
 
 def pem(private: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
-    """The key as a file has it, in the form that dkimpy reads."""
+    """The key in PEM, in the form that dkimpy reads."""
     form = (
         PrivateFormat.TraditionalOpenSSL
         if isinstance(private, rsa.RSAPrivateKey)
@@ -82,7 +85,7 @@ def content() -> bytes:
 
 
 def measure(rounds: int) -> dict[str, Figures]:
-    """Each way's figures, all of them in turns."""
+    """The figures of all ways, in turns."""
     mail, signing = content(), ways()
     seconds: dict[str, list[list[float]]] = {name: [] for name in signing}
     for number in range(rounds):
@@ -101,12 +104,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--quick", action="store_true")
+    add_json_option(parser)
     chosen = parser.parse_args()
     figures = measure(5 if chosen.quick else chosen.rounds)
     base = figures["Flask-Outbox, RSA"]
     print(f"{'per mail':24} {'p50':>9}   times Flask-Outbox with RSA")
     for name, one in figures.items():
         print(f"{name:24} {one.p50 * 1e6:6.0f} µs {one.beside(base)}")
+    times = {name: one.p50 * 1e6 for name, one in figures.items()}
+    ours = tuple(name for name in times if name.startswith("Flask-Outbox"))
+    chart = Chart("A DKIM signature", "µs a mail, median", times, ours)
+    write_results(chosen.json, machine(Path.cwd(), ("cryptography", "dkimpy")), [chart])
 
 
 if __name__ == "__main__":

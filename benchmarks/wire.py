@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import shutil
 import subprocess
 import sys
@@ -18,9 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from _delay import Delay
-from _figures import Ratio, in_turns, percentile
+from _figures import Goal, Ratio, in_turns, percentile, ratios_of
 from _loop import loop_factory
-from _machine import machine
+from _machine import show_machine
+from _results import Chart, add_json_option, report_results
 from _sink import HOST, Sink
 
 from flask_outbox.config import SmtpSettings
@@ -29,7 +29,7 @@ from flask_outbox.transports.smtp import SmtpTransport
 
 CONNECTIONS = (10, 50)
 WAITING = 20
-"""Messages that wait or are in flight, for each connection: a backlog."""
+"""Messages pending or in flight for each connection: a backlog."""
 ROUNDS, QUICK_ROUNDS = 9, 3
 MAILS, QUICK_MAILS = 20_000, 5_000
 FAR_ROUND_TRIPS, QUICK_ROUND_TRIPS = 60, 20
@@ -71,7 +71,7 @@ def ours(port: int, connections: int, mails: int) -> float:
 
 
 async def deliver(port: int, connections: int, mails: int) -> float:
-    """Deliver so many mails from a backlog; how many a second."""
+    """Deliver this many mails from a backlog; returns how many a second."""
     settings = SmtpSettings(
         HOST,
         port,
@@ -120,11 +120,7 @@ def near(rounds: int, mails: int, *, chunking: bool) -> Iterator[Near]:
             for number in range(rounds):
                 for name in in_turns(list(ways), number):
                     found[name].append(ways[name](sink.port, connections, mails))
-        ratio = None
-        if there:
-            pairs = zip(found["ours"], found["source"], strict=True)
-            ratios = [own / others for own, others in pairs]
-            ratio = Ratio(*(percentile(ratios, percent) for percent in (50, 25, 75)))
+        ratio = ratios_of(found["ours"], found["source"]) if there else None
         yield Near(
             connections,
             offered(chunking),
@@ -156,7 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--quick", action="store_true", help="for a first look")
-    parser.add_argument("--json", type=Path, help="keep what was measured here")
+    add_json_option(parser)
     parser.add_argument("--profile", action="store_true", help="say where time goes")
     chosen = parser.parse_args()
     if chosen.profile:
@@ -165,9 +161,7 @@ def main() -> None:
     rounds = chosen.rounds or (QUICK_ROUNDS if chosen.quick else ROUNDS)
     mails = QUICK_MAILS if chosen.quick else MAILS
     trips = QUICK_ROUND_TRIPS if chosen.quick else FAR_ROUND_TRIPS
-    about = machine(Path.cwd(), PACKAGES)
-    for name, value in about.items():
-        print(f"{name:10}{value}")
+    about = show_machine(Path.cwd(), PACKAGES)
     print(f"\nAt no distance, messages a second of {len(CONTENT)} bytes:")
     close_by = []
     for chunking in (False, True):
@@ -180,38 +174,65 @@ def main() -> None:
         for two in far(max(3, rounds // 3), trips, chunking=chunking):
             away.append(two)
             print(far_line(two), flush=True)
-    if chosen.json:
-        found = {
-            "machine": about,
-            "near": [asdict(one) for one in close_by],
-            "far": [asdict(one) for one in away],
-        }
-        chosen.json.write_text(json.dumps(found, indent=2))
+    goals = [goal_near(one) for one in close_by] + [goal_far(two) for two in away]
+    report_results(
+        chosen.json,
+        about,
+        [chart_near(close_by), chart_far(away)],
+        goals,
+        near=[asdict(one) for one in close_by],
+        far=[asdict(one) for one in away],
+    )
+
+
+def way(one: Near | Far) -> str:
+    return f"{one.connections} connections, {one.offer}"
+
+
+def goal_near(one: Near) -> Goal:
+    what = f"{way(one)}: mails a second to smtp-source -d"
+    return Goal(what, 0.8, one.ratio, at_least=True)
+
+
+def goal_far(one: Far) -> Goal:
+    what = f"{way(one)}, 50 ms away: mails a round trip and connection"
+    limit = 10.0 if one.offer == "CHUNKING" else 0.9
+    return Goal(what, limit, one.a_round_trip, at_least=True)
+
+
+def chart_near(found: list[Near]) -> Chart:
+    values = {f"ours, {way(one)}": one.ours for one in found}
+    ours = tuple(values)
+    values |= {
+        f"smtp-source -d, {way(one)}": one.source
+        for one in found
+        if one.source is not None
+    }
+    return Chart("SMTP to a server that is near", "mails a second", values, ours)
+
+
+def chart_far(found: list[Far]) -> Chart:
+    values = {way(one): one.ours for one in found}
+    title = "SMTP to a server 50 ms away"
+    return Chart(title, "mails a second", values, tuple(values))
 
 
 def near_line(one: Near) -> str:
     line = f"  {one.connections:3} connections, {one.offer:10} ours {one.ours:8,.0f}"
     if one.ratio is None:
         return f"{line}   (no smtp-source: apt-get install postfix)"
-    goal = verdict(one.ratio.median, 0.8)
-    return f"{line}   smtp-source -d {one.source:8,.0f}   {one.ratio} {goal}"
+    return f"{line}   smtp-source -d {one.source:8,.0f}   {one.ratio}"
 
 
 def far_line(one: Far) -> str:
-    goal = 0.9 * (5 if one.offer == "CHUNKING" else 1)
     return (
         f"  {one.connections:3} connections, {one.offer:10} {one.ours:8,.0f} a second, "
-        f"{one.a_round_trip:.2f} a round trip and connection "
-        f"{verdict(one.a_round_trip, goal)}"
+        f"{one.a_round_trip:.2f} a round trip and connection"
     )
 
 
-def verdict(value: float, goal: float) -> str:
-    return f"(goal {goal:.1f}: {'reached' if value >= goal else 'missed'})"
-
-
 def profile() -> None:
-    """Print where the time of a delivery goes, at no distance."""
+    """Print where the time of a delivery is spent, without distance."""
     import cProfile
     import pstats
 
