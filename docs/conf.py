@@ -18,6 +18,7 @@ extensions = [
     "from_changelog",
     "from_commands",
     "from_config",
+    "from_doctor",
     "from_events",
     "from_scripts",
 ]

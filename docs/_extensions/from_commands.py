@@ -31,7 +31,8 @@ class OutboxCommands(SphinxDirective):
         outbox = click.Context(group, info_name="outbox", parent=flask)
         lines: list[str] = []
         for name in group.list_commands(outbox):
-            command = group.commands[name]
+            command = group.get_command(outbox, name)
+            assert command
             context = click.Context(
                 command, info_name=name, parent=outbox, terminal_width=78
             )

@@ -12,26 +12,26 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
-from flask_outbox import events
+from flask_outbox import signals
 
 
 def declared() -> Iterator[tuple[str, NamedSignal]]:
-    """Each public signal of ``flask_outbox.events`` with its name."""
-    for name, signal in vars(events).items():
+    """Each public signal of ``flask_outbox.signals`` with its name."""
+    for name, signal in vars(signals).items():
         if isinstance(signal, NamedSignal) and not name.startswith("_"):
             yield name, signal
 
 
 class OutboxSignals(SphinxDirective):
-    """Each public signal of ``flask_outbox.events``, with its payload."""
+    """Each public signal of ``flask_outbox.signals``, with its payload."""
 
     def run(self) -> list[Node]:
         """Write one ``data`` for each signal and have it parsed."""
-        self.env.note_dependency(events.__file__)
+        self.env.note_dependency(signals.__file__)
         lines: list[str] = []
         for name, signal in declared():
             lines += [
-                f".. py:data:: flask_outbox.events.{name}",
+                f".. py:data:: flask_outbox.signals.{name}",
                 "",
                 f"   {signal.__doc__}",
                 "",
@@ -44,11 +44,11 @@ class OutboxSignalTable(SphinxDirective):
 
     def run(self) -> list[Node]:
         """Write a row for each and have it parsed."""
-        self.env.note_dependency(events.__file__)
+        self.env.note_dependency(signals.__file__)
         lines = [".. list-table::", "   :widths: 30 70", ""]
         for name, signal in declared():
             lines += [
-                f"   * - :data:`~flask_outbox.events.{name}`",
+                f"   * - :data:`~flask_outbox.signals.{name}`",
                 f"     - {signal.__doc__}",
             ]
         return self.parse_text_to_nodes("\n".join(lines))

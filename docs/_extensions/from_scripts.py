@@ -8,7 +8,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
-from flask_outbox.testing import grammar
+from flask_outbox.testing import smtp_script
 
 
 class OutboxScripts(SphinxDirective):
@@ -16,8 +16,12 @@ class OutboxScripts(SphinxDirective):
 
     def run(self) -> list[Node]:
         """Show it as it is."""
-        self.env.note_dependency(grammar.__file__)
-        return [nodes.literal_block(grammar.GRAMMAR, grammar.GRAMMAR, language="text")]
+        self.env.note_dependency(smtp_script.__file__)
+        return [
+            nodes.literal_block(
+                smtp_script.GRAMMAR, smtp_script.GRAMMAR, language="text"
+            )
+        ]
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:

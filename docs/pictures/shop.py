@@ -11,12 +11,13 @@ from tempfile import TemporaryDirectory
 
 from flask import Flask
 
-from flask_outbox import Mail, Message, State
-from flask_outbox.demo.smtp import HOST, Behaviour, LocalSmtp
+from flask_outbox import EventKind, Mail, Message, State
+from flask_outbox.counters import Counters
+from flask_outbox.demo.server import HOST, Behaviour
+from flask_outbox.demo.smtp import LocalSmtp
 from flask_outbox.demo.web import WebServer, listen
-from flask_outbox.outbox.pulse import row_of
-from flask_outbox.outbox.store import Outbox
-from flask_outbox.tally import Tally
+from flask_outbox.outbox.outbox import Outbox
+from flask_outbox.outbox.stats import stats_row
 
 SETTINGS = {
     "DEBUG": True,
@@ -38,7 +39,7 @@ class Shop:
 
     dashboard: str
     order: str
-    """The id of the mail whose story is worth a look."""
+    """The id of the mail whose history is worth a look."""
     batch: str
     """The id of a newsletter that is half sent."""
     unsubscribe: str
@@ -136,20 +137,23 @@ def wait_for(outbox: Outbox, id: str, state: State) -> None:
 
 
 def beat(outbox: Outbox, failed: str) -> None:
-    """An hour's pulse, as a shop's would be."""
+    """An hour of statistics, as a shop would have."""
     minute = int(outbox.clock()) // 60 * 60
     rows = []
     for ago in range(2, 60):
-        tally = Tally()
+        tally = Counters()
         sent = round(140 + 90 * math.sin(ago / 7) + 25 * math.sin(ago * 1.7))
-        tally.ended.update(sent=sent, deferred=sent // 15 if 20 < ago < 27 else 1)
-        tally.ended["failed"] = int(ago % 11 == 0) * 3
+        tally.ended[EventKind.SENT] = sent
+        tally.ended[EventKind.DEFERRED] = sent // 15 if 20 < ago < 27 else 1
+        tally.ended[EventKind.FAILED] = int(ago % 11 == 0) * 3
         for index in range(sent):
             slow = 20 < ago < 27 and index % 9 == 0
             tally.waits.add(2.0 if slow else 0.04 if index % 4 else 0.2)
         if 20 < ago < 27:
-            tally.meet("451 4.7.1 Greylisted, try again later", failed, sent // 15)
+            tally.count_trouble(
+                "451 4.7.1 Greylisted, try again later", failed, sent // 15
+            )
         if ago % 11 == 0:
-            tally.meet("550 5.1.1 There is no such mailbox here", failed, 3)
-        rows.append(row_of(minute - 60 * ago, "", "default", tally))
-    outbox.write_pulse(rows)
+            tally.count_trouble("550 5.1.1 There is no such mailbox here", failed, 3)
+        rows.append(stats_row(minute - 60 * ago, "", "default", tally))
+    outbox.write_stats(rows)

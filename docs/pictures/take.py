@@ -12,7 +12,7 @@ from inbox import take_inbox
 from playwright.sync_api import Browser, FloatRect, Page, sync_playwright
 from shop import Shop, open_shop
 
-from flask_outbox.demo.running import running
+from flask_outbox.demo.app import running
 
 HERE = Path(__file__).parent
 WAIT_MS = 60_000
@@ -69,7 +69,7 @@ def take_tour(page: Page, address: str) -> None:
 
 
 def take_dashboard(page: Page, shop: Shop) -> None:
-    """The overview, one mail with its story, and a batch."""
+    """The overview, one mail with its history, and a batch."""
     for name, path in {
         "overview": "/",
         "mail": f"/messages/{shop.order}",

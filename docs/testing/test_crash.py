@@ -16,4 +16,4 @@ def test_no_crash_loses_a_receipt(outbox, smtp_server, outbox_worker):
 
     outbox_worker(app)
     first, second = smtp_server.wait_for(2)
-    assert first.message_id == second.message_id
+    assert first.rfc_message_id == second.rfc_message_id
