@@ -1,4 +1,4 @@
-"""What ``celery -A make_celery`` finds."""
+"""The Celery app for ``celery -A make_celery``."""
 
 from shop import create_app
 

@@ -9,7 +9,7 @@ mail = Mail()
 
 
 def create_app() -> Flask:
-    """Make the app; what the environment names FLASK_… comes before what is here."""
+    """Create the app; environment variables FLASK_… override these settings."""
     app = Flask(__name__)
     app.config.from_mapping(
         MAIL_URL="smtp://127.0.0.1:2525",
@@ -47,7 +47,7 @@ def create_app() -> Flask:
 
 
 def celery_init_app(app: Flask) -> Celery:
-    """Make the Celery app, as Flask's documentation has it."""
+    """Create the Celery app, as in Flask's documentation."""
 
     class FlaskTask(Task):
         def __call__(self, *args: object, **kwargs: object) -> object:

@@ -1,4 +1,4 @@
-"""A newsletter: readers, issues to all of them, and a way out by one click."""
+"""A newsletter: readers, issues to all of them, and one-click unsubscribing."""
 
 from flask import Flask
 
@@ -9,7 +9,7 @@ from .pages import pages
 
 
 def create_app() -> Flask:
-    """Make the app; what the environment names FLASK_… comes before what is here."""
+    """Create the app; environment variables FLASK_… override these settings."""
     app = Flask(__name__)
     app.config.from_mapping(
         SERVER_NAME="127.0.0.1:5000",

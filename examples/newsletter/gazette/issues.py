@@ -1,4 +1,4 @@
-"""Issues: one letter for each reader, written by the courier that delivers it."""
+"""Issues: one letter for each reader, rendered by the courier that delivers it."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,18 +9,18 @@ from flask_outbox import BatchReceipt, Mail
 from .models import Reader, db
 
 TAG = "newsletter"
-"""The list that readers leave by the link in a letter."""
+"""The list that readers unsubscribe from."""
 
 mail = Mail()
 
 
 def count_readers() -> int:
-    """How many there are."""
+    """The number of readers."""
     return db.session.scalar(select(func.count(Reader.id))) or 0
 
 
 def readers() -> Iterator[Reader]:
-    """Everyone, read from the database as they are asked for."""
+    """All readers, streamed from the database."""
     return iter(
         db.session.scalars(
             select(Reader).order_by(Reader.id).execution_options(yield_per=1_000)
@@ -29,7 +29,7 @@ def readers() -> Iterator[Reader]:
 
 
 def send_to(title: str, to: Iterable[Reader]) -> BatchReceipt:
-    """Hand an issue over; once more, where that broke off, it goes on from there."""
+    """Send an issue; called again after an interruption, it continues."""
     rows = (
         ((reader.name, reader.email), {"title": title, "name": reader.name})
         for reader in to

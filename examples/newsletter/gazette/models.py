@@ -1,18 +1,18 @@
-"""What is kept: the readers."""
+"""The tables: readers."""
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class Base(DeclarativeBase):
-    """What all tables have in common."""
+    """The base class of all tables."""
 
 
 db = SQLAlchemy(metadata=Base.metadata)
 
 
 class Reader(Base):
-    """Who gets each issue, unless they have unsubscribed: the outbox knows that."""
+    """A reader, who gets each issue; the outbox knows who has unsubscribed."""
 
     __tablename__ = "reader"
     id: Mapped[int] = mapped_column(primary_key=True)

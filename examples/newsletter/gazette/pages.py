@@ -1,4 +1,4 @@
-"""The page: how each issue stands, and buttons to stop it and to let it go on."""
+"""The page: the state of each issue, and buttons to pause and resume it."""
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -19,12 +19,12 @@ ACTS = {
     BatchState.CANCELLED: (),
     BatchState.DONE: (),
 }
-"""What may be done to an issue."""
+"""The actions that each state of an issue allows."""
 
 
 @pages.get("/")
 def issues() -> str:
-    """The newest issues, and how far each of them is."""
+    """The newest issues and their progress."""
     return render_template(
         "issues.html", issues=mail.batches(), acts=ACTS, readers=count_readers()
     )
@@ -32,7 +32,7 @@ def issues() -> str:
 
 @pages.post("/issues/<id>")
 def change(id: str) -> ResponseReturnValue:
-    """Pause an issue, let it go on, or call off what has not left."""
+    """Pause or resume an issue, or cancel what is pending."""
     match request.form["act"]:
         case "pause":
             mail.pause_batch(id)

@@ -1,4 +1,4 @@
-"""Accounts whose owners may forget their passwords."""
+"""Accounts with password reset."""
 
 import click
 from flask import Flask
@@ -10,7 +10,7 @@ from .resets import VALID_SECONDS, mail
 
 
 def create_app() -> Flask:
-    """Make the app; what the environment names FLASK_… comes before what is here."""
+    """Create the app; environment variables FLASK_… override these settings."""
     app = Flask(__name__)
     app.config.from_mapping(
         TRUSTED_HOSTS=["127.0.0.1", "localhost"],

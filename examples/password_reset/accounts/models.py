@@ -1,4 +1,4 @@
-"""What is kept: users, and the resets that they asked for."""
+"""The tables: users, and the resets that they requested."""
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import ForeignKey
@@ -6,14 +6,14 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
 class Base(DeclarativeBase):
-    """What all tables have in common."""
+    """The base class of all tables."""
 
 
 db = SQLAlchemy(metadata=Base.metadata)
 
 
 class User(Base):
-    """Who may sign in."""
+    """An account."""
 
     __tablename__ = "user"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -22,7 +22,7 @@ class User(Base):
 
 
 class PasswordReset(Base):
-    """Leave to choose a new password, once: it is deleted by that."""
+    """Permission to choose a new password once; it is deleted when used."""
 
     __tablename__ = "password_reset"
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -13,7 +13,7 @@ pages = Blueprint("pages", __name__)
 
 @pages.route("/", methods=["GET", "POST"])
 def sign_in() -> ResponseReturnValue:
-    """Ask who it is, and say whether that is so."""
+    """Ask for address and password, and check them."""
     if request.method == "GET":
         return render_template("sign_in.html")
     email, password = request.form["email"], request.form["password"]
@@ -25,7 +25,7 @@ def sign_in() -> ResponseReturnValue:
 
 @pages.route("/forgot", methods=["GET", "POST"])
 def forgot() -> ResponseReturnValue:
-    """Send a link; what is answered tells nobody who has an account."""
+    """Send a link; the response does not reveal who has an account."""
     if request.method == "GET":
         return render_template("forgot.html")
     ask_for_reset(request.form["email"])
@@ -35,7 +35,7 @@ def forgot() -> ResponseReturnValue:
 
 @pages.route("/choose/<token>", methods=["GET", "POST"])
 def choose(token: str) -> ResponseReturnValue:
-    """Let whoever has the link choose a password; only that uses the link up."""
+    """Let the owner of the link choose a password; only that uses up the link."""
     reset = reset_behind(token)
     if reset is None:
         return render_template("gone.html"), 410
@@ -49,7 +49,7 @@ def choose(token: str) -> ResponseReturnValue:
 
 @pages.after_request
 def keep_links_secret(response: Response) -> Response:
-    """A link must not show in what other sites are told, nor stay in a cache."""
+    """Keep the link out of referrers and caches."""
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -1,4 +1,4 @@
-"""Resets: the mail with the link, and what the link is good for."""
+"""Resets: the mail with the link, and the link's validity."""
 
 from flask import current_app, render_template, url_for
 from itsdangerous import BadSignature, URLSafeTimedSerializer
@@ -10,13 +10,13 @@ from flask_outbox import Mail, Message
 from .models import PasswordReset, User, db
 
 VALID_SECONDS = 3_600
-"""How long a link is good, and how long its mail is worth trying."""
+"""How long a link is valid, and how long its mail is retried."""
 
 mail = Mail()
 
 
 def ask_for_reset(email: str) -> None:
-    """Add a reset and its mail to the transaction, if this is somebody's address."""
+    """Add a reset and its mail to the transaction, if the address has an account."""
     user = db.session.scalar(select(User).where(User.email == email))
     if user is None:
         return
@@ -26,7 +26,7 @@ def ask_for_reset(email: str) -> None:
     link = url_for("pages.choose", token=_signer().dumps(reset.id), _external=True)
     body = render_template("mail.txt", link=link)
     mail.send(
-        # Not what was typed: a database may find Ada's account by ADÁ@example.org.
+        # Not the typed address: a database may find Ada's account by ADÁ@example.org.
         Message("Choose a new password", [user.email], body),
         tag="password-reset",
         priority=10,
@@ -35,7 +35,7 @@ def ask_for_reset(email: str) -> None:
 
 
 def reset_behind(token: str) -> PasswordReset | None:
-    """What the link was made for; None when it is forged, too old, or was used."""
+    """The reset for the link; None if it is forged, expired or used."""
     try:
         reset_id = _signer().loads(token, max_age=VALID_SECONDS)
     except BadSignature:
@@ -44,7 +44,7 @@ def reset_behind(token: str) -> PasswordReset | None:
 
 
 def use(reset: PasswordReset, password: str) -> bool:
-    """Set the password and delete the user's resets; False if one was faster."""
+    """Set the password and delete the user's resets; False if it was used already."""
     user = reset.user
     resets = delete(PasswordReset).where(PasswordReset.user_id == user.id)
     if reset.id not in db.session.scalars(resets.returning(PasswordReset.id)).all():

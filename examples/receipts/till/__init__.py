@@ -1,4 +1,4 @@
-"""A till: whoever buys something gets a receipt, with a PDF and the shop's logo."""
+"""A till: each customer gets a receipt, with a PDF and the shop's logo."""
 
 from flask import Flask
 
@@ -7,7 +7,7 @@ from .receipts import mail
 
 
 def create_app() -> Flask:
-    """Make the app; what the environment names FLASK_… comes before what is here."""
+    """Create the app; environment variables FLASK_… override these settings."""
     app = Flask(__name__)
     app.config.from_mapping(
         MAIL_URL="smtp://127.0.0.1:2525",

@@ -1,29 +1,29 @@
-"""Orders: what was bought, and what it costs."""
+"""Orders and their prices."""
 
 from dataclasses import dataclass
 
 from werkzeug.datastructures import MultiDict
 
 PRICES = {"Pencil": 180, "Notebook": 650, "Fountain pen": 4_900}
-"""What there is to buy, in cents."""
+"""The prices, in cents."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """So many of one thing."""
+    """A number of one article."""
 
     product: str
     count: int
 
     @property
     def cents(self) -> int:
-        """What they cost."""
+        """The price of the line."""
         return self.count * PRICES[self.product]
 
 
 @dataclass(frozen=True)
 class Order:
-    """What somebody bought at once."""
+    """The articles that a customer buys."""
 
     number: str
     email: str
@@ -32,12 +32,12 @@ class Order:
 
     @property
     def cents(self) -> int:
-        """What it costs."""
+        """The price of the order."""
         return sum(line.cents for line in self.lines)
 
     @classmethod
     def from_form(cls, form: MultiDict[str, str]) -> "Order":
-        """The order that somebody sent. Raises `ValueError` for one of nothing."""
+        """The order in a submitted form. Raises `ValueError` if it is empty."""
         counts = {product: form.get(product, 0, type=int) for product in PRICES}
         lines = tuple(Line(one, count) for one, count in counts.items() if count > 0)
         if not lines:
@@ -46,5 +46,5 @@ class Order:
 
 
 def euros(cents: int) -> str:
-    """An amount as it is written."""
+    """An amount as text."""
     return f"{cents / 100:,.2f} EUR"

@@ -1,4 +1,4 @@
-"""The pages: buy something, and see what became of the receipt."""
+"""The pages: buy something, and see the state of the receipt."""
 
 from uuid import uuid4
 
@@ -15,13 +15,13 @@ pages = Blueprint("pages", __name__)
 
 @pages.get("/")
 def shop() -> str:
-    """What there is to buy, with a number for the order."""
+    """The prices, and a new order number."""
     return render_template("shop.html", prices=PRICES, euros=euros, number=uuid4().hex)
 
 
 @pages.post("/orders")
 def buy() -> ResponseReturnValue:
-    """Take the order; its receipt is on its way before the answer is."""
+    """Accept the order; its receipt is stored before the response."""
     try:
         receipt = send_receipt(Order.from_form(request.form))
     except (MessageError, ValueError) as error:
@@ -31,5 +31,5 @@ def buy() -> ResponseReturnValue:
 
 @pages.get("/orders/<id>")
 def bought(id: str) -> str:
-    """Thank whoever bought, and say where the receipt is."""
+    """Thank the customer, and show the state of the receipt."""
     return render_template("bought.html", receipt=mail.get(id))

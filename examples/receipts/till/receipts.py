@@ -1,4 +1,4 @@
-"""Receipts: the mail, and the PDF that it carries."""
+"""Receipts: the mail, and its PDF."""
 
 from fpdf import FPDF
 
@@ -10,7 +10,7 @@ mail = Mail()
 
 
 def send_receipt(order: Order) -> Receipt:
-    """Send it once, however often the order is sent here."""
+    """Send it once, even if the order is submitted several times."""
     message = Message.from_template(
         "receipt", recipients=[(order.name, order.email)], order=order, euros=euros
     )
@@ -20,7 +20,7 @@ def send_receipt(order: Order) -> Receipt:
 
 
 def pdf(order: Order) -> bytes:
-    """The receipt to print."""
+    """The receipt as a PDF."""
     page = FPDF()
     page.set_title(f"Receipt {order.number}")
     page.add_page()
