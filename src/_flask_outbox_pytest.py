@@ -1,7 +1,7 @@
-"""The pytest plugin of Flask-Outbox: fixtures, and what a failed test shows.
+"""Flask-Outbox's pytest plugin: fixtures, and extra output for failed tests.
 
-It lies outside of the package, and imports that only where a test asks for it: pytest
-loads plugins at every start, before it measures coverage.
+It is outside the package, and imports that only when a test uses it: pytest loads
+plugins at every start, before coverage is measured.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from flask_outbox.testing import OutboxWorker, RecordedOutbox, SmtpServer
 
 _summaries = pytest.StashKey[dict[str, Callable[[], str]]]()
-"""What a failed test shows, by its title."""
+"""What a failed test shows, by title."""
 
 _failed = pytest.StashKey[bool]()
 
@@ -32,12 +32,12 @@ def _shown_on_failure(
     try:
         yield
     finally:
-        del summaries[title]  # pytest keeps its tests to the end, but not their apps
+        del summaries[title]  # pytest keeps its tests; this frees the app
 
 
 @pytest.fixture
 def outbox(request: pytest.FixtureRequest) -> Iterator[RecordedOutbox]:
-    """What the app under test has handed over, with assertions on it."""
+    """The messages that the app under test has sent, with assertions."""
     from flask_outbox.testing import RecordedOutbox
 
     with (
@@ -49,7 +49,7 @@ def outbox(request: pytest.FixtureRequest) -> Iterator[RecordedOutbox]:
 
 @pytest.fixture
 def smtp_server(request: pytest.FixtureRequest) -> Iterator[SmtpServer]:
-    """A real mail server on this machine, which does as a script says."""
+    """A real mail server on this machine that follows a script."""
     from flask_outbox.testing import SmtpServer
 
     with (
@@ -70,7 +70,7 @@ def _check_script(server: SmtpServer) -> None:
 
 @pytest.fixture
 def outbox_worker(smtp_server: SmtpServer) -> Iterator[Callable[[Flask], OutboxWorker]]:
-    """Starts ``flask outbox worker`` for an app, in a process of its own."""
+    """Starts ``flask outbox worker`` for an app, in its own process."""
     from flask_outbox.testing import OutboxWorker
 
     with ExitStack() as ending:
@@ -78,7 +78,7 @@ def outbox_worker(smtp_server: SmtpServer) -> Iterator[Callable[[Flask], OutboxW
         def start(app: Flask) -> OutboxWorker:
             worker = OutboxWorker(app)
             ending.callback(worker.close)
-            smtp_server.victims.append(worker)
+            smtp_server.workers.append(worker)
             return worker
 
         yield start
@@ -88,19 +88,21 @@ def outbox_worker(smtp_server: SmtpServer) -> Iterator[Callable[[Flask], OutboxW
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Have a failed test show its mail, unless its failure says so already."""
+    """Show the mail of a failed test, unless its failure already does."""
     report = yield
     if call.when == "call" and call.excinfo:
         item.stash[_failed] = True
         for title, summary in item.stash.get(_summaries, {}).items():
-            told = _told(summary)
+            told = _safe_summary(summary)
             if told not in str(call.excinfo.value):
                 report.sections.append((title, told))
     return report
 
 
-def _told(summary: Callable[[], str]) -> str:
-    """A summary; where there can be none, the test's own failure counts."""
+def _safe_summary(summary: Callable[[], str]) -> str:
+    """A summary, or why there is none: an error here must not hide the test's
+    failure.
+    """
     try:
         return summary()
     except Exception as error:

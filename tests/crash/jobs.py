@@ -1,7 +1,7 @@
-"""What these tests have done by processes of their own.
+"""The jobs that these tests run in processes of their own.
 
-Each job is a function of this module: it is given a line to talk over, the settings of
-an app, and whatever else it needs. It goes on until it is told ``None``.
+Each job is a function of this module. It gets a connection to the test, the settings of
+an app, and other arguments. It runs until it receives ``None``.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ from typing import Any
 from blinker import NamedSignal
 from sqlalchemy import Column, MetaData, String, Table, create_engine
 
-from flask_outbox import Mail, Message, events
-from flask_outbox.outbox import couriers
-from flask_outbox.outbox.store import Outbox
+from flask_outbox import Mail, Message, signals
+from flask_outbox.outbox import Outbox, couriers
 from flask_outbox.transports.smtp import SmtpTransport
-from flask_outbox.transports.smtp_link import SmtpLink
+from flask_outbox.transports.smtp.protocol import SmtpLink
 from tests.crash.journal import Journal
 from tests.crash.points import Stop, after, before, is_final_dot
 from tests.mail.site import make_app
@@ -35,10 +34,10 @@ RECIPIENTS = ("ada@example.org", "bob@example.org", "eve@example.org")
 ATTACHMENT = bytes(range(256)) * 40
 
 ORDERS = Table("shop_order", MetaData(), Column("name", String(64), primary_key=True))
-"""A table of the app's own."""
+"""A table of the app."""
 
 CALLED, RETURNED = "/send-was-called", "/send-has-returned"
-"""Paths that nobody has; a process looks for them to leave a mark in its trace."""
+"""Paths that do not exist; looking for them leaves a mark in the trace."""
 
 
 def open_mail(config: Config) -> Mail:
@@ -47,7 +46,7 @@ def open_mail(config: Config) -> Mail:
 
 
 def mail_named(subject: str) -> Message:
-    """A mail with several recipients and an attachment, known by its subject."""
+    """A mail with this subject, several recipients and an attachment."""
     message = Message(subject, list(RECIPIENTS), f"This is {subject}.\n")
     message.attach("bytes.bin", "application/octet-stream", ATTACHMENT)
     return message
@@ -57,9 +56,9 @@ def mail_named(subject: str) -> Message:
 
 
 def send(line: Connection, config: Config, accepted: Path) -> None:
-    """Send a mail for each subject of the lists told; a journal has what was accepted.
+    """Send a mail for each subject received; journal what was accepted.
 
-    Says so when all is sent.
+    Reports when all are sent.
     """
     mail, journal = open_mail(config), Journal(accepted)
     while (subjects := line.recv()) is not None:
@@ -68,12 +67,12 @@ def send(line: Connection, config: Config, accepted: Path) -> None:
 
 
 def send_once(line: Connection, config: Config) -> None:
-    """When told, send one mail between two calls that a trace shows; say what came."""
+    """When told, send one mail between two traced calls; report the result."""
     mail = open_mail(config)
     line.recv()
     os.access(CALLED, os.F_OK)
     try:
-        answer = "sent", mail.send(mail_named("once")).message_id
+        answer = "sent", mail.send(mail_named("once")).rfc_message_id
     except Exception as error:
         answer = type(error).__name__, str(error)
     os.access(RETURNED, os.F_OK)
@@ -81,30 +80,34 @@ def send_once(line: Connection, config: Config) -> None:
 
 
 def send_for(line: Connection, config: Config, seconds: float) -> None:
-    """Send as fast as it goes for so long, once told; say how long each took.
+    """When told, send as fast as possible for so long; report each start and end.
 
-    Whatever `send` raises is said too. The first ``send()``, which opens the outbox,
-    comes before.
+    Errors are reported, too. The first ``send()``, which opens the outbox, precedes.
     """
     mail = open_mail(config)
     mail.send(mail_named("first"))
     line.send("ready")
     line.recv()
-    times, errors = [], []
+    sends, errors = [], []
     end = time.monotonic() + seconds
     while (began := time.monotonic()) < end:
         try:
             mail.send(mail_named("another"))
         except Exception as error:
             errors.append(str(error))
-        times.append(time.monotonic() - began)
-    line.send((times, errors))
+        sends.append((began, time.monotonic()))
+    line.send((sends, errors))
 
 
 def send_on(
-    line: Connection, name: str, config: Config, accepted: Path, threads: int
+    line: Connection,
+    name: str,
+    config: Config,
+    accepted: Path,
+    threads: int,
+    pause_seconds: float = 0.0,
 ) -> None:
-    """Send without end, in so many threads; a journal has what was accepted."""
+    """Send endlessly in ``threads`` threads; journal what was accepted."""
     mail, journal = open_mail(config), Journal(accepted)
 
     def go_on(thread: int) -> None:
@@ -112,6 +115,7 @@ def send_on(
         while True:
             number += 1
             _send(mail, journal, [f"{name}-{thread}-{number}"])
+            time.sleep(pause_seconds)
 
     line.send("at work")
     for thread in range(threads):
@@ -120,7 +124,7 @@ def send_on(
 
 
 def order_on(line: Connection, name: str, config: Config, accepted: Path) -> None:
-    """Order without end: an order and its mail, in one transaction of the app's own."""
+    """Endlessly store an order and its mail in one transaction of the app."""
     mail, journal = open_mail(config), Journal(accepted)
     engine = create_engine(config["OUTBOX_URL"])
     line.send("at work")
@@ -129,13 +133,13 @@ def order_on(line: Connection, name: str, config: Config, accepted: Path) -> Non
         with engine.begin() as connection:
             connection.execute(ORDERS.insert().values(name=order))
             receipt = mail.send(mail_named(order), session=connection)
-        journal.keep(receipt.id, receipt.message_id)
+        journal.keep(receipt.id, receipt.rfc_message_id)
 
 
 def _send(mail: Mail, accepted: Journal, subjects: Iterable[str]) -> None:
     for subject in subjects:
         receipt = mail.send(mail_named(subject))
-        accepted.keep(receipt.id, receipt.message_id)
+        accepted.keep(receipt.id, receipt.rfc_message_id)
 
 
 # ------------------------------------------------------------------------- delivering
@@ -147,7 +151,7 @@ def deliver(
     stop: Stop | None = None,
     trace: Path | None = None,
 ) -> None:
-    """Be a courier, and say so."""
+    """Run a courier, and report that it works."""
     mail = _begin(config, stop, trace)
     line.send("at work")
     line.recv()
@@ -159,20 +163,45 @@ def send_and_deliver(
     config: Config,
     accepted: Path,
     subjects: Iterable[str],
-    stop: Stop | None = None,
-    trace: Path | None = None,
+    trace: Path,
 ) -> None:
-    """Be what a web process is: send, with a courier beside."""
-    mail = _begin(config, stop, trace)
+    """Report that a courier works, and send beside it as a web process does."""
+    mail = _begin(config, None, trace)
+    line.send("at work")
     _send(mail, Journal(accepted), subjects)
     line.recv()
     mail.stop()
 
 
+def send_one_by_one_and_deliver(
+    line: Connection,
+    config: Config,
+    accepted: Path,
+    name: str,
+    stop: Stop,
+    trace: Path,
+) -> None:
+    """Do the same endlessly, each mail once the courier has sent one.
+
+    Sooner or later it has a place for what is handed over.
+    """
+    mail, journal = _begin(config, stop, trace), Journal(accepted)
+    line.send("at work")
+    for number in itertools.count():
+        sent = threading.Event()
+        with signals.message_sent.connected_to(_setting(sent)):
+            _send(mail, journal, [f"{name}-{number}"])
+            sent.wait()
+
+
+def _setting(event: threading.Event) -> Callable[..., None]:
+    return lambda *_, **__: event.set()
+
+
 def deliver_and_tell(
     line: Connection, config: Config, names: Iterable[str], stop: Stop | None = None
 ) -> None:
-    """Be a courier, and say when signals of these names are sent, and of what."""
+    """Run a courier; report each signal of these names, with its message."""
 
     def listen_to(name: str) -> Callable[..., None]:
         def say(
@@ -183,19 +212,19 @@ def deliver_and_tell(
         return say
 
     for name in names:
-        signal: NamedSignal = getattr(events, name)
+        signal: NamedSignal = getattr(signals, name)
         signal.connect(listen_to(name), weak=False)
     deliver(line, config, stop)
 
 
 def deliver_elsewhere(line: Connection, config: Config, names: Iterable[str]) -> None:
-    """Do so on a machine of one's own, as far as the others can tell."""
+    """Do the same, seemingly on another machine."""
     couriers.this_process = lambda: f"boot-{os.getpid()}/pid:[1] 4711@815"
     deliver_and_tell(line, config, names)
 
 
 def deliver_but_die_of(line: Connection, config: Config, subject: str) -> None:
-    """Be a courier whom a mail with this subject kills."""
+    """Run a courier that dies when it delivers a mail with this subject."""
 
     def die(_transport: object, _envelope: object, body: bytes, _: object) -> None:
         if f"Subject: {subject}\r\n".encode() in body:
@@ -206,20 +235,20 @@ def deliver_but_die_of(line: Connection, config: Config, subject: str) -> None:
 
 
 def _begin(config: Config, stop: Stop | None, trace: Path | None) -> Mail:
-    """The app's mail, its courier at work."""
+    """The app's mail, with its courier running."""
     if trace is not None:
         leave_traces(Journal(trace))
     if stop is not None:
         stop.arm()
     mail, started = open_mail(config), threading.Event()
-    with events.courier_started.connected_to(lambda *_, **__: started.set()):
+    with signals.courier_started.connected_to(_setting(started)):
         mail.start()
         started.wait()
     return mail
 
 
 def leave_traces(trace: Journal) -> None:
-    """Note each message that is begun with care, may be through, or is recorded."""
+    """Note each message that is durably begun, may be accepted, or is recorded."""
 
     def begins(_outbox: Outbox, held: Any) -> None:
         trace.note("begun", message_id_of(held.content))

@@ -1,4 +1,4 @@
-"""Lives of couriers, one after another, each of which ends by SIGKILL."""
+"""Couriers that run one after another until each is killed by SIGKILL."""
 
 from __future__ import annotations
 
@@ -13,40 +13,42 @@ from pathlib import Path
 
 from tests.crash import journal
 from tests.crash.child import Child
-from tests.crash.jobs import Config, deliver, send_and_deliver
+from tests.crash.jobs import (
+    Config,
+    deliver,
+    send_and_deliver,
+    send_one_by_one_and_deliver,
+)
 from tests.crash.points import HAND_OVER, POINTS, RARE, Stop
 
 AT_A_TIME = 2
-"""Lives at a time: what one leaves, the other takes up, and the next."""
-
-AT_MOST = 3
-"""How many times as many lives there are, at most, until each point was hit."""
+"""Couriers at a time: each takes over what a killed one leaves."""
 
 LIFE_SECONDS = 6.0
-"""How long a life takes at most, whatever it is meant to come to."""
+"""The longest that a courier works."""
 
 EARLY_SECONDS = 0.3
-"""How long a life takes at most that ends early, maybe before its courier is ready."""
+"""The longest run of a courier that is killed early, perhaps before it is ready."""
 
 RECORDS = 30
-"""How many attempts a life that ends at random has recorded, at most."""
+"""The most attempts that a randomly killed courier records."""
 
 PASSES = 15
-"""How often a life passes its point, at most, until it ends there."""
+"""How often a courier passes its point, at most, before it is killed there."""
 
 SENDS = 6
-"""Mails that a life sends itself, when it does."""
+"""Mails that a process sends if it also sends."""
 
-LOOK_SECONDS = 0.01
-"""How often a life's trace is looked at."""
+LOOK_SECONDS = 0.02
+"""How often a trace is read."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What a courier had come to when it was killed: Message-IDs."""
+    """How far a courier had come when it was killed: Message-IDs."""
 
     begun: frozenset[str]
-    """Under its lease with care, and not recorded."""
+    """Durably begun and not recorded."""
     through: frozenset[str]
     """Past the final dot, and not recorded."""
 
@@ -63,22 +65,24 @@ class Trace:
         return cls(*(frozenset(ids) for ids in open_ended.values()))
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Life:
     child: Child
     trace: Path
-    ends_at: float
+    ends_at: float = math.inf
+    """By default, `LIFE_SECONDS` after it has begun to work."""
     ends_after: float = math.inf
     """So many records."""
     stop: Stop | None = None
 
-    @property
-    def over(self) -> bool:
-        """Whether it has ended at its point, or should end now."""
+    def is_over(self) -> bool:
+        """Whether it was killed at its point, or should be killed now."""
+        if self.child.heard() and self.ends_at == math.inf:
+            self.ends_at = time.monotonic() + LIFE_SECONDS
         return (
             self.child.killed
             or time.monotonic() > self.ends_at
-            or self._records >= self.ends_after
+            or (self.ends_after < math.inf and self._records >= self.ends_after)
         )
 
     @property
@@ -87,14 +91,14 @@ class _Life:
 
 
 class Lives:
-    """Couriers, and processes that send with a courier beside, born to be killed.
+    """Couriers, and processes that also send, which are killed.
 
     Two of three are killed at a named point, the rest at random.
     """
 
     def __init__(self, config: Config, accepted: Path, folder: Path) -> None:
         self.traces: list[Trace] = []
-        """What each had come to when it was killed."""
+        """How far each had come when it was killed."""
         self.points_hit = dict.fromkeys(POINTS, 0)
         """How many were killed at each point."""
         self._config = config
@@ -106,23 +110,22 @@ class Lives:
     def spend(
         self, kills: int, killed: Callable[[int], None], *, at_each_point: bool
     ) -> None:
-        """Return after so many kills; ``killed`` is told the number of each.
+        """Return after ``kills`` kills; ``killed`` is called with the number of each,
+        and sends more mail.
 
-        With ``at_each_point`` there are more, up to `AT_MOST` times as many, until each
-        point was hit: on a busy machine many lives are over before.
+        With ``at_each_point`` the first are one at each point.
         """
         begun = 0
-
-        def more() -> bool:
-            missed = at_each_point and not all(self.points_hit.values())
-            return begun < (AT_MOST * kills if missed else kills)
-
         try:
-            while self._lives or more():
-                while more() and len(self._lives) < AT_A_TIME:
+            for point in POINTS if at_each_point else ():
+                self._spend_one_at(point, begun)
+                begun += 1
+                killed(begun)
+            while self._lives or begun < kills:
+                while begun < kills and len(self._lives) < AT_A_TIME:
                     self._lives.append(self._begin(begun))
                     begun += 1
-                for life in [life for life in self._lives if life.over]:
+                for life in [life for life in self._lives if life.is_over()]:
                     self._end(life)
                     killed(len(self.traces))
                 wait([life.child.end for life in self._lives], LOOK_SECONDS)
@@ -130,32 +133,47 @@ class Lives:
             for life in self._lives:
                 life.child.close()
 
+    def _spend_one_at(self, point: str, number: int) -> None:
+        """Have a courier killed when it first comes to ``point``.
+
+        It surely does: no other courier takes its mail, and what the one before it left
+        is delivered with care.
+        """
+        life = self._begin_at(Stop(point), number)
+        self._lives.append(life)
+        life.child.wait_until_killed()
+        self._end(life)
+
     def _begin(self, number: int) -> _Life:
         trace = self._folder / f"trace-{number}"
-        latest = time.monotonic() + LIFE_SECONDS
         if number % 3:
-            stop = self._next_stop()
-            child = self._child(trace, stop, sends=stop.point == HAND_OVER)
-            return _Life(child, trace, latest, stop=stop)
-        child = self._child(trace, None, sends=number % 2 == 0)
+            return self._begin_at(self._next_stop(), number)
+        child = self._child(trace, sends=number % 2 == 0)
         if self._dice.random() < 0.2:
             early = time.monotonic() + self._dice.uniform(0, EARLY_SECONDS)
             return _Life(child, trace, early)
-        return _Life(child, trace, latest, self._dice.uniform(0, RECORDS))
+        return _Life(child, trace, ends_after=self._dice.uniform(0, RECORDS))
+
+    def _begin_at(self, stop: Stop, number: int) -> _Life:
+        trace = self._folder / f"trace-{number}"
+        if stop.point == HAND_OVER:
+            job = send_one_by_one_and_deliver
+            child = Child(job, self._config, self._accepted, trace.name, stop, trace)
+        else:
+            child = Child(deliver, self._config, stop, trace)
+        return _Life(child, trace, stop=stop)
 
     def _next_stop(self) -> Stop:
-        """At the point that the fewest lives have ended at, or are going to."""
+        """At the point that was, or will be, hit least often."""
         ahead = Counter(life.stop.point for life in self._lives if life.stop)
         point = min(POINTS, key=lambda point: self.points_hit[point] + ahead[point])
         return Stop(point, self._dice.randint(1, RARE.get(point, PASSES)))
 
-    def _child(self, trace: Path, stop: Stop | None, *, sends: bool) -> Child:
+    def _child(self, trace: Path, *, sends: bool) -> Child:
         if not sends:
-            return Child(deliver, self._config, stop, trace)
+            return Child(deliver, self._config, None, trace)
         subjects = [f"{trace.name}-{one}" for one in range(SENDS)]
-        return Child(
-            send_and_deliver, self._config, self._accepted, subjects, stop, trace
-        )
+        return Child(send_and_deliver, self._config, self._accepted, subjects, trace)
 
     def _end(self, life: _Life) -> None:
         if life.child.killed:
