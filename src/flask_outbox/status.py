@@ -266,6 +266,8 @@ class LaneStatus:
     until: datetime | None
     waiting: int
     due: int
+    since: datetime | None
+    """When it was paused; None if it is open."""
 
 
 RESOLVED = "what the resolver returns"
@@ -309,6 +311,7 @@ def _lane_status(
         until=record.until,
         waiting=record.waiting,
         due=record.due,
+        since=record.since,
     )
 
 

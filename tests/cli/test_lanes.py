@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from flask_outbox.humanize import clock
 from tests.cli.conftest import MakeShop
 from tests.cli.shop import Shop
 from tests.servers import JournalSmtp
@@ -45,9 +46,11 @@ def test_an_unknown_lane_is_refused(make_shop: MakeShop) -> None:
 
 def test_resume_does_not_open_a_lane_whose_server_is_down(shop: Shop) -> None:
     shop.outbox.pause_lane("default", time.time() + 30, "mail.test is on fire")
+    (lane,) = shop.outbox.lanes()
     shop.run("pause")
     said = shop.run("resume").stdout
-    assert "Lane default is down, next probe 20" in said
+    assert lane.since is not None
+    assert f"Lane default is down since {clock(lane.since)}, next probe 20" in said
     assert "mail.test is on fire" in said
 
 

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from flask_outbox import State, signals
+from flask_outbox.outbox import MessageActions
 from tests.mail.conftest import MakeSite
 from tests.mail.site import BOB, PUT_OFF_FOR_LONG, Site
 from tests.servers import Behaviour, JournalSmtp
@@ -159,6 +160,26 @@ def test_a_restart_while_the_lane_is_paused_leaves_no_pause_behind(
     second = make_site(OUTBOX_URL=str(first.outbox.database.url))
     second.mail.start()
     assert second.settled(receipt).state is State.SENT
+    eventually(lambda: second.status().lanes == ())
+
+
+def test_a_restart_while_the_server_is_down_does_not_hide_since_when(
+    make_site: MakeSite, server: JournalSmtp
+):
+    """A courier that starts, with no mail to try, finds the lane still down."""
+    first = make_site()
+    server.go_down()
+    first.send()
+    first.wait_for(signals.lane_paused)
+    (before,) = eventually(lambda: first.status().lanes)
+    first.mail.stop()
+    first.outbox.act(MessageActions.cancel, first.outbox.list()[0].id)
+    second = make_site(OUTBOX_URL=str(first.outbox.database.url))
+    second.mail.start()
+    second.wait_for(signals.lane_paused, times=2)
+    (after,) = second.status().lanes
+    assert after.since == before.since
+    server.come_back()
     eventually(lambda: second.status().lanes == ())
 
 

@@ -185,7 +185,7 @@ def test_status_and_dashboard_say_why_it_is_held(make_site: MakeSite, mail: Mail
     assert "the transport resolver returned None for &#39;customer-9&#39;" in page
     shown = site.app.test_cli_runner().invoke(args=["outbox", "status"])
     assert shown.exit_code == 1
-    assert "Lane customer-9 is down, next probe" in shown.output
+    assert "Lane customer-9 is down since" in shown.output
     assert reason in shown.output
     as_json = site.app.test_cli_runner().invoke(args=["outbox", "status", "--json"])
     lanes = json.loads(as_json.stdout)["lanes"]

@@ -7,6 +7,7 @@ import pytest
 from flask_outbox.delivery import State
 from flask_outbox.history import describe
 from flask_outbox.outbox import MessageActions, Outbox, Record
+from flask_outbox.outbox.lanes import ABANDONED_SECONDS
 from flask_outbox.outbox.records import Attempt
 from flask_outbox.outbox.statements import Row
 
@@ -316,6 +317,42 @@ def test_a_new_pause_replaces_the_old_one(outbox: Outbox, clock: Clock) -> None:
     assert lane.reason == "DNS"
     assert lane.until is not None
     assert lane.until.timestamp() == close_to(clock.now + 60)
+
+
+def down_since(outbox: Outbox) -> float:
+    (lane,) = outbox.lanes()
+    assert lane.since is not None
+    return lane.since.timestamp()
+
+
+def test_a_lane_stays_down_since_when_it_was_first(
+    outbox: Outbox, clock: Clock
+) -> None:
+    """However often it is probed; another outage has a beginning of its own."""
+    began = clock.now
+    for _ in range(20):
+        outbox.pause_lane("default", clock.now + 30, "refused")
+        assert down_since(outbox) == close_to(began)
+        clock.advance(31)
+    outbox.resume_lane("default")
+    outbox.pause_lane("default", clock.now + 30, "refused")
+    assert down_since(outbox) == close_to(clock.now)
+
+
+def test_a_pause_that_a_dead_courier_left_is_no_beginning(
+    outbox: Outbox, clock: Clock
+) -> None:
+    outbox.pause_lane("default", clock.now + 30, "refused")
+    clock.advance(30 + ABANDONED_SECONDS)
+    outbox.pause_lane("default", clock.now + 30, "refused")
+    assert down_since(outbox) == close_to(clock.now)
+
+
+def test_a_person_paused_a_lane_since_when_he_did(outbox: Outbox, clock: Clock) -> None:
+    outbox.pause_lane_by_operator("default", "a move")
+    since = clock.now
+    clock.advance(60)
+    assert down_since(outbox) == close_to(since)
 
 
 def test_two_pauses_at_the_same_time_are_one(

@@ -77,8 +77,11 @@ def _row(one: LaneStatus) -> tuple[str, ...]:
 
 
 def _why(one: LaneStatus) -> str:
-    if one.until is not None:
-        why = f"Lane {one.name} is down, next probe {clock(one.until)}: {one.reason}"
+    if one.until is not None and one.since is not None:
+        why = (
+            f"Lane {one.name} is down since {clock(one.since)}, next probe "
+            f"{clock(one.until)}: {one.reason}"
+        )
     else:
         why = f"Lane {one.name} was paused by a person"
         why += f": {one.reason}" if one.reason else "."

@@ -87,6 +87,7 @@ class Maintenance:
         self._courier = courier
         self._stats = CourierStats(courier_id, context.retry_window)
         self._lanes = Lanes()
+        self._were_down: list[Lane] = []
         self._lease_until = 0.0
         self._epoch = -inf
         """The outbox's clock minus the monotonic one: constant unless the clock is
@@ -124,19 +125,14 @@ class Maintenance:
         await self._write_stats()
 
     async def open(self, lanes: Lanes) -> None:
-        """Resume lanes that an earlier courier left paused, but not those paused by a
-        person. From now on, events are told to the endpoints of webhooks.
-
-        A courier that still has a lane paused records that again at its next probe.
+        """Learn which lanes are down or paused. From now on, events are told to the
+        endpoints of webhooks.
         """
         self._lanes = lanes
         if self._context.webhooks is not None:
             begin = self._context.webhooks.begin
             await self._attempt(partial(self._courier.in_thread, begin))
-        for name in lanes:
-            await self._attempt(
-                partial(self._courier.in_thread, self._outbox.resume_lane, name)
-            )
+        await self._attempt(self._learn_which_were_down)
         await self._attempt(self._apply_operator_pauses)
         await self._attempt(partial(self._hasten, deferred=False))
 
@@ -153,6 +149,8 @@ class Maintenance:
             group.create_task(self._every(MATCH_EVERY_SECONDS, self._match_feedback))
             group.create_task(self._every(PRUNE_EVERY_SECONDS, self._prune))
             group.create_task(self._follow_operator())
+            for lane in self._were_down:
+                group.create_task(self._attempt(partial(self._find_out, lane)))
             if self._context.webhooks is not None:
                 group.create_task(self._context.webhooks.run())
             if self._context.listens:
@@ -174,10 +172,29 @@ class Maintenance:
     async def _listen(self) -> None:
         await listen(self._outbox.database, self._courier.in_thread, self._notified)
 
+    async def _learn_which_were_down(self) -> None:
+        """Learn which lanes the outbox has as down, by this courier or another."""
+        down = await self._courier.in_thread(self._outbox.lanes_down)
+        self._were_down = [self._lanes[name] for name in down if name in self._lanes]
+
+    async def _find_out(self, lane: Lane) -> None:
+        """Probe a lane that was down when this courier began, unless it is known to be
+        down by now: it is resumed, or stays down since when it was.
+        """
+        if lane.reason is not None:
+            return
+        if await lane.probe():
+            await self._write_resumed(lane)
+        else:
+            lane.went_down.set()
+
     async def _resume(self, lane: Lane) -> None:
         """Deliver again at once, and retry until the outbox has the lane as resumed."""
         self._courier.emit(signals.lane_resumed, lane=lane.name)
         self._courier.wake()
+        await self._write_resumed(lane)
+
+    async def _write_resumed(self, lane: Lane) -> None:
         write = partial(self._courier.in_thread, self._outbox.resume_lane, lane.name)
         while not await self._attempt(write):
             await asyncio.sleep(RETRY_WAIT_SECONDS)

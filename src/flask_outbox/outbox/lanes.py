@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, case, func, select, update
 
 from ..limits import Allowance, Limit, in_use
 from ..recipient_guard import Guard
@@ -14,12 +14,36 @@ from .claim import Load
 from .records import Claim
 from .schema import lane
 
+ABANDONED_SECONDS = 300.0
+"""A lane whose probe has been due for so long was left by a courier that died. Probes
+end sooner."""
+
 
 def pause(
     connection: Connection, name: str, until: float, reason: str, now: float
 ) -> None:
-    """Record that the transport of ``name`` fails: it is paused until ``until``."""
-    _write(connection, name, paused_until=until, reason=reason, paused_at=now)
+    """Record that the transport of ``name`` fails: it is paused until ``until``.
+
+    A lane that is down already stays down since when it was first, unless no courier
+    has probed it for `ABANDONED_SECONDS`.
+    """
+    goes_on = lane.c.paused_until > now - ABANDONED_SECONDS
+    since = case((goes_on, func.coalesce(lane.c.paused_at, now)), else_=now)
+    done = connection.execute(
+        update(lane)
+        .where(lane.c.name == name)
+        .ordered_values(  # MariaDB would compute the first from the others' new values
+            (lane.c.paused_at, since),
+            (lane.c.paused_until, until),
+            (lane.c.reason, reason),
+        )
+    )
+    if not done.rowcount:
+        connection.execute(
+            lane.insert().values(
+                name=name, paused_at=now, paused_until=until, reason=reason
+            )
+        )
 
 
 def resume(connection: Connection, name: str) -> None:

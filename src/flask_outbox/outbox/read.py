@@ -327,9 +327,11 @@ def _lane_record(
     if paused is None:
         return LaneRecord(name, None, "", None, waiting, due)
     if paused.operator_paused_at is not None:
-        return LaneRecord(name, "person", paused.operator_reason, None, waiting, due)
-    until = moment(paused.paused_until)
-    return LaneRecord(name, "trouble", paused.reason, until, waiting, due)
+        since = moment(paused.operator_paused_at)
+        reason = paused.operator_reason
+        return LaneRecord(name, "person", reason, None, waiting, due, since)
+    until, since = moment(paused.paused_until), moment(paused.paused_at)
+    return LaneRecord(name, "trouble", paused.reason, until, waiting, due, since)
 
 
 def couriers(connection: Connection, now: float) -> tuple[CourierRecord, ...]:

@@ -413,6 +413,8 @@ class LaneRecord:
     """How many messages are pending on it."""
     due: int
     """How many of them could be delivered now."""
+    since: datetime | None = None
+    """When it was paused; None if it is open."""
 
 
 class WebhookState(StrEnum):
