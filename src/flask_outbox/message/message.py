@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from email.message import Message as StandardMessage
 from typing import Any, ClassVar, Protocol, Self
 
 from ..errors import MessageError, TemplateError
-from .addresses import AddressLike, listed
+from .addresses import Address, AddressLike, listed
 from .attachment import Attachable, Attachment
 from .text import shown
 
@@ -167,6 +167,61 @@ class Message:
                 content_id=content_id,
             )
         )
+
+    def invite(
+        self,
+        uid: str,
+        start: datetime | date,
+        end: datetime | date,
+        *,
+        organizer: AddressLike | None = None,
+        location: str | None = None,
+        sequence: int = 0,
+        cancelled: bool = False,
+    ) -> None:
+        """Invite the recipients to an event, which their calendars show and answer.
+
+        ``start`` and ``end`` are datetimes with a time zone, or dates for whole days;
+        ``end`` is the first moment that is not part of the event. The event has the
+        message's subject and body, and its recipients and cc are asked. ``organizer``,
+        by default the sender, gets the answers. To change an event, invite to the same
+        ``uid`` with a higher ``sequence``; with ``cancelled`` it is called off.
+
+        It is the alternative ``calendar; method=REQUEST`` (RFC 5546, RFC 6047). Call it
+        last: what the message says then is what the calendar says. Raises
+        `MessageError` for what no calendar could show, and `ConfigError` without
+        ``flask-outbox[calendar]``.
+        """
+        from .invitation import invitation
+
+        organizer = organizer or self.sender
+        if not organizer:
+            raise MessageError("organizer", "is missing; pass organizer= or sender=")
+        if not self.subject:
+            raise MessageError("subject", "is missing; it names the event")
+        attendees = [
+            *Address.parse_all(self.recipients, "recipients"),
+            *Address.parse_all(self.cc, "cc"),
+        ]
+        event = invitation(
+            uid,
+            start,
+            end,
+            organizer=Address.parse(organizer, "organizer"),
+            attendees=attendees,
+            summary=str(self.subject),
+            description=None if self.body is None else str(self.body),
+            location=location,
+            sequence=sequence,
+            cancelled=cancelled,
+        )
+        self.alts = {
+            kind: text
+            for kind, text in self.alts.items()
+            if not kind.startswith("calendar")
+        }
+        method = "CANCEL" if cancelled else "REQUEST"
+        self.alts[f"calendar; method={method}"] = event
 
     def own_content(self) -> bytes | None:
         """The bytes to send in place of the composed ones; None to compose them."""
