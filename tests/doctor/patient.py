@@ -66,6 +66,12 @@ def finding(document: Mapping[str, Any], id: str) -> dict[str, str]:
     return dict(found)
 
 
+def advice(document: Mapping[str, Any], id: str) -> str:
+    """What to do about the only finding of this id, and what to write."""
+    found = finding(document, id)
+    return f"{found['todo']} {found['write']}"
+
+
 def seen(document: Mapping[str, Any], subject: str) -> dict[str, str]:
     """What was seen of a subject, step by step."""
     (section,) = (one for one in document["sections"] if one["subject"] == subject)

@@ -105,6 +105,8 @@ def _report(diagnosis: Diagnosis) -> Iterator[str]:
 
 
 def _finding(one: Finding) -> str:
-    """A finding; what to do stays on one line, so that a record can be copied."""
-    shown = fields([("Seen", one.saw), ("Why", one.why)])
-    return f"{one.severity}: {one.id}\n{shown}\nTo do {printable(one.todo)}"
+    """A finding; what to write stays on one line, so that it can be copied."""
+    words = [("Seen", one.saw), ("Why", one.why), ("To do", one.todo)]
+    shown = [f"{one.severity}: {one.id}", fields(pair for pair in words if pair[1])]
+    shown += [f"Write {printable(one.write)}"] if one.write else []
+    return "\n".join(shown)

@@ -92,6 +92,7 @@ def navigation() -> list[NavigationItem]:
         (True, ("Lanes", ".lanes")),
         (True, ("Suppressions", ".suppressions")),
         (bool(runtime().settings.webhooks), ("Webhooks", ".webhooks")),
+        (True, ("Doctor", ".doctor")),
     ]
     return [item for useful, item in found if useful]
 

@@ -11,11 +11,10 @@ from ..transports.base import Transport
 from ..transports.registry import transport_for
 from .findings import Section
 
-LONGEST_SECONDS = 20.0
-"""The longest examination of one API."""
 
-
-async def examine_api(section: Section, settings: TransportSettings) -> None:
+async def examine_api(
+    section: Section, settings: TransportSettings, longest_seconds: float
+) -> None:
     """Ask whether mail would be taken; send none.
 
     Whether the key is good shows where the provider has a suppression list, which is
@@ -23,7 +22,7 @@ async def examine_api(section: Section, settings: TransportSettings) -> None:
     """
     section.note("API", settings.place)
     try:
-        async with asyncio.timeout(LONGEST_SECONDS):
+        async with asyncio.timeout(longest_seconds):
             await _ask(section, transport_for(settings, Guard()))
     except (LoginRejected, AccountTrouble) as error:
         section.find(
@@ -34,7 +33,7 @@ async def examine_api(section: Section, settings: TransportSettings) -> None:
             "--send-to says.",
         )
     except TimeoutError:
-        _find_silent(section, f"There was no answer within {LONGEST_SECONDS:g} s.")
+        _find_silent(section, f"There was no answer within {longest_seconds:g} s.")
     except OutboxError as error:
         _find_silent(section, str(error))
     except Exception as error:  # another package's transport may raise anything

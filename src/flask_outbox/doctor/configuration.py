@@ -43,15 +43,18 @@ def _check_secret(
     section: Section, settings: Settings, config: Mapping[str, Any]
 ) -> None:
     secret = config.get("SECRET_KEY")
-    todo = "Set SECRET_KEY to what this prints: python -c 'import secrets; "
-    todo += "print(secrets.token_hex())'"
+    todo = "Set SECRET_KEY to what this prints."
+    write = "python -c 'import secrets; print(secrets.token_hex())'"
     if secret and len(secret) < GOOD_SECRET_CHARACTERS:
-        section.find("secret-key-weak", f"It has {len(secret)} characters.", todo)
+        section.find(
+            "secret-key-weak", f"It has {len(secret)} characters.", todo, write
+        )
     elif not secret and settings.unsubscribe_path is not None:
         section.find(
             "secret-key-missing",
             "OUTBOX_UNSUBSCRIBE_PATH is set, and SECRET_KEY is not.",
             todo,
+            write,
         )
 
 
@@ -65,20 +68,21 @@ def _check_links(
         section.find(
             "server-name-missing",
             "OUTBOX_UNSUBSCRIBE_PATH is set, and SERVER_NAME is not.",
-            'SERVER_NAME = "shop.example.com"',
+            write='SERVER_NAME = "shop.example.com"',
         )
     elif not developing and is_loopback(name.partition(":")[0]):
         section.find(
             "server-name-local",
             f"SERVER_NAME is {name!r}.",
-            'SERVER_NAME = "shop.example.com", the name by which people reach the app',
+            "Set the name by which people reach the app.",
+            'SERVER_NAME = "shop.example.com"',
         )
     scheme = config.get("PREFERRED_URL_SCHEME", "http")
     if not developing and scheme != "https":
         section.find(
             "links-not-https",
             f"PREFERRED_URL_SCHEME is {scheme!r}.",
-            'PREFERRED_URL_SCHEME = "https"',
+            write='PREFERRED_URL_SCHEME = "https"',
         )
 
 
@@ -91,8 +95,9 @@ def _check_grace(
             "grace-too-long",
             f"OUTBOX_GRACE_SECONDS is {settings.grace_seconds:g}, and the server waits "
             f"{waits:g} s.",
-            f"OUTBOX_GRACE_SECONDS = {waits * 2 / 3:g}, or give the server longer, as "
-            "with gunicorn's --graceful-timeout.",
+            "Shorten it, or give the server longer, as with gunicorn's "
+            "--graceful-timeout.",
+            f"OUTBOX_GRACE_SECONDS = {waits * 2 / 3:g}",
         )
 
 
@@ -119,7 +124,8 @@ def _check_choices(section: Section, settings: Settings, developing: bool) -> No
         section.find(
             "durability-process",
             "OUTBOX_DURABILITY is 'process'.",
-            'OUTBOX_DURABILITY = "full", unless the mail may be lost',
+            "Set the default again, unless the mail may be lost.",
+            'OUTBOX_DURABILITY = "full"',
         )
     if guard := Guard.read(settings.only_to, settings.redirect_to):
         section.find(
@@ -131,7 +137,7 @@ def _check_choices(section: Section, settings: Settings, developing: bool) -> No
         section.find(
             "sender-missing",
             "MAIL_DEFAULT_SENDER is not set.",
-            'MAIL_DEFAULT_SENDER = ("The Shop", "shop@example.com")',
+            write='MAIL_DEFAULT_SENDER = ("The Shop", "shop@example.com")',
         )
     for name, one in settings.transports.items():
         if one.keeps_mail and not developing:

@@ -22,8 +22,8 @@ CLOCK_SECONDS = 2.0
 Clock = Callable[[], float]
 
 _STARTS = {
-    "external": "flask outbox worker",
-    "celery": "a worker of the app's Celery app",
+    "external": ("Start a worker", "flask outbox worker"),
+    "celery": ("Start a worker of the app's Celery app", ""),
 }
 
 
@@ -42,7 +42,9 @@ def examine_database(
             _examine(section, runtime, clock, tick)
     except SchemaError as error:
         section.find(
-            "outbox-tables", str(error), "flask outbox init, or flask outbox upgrade"
+            "outbox-tables",
+            str(error),
+            "Run flask outbox init or flask outbox upgrade; the sentence says which.",
         )
     except OutboxUnavailable as error:
         section.find(
@@ -63,8 +65,9 @@ def _has_tables(section: Section, database: Database) -> bool:
             section.find(
                 "outbox-folder-missing",
                 f"{folder} cannot be written to.",
-                f"mkdir -p {file.parent}, owned by the user that runs the app; or "
-                "another OUTBOX_URL.",
+                "Make it, owned by the user that runs the app; or set another "
+                "OUTBOX_URL.",
+                f"mkdir -p {file.parent}",
             )
         return False
     version = database.version()
@@ -85,18 +88,20 @@ def _examine(section: Section, runtime: Runtime, clock: Clock, tick: Clock) -> N
         section.find(
             "clock-off",
             f"They differ by {duration(abs(found.clock_offset_seconds))}.",
-            "Have both machines set their clocks by NTP: timedatectl set-ntp true",
+            "Have both machines set their clocks by NTP.",
+            "timedatectl set-ntp true",
         )
     if found.pooled and settings.engine == "external" and not settings.listen_url:
         section.find(
             "pooler-in-between",
             f"{outbox.database.shown} leads to a pooler.",
-            'OUTBOX_LISTEN_URL = "postgresql+psycopg://…", the database itself',
+            "Name the database itself for notifications.",
+            'OUTBOX_LISTEN_URL = "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"',
         )
     if wide := open_to_others(settings.url):
         files = " ".join(map(str, wide))
         section.find(
-            "files-open-to-others", f"Open are: {files}", f"chmod o-rwx {files}"
+            "files-open-to-others", f"Open are: {files}", write=f"chmod o-rwx {files}"
         )
     _check_couriers(section, runtime)
 
@@ -118,8 +123,9 @@ def _check_speed(section: Section, outbox: Outbox, tick: Clock) -> None:
         section.find(
             "outbox-slow",
             f"To say {slowest} took {duration(seconds[slowest])}.",
-            "flask outbox prune, or shorter OUTBOX_KEEP_ROWS; then look at the "
+            "Delete what is old, or set a shorter OUTBOX_KEEP_ROWS; then look at the "
             "database's load and disk.",
+            "flask outbox prune",
         )
 
 
@@ -129,9 +135,11 @@ def _check_couriers(section: Section, runtime: Runtime) -> None:
     alive = [one for one in status.couriers if one.alive]
     section.note("Couriers", f"{len(alive)} alive")
     if engine in _STARTS and not alive:
+        todo, write = _STARTS[engine]
         section.find(
             "no-worker",
-            f"OUTBOX_ENGINE is {engine!r}, no courier is alive, and "
+            f"OUTBOX_ENGINE is {engine!r}, no courier is alive, with "
             f"{counted(status.due, 'message')} due.",
-            f"Start {_STARTS[engine]}, and have it started with the machine.",
+            f"{todo}, and have it started with the machine.",
+            write,
         )

@@ -34,18 +34,20 @@ def check_key(section: Section, dns: Lookups, key: DkimKey) -> None:
         section.find(
             "dkim-record-several",
             f"{name} has {len(found)} TXT records.",
-            f"Keep one: {record}",
+            "Keep one, and delete the others.",
+            record,
         )
     elif not found:
-        section.find("dkim-record-missing", f"{name} has no TXT record.", record)
+        section.find("dkim-record-missing", f"{name} has no TXT record.", write=record)
     else:
         _check_record(section, name, found[0], ours, record)
     if ours.bits is not None and ours.bits < GOOD_RSA_BITS:
         section.find(
             "dkim-short-key",
             f"{key.place} has {ours.bits} bits.",
-            "Make another key with a selector of its own: openssl genrsa -out "
-            "dkim.pem 2048. Remove the old record a week later.",
+            "Make another key with a selector of its own. Remove the old record a week "
+            "later.",
+            "openssl genrsa -out dkim.pem 2048",
         )
 
 
@@ -55,16 +57,18 @@ def _check_record(
     try:
         tags = read_tags(text)
     except ValueError as error:
-        section.find("dkim-record-syntax", f"{name}: {error}.", record)
+        section.find("dkim-record-syntax", f"{name}: {error}.", write=record)
         return
     theirs = "".join(tags.get("p", "").split())
     if "p" not in tags or tags.get("v", "DKIM1") != "DKIM1":
-        section.find("dkim-record-syntax", f"{name} has: {text}", record)
+        section.find("dkim-record-syntax", f"{name} has: {text}", write=record)
     elif not theirs:
-        section.find("dkim-revoked", f"{name} has an empty p=.", record)
+        section.find("dkim-revoked", f"{name} has an empty p=.", write=record)
     elif theirs != ours.text or tags.get("k", "rsa") != ours.kind:
-        section.find("dkim-other-key", f"{name} has the key of another pair.", record)
+        section.find(
+            "dkim-other-key", f"{name} has the key of another pair.", write=record
+        )
     else:
         section.note("DKIM", f"{name} has our key ({ours.kind})")
     if "y" in tags.get("t", "").split(":"):
-        section.find("dkim-testing", f"{name} has t={tags['t']}.", record)
+        section.find("dkim-testing", f"{name} has t={tags['t']}.", write=record)

@@ -73,7 +73,7 @@ def check_dmarc(section: Section, dns: Lookups, domain: str) -> DmarcPolicy | No
         records = dmarc_records(dns, place)
         if records:
             return _examined(section, dns, place, records, wanted)
-    section.find("dmarc-missing", f"_dmarc.{domain} has no record.", wanted)
+    section.find("dmarc-missing", f"_dmarc.{domain} has no record.", write=wanted)
     return None
 
 
@@ -86,16 +86,19 @@ def _examined(
         section.find(
             "dmarc-several",
             f"{name} has {len(records)} records.",
-            f"Keep one: {written(name, records[0])}",
+            "Keep one, and delete the others.",
+            written(name, records[0]),
         )
         return None
     try:
         policy = DmarcPolicy(place, read_tags(records[0]))
     except ValueError as error:
-        section.find("dmarc-syntax", f"{name}: {error}.", wanted)
+        section.find("dmarc-syntax", f"{name}: {error}.", write=wanted)
         return None
     if policy.tags.get("p", "").lower() not in POLICIES:
-        section.find("dmarc-syntax", f"{name} has no valid p=: {records[0]}", wanted)
+        section.find(
+            "dmarc-syntax", f"{name} has no valid p=: {records[0]}", write=wanted
+        )
         return None
     _check_policy(section, policy, name, records[0])
     _check_reports(section, dns, policy)
@@ -113,12 +116,14 @@ def _check_policy(
         section.find(
             "dmarc-none",
             f"{name} has p=none.",
-            f"Once the reports show that all of your mail passes: "
-            f"{written(name, stricter)}",
+            "Write this once the reports show that all of your mail passes.",
+            written(name, stricter),
         )
     if not policy.tags.get("rua"):
         more = f"{record.rstrip('; ')}; rua=mailto:dmarc-reports@{policy.domain}"
-        section.find("dmarc-no-reports", f"{name} has no rua=.", written(name, more))
+        section.find(
+            "dmarc-no-reports", f"{name} has no rua=.", write=written(name, more)
+        )
 
 
 def _check_reports(section: Section, dns: Lookups, policy: DmarcPolicy) -> None:
@@ -134,5 +139,6 @@ def _check_reports(section: Section, dns: Lookups, policy: DmarcPolicy) -> None:
             section.find(
                 "dmarc-reports-not-taken",
                 f"{taker} has no record at {name}.",
-                f"Ask its owner for: {written(name, 'v=DMARC1')}",
+                "Ask its owner for this record.",
+                written(name, "v=DMARC1"),
             )

@@ -145,11 +145,8 @@ def _examine(section: Section, domain: str, way: Way, dns: Lookups) -> None:
 def _find_missing_spf(
     section: Section, domain: str, way: Way, addresses: Sequence[str]
 ) -> None:
-    section.find(
-        "spf-missing",
-        f"{domain} has none.",
-        f'{domain}. TXT "{" ".join(["v=spf1", *_servers(way, addresses), "~all"])}"',
-    )
+    terms = " ".join(["v=spf1", *_servers(way, addresses), "~all"])
+    section.find("spf-missing", f"{domain} has none.", write=f'{domain}. TXT "{terms}"')
 
 
 def _servers(way: Way, addresses: Sequence[str]) -> list[str]:
@@ -173,7 +170,7 @@ def _check_servers(
         section.find(
             "spf-excludes-us",
             f"{record.domain} does not allow {', '.join([*ours, *sorted(needed)])}.",
-            f'{record.domain}. TXT "{" ".join([first, *terms, *others])}"',
+            write=f'{record.domain}. TXT "{" ".join([first, *terms, *others])}"',
         )
 
 
@@ -196,8 +193,9 @@ def _check_signatures(
         section.find(
             "dkim-unsigned",
             f"Mail from {domain} is not signed.",
-            f'MAIL_DKIM_KEYS: {{"domain": "{domain}", "selector": "s1", '
-            '"key_file": "dkim.pem"}',
+            "Make a key, and name it.",
+            f'MAIL_DKIM_KEYS = [{{"domain": "{domain}", "selector": "s1", '
+            '"key_file": "dkim.pem"}]',
         )
     return signers
 
@@ -239,21 +237,22 @@ def _check_exchanges(section: Section, dns: Lookups, domain: str) -> None:
         section.find(
             "mx-missing",
             f"{domain} has " + ("a null MX (RFC 7505)." if names else "no MX record."),
-            f"{domain}. MX 10 (the server that takes its mail)",
+            "Name the server that takes its mail.",
+            f"{domain}. MX 10 mail.{domain}.",
         )
     for name in filter(None, names):
         if _is_address(name):
             section.find(
                 "mx-address",
                 f"{domain} has MX {name}.",
-                f"Give the address a name, as in mail.{domain}, and use that: "
+                "Give the address a name, and use that.",
                 f"{domain}. MX 10 mail.{domain}.",
             )
         elif not dns.addresses(name):
             section.find(
                 "mx-unresolved",
                 f"{name}, MX of {domain}, has no address.",
-                f"{name}. A (its address), or remove it from the MX of {domain}.",
+                f"Give {name} an A record, or remove it from the MX of {domain}.",
             )
 
 

@@ -17,10 +17,14 @@ from .configuration import examine_configuration
 from .database import examine_database
 from .domains import examine_domain, sending_domains, way_of
 from .findings import Diagnosis, Section
-from .lookups import Lookups
+from .lookups import LONGEST_SECONDS as DNS_SECONDS
+from .lookups import DnspythonMissing, Lookups
 from .smtp import examine_smtp
 from .trial import send_test_mail
 from .verdict import verdict_of
+
+LONGEST_SECONDS = 20.0
+"""The longest examination of one transport, unless another is given."""
 
 
 def examine(
@@ -33,12 +37,15 @@ def examine(
     domains: Sequence[str] = (),
     nameserver: str | None = None,
     send_to: str | None = None,
+    longest_seconds: float | None = None,
 ) -> Diagnosis:
     """Examine an app's configuration, database, transports and From domains.
 
     ``config`` is Flask's. By default all transports that the settings name are
     examined, and the domains of MAIL_DEFAULT_SENDER and MAIL_DKIM_KEYS. With
-    ``send_to``, a test mail goes there by each of these transports. Starts no courier.
+    ``send_to``, a test mail goes there by each of these transports. After half of
+    ``longest_seconds`` no transport is waited for any more, and after the other half no
+    name server: what is not known by then is a finding. Starts no courier.
     Raises `ConfigError` for a transport or a name server that cannot be, and
     `AddressError`.
     """
@@ -46,19 +53,20 @@ def examine(
         Address.parse(send_to, "send_to")
     chosen = {one: transport_settings(runtime, one) for one in transports}
     chosen = chosen or dict(runtime.settings.transports)
+    half = None if longest_seconds is None else longest_seconds / 2
     ground = [
         examine_configuration(
             runtime.settings, config, environment, developing=developing
         ),
         examine_database(runtime),
     ]
-    ways = run_beside_loops(lambda: asyncio.run(_examine_transports(chosen)))
+    ways = run_beside_loops(lambda: asyncio.run(_examine_transports(chosen, half)))
     if send_to is not None:
         for section in ways:
             send_test_mail(section, runtime, send_to)
     names = [one.lower().rstrip(".") for one in domains]
     names = names or sending_domains(runtime.settings)
-    places = _examine_domains(runtime, names, nameserver)
+    places = _examine_domains(runtime, names, nameserver, half)
     verdicts = [
         verdict_of(one, [*ground, *ways]) for one in places if one.name in names
     ]
@@ -76,36 +84,55 @@ def transport_settings(runtime: Runtime, name: str) -> TransportSettings:
 
 
 async def _examine_transports(
-    chosen: Mapping[str, TransportSettings],
+    chosen: Mapping[str, TransportSettings], longest_seconds: float | None
 ) -> list[Section]:
+    seconds = LONGEST_SECONDS if longest_seconds is None else longest_seconds
     sections = [Section("transport", name) for name in chosen]
-    await asyncio.gather(*map(_examine_transport, sections, chosen.values()))
+    await asyncio.gather(
+        *(
+            _examine_transport(section, settings, seconds)
+            for section, settings in zip(sections, chosen.values(), strict=True)
+        )
+    )
     return sections
 
 
-async def _examine_transport(section: Section, settings: TransportSettings) -> None:
+async def _examine_transport(
+    section: Section, settings: TransportSettings, seconds: float
+) -> None:
     adapter = settings.adapter
     if settings.keeps_mail:
         section.note("Server", f"none: mail stays in {settings.place}")
     elif isinstance(adapter, SmtpSettings):
-        await examine_smtp(section, adapter)
+        await examine_smtp(section, adapter, seconds)
     elif isinstance(adapter, UrlSettings):
-        await examine_api(section, settings)
+        await examine_api(section, settings, seconds)
 
 
 def _examine_domains(
-    runtime: Runtime, names: Sequence[str], nameserver: str | None
+    runtime: Runtime,
+    names: Sequence[str],
+    nameserver: str | None,
+    longest_seconds: float | None,
 ) -> list[Section]:
     if not names:
         return []
     try:
-        dns = Lookups(nameserver)
+        dns = Lookups(nameserver, longest_seconds or DNS_SECONDS)
+    except DnspythonMissing as error:
+        section = Section("domain")
+        section.find(
+            "dns-extra-missing",
+            str(error),
+            write='pip install "flask-outbox[doctor]"',
+        )
+        return [section]
     except ConfigError as error:
-        if nameserver is not None and "dnspython" not in str(error):
+        if nameserver is not None:
             raise
         section = Section("domain")
         section.find(
-            "dns-extra-missing", str(error), 'pip install "flask-outbox[doctor]"'
+            "dns-no-answer", str(error), "Name a name server in /etc/resolv.conf."
         )
         return [section]
     name = run_beside_loops(lambda: asyncio.run(own_name()))

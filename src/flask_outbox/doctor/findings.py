@@ -24,12 +24,16 @@ class Finding:
     id: str
     """Its name in `FAULTS`, which stays the same."""
     severity: Severity
+    what: str
+    """What is wrong, in a sentence."""
     saw: str
     """What was seen, in sentences."""
     why: str
     """Why it matters."""
     todo: str
-    """What to do: the exact record or line to write, if there is one."""
+    """What to do, in sentences; "" if ``write`` says all of it."""
+    write: str = ""
+    """The exact record, setting or command to write, if there is one."""
 
 
 @dataclass(slots=True)
@@ -47,10 +51,12 @@ class Section:
         """Add what was seen at a step."""
         self.seen.append(Seen(step, words))
 
-    def find(self, id: str, saw: str, todo: str) -> None:
+    def find(self, id: str, saw: str, todo: str = "", write: str = "") -> None:
         """Add a finding of the fault ``id``."""
         fault = FAULTS[id]
-        self.findings.append(Finding(id, fault.severity, saw, fault.why, todo))
+        self.findings.append(
+            Finding(id, fault.severity, fault.what, saw, fault.why, todo, write)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any, TypeVar
@@ -11,6 +12,9 @@ from ..errors import ConfigError, OutboxError
 ANSWER_SECONDS = 5.0
 """The longest wait for one answer. The first question without one ends the rest."""
 
+LONGEST_SECONDS = 60.0
+"""The longest wait for all answers together, unless another is given."""
+
 T = TypeVar("T")
 
 
@@ -18,19 +22,27 @@ class DnsSilent(OutboxError):
     """The DNS gave no answer: neither records nor that there are none."""
 
 
+class DnspythonMissing(ConfigError):
+    """The package that asks the DNS is not installed."""
+
+
 class Lookups:
     """Asks the DNS: this machine's servers, or the one at ``nameserver``.
 
-    Names are without a final dot, in lower case. Raises `ConfigError` if the package
-    dnspython is not installed, or if ``nameserver`` is no address.
+    Once ``longest_seconds`` have passed, no question has an answer any more. Names are
+    without a final dot, in lower case. Raises `DnspythonMissing`, and
+    `ConfigError` if ``nameserver`` is no address, or none is known here.
     """
 
-    def __init__(self, nameserver: str | None = None) -> None:
+    def __init__(
+        self, nameserver: str | None = None, longest_seconds: float = LONGEST_SECONDS
+    ) -> None:
+        self._until = time.monotonic() + longest_seconds
         try:
             import dns.exception
             import dns.resolver
         except ImportError as error:
-            raise ConfigError(
+            raise DnspythonMissing(
                 "The DNS is asked with the package dnspython, which is not installed: "
                 'install it with pip install "flask-outbox[doctor]".'
             ) from error
@@ -87,6 +99,9 @@ class Lookups:
         import dns.name
         import dns.resolver
 
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise DnsSilent(f"no time left to ask for {kind} of {name}")
         try:
             place = dns.name.from_text(f"{name}.")
         except (self._failures, UnicodeError, ValueError):  # it can be nobody's name
@@ -98,7 +113,7 @@ class Lookups:
                 kind,
                 raise_on_no_answer=False,
                 search=False,
-                lifetime=ANSWER_SECONDS,
+                lifetime=min(ANSWER_SECONDS, left),
             )
         except dns.resolver.NXDOMAIN:
             self._absent.add(name)

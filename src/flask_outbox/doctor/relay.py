@@ -16,8 +16,8 @@ def check_relay(section: Section, dns: Lookups, name: str) -> list[str]:
         section.find(
             "relay-unresolved",
             f"{name or 'This machine'} has no address in the DNS.",
-            f"{name or 'mail.example.com'}. A (this machine's public address); or set "
-            "MAIL_LOCAL_HOSTNAME to a name that has it.",
+            f"Give {name or 'it'} an A record with this machine's public address; or "
+            "set MAIL_LOCAL_HOSTNAME to a name that has it.",
         )
     for address in addresses:
         names = dns.names_of(address)
@@ -33,7 +33,7 @@ def check_relay(section: Section, dns: Lookups, name: str) -> list[str]:
             section.find(
                 "ptr-other-name",
                 f"{address} is {', '.join(names)}, and EHLO says {name}.",
-                f"MAIL_LOCAL_HOSTNAME = {names[0]!r}, or have the reverse DNS of "
-                f"{address} set to {name}.",
+                f"Or have the reverse DNS of {address} set to {name}.",
+                f"MAIL_LOCAL_HOSTNAME = {names[0]!r}",
             )
     return addresses

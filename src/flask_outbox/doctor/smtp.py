@@ -28,9 +28,6 @@ from ..transports.smtp.errors import Step, as_reply
 from ..transports.smtp.login import Client, Login
 from .findings import Section
 
-LONGEST_SECONDS = 20.0
-"""The longest examination of one server; a shorter connect timeout counts."""
-
 QUIT_SECONDS = 1.0
 
 DAY_SECONDS = 86_400.0
@@ -42,12 +39,18 @@ Clock = Callable[[], float]
 
 
 async def examine_smtp(
-    section: Section, settings: SmtpSettings, clock: Clock = time.time
+    section: Section,
+    settings: SmtpSettings,
+    longest_seconds: float,
+    clock: Clock = time.time,
 ) -> None:
-    """Talk with the server up to NOOP, and note each step; send nothing."""
+    """Talk with the server up to NOOP, and note each step; send nothing.
+
+    A connect timeout that is shorter than ``longest_seconds`` counts.
+    """
     section.note("Server", f"{settings.place}, {settings.security}")
     _check_settings(section, settings)
-    seconds = min(settings.connect_timeout_seconds, LONGEST_SECONDS)
+    seconds = min(settings.connect_timeout_seconds, longest_seconds)
     bounded = replace(settings, connect_timeout_seconds=seconds)
     await _Examination(section, bounded, clock).run()
 
@@ -71,8 +74,8 @@ def _check_settings(section: Section, settings: SmtpSettings) -> None:
         section.find(
             id,
             f"The connection to {settings.place} has no TLS.",
-            f'MAIL_URL = "smtp+starttls://{settings.host}:587", or MAIL_USE_TLS = True '
-            "and MAIL_PORT = 587",
+            "Or set MAIL_USE_TLS = True and MAIL_PORT = 587.",
+            f'MAIL_URL = "smtp+starttls://{settings.host}:587"',
         )
 
 
@@ -207,7 +210,8 @@ class _Examination:
             self._section.find(
                 "size-small",
                 f"{self._settings.place} takes at most {limit:,} bytes.",
-                "Raise the server's limit (Postfix: message_size_limit = 26214400).",
+                "Raise the server's limit; Postfix has it in main.cf.",
+                "message_size_limit = 26214400",
             )
         if not (offer.pipelining or offer.eight_bit):
             self._section.find(

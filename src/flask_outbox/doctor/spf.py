@@ -223,13 +223,13 @@ def _check_end(section: Section, record: SpfRecord) -> None:
         section.find(
             "spf-allows-all",
             f"{record.domain} has: {record.text}",
-            f'{record.domain}. TXT "{_closed(record.text)}"',
+            write=f'{record.domain}. TXT "{_closed(record.text)}"',
         )
     elif record.end not in ("~all", "-all"):
         section.find(
             "spf-open-end",
             f"{record.domain} has: {record.text}",
-            f'{record.domain}. TXT "{_closed(record.text)}"',
+            write=f'{record.domain}. TXT "{_closed(record.text)}"',
         )
 
 

@@ -1,5 +1,6 @@
-// What JavaScript adds to the pages: they follow what happens, and whole tables can be
-// ticked at once. Without it they are to be reloaded, and all else works the same.
+// What JavaScript adds to the pages: they follow what happens, whole tables can be
+// ticked at once, and lines copied. Without it they are to be reloaded, and all else
+// works the same.
 
 const POLL_MS = 2_000;
 const AGAIN_MS = 5_000; // until there may be room for a stream
@@ -99,8 +100,38 @@ function tickAll() {
   }
 }
 
+/** A button beside each line that is to be written elsewhere. */
+function offerToCopy() {
+  if (!navigator.clipboard) return; // it is there on safe pages only
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(button.previousElementSibling.textContent);
+      button.textContent = "Copied";
+    });
+  }
+}
+
+/** A form whose answer takes long is sent once. */
+function sendOnce() {
+  for (const form of document.querySelectorAll("form[data-once]")) {
+    const button = form.querySelector("button");
+    const label = button.textContent;
+    form.addEventListener("submit", () => {
+      button.disabled = true;
+      button.textContent = form.dataset.once;
+    });
+    addEventListener("pageshow", () => {
+      button.disabled = false;
+      button.textContent = label;
+    });
+  }
+}
+
 if (live) {
   followOnlyWhenSeen();
   markFreshRows();
 }
 tickAll();
+offerToCopy();
+sendOnce();

@@ -2,6 +2,7 @@
 
 from . import (
     batches,
+    doctor,
     inbox,
     lanes,
     messages,
@@ -14,6 +15,7 @@ from . import (
 
 __all__ = [
     "batches",
+    "doctor",
     "inbox",
     "lanes",
     "messages",
