@@ -231,14 +231,14 @@ LOCAL = "local"
 
 
 def as_dashboard_access(name: str, value: Any) -> Any:
-    """``"local"``, or a function that returns whether the current user has access."""
+    """``"local"``, or a function that returns which access the current user has."""
     if value == LOCAL or callable(value):
         return value
     raise wrong(
         name,
         value,
         '"local", for this machine only, or a function without arguments that returns '
-        "True to allow the request",
+        "True, or a list of roles, to allow the request",
     )
 
 

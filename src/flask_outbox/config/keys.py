@@ -624,7 +624,8 @@ KEYS: tuple[Key, ...] = (
         'Who may see the dashboard and use its actions: ``"local"`` for requests from '
         "this machine (outside debug mode with the token in the log), or a function "
         "without arguments that is called in each request and returns True to allow "
-        "it. See :doc:`dashboard`.",
+        "everything, or some of the roles ``read``, ``operate`` and ``content``. See "
+        ":doc:`dashboard`.",
         as_dashboard_access,
         "nobody: there is no dashboard",
     ),

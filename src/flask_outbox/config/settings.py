@@ -74,7 +74,7 @@ class Settings:
     events_path: str | None
     health_path: str | None
     log: str
-    dashboard: str | Callable[[], bool] | None
+    dashboard: str | Callable[[], object] | None
     dashboard_path: str
     metrics: str | tuple[str, ...] | Callable[[], bool] | None = field(repr=False)
     metrics_path: str

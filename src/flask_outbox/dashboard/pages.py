@@ -23,15 +23,20 @@ from ..recipient_guard import Guard
 from ..runtime import Runtime
 from . import security
 from .mail_view import WIDTHS
+from .roles import NO_ROLE, Role, RoleTable
 
 NAME = "flask_outbox"
 
-ADMITTED = "outbox_admitted"
-"""The name in ``g`` that is set once a request has access."""
+ROLES = "outbox_roles"
+"""The name in ``g`` of the roles that this request has, once it has access."""
 
 dashboard = Blueprint(NAME, __name__, static_folder="static")
-"""Each view module adds its routes. Access is checked here for all of them, so that
-none can be forgotten."""
+"""Each view module adds its routes, and says with `needs` which role each needs. Both
+access and roles are checked here for all of them, so that none can be forgotten."""
+
+role_table = RoleTable()
+
+needs = role_table.needs
 
 
 def runtime() -> Runtime:
@@ -58,9 +63,11 @@ def expensive(view: View) -> View:
 @dashboard.before_request
 def _guard() -> Response | None:
     answer = security.require_access(runtime().settings.dashboard)
-    if answer is not None:
+    if isinstance(answer, Response):
         return answer
-    setattr(g, ADMITTED, True)
+    setattr(g, ROLES, answer)
+    view = (request.endpoint or "").removeprefix(f"{NAME}.")
+    security.require_role(role_table.needed(view), answer)
     security.refuse_forged_changes()
     security.refuse_foreign_reads(
         expensive=request.endpoint in _expensive or "images" in request.args
@@ -75,12 +82,19 @@ dashboard.after_request(security.set_csrf_cookie)
 dashboard.after_request(security.protect)
 
 
+def may(role: Role | str) -> bool:
+    """Whether the person who makes this request has ``role``."""
+    return role in g.get(ROLES, NO_ROLE)
+
+
 NavigationItem = tuple[str, str]
 """Its title and its endpoint."""
 
 
 def navigation() -> list[NavigationItem]:
-    """The pages of the navigation; those that this app does not need are left out."""
+    """The pages of the navigation; those that this app does not need, or that this
+    person may not see, are left out.
+    """
     keeps_mail = any(one.keeps_mail for one in runtime().settings.transports.values())
     has_previews = any(current_app.extensions["outbox"].previews)
     found: list[tuple[bool, NavigationItem]] = [
@@ -94,7 +108,13 @@ def navigation() -> list[NavigationItem]:
         (bool(runtime().settings.webhooks), ("Webhooks", ".webhooks")),
         (True, ("Doctor", ".doctor")),
     ]
-    return [item for useful, item in found if useful]
+    return [(title, view) for useful, (title, view) in found if useful and _opens(view)]
+
+
+def _opens(endpoint: str) -> bool:
+    """Whether the person who makes this request has the role that a page needs."""
+    needed = role_table.needed(endpoint.removeprefix("."))
+    return needed is not None and may(needed)
 
 
 _TEMPLATES = own_templates(Path(__file__).parent / "templates")
@@ -134,6 +154,7 @@ _TEMPLATES.globals.update(
     at_most=Count.of,
     counted=counted,
     guard=_recipient_guard,
+    may=may,
     navigation=navigation,
     widths=WIDTHS,
 )
@@ -166,7 +187,7 @@ def _http_error(error: HTTPException) -> Response:
 
 def _error_page(status: HTTPStatus, text: str) -> str:
     """The page of an error; with the navigation if the request has access."""
-    shared: dict[str, Any] = {"here": ""} if g.get(ADMITTED) else {}
+    shared: dict[str, Any] = {"here": ""} if ROLES in g else {}
     temporary = status is HTTPStatus.SERVICE_UNAVAILABLE and request.method == "GET"
     return page(
         "error.html",

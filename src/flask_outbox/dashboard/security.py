@@ -6,6 +6,9 @@ is enough; elsewhere it must also have the app's token. The token is a file in t
 instance folder that only the app's own user can read, so all processes of an app have
 the same one, even after a restart. Deleting the file invalidates the token.
 
+Roles: the function in ``OUTBOX_DASHBOARD`` may grant some of the roles only. Each page
+names the one that it needs.
+
 Changes: only the dashboard's own pages may make them. A browser has a secret in a
 cookie, and each form has a token derived from it. The server stores nothing, so any
 process can check another's token.
@@ -30,6 +33,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from ..config import LOCAL
 from ..local_requests import why_remote
+from .roles import EVERY_ROLE, Role, names, roles_given
 
 ACCESS_FILE = "outbox-dashboard-token"
 """The name of the token's file in the instance folder."""
@@ -304,19 +308,35 @@ NO_TOKEN = (
 
 
 def require_access(
-    rule: str | Callable[[], bool] | None,
-) -> AnyResponse | None:
-    """Refuse a request without access, with 403.
+    rule: str | Callable[[], object] | None,
+) -> AnyResponse | frozenset[Role]:
+    """The roles of the person who makes this request; refuses one without access.
 
     ``rule`` is the setting ``OUTBOX_DASHBOARD``. A returned response is the answer: it
     stores the token from the URL in a cookie, and redirects to the URL without it.
     """
     if rule == LOCAL:
         _refuse_remote()
-        return None if wants_no_token() else _ask_for_token()
-    if not callable(rule) or rule() is not True:
-        abort(403, f"{CLOSED}: the function in OUTBOX_DASHBOARD did not return True.")
-    return None
+        answer = None if wants_no_token() else _ask_for_token()
+        return EVERY_ROLE if answer is None else answer
+    roles = roles_given(rule()) if callable(rule) else None
+    if not roles:
+        abort(
+            403,
+            f"{CLOSED}: the function in OUTBOX_DASHBOARD returned neither True nor "
+            "roles.",
+        )
+    return roles
+
+
+def require_role(needed: Role | None, roles: frozenset[Role]) -> None:
+    """Refuse a request for what needs a role that the person does not have."""
+    if needed not in roles:
+        abort(
+            403,
+            f"This needs the role {needed}, which OUTBOX_DASHBOARD does not grant you. "
+            f"It grants you: {names(roles)}.",
+        )
 
 
 def wants_no_token() -> bool:

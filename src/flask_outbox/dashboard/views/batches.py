@@ -15,7 +15,8 @@ from ...feedback.fate import in_order
 from ...outbox import is_id
 from ...outbox.records import BatchRecord, BatchState
 from ...sending.batch import failures_csv
-from ..pages import dashboard, page, runtime
+from ..pages import dashboard, needs, page, runtime
+from ..roles import Role
 from ..security import protect_file
 
 ROWS = 50
@@ -26,6 +27,7 @@ FAILURES = 20
 
 
 @dashboard.get("/batches")
+@needs(Role.READ)
 def batches() -> str:
     """The newest batches."""
     outbox = runtime().outbox
@@ -42,6 +44,7 @@ def batches() -> str:
 
 
 @dashboard.get("/batches/<id>")
+@needs(Role.READ)
 def batch(id: str) -> str:
     """One batch: its progress and its failures."""
     outbox, store = runtime().outbox, runtime().batches
@@ -73,6 +76,7 @@ def _offered(record: BatchRecord) -> Iterator[str]:
 
 
 @dashboard.get("/batches/<id>/act")
+@needs(Role.OPERATE)
 def confirm_batch(id: str) -> str:
     """Ask a person to confirm the action."""
     name = request.args.get("action", "")
@@ -85,6 +89,7 @@ def confirm_batch(id: str) -> str:
 
 
 @dashboard.post("/batches/<id>/act")
+@needs(Role.OPERATE)
 def act_on_batch(id: str) -> AnyResponse:
     """Carry the action out."""
     _action(request.form.get("action", "")).do(runtime(), id)
@@ -92,6 +97,7 @@ def act_on_batch(id: str) -> AnyResponse:
 
 
 @dashboard.get("/batches/<id>/report.csv")
+@needs(Role.READ)
 def batch_report(id: str) -> Response:
     """All failures as CSV, streamed."""
     store = runtime().batches

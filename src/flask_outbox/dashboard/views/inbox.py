@@ -15,7 +15,8 @@ from ...errors import MessageError
 from ...message import Address
 from ...outbox.records import MessageRecord, Search
 from ..mail_view import MailUrls, mail_view
-from ..pages import dashboard, page, runtime
+from ..pages import dashboard, needs, page, runtime
+from ..roles import Role
 from ..security import allow_frame
 
 ROWS = 50
@@ -23,6 +24,7 @@ ROWS = 50
 
 
 @dashboard.get("/inbox")
+@needs(Role.CONTENT)
 def inbox() -> str:
     """The newest messages in the dev inbox."""
     here = runtime()
@@ -45,6 +47,7 @@ def inbox() -> str:
 
 
 @dashboard.get("/inbox/<id>")
+@needs(Role.CONTENT)
 def inbox_message(id: str) -> Response:
     """One message's content, and the findings of the checks."""
     outbox = runtime().outbox
@@ -73,6 +76,7 @@ class Release:
 
 
 @dashboard.get("/inbox/<id>/release")
+@needs(Role.OPERATE)
 def release(id: str) -> str:
     """Ask for the server and the recipients, then for confirmation."""
     record = runtime().outbox.get(id)
@@ -95,6 +99,7 @@ def release(id: str) -> str:
 
 
 @dashboard.post("/inbox/<id>/release")
+@needs(Role.OPERATE)
 def carry_out_release(id: str) -> AnyResponse:
     """Send it as a new message. The histories of both name each other."""
     try:

@@ -9,10 +9,12 @@ from werkzeug.wrappers import Response
 
 from ...errors import ConfigError
 from ...status import lane_statuses
-from ..pages import dashboard, page, runtime
+from ..pages import dashboard, needs, page, runtime
+from ..roles import Role
 
 
 @dashboard.get("/lanes")
+@needs(Role.READ)
 def lanes() -> str:
     """Every lane with its waiting messages, and why it is paused."""
     here = runtime()
@@ -29,6 +31,7 @@ def lanes() -> str:
 
 
 @dashboard.post("/lanes/<name>/pause")
+@needs(Role.OPERATE)
 def pause(name: str) -> Response:
     """Pause a lane."""
     _refuse_unknown(name)
@@ -38,6 +41,7 @@ def pause(name: str) -> Response:
 
 
 @dashboard.post("/lanes/<name>/resume")
+@needs(Role.OPERATE)
 def resume(name: str) -> Response:
     """Resume a lane that a person paused."""
     _refuse_unknown(name)

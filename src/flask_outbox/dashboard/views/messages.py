@@ -20,7 +20,8 @@ from ...outbox import is_id
 from ...outbox.records import LaneRecord, MessageRecord, Search, Tab
 from ...status import LanePause, MessageStatus
 from ..mail_view import MailUrls, download, framed_html, mail_view, part_of, source_of
-from ..pages import dashboard, page, runtime
+from ..pages import dashboard, may, needs, page, runtime
+from ..roles import Role
 from ..security import allow_frame
 
 FIELDS = ("q", "is", "fate", "tag", "batch", "lane", "since", "until")
@@ -93,6 +94,7 @@ ROWS = 50
 
 
 @dashboard.get("/messages")
+@needs(Role.READ)
 def messages() -> str:
     """The newest messages that match the search."""
     outbox = runtime().outbox
@@ -126,12 +128,15 @@ def _search_text(name: str) -> str:
 
 
 @dashboard.get("/messages/<id>")
+@needs(Role.READ)
 def message(id: str) -> Response:
-    """One message: its status, history, recipients and content."""
+    """One message: its status, history and recipients, and its content for those who
+    may see it.
+    """
     outbox = runtime().outbox
     seen = outbox.change_marker(id)
     record = outbox.get(id)
-    content = outbox.content(id)
+    content = outbox.content(id) if may(Role.CONTENT) else None
     urls = MailUrls("message", id=id)
     now = datetime.fromtimestamp(outbox.clock(), UTC)
     steps = describe(record)
@@ -158,24 +163,28 @@ def _pause(record: MessageRecord, lanes: Sequence[LaneRecord]) -> LanePause | No
 
 
 @dashboard.get("/messages/<id>/html")
+@needs(Role.CONTENT)
 def message_html(id: str) -> AnyResponse:
     """A mail's HTML."""
     return framed_html(_content(id), MailUrls("message", id=id).page())
 
 
 @dashboard.get("/messages/<id>/source")
+@needs(Role.CONTENT)
 def message_source(id: str) -> Response:
     """A mail's RFC 5322 source, as text."""
     return source_of(_content(id))
 
 
 @dashboard.get("/messages/<id>/message.eml")
+@needs(Role.CONTENT)
 def message_file(id: str) -> Response:
     """A mail's RFC 5322 source, as a file."""
     return download(_content(id), f"{id}.eml")
 
 
 @dashboard.get("/messages/<id>/parts/<int:number>")
+@needs(Role.CONTENT)
 def message_part(id: str, number: int) -> Response:
     """One part of a mail, as a file."""
     return part_of(_content(id), number)
@@ -196,6 +205,7 @@ MOST = 200
 
 
 @dashboard.get("/act")
+@needs(Role.OPERATE)
 def confirm() -> str:
     """Ask a person to confirm an action on these messages."""
     name, action = _action(request.args.get("action", ""))
@@ -213,6 +223,7 @@ def confirm() -> str:
 
 
 @dashboard.post("/act")
+@needs(Role.OPERATE)
 def act() -> str | AnyResponse:
     """Carry the action out, and show the results."""
     name, action = _action(request.form.get("action", ""))

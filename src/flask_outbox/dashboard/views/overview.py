@@ -14,7 +14,8 @@ from flask import request
 from ...humanize import MINUTE, counted, duration
 from ...outbox import Bucket, Stats
 from ...status import lane_statuses
-from ..pages import dashboard, page, runtime
+from ..pages import dashboard, needs, page, runtime
+from ..roles import Role
 
 WIDTH, HEIGHT = 300, 72
 
@@ -150,6 +151,7 @@ BUCKETS: Mapping[str, int] = {"hour": 60, "day": 96, "week": 84}
 
 
 @dashboard.get("/")
+@needs(Role.READ)
 def overview() -> str:
     """Counts by state, the lanes, the couriers and the plots."""
     here = runtime()

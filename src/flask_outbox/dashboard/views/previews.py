@@ -20,7 +20,8 @@ from ...mime import compose
 from ...previews import Preview, Previews
 from ...templating import Message
 from ..mail_view import MailUrls, download, framed_html, mail_view, part_of, source_of
-from ..pages import dashboard, expensive, page, runtime
+from ..pages import dashboard, expensive, needs, page, runtime
+from ..roles import Role
 from ..security import allow_frame
 
 LOCALE = "locale"
@@ -126,12 +127,14 @@ ARGUMENT = "arg."
 
 
 @dashboard.get("/previews")
+@needs(Role.CONTENT)
 def previews() -> str:
     """Every preview, by name."""
     return page("previews.html", previews=list(_registered()))
 
 
 @dashboard.get("/previews/<name>")
+@needs(Role.CONTENT)
 @expensive
 def preview(name: str) -> Response:
     """A preview, built now, or the error that prevented it."""
@@ -152,6 +155,7 @@ def preview(name: str) -> Response:
 
 
 @dashboard.get("/previews/<name>/digest")
+@needs(Role.CONTENT)
 @expensive
 def preview_digest(name: str) -> Response:
     """A digest that changes with the preview."""
@@ -159,6 +163,7 @@ def preview_digest(name: str) -> Response:
 
 
 @dashboard.get("/previews/<name>/html")
+@needs(Role.CONTENT)
 @expensive
 def preview_html(name: str) -> AnyResponse:
     """A preview's HTML."""
@@ -166,6 +171,7 @@ def preview_html(name: str) -> AnyResponse:
 
 
 @dashboard.get("/previews/<name>/source")
+@needs(Role.CONTENT)
 @expensive
 def preview_source(name: str) -> Response:
     """A preview's RFC 5322 source, as text."""
@@ -173,6 +179,7 @@ def preview_source(name: str) -> Response:
 
 
 @dashboard.get("/previews/<name>/message.eml")
+@needs(Role.CONTENT)
 @expensive
 def preview_file(name: str) -> Response:
     """A preview's RFC 5322 source, as a file."""
@@ -180,6 +187,7 @@ def preview_file(name: str) -> Response:
 
 
 @dashboard.get("/previews/<name>/parts/<int:number>")
+@needs(Role.CONTENT)
 @expensive
 def preview_part(name: str, number: int) -> Response:
     """One part of a preview, as a file."""

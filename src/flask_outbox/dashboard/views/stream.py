@@ -15,7 +15,8 @@ from flask import Response, abort, request
 
 from ...errors import StoreError
 from ...outbox import is_id
-from ..pages import dashboard, expensive, runtime
+from ..pages import dashboard, expensive, needs, runtime
+from ..roles import Role
 
 STREAMS = 1
 """How many a process serves at a time: of two threads, one stays free."""
@@ -58,6 +59,7 @@ def news_events(look: Callable[[], int], seen: int) -> Iterator[str]:
 
 
 @dashboard.get("/live")
+@needs(Role.READ)
 @expensive
 def stream() -> Response:
     """Report each change of ``message``, or of any message, since the number ``seen``.

@@ -12,13 +12,15 @@ from werkzeug.wrappers import Response
 from ...errors import AddressError, MessageError
 from ...outbox import SOURCES
 from ...outbox.records import Suppression
-from ..pages import dashboard, page, runtime
+from ..pages import dashboard, needs, page, runtime
+from ..roles import Role
 
 ROWS = 500
 """How many are shown; ``flask outbox`` and the API list them all."""
 
 
 @dashboard.get("/suppressions")
+@needs(Role.READ)
 def suppressions() -> str:
     """The suppressions of one address, from one source or all; a form to add one."""
     outbox = runtime().outbox
@@ -50,6 +52,7 @@ def _suppressions_of(address: str) -> Iterable[Suppression]:
 
 
 @dashboard.post("/suppressions/add")
+@needs(Role.OPERATE)
 def suppress() -> Response:
     """Suppress an address."""
     try:
@@ -65,6 +68,7 @@ def suppress() -> Response:
 
 
 @dashboard.get("/suppressions/remove")
+@needs(Role.OPERATE)
 def confirm_unsuppress() -> str:
     """Ask a person to confirm that a suppression is removed."""
     address, list = request.args.get("address", ""), request.args.get("list", "")
@@ -80,6 +84,7 @@ def confirm_unsuppress() -> str:
 
 
 @dashboard.post("/suppressions/remove")
+@needs(Role.OPERATE)
 def unsuppress() -> Response:
     """Remove a suppression."""
     try:

@@ -8,7 +8,8 @@ from flask import abort, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from ...errors import ConfigError
-from ..pages import dashboard, page, runtime
+from ..pages import dashboard, needs, page, runtime
+from ..roles import Role
 
 ROWS = 50
 """How many webhooks are shown of an endpoint."""
@@ -17,6 +18,7 @@ DAY_SECONDS = 86_400.0
 
 
 @dashboard.get("/webhooks")
+@needs(Role.READ)
 def webhooks() -> str:
     """Every endpoint, and why it is paused."""
     here = runtime()
@@ -28,6 +30,7 @@ def webhooks() -> str:
 
 
 @dashboard.get("/webhooks/<name>")
+@needs(Role.READ)
 def webhook_endpoint(name: str) -> str:
     """An endpoint and its webhooks: those that failed, wait and are done."""
     _refuse_unknown(name)
@@ -43,6 +46,7 @@ def webhook_endpoint(name: str) -> str:
 
 
 @dashboard.post("/webhooks/<name>/pause")
+@needs(Role.OPERATE)
 def pause_webhooks(name: str) -> Response:
     """Pause an endpoint."""
     _refuse_unknown(name)
@@ -51,6 +55,7 @@ def pause_webhooks(name: str) -> Response:
 
 
 @dashboard.post("/webhooks/<name>/resume")
+@needs(Role.OPERATE)
 def resume_webhooks(name: str) -> Response:
     """End any pause of an endpoint."""
     _refuse_unknown(name)
@@ -59,6 +64,7 @@ def resume_webhooks(name: str) -> Response:
 
 
 @dashboard.post("/webhooks/<name>/replay")
+@needs(Role.OPERATE)
 def replay_webhooks(name: str) -> Response:
     """Send again what failed, or all of the last day."""
     _refuse_unknown(name)
@@ -70,6 +76,7 @@ def replay_webhooks(name: str) -> Response:
 
 
 @dashboard.post("/webhooks/<name>/test")
+@needs(Role.OPERATE)
 def test_webhooks(name: str) -> Response:
     """Have a courier send a webhook that only tries the endpoint."""
     _refuse_unknown(name)
