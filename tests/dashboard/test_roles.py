@@ -29,6 +29,7 @@ NEEDED = {
         "confirm", "act", "confirm_batch", "act_on_batch", "pause", "resume",
         "suppress", "confirm_unsuppress", "unsuppress", "release", "carry_out_release",
         "pause_webhooks", "resume_webhooks", "replay_webhooks", "test_webhooks",
+        "doctor", "examine_now",
     },
     "content": {
         "message_html", "message_source", "message_file", "message_part", "inbox",

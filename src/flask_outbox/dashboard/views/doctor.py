@@ -10,7 +10,8 @@ from http import HTTPStatus
 from flask import abort, current_app
 
 from ...doctor import Diagnosis, Section, examine
-from ..pages import dashboard, page, runtime
+from ..pages import dashboard, needs, page, runtime
+from ..roles import Role
 
 LONGEST_SECONDS = 20.0
 """How long servers and the DNS are waited for: web servers end a request that takes
@@ -29,12 +30,14 @@ _examining = threading.Lock()
 
 
 @dashboard.get("/doctor")
+@needs(Role.OPERATE)
 def doctor() -> str:
     """What would be examined, and the button that does it."""
     return page("doctor.html", seconds=LONGEST_SECONDS)
 
 
 @dashboard.post("/doctor")
+@needs(Role.OPERATE)
 def examine_now() -> str:
     """Examine everything, and show what was found. Nothing is stored."""
     if not _examining.acquire(blocking=False):
