@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import HealthCheck, settings
 
 from flask_outbox.outbox import Database
 from tests.outbox import databases
-from tests.outbox.databases import Home
+from tests.outbox.databases import FindHome, Home
 
 TESTS = Path(__file__).parent
 
@@ -111,13 +113,17 @@ def words_of(item: pytest.Item) -> set[str]:
     return {*getattr(item, "fixturenames", ()), *parameters.split("-")}
 
 
+@pytest.fixture(scope="session")
+def find_home() -> Iterator[FindHome]:
+    """Opens each database system once for the whole run."""
+    with ExitStack() as stack:
+        yield cache(lambda name: stack.enter_context(databases.opened(name)))
+
+
 @pytest.fixture(scope="session", params=databases.NAMES)
-def home(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Home]:
+def home(find_home: FindHome, request: pytest.FixtureRequest) -> Home:
     """Each database system in turn."""
-    with databases.opened(request.param, tmp_path_factory.mktemp("home")) as home:
-        yield home
+    return find_home(request.param)
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from flask_outbox.outbox import Database, Outbox
-from tests.crash import homes
 from tests.crash.child import Child
 from tests.crash.jobs import Config, send
 from tests.crash.mail_server import MailServer
+from tests.outbox.databases import Home
 from tests.servers import JournalSmtp
 
 HERE = Path(__file__).parent
@@ -46,10 +46,10 @@ def _unhurried(request: pytest.FixtureRequest) -> None:
         faulthandler.cancel_dump_traceback_later()
 
 
-@pytest.fixture(params=homes.NAMES)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an outbox without messages, on each database system in turn."""
-    with homes.outbox_on(request.param, tmp_path) as url:
+@pytest.fixture
+def url(home: Home, tmp_path: Path) -> Iterator[str]:
+    """The URL of an outbox of the test's own, on each database system in turn."""
+    with home.new(tmp_path) as url:
         yield url
 
 

@@ -33,7 +33,7 @@ from tests.doctor.patient import (
     ids,
     spf,
 )
-from tests.outbox.databases import SERVERS, opened
+from tests.outbox.databases import SERVERS, FindHome
 from tests.servers import CLOSE, STALL, Authority, ScriptedSmtp, StartTls, Step
 from tests.servers.ports import free_port
 from tests.transports.list_fakes import ListingPostmark
@@ -596,9 +596,9 @@ def test_a_slow_database(make_shop: MakeShop) -> None:
 
 @pytest.mark.parametrize("name", SERVERS)
 def test_a_server_without_tables_and_with_another_time(
-    make_shop: MakeShop, serve: Serve, tmp_path: Path, name: str
+    make_shop: MakeShop, serve: Serve, find_home: FindHome, tmp_path: Path, name: str
 ) -> None:
-    with opened(name, tmp_path, "doctor") as home, home.bare(tmp_path) as url:
+    with find_home(name).bare(tmp_path) as url:
         shop = make_shop(OUTBOX_URL=url)
         document = examined(shop, "--nameserver", serve().place)
         assert ids(document) == {"outbox-tables"}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.mail.site import QUICK, Site, url_of
-from tests.outbox import databases
+from tests.outbox.databases import FindHome, Home
 from tests.servers import Behaviour, JournalSmtp
 from tests.servers.brokers import RedisBroker, rabbitmq_vhost
 
@@ -54,15 +54,14 @@ def rabbitmq(request: pytest.FixtureRequest) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[databases.Home]:
+@pytest.fixture(scope="session")
+def postgresql(find_home: FindHome) -> Home:
     """The databases for outboxes on PostgreSQL."""
-    with databases.opened("postgresql", tmp_path_factory.mktemp("home")) as home:
-        yield home
+    return find_home("postgresql")
 
 
 @pytest.fixture
-def outbox_url(postgresql: databases.Home, tmp_path: Path) -> Iterator[str]:
+def outbox_url(postgresql: Home, tmp_path: Path) -> Iterator[str]:
     """An outbox without messages on PostgreSQL."""
     with postgresql.empty(tmp_path) as database:
         yield database.url.render_as_string(hide_password=False)

@@ -26,7 +26,7 @@ from flask_outbox import (
 from flask_outbox.courier import Courier, dynamic_lanes
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, Site, url_of
-from tests.outbox import databases
+from tests.outbox.databases import FindHome
 from tests.servers import Behaviour, JournalSmtp
 from tests.waiting import eventually
 
@@ -66,12 +66,11 @@ def mail(customers: Customers) -> Mail:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def url(
+    request: pytest.FixtureRequest, find_home: FindHome, tmp_path: Path
+) -> Iterator[str]:
     """Where the outbox is kept."""
-    with (
-        databases.opened(request.param, tmp_path) as home,
-        home.empty(tmp_path) as database,
-    ):
+    with find_home(request.param).empty(tmp_path) as database:
         yield database.url.render_as_string(hide_password=False)
 
 

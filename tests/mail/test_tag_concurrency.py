@@ -9,7 +9,7 @@ import pytest
 
 from flask_outbox import State
 from tests.mail.conftest import MakeSite
-from tests.outbox import databases
+from tests.outbox.databases import FindHome
 from tests.servers import Behaviour, JournalSmtp
 
 NEVER = 3_600
@@ -17,12 +17,11 @@ NEVER = 3_600
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def url(
+    request: pytest.FixtureRequest, find_home: FindHome, tmp_path: Path
+) -> Iterator[str]:
     """Where the outbox is kept."""
-    with (
-        databases.opened(request.param, tmp_path) as home,
-        home.empty(tmp_path) as database,
-    ):
+    with find_home(request.param).empty(tmp_path) as database:
         yield database.url.render_as_string(hide_password=False)
 
 

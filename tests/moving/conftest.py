@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,7 @@ from flask_outbox.outbox.transfer import Move
 from tests.crash.child import Child
 from tests.crash.conftest import Start
 from tests.moving.places import PAIRS, place
-from tests.outbox import databases
-from tests.outbox.databases import Home
+from tests.outbox.databases import FindHome, Home
 from tests.outbox.making import Clock
 
 
@@ -24,22 +22,6 @@ def pair(request: pytest.FixtureRequest) -> tuple[str, str]:
     """From which database system to which; a test may name others."""
     pair: tuple[str, str] = request.param
     return pair
-
-
-FindHome = Callable[[str], Home]
-
-
-@pytest.fixture(scope="session")
-def find_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FindHome]:
-    """Opens each database system once for the whole run."""
-    with ExitStack() as stack:
-
-        @cache
-        def find(name: str) -> Home:
-            folder = tmp_path_factory.mktemp("home")
-            return stack.enter_context(databases.opened(name, folder, "moving"))
-
-        yield find
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from importlib import import_module
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from sqlalchemy import Engine, NullPool, create_engine, delete, make_url
+from sqlalchemy import Connection, Engine, NullPool, create_engine, delete, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 
@@ -41,19 +41,23 @@ class Home(Protocol):
         """The URL of a database without tables."""
 
     def empty(self, folder: Path) -> AbstractContextManager[Database]:
-        """An outbox without messages."""
+        """An outbox without messages, which others had before."""
+
+    def new(self, folder: Path) -> AbstractContextManager[str]:
+        """The URL of an outbox of its own, for processes that will be killed."""
+
+
+FindHome = Callable[[str], Home]
+"""Finds the home of this name, which is open until the run ends."""
 
 
 @contextmanager
-def opened(name: str, folder: Path, purpose: str = "test") -> Iterator[Home]:
-    """The home ``name``; skips where it is absent, fails where it is required.
-
-    Two that are open at once on one server need different purposes.
-    """
+def opened(name: str) -> Iterator[Home]:
+    """The home ``name``; skips where it is absent, fails where it is required."""
     if name == "sqlite":
         yield SqliteHome()
         return
-    with _server(name) as server, ServerHome(server, purpose).kept() as home:
+    with _server(name) as server, ServerHome(server).kept() as home:
         yield home
 
 
@@ -123,21 +127,31 @@ class SqliteHome:
         yield database
         database.close()
 
+    @contextmanager
+    def new(self, folder: Path) -> Iterator[str]:
+        put_empty_outbox(folder / "outbox.db")
+        yield f"sqlite:///{folder / 'outbox.db'}"
+
 
 class ServerHome:
     """One database of a server, kept open, and emptied before each test."""
 
-    def __init__(self, server: Engine, purpose: str) -> None:
+    def __init__(self, server: Engine) -> None:
         self._server = server
-        self._name = own_name(purpose)
+        self._name = own_name("test")
+        self._template = f"{self._name}_template"
         self._outbox = Database(_named(server.url, self._name))
 
     @contextmanager
     def kept(self) -> Iterator[ServerHome]:
-        with self._database(self._name):
-            self._outbox.upgrade()
-            yield self
-            self._outbox.close()
+        """Within, it is there. Its tables are made once, and copied: that is faster."""
+        with self._database(self._template):
+            template = Database(_named(self._server.url, self._template))
+            template.upgrade()
+            template.close()
+            with self._database(self._name, copied=True):
+                yield self
+                self._outbox.close()
 
     @contextmanager
     def bare(self, folder: Path) -> Iterator[str]:
@@ -152,17 +166,45 @@ class ServerHome:
         yield self._outbox
 
     @contextmanager
-    def _database(self, name: str) -> Iterator[None]:
-        self._run(f"CREATE DATABASE {name}")
+    def new(self, folder: Path) -> Iterator[str]:
+        name = own_name("new")
+        with self._database(name, copied=True):
+            yield _named(self._server.url, name)
+
+    @contextmanager
+    def _database(self, name: str, *, copied: bool = False) -> Iterator[None]:
+        create = _CREATE[self._server.name] if copied else _create_bare
+        with self._server.connect() as connection:
+            create(connection, name, self._template)
         try:
             yield
         finally:
             forced = " WITH (FORCE)" if self._server.name == "postgresql" else ""
-            self._run(f"DROP DATABASE {name}{forced}")
+            with self._server.connect() as connection:
+                connection.exec_driver_sql(f"DROP DATABASE {name}{forced}")
 
-    def _run(self, statement: str) -> None:
-        with self._server.connect() as connection:
-            connection.exec_driver_sql(statement)
+
+def _create_bare(connection: Connection, name: str, _template: str) -> None:
+    connection.exec_driver_sql(f"CREATE DATABASE {name}")
+
+
+def _copy_on_postgresql(connection: Connection, name: str, template: str) -> None:
+    connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+
+
+def _copy_on_mariadb(connection: Connection, name: str, template: str) -> None:
+    run = connection.exec_driver_sql
+    tables = run(f"SHOW TABLES FROM {template}").scalars().all()
+    run(f"CREATE DATABASE {name}")
+    run(f"USE {name}")
+    run("SET foreign_key_checks = 0")
+    for table in tables:
+        (_, create) = run(f"SHOW CREATE TABLE {template}.{table}").one()
+        run(create)
+        run(f"INSERT INTO {table} SELECT * FROM {template}.{table}")
+
+
+_CREATE = {"postgresql": _copy_on_postgresql, "mysql": _copy_on_mariadb}
 
 
 def _named(server: URL, name: str) -> str:

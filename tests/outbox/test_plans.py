@@ -90,10 +90,7 @@ def much(
 ) -> Iterator[Outbox]:
     """An outbox with a month of mail, of which a hundredth failed."""
     folder: Path = tmp_path_factory.mktemp("much")
-    with (
-        databases.opened(request.param, folder) as home,
-        home.empty(folder) as database,
-    ):
+    with databases.opened(request.param) as home, home.empty(folder) as database:
         outbox = Outbox(database)
         fill(outbox)
         yield outbox
