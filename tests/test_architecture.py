@@ -26,10 +26,10 @@ SOURCE = PROJECT / "src" / "flask_outbox"
 
 LAYERS = (
     {
-        "bounce_address", "checks", "concurrency", "config", "counters", "delivery",
-        "dkim", "errors",
-        "events", "feedback", "humanize", "limits", "log_context", "message", "mime",
-        "oauth", "previews", "recipient_guard", "signals", "webhooks",
+        "alerts", "bounce_address", "checks", "concurrency", "config", "counters",
+        "delivery", "dkim", "errors", "events", "feedback", "humanize", "limits",
+        "log_context", "message", "mime", "oauth", "previews",
+        "recipient_guard", "signals", "webhooks",
     },
     {"outbox", "transports"},
     {"courier", "history", "metrics", "sending", "status"},
@@ -52,12 +52,12 @@ CELERY = {"celery", "kombu", "billiard", "amqp"}
 CELERY_MODULE = "engines.celery"
 
 AT_START = {
-    "app_state", "bounce_address", "cli", "cli.group", "concurrency", "config",
-    "delivery", "dkim", "errors", "events", "extension", "feedback", "feedback.fate",
-    "feedback.rules", "humanize", "limits", "log", "log_context", "message",
-    "outbox", "outbox.database_errors", "outbox.ddl", "outbox.dialects", "outbox.ids",
-    "outbox.records", "outbox.schema", "previews", "recipient_guard", "sending",
-    "sending.announce", "sending.batch", "sending.interceptors",
+    "alerts", "app_state", "bounce_address", "cli", "cli.group", "concurrency",
+    "config", "delivery", "dkim", "errors", "events", "extension", "feedback",
+    "feedback.fate", "feedback.rules", "humanize", "limits", "log", "log_context",
+    "message", "outbox", "outbox.database_errors", "outbox.ddl", "outbox.dialects",
+    "outbox.ids", "outbox.records", "outbox.schema", "previews", "recipient_guard",
+    "sending", "sending.announce", "sending.batch", "sending.interceptors",
     "sending.list_unsubscribe", "sending.options", "signals", "templating",
     "templating.message", "transports", "transports.base", "transports.resolver",
     "unsubscribe", "unsubscribe.links", "webhooks", "webhooks.addresses",

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from flask_outbox import ConfigError
+from flask_outbox.alerts import NO_LIMITS, AlertLimits
 from flask_outbox.config import (
     KEYS,
     DkimKey,
@@ -261,6 +262,36 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "OUTBOX_UNSUBSCRIBE_PATH": PATH,
     "OUTBOX_EVENTS_PATH": PATH,
     "OUTBOX_HEALTH_PATH": PATH,
+    "OUTBOX_ALERTS": (
+        [
+            (True, AlertLimits()),
+            ("yes", AlertLimits()),
+            (False, NO_LIMITS),
+            ({}, AlertLimits()),
+            (
+                {"oldest_due_seconds": 60, "lane_down_seconds": None},
+                AlertLimits(oldest_due_seconds=60.0, lane_down_seconds=None),
+            ),
+            (
+                {"failed_messages": 5, "failed_share": 0},
+                AlertLimits(failed_messages=5, failed_share=0.0),
+            ),
+            (
+                {"failed_within_seconds": timedelta(hours=1)},
+                AlertLimits(failed_within_seconds=3_600.0),
+            ),
+        ],
+        ["often", 5.5, [60], {"due": 60}],
+    ),
+    "OUTBOX_ALERT_TO": (
+        [
+            ("ops@example.com", ("ops@example.com",)),
+            ([], ()),
+            (["a@example.com", "b@example.com"], ("a@example.com", "b@example.com")),
+        ],
+        ["ops", ["a@example.com", "b"], 5, [""]],
+    ),
+    "OUTBOX_ALERT_TRANSPORT": (TEXT, NO_TEXT),
     "OUTBOX_LOG": ([("text", "text"), ("json", "json")], [True, "JSON", "xml"]),
     "OUTBOX_DASHBOARD": (
         [("local", "local"), (bool, bool)],
@@ -796,3 +827,72 @@ def test_production_may_choose_the_inbox_explicitly(config: dict[str, Any]):
 def test_an_invalid_mail_url_is_found_under_testing():
     with pytest.raises(ConfigError, match="MAIL_URL"):
         Settings.read({"MAIL_URL": "smtp:/a"}, default_url=URL, testing=True)
+
+
+ALERT_MAIL: dict[str, Any] = {
+    "MAIL_URL": "smtp://mail.example.com",
+    "MAIL_TRANSPORTS": {"ops": "smtp://ops.example.com"},
+    "MAIL_DEFAULT_SENDER": "shop@example.com",
+    "OUTBOX_ALERT_TO": "ops@example.com",
+    "OUTBOX_ALERT_TRANSPORT": "ops",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"OUTBOX_ALERT_TRANSPORT": "opps"},
+            "OUTBOX_ALERT_TRANSPORT is 'opps', which is not a transport: this app has "
+            "'default', 'ops'.",
+        ),
+        ({"OUTBOX_ALERT_TRANSPORT": None}, "OUTBOX_ALERT_TO needs OUTBOX_ALERT_TRA"),
+        (
+            {"OUTBOX_ALERT_TRANSPORT": "default", "MAIL_TRANSPORTS": {}},
+            "OUTBOX_ALERT_TRANSPORT is 'default', the app's only transport",
+        ),
+        ({"MAIL_DEFAULT_SENDER": None}, "OUTBOX_ALERT_TO needs MAIL_DEFAULT_SENDER"),
+        ({"OUTBOX_ALERT_TO": None}, "OUTBOX_ALERT_TRANSPORT has no effect"),
+    ],
+)
+def test_mail_about_alerts_that_could_not_leave_is_refused(
+    changes: dict[str, Any], words: str
+):
+    assert _read(**ALERT_MAIL).alert_to == ("ops@example.com",)
+    with pytest.raises(ConfigError) as refused:
+        _read(**{**ALERT_MAIL, **changes})
+    assert str(refused.value).startswith(words)
+
+
+def test_alerts_are_on_where_something_is_told_of_them():
+    secret = "whsec_" + "A" * 32
+    plain = {"url": "https://ops.example.com/", "secrets": secret}
+    asking = {**plain, "events": ["alert_raised"]}
+    url = {"MAIL_URL": "smtp://mail.example.com"}
+    for config, limits in (
+        ({}, NO_LIMITS),
+        ({"OUTBOX_WEBHOOKS": {"crm": plain}}, NO_LIMITS),
+        ({"OUTBOX_WEBHOOKS": {"ops": asking}}, AlertLimits()),
+        (ALERT_MAIL, AlertLimits()),
+        ({**ALERT_MAIL, "OUTBOX_ALERTS": False}, NO_LIMITS),
+        ({"OUTBOX_ALERTS": True}, AlertLimits()),
+        ({"OUTBOX_ALERTS": {"failed_messages": 3}}, AlertLimits(failed_messages=3)),
+    ):
+        found = _read(**{**url, **config}).alert_limits
+        assert (found, bool(found)) == (limits, limits is not NO_LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ({"oldest_due_seconds": 0}, "['oldest_due_seconds'] is 0: it must be"),
+        ({"failed_messages": 0}, "['failed_messages'] is 0: it must be a whole number"),
+        ({"failed_share": 2}, "['failed_share'] is 2: it must be a number from 0 to 1"),
+        ({"failed_share": "ten"}, "['failed_share'] is 'ten': it must be a number"),
+        ({"failed_within_seconds": 5}, "['failed_within_seconds'] is 5: it must be"),
+    ],
+)
+def test_a_limit_of_alerts_that_makes_no_sense_is_refused(
+    limit: dict[str, Any], words: str
+):
+    assert _refusal("OUTBOX_ALERTS", limit).startswith(f"OUTBOX_ALERTS{words}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,28 @@ WORDS: list[tuple[Any, dict[str, Any], int, str]] = [
         {"lane": "default"},
         WARNING,
         "Lane default is open again.",
+    ),
+    (
+        signals.alert_raised,
+        {"words": "The lane default is down.", "reason": "Nothing listens."},
+        ERROR,
+        "Alert: The lane default is down. Nothing listens.",
+    ),
+    (
+        signals.alert_raised,
+        {"words": "Mail is due.", "reason": ""},
+        ERROR,
+        "Alert: Mail is due.",
+    ),
+    (
+        signals.alert_ended,
+        {
+            "words": "Mail is due.",
+            "began_at": datetime(2026, 11, 30, 11, 0, tzinfo=UTC),
+            "ended_at": datetime(2026, 11, 30, 11, 25, tzinfo=UTC),
+        },
+        WARNING,
+        "An alert is over after 25 min 0 s: Mail is due.",
     ),
     (
         signals.courier_started,

@@ -1,5 +1,6 @@
 """Send email from Flask without making anyone wait, and without losing any."""
 
+from .alerts import Alert, AlertKind
 from .delivery import Outcome, Reply, Report, State
 from .errors import (
     AccountTrouble,
@@ -60,6 +61,8 @@ __all__ = [
     "AccountTrouble",
     "Address",
     "AddressError",
+    "Alert",
+    "AlertKind",
     "AppUnknown",
     "Attachment",
     "AttachmentError",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
+from .alerts import Alert
 from .concurrency import DaemonExecutor, call_untraced
 from .courier import Courier
 from .engines.thread import CourierThread
@@ -68,6 +69,8 @@ class Readiness:
     outbox: OutboxHealth
     lanes_down: tuple[str, ...] = ()
     """The lanes whose transport fails. Mail for them is taken, and waits."""
+    alerts: tuple[Alert, ...] = ()
+    """Those that last (``OUTBOX_ALERTS``)."""
     trouble: str = ""
     """Why the outbox cannot be used: for the log, as it may name hosts and users."""
 
@@ -155,7 +158,9 @@ class ReadyCheck:
     def _look(self) -> Readiness:
         try:
             self._outbox.check_durable()
-            return Readiness(OutboxHealth.USABLE, self._outbox.lanes_down())
+            return Readiness(
+                OutboxHealth.USABLE, self._outbox.lanes_down(), self._outbox.alerts()
+            )
         except SchemaError as error:
             return Readiness(OutboxHealth.OTHER_SCHEMA, trouble=str(error))
         except StoreError as error:

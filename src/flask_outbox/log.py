@@ -15,7 +15,7 @@ from . import signals
 from .errors import EventsRefused, redacted
 from .events import ATTEMPT_ENDS, AttemptEnd
 from .feedback import Fate, as_reported
-from .humanize import counted
+from .humanize import counted, duration
 from .log_context import FIELDS, NOBODY, about, add_context
 from .message.text import plain, shown
 from .outbox import shown_url
@@ -112,6 +112,8 @@ def listen() -> None:
     signals.lease_lost.connect(_lease_lost)
     signals.lane_paused.connect(_lane_paused)
     signals.lane_resumed.connect(_lane_resumed)
+    signals.alert_raised.connect(_alert_raised)
+    signals.alert_ended.connect(_alert_ended)
     signals.courier_started.connect(_courier_started)
     signals.courier_stopped.connect(_courier_stopped)
     signals.courier_stalled.connect(_courier_stalled)
@@ -491,6 +493,17 @@ def _as_before(held_back: int) -> str:
 def _lane_resumed(app: object, lane: str, **_: Any) -> None:
     repeats.over(app, f"lane {lane}")
     log.warning("Lane %s is open again.", lane)
+
+
+def _alert_raised(_app: object, words: str, reason: str, **_: Any) -> None:
+    log.error("Alert: %s%s", words, reason and f" {reason}")
+
+
+def _alert_ended(
+    _app: object, words: str, began_at: datetime, ended_at: datetime, **_: Any
+) -> None:
+    lasted = duration((ended_at - began_at).total_seconds())
+    log.warning("An alert is over after %s: %s", lasted, words)
 
 
 def _courier_started(_app: object, courier: str, engine: str, **_: Any) -> None:

@@ -32,7 +32,7 @@ class about(AbstractContextManager[None]):
     __slots__ = ("_before", "_name")
 
     def __init__(self, app: object) -> None:
-        self._name = _name_of(app)
+        self._name = name_of(app)
 
     def __enter__(self) -> None:
         self._before = getattr(_here, "name", NOBODY)
@@ -67,7 +67,7 @@ def courier_of(app: object) -> Iterator[None]:
 
     While couriers of several apps work in this process, each line names its app.
     """
-    name = _name_of(app)
+    name = name_of(app)
     with _changing:
         _at_work[name] += 1
     try:
@@ -78,7 +78,8 @@ def courier_of(app: object) -> Iterator[None]:
             _at_work.subtract([name])
 
 
-def _name_of(app: Any) -> str:
+def name_of(app: Any) -> str:
+    """The app's name; ``app`` may be a weak reference."""
     if isinstance(app, weakref.ref):
         app = app()
     return str(getattr(app, "name", NOBODY))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import accumulate, islice
 from math import inf
 
+from .alerts import AlertKind
 from .config import Settings
 from .counters import BUCKETS, Counters, Histogram
 from .events import ATTEMPT_ENDS
@@ -69,6 +70,7 @@ def text_of(
         *_lanes(found, named),
         *_attempts(found, named),
         *_couriers(found, settings.engine),
+        *_alerts(found),
         *_recipients(found),
         *_webhooks(endpoints),
     ]
@@ -195,6 +197,15 @@ def _couriers(found: Measurements, engine: str) -> Iterator[Family]:
         "gauge",
         "Couriers that are alive, by engine.",
         [Sample({"engine": name}, count) for name, count in alive.items()],
+    )
+
+
+def _alerts(found: Measurements) -> Iterator[Family]:
+    yield Family(
+        "alerts",
+        "gauge",
+        "Alerts that last, by kind.",
+        [Sample({"alert": kind}, found.alerts.get(kind, 0)) for kind in AlertKind],
     )
 
 

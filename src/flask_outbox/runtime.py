@@ -11,9 +11,11 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from email.message import Message as StandardMessage
+from functools import partial
 from typing import Any
 
 from . import signals
+from .alerts import AlertNews, AlertRules
 from .bounce_address import BounceAddress
 from .concurrency import call_at_forks
 from .config import Settings, TransportSettings, listed
@@ -29,7 +31,13 @@ from .courier.send_now import deliver_now, refusals
 from .delivery import Report
 from .dkim import Signer
 from .engines.thread import CourierThread
-from .errors import ConfigError, DeliveryError, MessageError, MessageStopped
+from .errors import (
+    ConfigError,
+    DeliveryError,
+    MessageError,
+    MessageStopped,
+    StoreError,
+)
 from .events import EventKind
 from .feedback import Feedback
 from .feedback.rules import FeedbackRules
@@ -40,6 +48,7 @@ from .health import (
     Readiness,
     ReadyCheck,
 )
+from .log_context import name_of
 from .message import Address, AddressLike, Message, Templates, comparable
 from .message.plain_json import WriteJson
 from .mime import compose
@@ -62,6 +71,7 @@ from .outbox.records import (
 from .outbox.session import AppTransaction, CommitIsOver
 from .recipient_guard import Guard
 from .sending import Interceptors, Link, no_link
+from .sending.alert_mail import alert_mail
 from .sending.announce import announce_handover
 from .sending.batch import BatchHandOver, Composable, Plan, StoredRow
 from .sending.options import SendOptions, check_options
@@ -165,11 +175,18 @@ class Runtime:
             retry_window=settings.give_up_after,
             feedback_rules=_feedback_rules(settings),
             bounces=bounces,
+            alert_rules=_alert_rules(settings, find_transport),
         )
         self._signer = Signer(settings.dkim_keys) if settings.dkim_keys else None
         self._find_transport = find_transport or Resolvers()
         self.context = build_context(
-            settings, self.outbox, self._signer, templates, sender, self._find_transport
+            settings,
+            self.outbox,
+            self._signer,
+            templates,
+            sender,
+            self._find_transport,
+            partial(_mail_alert, weakref.ref(self)),
         )
         self._templates = templates
         self.sender = sender
@@ -422,6 +439,20 @@ class Runtime:
             return self._wait_until_drained(timeout_seconds)
         finally:
             self.stop()
+
+    def mail_alert(self, news: AlertNews) -> None:
+        """Enqueue the mail about an alert, unless that was done before.
+
+        Raises `OutboxUnavailable` if it was not stored, and what `send` raises.
+        """
+        app, outbox = name_of(self.sender), self.outbox.database.shown
+        message, options = alert_mail(news, self.settings, app, outbox)
+        began = time.perf_counter()
+        dispatched, new = self._pipeline.prepare(message, options, None)
+        (receipt,) = self.outbox.enqueue([new])
+        seconds = time.perf_counter() - began
+        announce_handover(self.sender, dispatched, new, receipt, seconds)
+        self.look([receipt.id])
 
     # The courier
 
@@ -676,6 +707,24 @@ def _feedback_rules(settings: Settings) -> FeedbackRules:
         soft_bounce_days=settings.soft_bounce_days,
         track_tags=tags if isinstance(tags, bool) else frozenset(tags),
     )
+
+
+def _alert_rules(settings: Settings, find: FindTransport | None) -> AlertRules:
+    """The lanes of transports that the app finds by name are not watched: their servers
+    may be its customers'.
+    """
+    watches_all = find is None or find.none
+    return AlertRules(
+        settings.alert_limits, None if watches_all else frozenset(settings.transports)
+    )
+
+
+def _mail_alert(runtime: weakref.ref[Runtime], news: AlertNews) -> None:
+    """Enqueue the mail about an alert. Couriers do not keep the runtime alive."""
+    alive = runtime()
+    if alive is None:
+        raise StoreError("The app whose alert this is has ended.")
+    alive.mail_alert(news)
 
 
 def _call_if_alive(method: weakref.WeakMethod[Callable[[], None]]) -> None:

@@ -119,6 +119,16 @@ lane_paused = _signals.signal(
     "lane-paused", doc="A transport is down. ``lane``, ``reason``, ``seconds``."
 )
 lane_resumed = _signals.signal("lane-resumed", doc="A transport works again. ``lane``.")
+alert_raised = _signals.signal(
+    "alert-raised",
+    doc="Something has been wrong for too long. Sent by one process for all. "
+    "``alert_id``, ``kind`` (`AlertKind`), ``lane`` (or None), ``words``, "
+    '``reason`` (why a lane is down, else ""), ``began_at``, ``courier``.',
+)
+alert_ended = _signals.signal(
+    "alert-ended",
+    doc="That is over. The same, and ``ended_at``.",
+)
 courier_started = _signals.signal(
     "courier-started", doc="A courier started. ``courier``, ``engine``."
 )

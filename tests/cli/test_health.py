@@ -26,6 +26,16 @@ def test_lanes_that_are_down_are_named(shop: Shop) -> None:
     assert "These lanes are down: default." in shop.run("health", *PATIENTLY).stdout
 
 
+def test_alerts_are_named_and_do_no_harm(make_shop: MakeShop) -> None:
+    shop = make_shop(OUTBOX_ALERTS={"oldest_due_seconds": 60})
+    shop.send()
+    clock = shop.outbox.clock
+    shop.outbox.clock = lambda: clock() + 61
+    shop.outbox.look_for_alerts()
+    shop.outbox.clock = clock
+    assert "Ready. Alert: Mail has been due" in shop.run("health", *PATIENTLY).stdout
+
+
 def test_a_machine_with_a_living_courier_is_live(shop: Shop) -> None:
     assert (
         "No courier of this machine"

@@ -183,3 +183,18 @@ def test_fates_of_older_mail_are_not_counted(shop: Shop) -> None:
     shop.outbox.clock = lambda: clock() + 86_500
     assert shop.outbox.status().fates == {}
     assert shop.outbox.overview().fates == {}
+
+
+def test_an_alert_is_a_problem(make_shop: MakeShop) -> None:
+    shop = make_shop(OUTBOX_ALERTS={"oldest_due_seconds": 30, "lane_down_seconds": 30})
+    assert shop.document("status")["alerts"] == []
+    clock = shop.outbox.clock
+    shop.outbox.pause_lane("default", clock() + 100, "mail.test is on fire")
+    shop.outbox.clock = lambda: clock() + 50
+    (news,) = shop.outbox.look_for_alerts()
+    shop.outbox.clock = lambda: clock() + 110
+    said = shop.run("status", code=1).stdout
+    assert "Alert, for 1 min 0 s: The lane default has been down for more than" in said
+    (alert,) = shop.document("status", code=1)["alerts"]
+    assert (alert["kind"], alert["lane"]) == ("lane_down", "default")
+    assert (alert["id"], alert["reason"]) == (news.alert.id, "mail.test is on fire")

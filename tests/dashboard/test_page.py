@@ -10,6 +10,7 @@ import pytest
 
 from flask_outbox import Message, signals
 from flask_outbox.history import describe
+from flask_outbox.outbox.alerts import CALM_SECONDS, TELLING_SECONDS
 from tests.browser import chromium, expect, opened, serious_findings
 from tests.dashboard.conftest import OpenShop
 from tests.dashboard.serving import served
@@ -307,6 +308,40 @@ def test_every_page_is_accessible_and_fits_the_screen(
         assert serious_findings(page) == [], path
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width == viewport["width"], path
+
+
+@pytest.mark.parametrize(
+    ("scheme", "viewport"),
+    [("light", WIDE), ("dark", NARROW)],
+    ids=["light and wide", "dark and narrow"],
+)
+def test_an_alert_comes_and_goes_on_the_overview(
+    open_shop: OpenShop, browser: Browser, scheme: str, viewport: dict[str, int]
+) -> None:
+    shop = open_shop(OUTBOX_ALERTS=True)
+    outbox = shop.outbox
+    clock, ahead = outbox.clock, [0.0]
+    outbox.clock = lambda: clock() + ahead[0]
+    outbox.pause_lane("default", clock() + 400, "mail.test is on fire " + "x" * 90)
+    with served(shop.app) as address:
+        options = {"color_scheme": scheme, "viewport": viewport}
+        with opened(browser, f"{address}/", **options) as page:
+            notice = page.get_by_role("region", name="1 alert")
+            assert not notice.is_visible()
+            ahead[0] = 301
+            outbox.look_for_alerts()
+            wait_for_text(notice, "The lane default has been down for more than 5 min.")
+            expect(notice).to_contain_text("mail.test is on fire")
+            expect(page.locator("#lane-default")).to_contain_text("began 5 min")
+            assert serious_findings(page) == []
+            width = page.evaluate("document.documentElement.scrollWidth")
+            assert width == viewport["width"]
+            outbox.resume_lane("default")
+            for seconds in (0, CALM_SECONDS, TELLING_SECONDS):
+                ahead[0] += seconds
+                for news in outbox.look_for_alerts():
+                    outbox.note_told(news)
+            notice.wait_for(state="detached")
 
 
 def test_a_batch_is_followed_and_stopped(visit: Visit, shop: Shop) -> None:

@@ -25,6 +25,7 @@ from flask_outbox import (
     signals,
 )
 from flask_outbox.courier.notifier import BatchingNotifier
+from tests.mail.alerts import down_soon, impatient
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, BOB, PUT_OFF_FOR_LONG, SIGNALS, Heard, Site
 from tests.servers import Behaviour, JournalSmtp
@@ -356,6 +357,28 @@ def _lane_resumed(make_site: MakeSite, server: JournalSmtp) -> Site:
     return site
 
 
+def _alert_raised(make_site: MakeSite, server: JournalSmtp) -> Site:
+    site = make_site(**down_soon())
+    server.go_down()
+    with impatient():
+        site.send()
+        payload = site.wait_for(signals.alert_raised)[0]
+    assert (payload["kind"], payload["lane"]) == ("lane_down", "default")
+    assert f"{server.port} refused the connection" in payload["reason"]
+    return site
+
+
+def _alert_ended(make_site: MakeSite, server: JournalSmtp) -> Site:
+    with impatient():
+        site = _alert_raised(make_site, server)
+        server.come_back()
+        payload = _one(site, signals.alert_ended)
+    (raised,) = site.told(signals.alert_raised)
+    assert payload["alert_id"] == raised["alert_id"]
+    assert payload["ended_at"] > payload["began_at"]
+    return site
+
+
 def _courier_started(make_site: MakeSite, server: JournalSmtp) -> Site:
     site = make_site()
     site.mail.start()
@@ -434,6 +457,8 @@ SCENARIOS: dict[NamedSignal, Callable[[MakeSite, JournalSmtp], Site]] = {
     signals.lease_lost: _lease_lost,
     signals.lane_paused: _lane_paused,
     signals.lane_resumed: _lane_resumed,
+    signals.alert_raised: _alert_raised,
+    signals.alert_ended: _alert_ended,
     signals.courier_started: _courier_started,
     signals.courier_stopped: _courier_stopped,
     signals.courier_stalled: _courier_stalled,

@@ -293,6 +293,21 @@ def test_reports_and_suppressions_are_counted(idle: Site) -> None:
     assert value(text, "suppressions", source="person") == 0
 
 
+def test_alerts(make_site: MakeSite) -> None:
+    site = make_site(
+        OUTBOX_METRICS="local",
+        OUTBOX_ENGINE="external",
+        OUTBOX_ALERTS={"oldest_due_seconds": 60},
+    )
+    site.send()
+    assert value(read(site), "alerts", alert="oldest_due") == 0
+    clock = site.outbox.clock
+    site.outbox.clock = lambda: clock() + 61
+    site.outbox.look_for_alerts()
+    assert value(read(site), "alerts", alert="oldest_due") == 1
+    assert value(read(site), "alerts", alert="lane_down") == 0
+
+
 def test_endpoints_of_webhooks(make_site: MakeSite) -> None:
     endpoint = {"url": "https://crm.example.com/in?key=secret", "secrets": [SECRET]}
     site = make_site(

@@ -40,9 +40,9 @@ def health(
 
     The exit code is 0 if so, and 1 if not. --ready looks whether the outbox can be
     reached, has the tables of this version, and stores durably; transports that are
-    down are named, and make no difference. --live looks for a living courier of this
-    machine; while the outbox does not answer, nobody can know, and as restarting the
-    worker would not help, the exit code is 0.
+    down and alerts are named, and make no difference. --live looks for a living courier
+    of this machine; while the outbox does not answer, nobody can know, and as
+    restarting the worker would not help, the exit code is 0.
     """
     runtime = app_runtime()
     readiness = runtime.readiness(limit_seconds)
@@ -64,9 +64,12 @@ def _readiness(found: Readiness) -> _Finding:
     if not found.ready:
         return _Finding(False, found.trouble)
     down = ", ".join(found.lanes_down)
-    return _Finding(
-        True, "Ready." + (f" These lanes are down: {down}." if down else "")
-    )
+    said = [
+        "Ready.",
+        *([f"These lanes are down: {down}."] if down else []),
+        *(f"Alert: {one.words}" for one in found.alerts),
+    ]
+    return _Finding(True, " ".join(said))
 
 
 def _liveness(runtime: Runtime, readiness: Readiness) -> _Finding:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
+from ..alerts import Alert
 from ..config import Settings
 from ..delivery import State
 from ..humanize import counted, duration
@@ -47,7 +48,8 @@ def status(context: click.Context, as_json: bool) -> None:
     The exit code is 0 if there is no problem, and 2 if the outbox cannot be reached. It
     is 1 if there is a problem, such as: mail is due and no courier is alive, mail has
     been due for more than a minute, a transport is down or missing, an endpoint of
-    webhooks takes none, or every attempt of the last hour has failed.
+    webhooks takes none, every attempt of the last hour has failed, or there is an
+    alert.
     """
     runtime = app_runtime()
     found = runtime.outbox.status()
@@ -58,6 +60,7 @@ def status(context: click.Context, as_json: bool) -> None:
     )
     endpoints = runtime.webhook_statuses()
     problems = [
+        *_alerts(found.alerts, now),
         *_problems(found, runtime.settings, lanes, now),
         *_failures(stats),
         *_webhook_problems(endpoints),
@@ -111,6 +114,11 @@ def _problems(
         seconds = (now - found.oldest_due_at).total_seconds()
         if seconds > PATIENCE_SECONDS:
             yield f"The oldest due message has waited for {duration(seconds)}."
+
+
+def _alerts(alerts: Sequence[Alert], now: datetime) -> Iterator[str]:
+    for one in alerts:
+        yield f"Alert, for {_since(one.began_at, now)}: {one.words}"
 
 
 def _webhook_problems(endpoints: Sequence[WebhookStatus]) -> Iterator[str]:

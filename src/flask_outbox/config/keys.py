@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..feedback.rules import GROUNDS
 from ..limits import FIVE_DAYS
+from .alerts import as_addresses, as_alert_limits
 from .convert import (
     Key,
     as_api_key,
@@ -607,6 +608,33 @@ KEYS: tuple[Key, ...] = (
         "``/health/mail/ready``. See :doc:`health`.",
         as_url_path,
         "none: there are no such pages",
+    ),
+    Key(
+        "OUTBOX_ALERTS",
+        "bool or dict",
+        None,
+        "When something has been wrong for too long: True for the usual limits, or a "
+        "dict of those that differ, of ``oldest_due_seconds`` (900), "
+        "``lane_down_seconds`` (300), ``failed_messages`` (10), ``failed_share`` (0.1) "
+        "and ``failed_within_seconds`` (900). See :doc:`alerts`.",
+        as_alert_limits,
+        "True if ``OUTBOX_ALERT_TO`` or a webhook tells of alerts, else False",
+    ),
+    Key(
+        "OUTBOX_ALERT_TO",
+        "str or list of str",
+        (),
+        "The addresses that are mailed when an alert begins and when it is over.",
+        as_addresses,
+        "nobody",
+    ),
+    Key(
+        "OUTBOX_ALERT_TRANSPORT",
+        "str",
+        None,
+        "The transport by which these mails leave: one that other mail does not need.",
+        as_text,
+        "none",
     ),
     Key(
         "OUTBOX_LOG",

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from ..alerts import NO_LIMITS, AlertLimits
 from ..errors import ConfigError
 from ..limits import RetryWindow
+from ..webhooks.kinds import ALERT_KINDS
 from .convert import is_transport_name, is_unset
 from .dkim import DkimKey
 from .keys import KEYS
@@ -73,6 +75,9 @@ class Settings:
     unsubscribe_path: str | None
     events_path: str | None
     health_path: str | None
+    alerts: AlertLimits | None
+    alert_to: tuple[str, ...]
+    alert_transport: str | None
     log: str
     dashboard: str | Callable[[], object] | None
     dashboard_path: str
@@ -83,6 +88,14 @@ class Settings:
     def default(self) -> TransportSettings:
         """The transport of messages for which no other is chosen."""
         return self.transports[DEFAULT]
+
+    @property
+    def alert_limits(self) -> AlertLimits:
+        """When there is an alert: by default only if something is told of it."""
+        if self.alerts is not None:
+            return self.alerts
+        asked = any(one.kinds & {*ALERT_KINDS} for one in self.webhooks.values())
+        return AlertLimits() if asked or self.alert_to else NO_LIMITS
 
     def check_transport(self, name: str, *, resolves: bool = False) -> None:
         """Raise `ConfigError` unless the app has a transport of this name.
@@ -128,6 +141,7 @@ class Settings:
         failover = values["MAIL_FAILOVER"] or {}
         check_failover(failover, transports)
         _check_route(values["MAIL_ROUTE"], transports)
+        _check_alert_mail(values, transports)
         own = {
             one.name: values[key]
             for one in fields(cls)
@@ -164,6 +178,42 @@ def _check_route(route: Any, transports: Mapping[str, TransportSettings]) -> Non
                 f"MAIL_ROUTE sends the tag {tag!r} to {name!r}, which is not a "
                 f"transport: this app has {listed(transports)}."
             )
+
+
+def _check_alert_mail(
+    values: Mapping[str, Any], transports: Mapping[str, TransportSettings]
+) -> None:
+    """Raise `ConfigError` unless mail about alerts, if there is any, can leave."""
+    transport = values["OUTBOX_ALERT_TRANSPORT"]
+    if not values["OUTBOX_ALERT_TO"]:
+        if transport is not None:
+            raise ConfigError(
+                "OUTBOX_ALERT_TRANSPORT has no effect: set OUTBOX_ALERT_TO, the "
+                "addresses that are mailed about alerts, or remove it."
+            )
+        return
+    if transport is None:
+        raise ConfigError(
+            "OUTBOX_ALERT_TO needs OUTBOX_ALERT_TRANSPORT: the name of the transport "
+            "by which mail about alerts leaves, since it cannot leave by one that is "
+            f"down. This app has {listed(transports)}."
+        )
+    if transport not in transports:
+        raise ConfigError(
+            f"OUTBOX_ALERT_TRANSPORT is {transport!r}, which is not a transport: this "
+            f"app has {listed(transports)}."
+        )
+    if len(transports) == 1:
+        raise ConfigError(
+            f"OUTBOX_ALERT_TRANSPORT is {transport!r}, the app's only transport: mail "
+            "about it could not leave while it is down. Add another to "
+            "MAIL_TRANSPORTS."
+        )
+    if values["MAIL_DEFAULT_SENDER"] is None:
+        raise ConfigError(
+            "OUTBOX_ALERT_TO needs MAIL_DEFAULT_SENDER: the sender of mail about "
+            "alerts."
+        )
 
 
 def _refuse_unknown(config: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from ..outbox import Outbox, WebhookStore, can_notify
 from ..recipient_guard import Guard
 from ..transports.registry import resolve, transport_for
 from ..transports.resolver import FindTransport
+from .alerts import AlertWatch, MailAlert
 from .attempt import Policy
 from .lane import Lane, Lanes
 from .webhook_dispatcher import WebhookDispatcher
@@ -55,6 +56,8 @@ class CourierContext:
     ascii_attachments: bool
     webhooks: WebhookDispatcher | None
     """Sends the webhooks of the app's endpoints; None if it has none."""
+    alerts: AlertWatch | None
+    """Looks for alerts; None if nothing is watched."""
     templates: Templates
     """The app's templates, for messages that its couriers render."""
     sender: object
@@ -82,11 +85,13 @@ def build_context(
     templates: Templates,
     sender: object,
     find_transport: FindTransport,
+    mail_alert: MailAlert,
 ) -> CourierContext:
     """Build the context from ``settings``. Opens and starts nothing.
 
     ``sender`` is the sender of the couriers' signals; ``find_transport`` finds the
-    transports that the settings do not name.
+    transports that the settings do not name; ``mail_alert`` enqueues a mail about an
+    alert.
     """
     resends = settings.on_unknown == "resend"
     return CourierContext(
@@ -121,6 +126,7 @@ def build_context(
         keep_rows_seconds=settings.keep_rows,
         ascii_attachments=settings.ascii_attachments,
         webhooks=_webhook_dispatcher(settings, outbox),
+        alerts=_alert_watch(settings, outbox, mail_alert),
         templates=templates,
         sender=sender,
     )
@@ -134,6 +140,19 @@ def _webhook_dispatcher(settings: Settings, outbox: Outbox) -> WebhookDispatcher
         settings.webhooks,
         settings.webhook_give_up_after,
         settings.keep_bodies,
+    )
+
+
+def _alert_watch(
+    settings: Settings, outbox: Outbox, mail_alert: MailAlert
+) -> AlertWatch | None:
+    if not outbox.alert_rules.limits:
+        return None
+    return AlertWatch(
+        outbox,
+        settings.webhooks,
+        settings.webhook_give_up_after,
+        mail_alert if settings.alert_to else None,
     )
 
 

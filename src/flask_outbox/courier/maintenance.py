@@ -19,6 +19,7 @@ from ..errors import StoreError
 from ..humanize import counted, duration
 from ..outbox import CLOCK_SLACK_SECONDS, LANES, Pruned, Record
 from ..outbox.records import FeedbackTaken
+from .alerts import LOOK_SECONDS, AlertWatch
 from .context import CourierContext
 from .in_flight import InFlight
 from .lane import Lane, Lanes
@@ -153,6 +154,8 @@ class Maintenance:
                 group.create_task(self._attempt(partial(self._find_out, lane)))
             if self._context.webhooks is not None:
                 group.create_task(self._context.webhooks.run())
+            if self._context.alerts is not None:
+                group.create_task(self._keep_watching(self._context.alerts))
             if self._context.listens:
                 group.create_task(self._every(RETRY_WAIT_SECONDS, self._listen))
 
@@ -205,6 +208,19 @@ class Maintenance:
         """Renew at this interval; registering has just given the first lease."""
         await asyncio.sleep(seconds)
         await self._every(seconds, self._renew)
+
+    async def _keep_watching(self, watch: AlertWatch) -> None:
+        """Look for alerts at an interval, but not before there was time to deliver."""
+        await asyncio.sleep(LOOK_SECONDS)
+        await self._every(LOOK_SECONDS, partial(self._tell_alerts, watch))
+
+    async def _tell_alerts(self, watch: AlertWatch) -> None:
+        for news in await self._courier.in_thread(watch.look):
+            await self._courier.in_thread(watch.mail, news)
+            signal, said = news.announcement()
+            self._courier.emit(signal, **said)
+            await self._courier.in_thread(watch.note_told, news)
+            self._courier.wake()
 
     async def _every(self, seconds: float, duty: Callable[[], Awaitable[None]]) -> None:
         while True:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, case, func, select
 
+from ..alerts import AlertKind, AlertRules
 from ..counters import Counters
 from ..delivery import State
 from ..feedback import Fate
@@ -58,9 +59,13 @@ class Measurements:
     """How many reports were ever received."""
     unmatched_reports: int
     """How many wait for their message."""
+    alerts: Mapping[AlertKind, int]
+    """How many alerts of each kind last."""
 
 
-def measure(connection: Connection, now: float, lanes: Collection[str]) -> Measurements:
+def measure(
+    connection: Connection, now: float, lanes: Collection[str], rules: AlertRules
+) -> Measurements:
     """Read all measurements, and the attempts on each of ``lanes``."""
     waiting = _waiting(connection, now)
     attempts, by_lane = stats.totals(connection, lanes)
@@ -82,6 +87,7 @@ def measure(connection: Connection, now: float, lanes: Collection[str]) -> Measu
         suppressions=_suppressions(connection),
         reports=tally.reports(connection),
         unmatched_reports=read.unmatched(connection),
+        alerts=Counter(one.kind for one in read.alerts(connection, rules)),
     )
 
 

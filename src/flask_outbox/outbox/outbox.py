@@ -13,6 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
+from ..alerts import NO_ALERTS, Alert, AlertNews, AlertRules
 from ..bounce_address import BounceAddress
 from ..delivery import Reply, State
 from ..feedback import Feedback
@@ -23,6 +24,7 @@ from ..message import Address, AddressLike
 from ..message.serialize import Stored
 from ..recipient_guard import OFF, Guard
 from . import (
+    alerts,
     attachments,
     auto_suppress,
     claim,
@@ -41,6 +43,7 @@ from . import (
     stats,
     suppressions,
     tally,
+    webhook_queue,
 )
 from .actions import MessageActions, not_found
 from .claim import Began, Load, Record, Rendition
@@ -86,6 +89,7 @@ class Outbox:
     ``guard`` bars are suppressed, as if they were on the suppression list. A message
     that a person has sent again is tried for its ``retry_window``, from then on.
     ``feedback_rules`` say what follows from a report or a refusal; by default nothing.
+    ``alert_rules`` say when there is an alert; by default never.
     ``steady_clock`` measures how long couriers have been silent: by default the given
     ``clock``, or the system's monotonic one.
     """
@@ -99,6 +103,7 @@ class Outbox:
         retry_window: RetryWindow = FIVE_DAYS,
         feedback_rules: FeedbackRules = NO_RULES,
         bounces: BounceAddress | None = None,
+        alert_rules: AlertRules = NO_ALERTS,
     ) -> None:
         self.database = database
         self._write = database.write
@@ -108,6 +113,7 @@ class Outbox:
         self.feedback_rules = feedback_rules
         self.bounces = bounces
         """Where reports about the app's mail come back, if anywhere."""
+        self.alert_rules = alert_rules
         self._watch = HeartbeatWatch(steady_clock or clock or time.monotonic)
 
     # Enqueueing
@@ -427,6 +433,50 @@ class Outbox:
         with self.database.reading() as connection:
             return read.lanes(connection, self.clock())
 
+    # Alerts
+
+    def look_for_alerts(self) -> list[AlertNews]:
+        """Begin alerts whose cause is there, end those whose cause is gone, and return
+        what the caller is to tell; then `note_told`.
+
+        Each news goes to one caller on all machines. If that does not note that it is
+        told, it goes to another after a minute. Costs a few looks into indexes while
+        nothing changes.
+        """
+        if not self.alert_rules.limits:
+            return []
+        with self.database.reading() as connection:
+            now = self.clock()
+            found = alerts.causes(connection, self.alert_rules, now)
+            if not alerts.anything_new(connection, found, now):
+                return []
+        return self._write_apart(lambda conn: alerts.look(conn, found, self.clock()))
+
+    def note_told(
+        self,
+        news: AlertNews,
+        endpoints: Collection[str] = (),
+        give_up_seconds: float = 0.0,
+    ) -> None:
+        """Note that this is told, and queue a webhook of it for each of ``endpoints``.
+
+        Of two who note the same, the second changes nothing.
+        """
+        now = self.clock()
+
+        def work(connection: Connection) -> None:
+            if alerts.told(connection, news):
+                webhook_queue.add_alert(
+                    connection, endpoints, news, now, give_up_seconds
+                )
+
+        self._write_apart(work)
+
+    def alerts(self) -> tuple[Alert, ...]:
+        """The alerts that last, the oldest first."""
+        with self.database.reading() as connection:
+            return read.alerts(connection, self.alert_rules)
+
     # What a person may do
 
     def act(
@@ -627,7 +677,7 @@ class Outbox:
     def overview(self) -> Overview:
         """Counts, lanes and couriers, cheap enough to read often."""
         with self.database.reading() as connection:
-            return read.overview(connection, self.clock())
+            return read.overview(connection, self.clock(), self.alert_rules)
 
     def paused_lanes(self) -> Sequence[LaneRecord]:
         """The paused lanes, and the reasons; their messages are not counted."""
@@ -660,7 +710,7 @@ class Outbox:
     def status(self) -> OutboxStatus:
         """Exact counts for monitoring, however long counting takes."""
         with self.database.reading() as connection:
-            return read.status(connection, self.clock())
+            return read.status(connection, self.clock(), self.alert_rules)
 
     def measure(self, lanes: Collection[str] = ()) -> Measurements:
         """What monitoring is told, with the attempts on each of ``lanes``.
@@ -668,7 +718,7 @@ class Outbox:
         Exact, and as fast with millions of finished messages as with none.
         """
         with self.database.reading() as connection:
-            return measuring.measure(connection, self.clock(), lanes)
+            return measuring.measure(connection, self.clock(), lanes, self.alert_rules)
 
     def suppressed_by(self, address: str, tag: str) -> Suppression | None:
         """The suppression that bars mail with ``tag`` to ``address``, if any."""

@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Row
 
+from ..alerts import Alert, AlertKind, AlertRules
 from ..delivery import Reply, State
 from ..errors import StoreError
 from ..events import ATTEMPT_ENDS, Event, EventKind
@@ -51,6 +52,7 @@ from .records import (
 from .schema import (
     LEASED,
     PENDING,
+    alert,
     content,
     courier,
     departure,
@@ -261,7 +263,7 @@ def _recipients_of(
     return found
 
 
-def status(connection: Connection, now: float) -> OutboxStatus:
+def status(connection: Connection, now: float, rules: AlertRules) -> OutboxStatus:
     """Exact counts of messages, and the state of lanes, couriers and moves."""
     found: dict[str, int] = dict(
         connection.execute(
@@ -284,6 +286,7 @@ def status(connection: Connection, now: float) -> OutboxStatus:
         unreadable=found,
         fates=_fates(connection, now),
         unmatched_reports=unmatched(connection),
+        alerts=alerts(connection, rules),
     )
 
 
@@ -411,20 +414,24 @@ def change_marker(connection: Connection, message_id: str | None) -> int:
     """A number that changes when an event is added to a message's history, or to any.
 
     For one message it is the number of its events, the first of which is its own row;
-    with None it grows with the newest event and the newest message of all. If several
-    transactions commit at once, the latter may show one of them only with the next
-    change.
+    with None it grows with the newest event, the newest message and the newest alert of
+    all. If several transactions commit at once, the latter may show one of them only
+    with the next change.
     """
     if message_id is None:
         newest = connection.scalar(select(func.max(message.c.id)))
         events = connection.scalar(select(func.max(event.c.id))) or 0
-        return (order_of(newest) if newest else 0) + events
+        began, ended = connection.execute(
+            select(func.max(alert.c.began_at), func.max(alert.c.ended_at))
+        ).one()
+        changed = int(began or 0) + int(ended or 0)
+        return (order_of(newest) if newest else 0) + events + changed
     own = select(func.count()).where(message.c.id == message_id)
     others = select(func.count()).where(event.c.message_id == message_id)
     return (connection.scalar(own) or 0) + (connection.scalar(others) or 0)
 
 
-def overview(connection: Connection, now: float) -> Overview:
+def overview(connection: Connection, now: float, rules: AlertRules) -> Overview:
     """Counts, lanes and couriers, at a cost that does not grow with the outbox."""
     pending = pending_by_lane(connection, now, COUNT_LIMIT)
     waiting = {name: one.due + one.later for name, one in pending.items()}
@@ -438,6 +445,35 @@ def overview(connection: Connection, now: float) -> Overview:
             for fate, count in _fates(connection, now, COUNT_LIMIT + 1).items()
         },
         unmatched_reports=Count.of(unmatched(connection, COUNT_LIMIT + 1)),
+        alerts=alerts(connection, rules),
+    )
+
+
+def alerts(connection: Connection, rules: AlertRules) -> tuple[Alert, ...]:
+    """The alerts that last, the oldest first; none if nothing is watched."""
+    if not rules.limits:
+        return ()
+    rows = connection.execute(
+        select(alert)
+        .where(alert.c.ended_at.is_(None), alert.c.kind.in_(ALERT_KINDS))
+        .order_by(alert.c.began_at, alert.c.id)
+    )
+    return tuple(alert_of(row, ended_at=None) for row in rows)
+
+
+ALERT_KINDS = tuple(kind.value for kind in AlertKind)
+
+
+def alert_of(row: Row[Any], *, ended_at: float | None) -> Alert:
+    """The alert in a row, as it was when it had ended at ``ended_at``, or not yet."""
+    return Alert(
+        id=row.id,
+        kind=AlertKind(row.kind),
+        lane=row.lane or None,
+        words=row.words,
+        reason=row.reason,
+        began_at=moment(row.began_at),
+        ended_at=None if ended_at is None else moment(ended_at),
     )
 
 

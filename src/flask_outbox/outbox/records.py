@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Never
 from blinker import NamedSignal
 
 from .. import signals
+from ..alerts import Alert
 from ..delivery import Envelope, Reply, State
 from ..events import Event, EventKind
 from ..feedback import Fate
@@ -452,7 +453,8 @@ class WebhookRecord:
 
     id: str
     message_id: str | None
-    """The message that it is about; None if it only tries the endpoint."""
+    """The message that it is about; None if it tells an alert or only tries the
+    endpoint."""
     kind: str
     state: WebhookState
     attempts: int
@@ -505,6 +507,8 @@ class OutboxStatus:
     """
     unmatched_reports: int = 0
     """How many received reports wait for their message."""
+    alerts: tuple[Alert, ...] = ()
+    """Those that last, the oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -711,6 +715,8 @@ class Overview:
     """
     unmatched_reports: Count
     """How many received reports wait for their message."""
+    alerts: tuple[Alert, ...]
+    """Those that last, the oldest first."""
 
 
 class MailboxCursor(NamedTuple):

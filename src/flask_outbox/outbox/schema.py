@@ -31,7 +31,7 @@ from sqlalchemy.engine import Inspector
 
 from ..events import ATTEMPT_ENDS
 
-REVISION = "0006"
+REVISION = "0007"
 """The newest migration, after which the tables are as they are below."""
 
 VERSION_TABLE = "outbox_version"
@@ -386,6 +386,24 @@ webhook = Table(
 )
 """What endpoints are to be told, and were: kept apart from the messages, which may be
 pruned before. While one is sent, it is due only when its lease has run out."""
+
+alert = Table(
+    "outbox_alert",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("lane", String(64), primary_key=True),
+    Column("id", _Id, nullable=False),
+    Column("words", LONG, nullable=False),
+    Column("reason", LONG, nullable=False),
+    Column("began_at", Double, nullable=False),
+    Column("calm_since", Double),
+    Column("ended_at", Double),
+    Column("told", String(16)),
+    Column("telling_until", Double),
+)
+"""The last alert of each kind, for each ``lane`` that it is about, or ``""``. Its cause
+is away since ``calm_since``. Which news of it was ``told`` last, and until when a
+process has time for the next: see the module `alerts`."""
 
 
 def has_tables(target: MetaData) -> bool:

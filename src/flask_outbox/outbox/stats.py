@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, select, union_all, update
+from sqlalchemy import Connection, Select, delete, func, select, union_all, update
 from sqlalchemy.engine import Row
 
 from ..counters import Counters, Histogram, Trouble
@@ -284,6 +284,18 @@ def read(
             for words, one in whole.commonest(TROUBLES_KEPT)
         ),
     )
+
+
+def sent_and_failed(
+    connection: Connection, since: float, until: float
+) -> tuple[int, int]:
+    """How many attempts ended so from ``since`` to ``until``, to the minute."""
+    sent, failed = connection.execute(
+        select(func.sum(stats.c.sent), func.sum(stats.c.failed)).where(
+            stats.c.at > EVER, stats.c.at >= int(since), stats.c.at < until
+        )
+    ).one()
+    return int(sent or 0), int(failed or 0)
 
 
 def totals(

@@ -8,13 +8,14 @@ webhooks are claimed for it or their ends recorded, so couriers take turns.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, or_, select, update
 from sqlalchemy.engine import Row
 
+from ..alerts import AlertNews
 from ..delivery import storable
 from ..webhooks.kinds import TEST
 from .ids import new_id
@@ -400,6 +401,41 @@ def add_test(
         )
     )
     return id
+
+
+def add_alert(
+    connection: Connection,
+    endpoints: Iterable[str],
+    news: AlertNews,
+    now: float,
+    give_up_seconds: float,
+) -> None:
+    """Queue a webhook for each of these endpoints that tells the news of an alert."""
+    alert = news.alert
+    data = {
+        "alert_id": alert.id,
+        "alert": alert.kind,
+        "lane": alert.lane,
+        "words": alert.words,
+        "began_at": alert.began_at.isoformat(timespec="milliseconds"),
+    }
+    told = body_of(news.kind.replace("_", "."), news.at.timestamp(), data)
+    rows = [
+        {
+            "endpoint": name,
+            "id": news.id,
+            "kind": news.kind,
+            "body": told,
+            "queued_at": now,
+            "due_at": now,
+            "give_up_at": now + give_up_seconds,
+            "attempts": 0,
+            "state": PENDING,
+        }
+        for name in endpoints
+    ]
+    if rows:
+        connection.execute(webhook.insert(), rows)
 
 
 # Reading

@@ -15,13 +15,17 @@ from ..feedback import Fate
 
 _FATES = tuple(fate.value for fate in Fate)
 
+ALERT_KINDS = ("alert_raised", "alert_ended")
+"""Kinds that tell an alert, not what became of a message."""
+
 _LEFT_OUT_BY_DEFAULT = {
+    *ALERT_KINDS,
     EventKind.DEFERRED.value,
     Fate.DELAYED.value,
     Fate.OPENED.value,
     Fate.CLICKED.value,
 }
-"""Kinds after which more is to come, or that say nothing of the delivery."""
+"""Kinds after which more is to come, or that say nothing of a delivery."""
 
 WEBHOOK_KINDS: tuple[str, ...] = (
     EventKind.SENT.value,
@@ -31,6 +35,7 @@ WEBHOOK_KINDS: tuple[str, ...] = (
     EventKind.CANCELLED.value,
     EventKind.SUPPRESSED.value,
     *_FATES,
+    *ALERT_KINDS,
 )
 """Every kind that an endpoint can ask for."""
 
