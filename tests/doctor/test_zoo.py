@@ -18,8 +18,8 @@ from flask_outbox.doctor import FAULTS, Section
 from flask_outbox.doctor.configuration import examine_configuration
 from flask_outbox.doctor.database import examine_database
 from flask_outbox.doctor.smtp import examine_smtp
-from flask_outbox.testing.transport_contract import PeerBehaviour
 from tests.dkim.keyring import ed25519_key, pem, rsa_key
+from tests.doctor.accounts import PROVIDERS
 from tests.doctor.conftest import MakeShop, Serve
 from tests.doctor.patient import (
     CONFIG,
@@ -36,7 +36,6 @@ from tests.doctor.patient import (
 from tests.outbox.databases import SERVERS, FindHome
 from tests.servers import CLOSE, STALL, Authority, ScriptedSmtp, StartTls, Step
 from tests.servers.ports import free_port
-from tests.transports.list_fakes import ListingPostmark
 
 HASTY_SECONDS = 0.5
 """For what never comes."""
@@ -500,24 +499,6 @@ def test_a_test_mail_that_is_refused(make_shop: MakeShop, serve: Serve) -> None:
 # --------------------------------------------------------------------------- APIs
 
 
-def test_a_key_that_is_rejected(make_shop: MakeShop, serve: Serve) -> None:
-    with ListingPostmark() as api:
-        api.answers = api.failure(PeerBehaviour.REJECT_ACCOUNT)
-        document = examined(
-            make_shop(MAIL_URL=api.url()), "--nameserver", serve().place
-        )
-        assert ids(document) == {"api-key-rejected"}
-        assert api.username not in str(document)
-
-
-def test_a_key_that_is_good(make_shop: MakeShop, serve: Serve) -> None:
-    with ListingPostmark() as api:
-        document = examined(
-            make_shop(MAIL_URL=api.url()), "--nameserver", serve().place
-        )
-        assert ids(document) == set()
-
-
 def test_an_api_that_is_not_there(make_shop: MakeShop, serve: Serve) -> None:
     shop = make_shop(MAIL_URL=f"postmark://key@127.0.0.1:{free_port()}?tls=no")
     assert ids(examined(shop, "--nameserver", serve().place)) == {"api-unreachable"}
@@ -650,7 +631,7 @@ NOT_MADE = {
 
 MADE_ABOVE = {
     "tls-files", "login-token",
-    "smtp-refused", "smtp-name", "login-half", "test-mail-failed", "api-key-rejected",
+    "smtp-refused", "smtp-name", "login-half", "test-mail-failed",
     "api-unreachable", "outbox-unavailable", "outbox-folder-missing", "outbox-slow",
     "files-open-to-others", "no-worker", "outbox-tables", "clock-off",
     "dns-extra-missing", "certificate-ends-soon",
@@ -660,4 +641,5 @@ MADE_ABOVE = {
 def test_every_fault_is_made() -> None:
     made = {one.id for one in (*IN_THE_DNS, *IN_THE_CONFIGURATION)}
     made |= {one.id for one in AT_THE_SERVER} | MADE_ABOVE
+    made |= {ill.id for one in PROVIDERS for ill in one.ill if ill.id}
     assert made | set(NOT_MADE) == set(FAULTS)

@@ -105,8 +105,8 @@ def _report(diagnosis: Diagnosis) -> Iterator[str]:
 
 
 def _finding(one: Finding) -> str:
-    """A finding; what to write stays on one line, so that it can be copied."""
+    """A finding; each line to write stays on one, so that it can be copied."""
     words = [("Seen", one.saw), ("Why", one.why), ("To do", one.todo)]
     shown = [f"{one.severity}: {one.id}", fields(pair for pair in words if pair[1])]
-    shown += [f"Write {printable(one.write)}"] if one.write else []
+    shown += [f"Write {printable(line)}" for line in one.write.splitlines()]
     return "\n".join(shown)

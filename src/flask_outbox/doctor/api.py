@@ -1,4 +1,4 @@
-"""A transport by an HTTP API: whether it answers, and takes the key."""
+"""A transport by an HTTP API: whether it answers, takes the key, would take mail."""
 
 from __future__ import annotations
 
@@ -8,30 +8,28 @@ from ..config import TransportSettings
 from ..errors import AccountTrouble, LoginRejected, OutboxError, raised
 from ..recipient_guard import Guard
 from ..transports.base import Transport
+from ..transports.http.api import ApiTransport
 from ..transports.registry import transport_for
+from .accounts import Senders, examine_account, find_rejected, is_known
 from .findings import Section
 
 
 async def examine_api(
-    section: Section, settings: TransportSettings, longest_seconds: float
+    section: Section,
+    settings: TransportSettings,
+    senders: Senders,
+    longest_seconds: float,
 ) -> None:
-    """Ask whether mail would be taken; send none.
+    """Ask whether mail from ``senders`` would be taken; send none.
 
-    Whether the key is good shows where the provider has a suppression list, which is
-    read with it.
+    Of a transport of another package it is asked whether it reads a suppression list.
     """
     section.note("API", settings.place)
     try:
         async with asyncio.timeout(longest_seconds):
-            await _ask(section, transport_for(settings, Guard()))
+            await _ask(section, transport_for(settings, Guard()), senders)
     except (LoginRejected, AccountTrouble) as error:
-        section.find(
-            "api-key-rejected",
-            str(error),
-            "Set the key as the provider's pages show it, in MAIL_URL or MAIL_API_KEY. "
-            "A key that may only send is good although it is rejected here: see what "
-            "--send-to says.",
-        )
+        find_rejected(section, str(error))
     except TimeoutError:
         _find_silent(section, f"There was no answer within {longest_seconds:g} s.")
     except OutboxError as error:
@@ -48,16 +46,20 @@ def _find_silent(section: Section, saw: str) -> None:
     )
 
 
-async def _ask(section: Section, transport: Transport) -> None:
+async def _ask(section: Section, transport: Transport, senders: Senders) -> None:
     try:
-        await _probe(section, transport)
+        await transport.probe()
+        section.note("Probe", "the API answers")
+        if isinstance(transport, ApiTransport) and is_known(transport.scheme):
+            await examine_account(section, transport, senders)
+        else:
+            await _read_list(section, transport)
     finally:
         await transport.close()
 
 
-async def _probe(section: Section, transport: Transport) -> None:
-    await transport.probe()
-    section.note("Probe", "the API answers")
+async def _read_list(section: Section, transport: Transport) -> None:
+    """Whether the key is good shows where there is a list, which is read with it."""
     listed = transport.suppression_list()
     if listed is None:
         section.note("Key", "only a mail would show whether it is good")

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..concurrency import run_beside_loops
-from ..config import SmtpSettings, TransportSettings, UrlSettings
+from ..config import Settings, SmtpSettings, TransportSettings, UrlSettings
 from ..errors import ConfigError
 from ..message import Address
 from ..runtime import Runtime
 from ..transports.smtp.connect import own_name
+from .accounts import Senders
 from .api import examine_api
 from .configuration import examine_configuration
 from .database import examine_database
@@ -60,17 +61,30 @@ def examine(
         ),
         examine_database(runtime),
     ]
-    ways = run_beside_loops(lambda: asyncio.run(_examine_transports(chosen, half)))
+    names = [one.lower().rstrip(".") for one in domains]
+    senders = _senders(runtime.settings, names)
+    ways = run_beside_loops(
+        lambda: asyncio.run(_examine_transports(chosen, senders, half))
+    )
     if send_to is not None:
         for section in ways:
             send_test_mail(section, runtime, send_to)
-    names = [one.lower().rstrip(".") for one in domains]
     names = names or sending_domains(runtime.settings)
     places = _examine_domains(runtime, names, nameserver, half)
     verdicts = [
         verdict_of(one, [*ground, *ways]) for one in places if one.name in names
     ]
     return Diagnosis((*ground, *ways, *places), tuple(verdicts))
+
+
+def _senders(settings: Settings, domains: Sequence[str]) -> Senders:
+    """Those of these domains; that of MAIL_DEFAULT_SENDER where none are given."""
+    sender = settings.default_sender
+    address = None
+    if sender is not None:
+        address = Address.parse(sender, "MAIL_DEFAULT_SENDER").spec
+        domains = domains or [address.rpartition("@")[2].lower()]
+    return Senders(tuple(domains), address)
 
 
 def transport_settings(runtime: Runtime, name: str) -> TransportSettings:
@@ -84,13 +98,15 @@ def transport_settings(runtime: Runtime, name: str) -> TransportSettings:
 
 
 async def _examine_transports(
-    chosen: Mapping[str, TransportSettings], longest_seconds: float | None
+    chosen: Mapping[str, TransportSettings],
+    senders: Senders,
+    longest_seconds: float | None,
 ) -> list[Section]:
     seconds = LONGEST_SECONDS if longest_seconds is None else longest_seconds
     sections = [Section("transport", name) for name in chosen]
     await asyncio.gather(
         *(
-            _examine_transport(section, settings, seconds)
+            _examine_transport(section, settings, senders, seconds)
             for section, settings in zip(sections, chosen.values(), strict=True)
         )
     )
@@ -98,7 +114,7 @@ async def _examine_transports(
 
 
 async def _examine_transport(
-    section: Section, settings: TransportSettings, seconds: float
+    section: Section, settings: TransportSettings, senders: Senders, seconds: float
 ) -> None:
     adapter = settings.adapter
     if settings.keeps_mail:
@@ -106,7 +122,7 @@ async def _examine_transport(
     elif isinstance(adapter, SmtpSettings):
         await examine_smtp(section, adapter, seconds)
     elif isinstance(adapter, UrlSettings):
-        await examine_api(section, settings, seconds)
+        await examine_api(section, settings, senders, seconds)
 
 
 def _examine_domains(

@@ -77,12 +77,14 @@ class MailjetTransport(SharedCallTransport):
 
     def shared_request(self, messages: Sequence[bytes], key: str) -> ApiRequest:
         """Several messages."""
-        headers = {
-            "Authorization": f"Basic {b64encode(self._pair(key).encode()).decode()}",
-            "Content-Type": "application/json",
-        }
+        headers = {**self.login(key), "Content-Type": "application/json"}
         body = b'{"Messages": [' + b", ".join(messages) + b"]}"
         return ApiRequest(f"{self.base}/v3.1/send", headers, body)
+
+    def login(self, key: str) -> dict[str, str]:
+        """Both keys, as a user and a password."""
+        pair = b64encode(self._pair(key).encode()).decode()
+        return {"Authorization": f"Basic {pair}"}
 
     def replies(
         self, parts: Sequence[Part], reply: ApiReply

@@ -74,9 +74,13 @@ class ScalewayTransport(FieldsTransport):
         region = self.settings.options["region"]
         return ApiRequest(
             f"{self.base}/transactional-email/v1alpha1/regions/{region}/emails",
-            {"X-Auth-Token": key, "Content-Type": "application/json"},
+            {**self.login(key), "Content-Type": "application/json"},
             as_json(body),
         )
+
+    def login(self, key: str) -> dict[str, str]:
+        """The key, in a header of its own."""
+        return {"X-Auth-Token": key}
 
     def error(self, reply: ApiReply) -> tuple[str, str]:
         """``type`` and ``message``."""

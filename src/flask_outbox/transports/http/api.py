@@ -352,15 +352,10 @@ class ApiTransport(Transport):
         Raises `Throttled`, `AccountTrouble` for any other refusal, `TransportDown` if
         there is no answer or one of 5xx, and `TooLong`.
         """
-        key = await self._key.get()
-        reply = await self._client.ask(self.inquiry(question, key))
-        if self.rejected(reply) and await self._key.renewed(key):
-            key = await self._key.get()
-            reply = await self._client.ask(self.inquiry(question, key))
+        reply, told = await self.reply_to(question)
         if 200 <= reply.status < 300 or reply.status == 404:
             return reply
         code, text = self.error(reply)
-        told = redacted(f"{code} {text or reply.text[:200]}".strip(), self.secrets(key))
         said = f"{question.method} {self.base}{question.path.partition('?')[0]} was "
         said += f"answered {reply.status} {told}".rstrip()
         if self.meaning(reply, code, text) is Means.WAIT:
@@ -369,6 +364,22 @@ class ApiTransport(Transport):
         if reply.status >= 500:
             raise TransportDown(said)
         raise AccountTrouble(said)
+
+    async def reply_to(self, question: Question) -> tuple[ApiReply, str]:
+        """The reply to ``question``, whatever it says, and the words of an error in it.
+
+        Raises `TransportDown` if there is no reply, and `TooLong`.
+        """
+        key = await self._key.get()
+        reply = await self._client.ask(self.inquiry(question, key))
+        if self.rejected(reply) and await self._key.renewed(key):
+            key = await self._key.get()
+            reply = await self._client.ask(self.inquiry(question, key))
+        if 200 <= reply.status < 300:
+            return reply, ""
+        code, text = self.error(reply)
+        told = f"{code} {text or reply.text[:200]}".strip()
+        return reply, redacted(told, self.secrets(key))
 
     # ---------------------------------------------------------------------- the rest
 
