@@ -24,7 +24,7 @@ from tests.crash.points import HAND_OVER, POINTS, RARE, Stop
 AT_A_TIME = 2
 """Couriers at a time: each takes over what a killed one leaves."""
 
-LIFE_SECONDS = 6.0
+LIFE_SECONDS = 2.0
 """The longest that a courier works."""
 
 EARLY_SECONDS = 0.3
