@@ -75,7 +75,8 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile(
         "fast", settings.get_profile("any machine"), max_examples=20
     )
-    settings.load_profile("fast" if config.getoption("fast") else "any machine")
+    few = config.getoption("fast") or os.environ.get("OUTBOX_TEST_EXAMPLES") == "few"
+    settings.load_profile("fast" if few else "any machine")
     if os.environ.get("OUTBOX_TEST_LOOP") == "uvloop":
         import uvloop
 
