@@ -19,6 +19,7 @@
     │   ├── MessageNotFound      no message has that id
     │   ├── BatchNotFound        no batch has that id
     │   ├── TransitionRefused    the message's state does not allow it
+    │   ├── SensitiveContent     the message's content is shown to nobody
     │   └── MoveRefused          messages cannot be moved from or to this outbox now
     ├── BatchInterrupted         send_many() stopped at a row, and can be resumed
     ├── TransportError           mail could not leave
@@ -165,6 +166,10 @@ class BatchNotFound(StoreError, LookupError):
 
 class TransitionRefused(StoreError):
     """The message's present state does not allow what was asked for."""
+
+
+class SensitiveContent(StoreError):
+    """The message was sent with ``sensitive=True``: its content is shown to nobody."""
 
 
 class MoveRefused(StoreError):

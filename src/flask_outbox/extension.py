@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from flask import Flask, current_app, has_app_context
 
-from . import log, signals
+from . import log
 from .app_state import (
     EXTENSION,
     AppState,
@@ -146,6 +146,7 @@ class Mail:
         transport: str | None = None,
         return_path: AddressLike | None = None,
         unsubscribe: bool = False,
+        sensitive: bool = False,
         session: Any = None,
     ) -> Receipt:
         """Return once ``message`` is durably stored; a courier delivers it later.
@@ -165,6 +166,9 @@ class Mail:
             MAIL FROM
         :param unsubscribe: whether its only recipient can end all mail with this
             ``tag`` by one click (RFC 8058); see :doc:`/unsubscribe`
+        :param sensitive: whether nobody may see its content, as of a mail with a login
+            code: no page or command shows it, and it is removed in the commit that
+            records the message as sent; see :doc:`/privacy`
         :param session: an SQLAlchemy session or connection on the outbox's database:
             the message exists if and only if that transaction commits
 
@@ -187,6 +191,7 @@ class Mail:
             transport=transport,
             return_path=return_path,
             unsubscribe=unsubscribe,
+            sensitive=sensitive,
         )
         runtime = self._runtime
         receipt = runtime.send(message, options, request_origin(), session)
@@ -198,13 +203,18 @@ class Mail:
         return self.send(Message(*args, **kwargs))
 
     def send_now(
-        self, message: PlainMessage | StandardMessage, *, transport: str | None = None
+        self,
+        message: PlainMessage | StandardMessage,
+        *,
+        transport: str | None = None,
+        sensitive: bool = False,
     ) -> Report:
         """Deliver ``message`` before returning, outside the outbox.
 
         It is sent by ``transport``, as in `send`, without failover, and does not count
         for ``MAIL_RATE``. Recipients suppressed for all mail (`suppress`) are skipped,
-        and count as not accepted. Nothing is retried.
+        and count as not accepted. Nothing is retried, and nothing stored; if it is
+        ``sensitive``, signals do not carry its content.
 
         Returns the server's reply for each recipient. Raises `DeliveryError`, whose
         ``report`` has the same replies, unless all recipients were accepted;
@@ -212,7 +222,7 @@ class Mail:
         could not be signed (DKIM); `MessageStopped` if an interceptor stopped it; and
         `OutboxUnavailable` if suppressions could not be looked up.
         """
-        return self._runtime.send_now(message, transport)
+        return self._runtime.send_now(message, transport, sensitive=sensitive)
 
     @overload
     def send_many(
@@ -239,6 +249,7 @@ class Mail:
         metadata: Any = None,
         transport: str | None = None,
         unsubscribe: bool = False,
+        sensitive: bool = False,
         resume: str | None = None,
         **message: Any,
     ) -> BatchReceipt:
@@ -273,9 +284,10 @@ class Mail:
         options = SendOptions(
             *(at, delay, priority, None, tag, metadata, transport),
             unsubscribe=unsubscribe,
+            sensitive=sensitive,
         )
         template = what if isinstance(what, str) else None
-        plan = Plan(name or template or tag or UNNAMED, tag, key, resume)
+        plan = Plan(name or template or tag or UNNAMED, tag, key, resume, sensitive)
         _check_batch(plan, what, rows, message)
         send, origin = self._runtime.send_many, request_origin()
         if template is None:
@@ -297,7 +309,7 @@ class Mail:
         """A message's content, as RFC 5322 bytes.
 
         None if it was pruned (``OUTBOX_KEEP_BODIES``), or if a courier still has to
-        render it.
+        render it. Raises `SensitiveContent` if it was sent with ``sensitive=True``.
         """
         return self._runtime.outbox.content(id)
 
@@ -377,7 +389,8 @@ class Mail:
         The new message has its own Message-ID and date; the histories of both refer to
         each other. It goes to the same recipients by the same transport, unless
         ``recipients`` or ``transport`` say otherwise. Raises `TransitionRefused` if the
-        message is not finished or its content was pruned, and `MessageNotFound`.
+        message is not finished or its content was pruned or removed, and
+        `MessageNotFound`.
         """
         return send_again(self._runtime, id, by=transport, to=recipients)
 
@@ -614,12 +627,14 @@ class Mail:
         To a type checker each is a `Message`; one that was sent as an
         ``EmailMessage`` is recorded as that.
         """
+        from .sending.announce import to_record
+
         messages: list[PlainMessage | Any] = []
 
         def collect(_app: Flask, message: PlainMessage | StandardMessage) -> None:
             messages.append(message)
 
-        with signals.email_dispatched.connected_to(collect):
+        with to_record.connected_to(collect):
             yield messages
 
     # --------------------------------------------------------------- the courier

@@ -14,7 +14,6 @@ from email.message import Message as StandardMessage
 from functools import partial
 from typing import Any
 
-from . import signals
 from .alerts import AlertNews, AlertRules
 from .bounce_address import BounceAddress
 from .concurrency import call_at_forks
@@ -72,7 +71,11 @@ from .outbox.session import AppTransaction, CommitIsOver
 from .recipient_guard import Guard
 from .sending import Interceptors, Link, no_link
 from .sending.alert_mail import alert_mail
-from .sending.announce import announce_handover
+from .sending.announce import (
+    announce_dispatch,
+    announce_handover,
+    announce_sent_now,
+)
 from .sending.batch import BatchHandOver, Composable, Plan, StoredRow
 from .sending.options import SendOptions, check_options
 from .sending.prepare import Pipeline, StopAll, claimed, route, stop_nothing
@@ -275,14 +278,19 @@ class Runtime:
         return hand_over.run(rows, plan)
 
     def send_now(
-        self, message: Message | StandardMessage, transport: str | None = None
+        self,
+        message: Message | StandardMessage,
+        transport: str | None = None,
+        *,
+        sensitive: bool = False,
     ) -> Report:
         """Deliver ``message`` in this thread, outside the outbox.
 
         Raises `MessageStopped` if an interceptor stops it, and `DeliveryError` unless
         every recipient was accepted.
         """
-        passed = self._interceptors(message, SendOptions(transport=transport))
+        options = SendOptions(transport=transport, sensitive=sensitive)
+        passed = self._interceptors(message, options)
         if stop := passed.stop or self._stop_all():
             raise MessageStopped(f"{stop.by} stopped it: {stop.reason}")
         message = passed.message
@@ -300,9 +308,8 @@ class Runtime:
             composed, leaves_by, self._signer, barred, self.outbox.guard
         )
         if len(barred) < len(recipients):
-            emit(signals.email_dispatched, self.sender, message=message)
-        content = composed.content
-        emit(signals.message_sent_now, self.sender, content=content, report=report)
+            announce_dispatch(self.sender, message, sensitive=sensitive)
+        announce_sent_now(self.sender, composed.content, report, sensitive=sensitive)
         if not report.accepted:
             raise DeliveryError(refusals(report), report)
         return report

@@ -152,7 +152,7 @@ notifier_resumed = _signals.signal(
 message_sent_now = _signals.signal(
     "message-sent-now",
     doc="``send_now()`` has delivered a message, outside the outbox, or was refused. "
-    "``content`` (RFC 5322 bytes) and ``report``.",
+    "``content`` (RFC 5322 bytes; None with ``sensitive=True``) and ``report``.",
 )
 fate_changed = _signals.signal(
     "fate-changed",
@@ -181,7 +181,8 @@ email_dispatched = _signals.signal(
     "email-dispatched",
     doc="Flask-Mail's signal, sent once ``message`` is enqueued. Not sent for a "
     "duplicate, a message whose recipients are all suppressed, or one that an "
-    "interceptor stopped.",
+    "interceptor stopped. That of a message with ``sensitive=True`` is without its "
+    "content, and its subject is ``(sensitive)``.",
 )
 
 SLOW_LISTENER_SECONDS = 1.0

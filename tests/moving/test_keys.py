@@ -10,6 +10,7 @@ import pytest
 from flask_outbox.delivery import State
 from flask_outbox.history import describe
 from flask_outbox.outbox import Database, Outbox
+from flask_outbox.outbox.records import Sensitivity
 from flask_outbox.outbox.transfer import Move
 from tests.moving.carrying import HOUR, carry_all
 from tests.outbox.making import (
@@ -53,6 +54,23 @@ def test_a_waiting_duplicate_is_cancelled(
     claims = target.claim(COURIER, "default", 10)
     assert {one.id for one in claims} == {there, other}
     assert put(target, key="order-2") == other
+
+
+@pytest.mark.parametrize("pair", [("sqlite", "sqlite")])
+def test_a_sensitive_message_stays_so_and_loses_its_content_with_its_key(
+    source: Outbox, target: Outbox, move: Move
+) -> None:
+    hidden = Sensitivity.HIDDEN
+    duplicate = put(source, key=KEY, sensitivity=hidden)
+    waiting = put(source, sensitivity=hidden)
+    put(target, key=KEY)
+
+    carry_all(move)
+
+    assert target.get(waiting).hidden
+    assert target.content(waiting, even_hidden=True)
+    assert target.get(duplicate).state is State.CANCELLED
+    assert target.content(duplicate, even_hidden=True) is None
 
 
 def test_recipients_who_got_it_stay_in_the_history(

@@ -21,7 +21,6 @@ from ..errors import MessageNotFound
 from ..feedback import Fate
 from ..history import Step, describe
 from ..humanize import clock, duration
-from ..message import Template
 from ..mime.parse import parse_message
 from ..outbox import Outbox
 from ..outbox.records import MessageRecord, MessageSummary, Search
@@ -182,7 +181,7 @@ def show(id: str, part: str | None, as_json: bool) -> None:
     elif part == "content":
         click.echo(_content_of(outbox, record), nl=False)
     elif part == "dialogue":
-        say("\n\n".join(_dialogues(record)) or "No attempt has talked to a server yet.")
+        say("\n\n".join(_dialogues(record)) or _no_dialogue(record))
     else:
         say("\n\n".join(_report(record)))
 
@@ -198,7 +197,8 @@ def _report(record: MessageRecord) -> Iterator[str]:
 def _content_of(outbox: Outbox, record: MessageRecord) -> bytes:
     """A message's content (RFC 5322).
 
-    Raises `MessageNotFound` if it was pruned or is not rendered yet.
+    Raises `SensitiveContent` if nobody may see it, and `MessageNotFound` if it was
+    pruned or is not rendered yet.
     """
     content = outbox.content(record.id)
     if content is not None:
@@ -239,8 +239,9 @@ def _header(record: MessageRecord) -> str:
         "Batch": _batch(record),
         "Key": record.key or "",
         "Tag": record.tag or "",
+        "Sensitive": _sensitive(record),
         "Metadata": _json(record.metadata),
-        "Template": _template(record.template),
+        "Template": _template(record),
     }
     return fields([(name, value) for name, value in lines.items() if value])
 
@@ -249,12 +250,20 @@ def _batch(record: MessageRecord) -> str:
     return f"{record.batch}, row {record.batch_row:,}" if record.batch else ""
 
 
-def _template(template: Template | None) -> str:
+def _sensitive(record: MessageRecord) -> str:
+    if record.hidden:
+        return "yes: its content is shown to nobody"
+    return "yes, in the dev inbox" if record.sensitive else ""
+
+
+def _template(record: MessageRecord) -> str:
     """Describe the template that is still to be rendered."""
+    template = record.template
     if template is None:
         return ""
     language = "" if template.locale is None else f" in {template.locale}"
-    return f"{template.name}{language} with {_json(template.context)}"
+    context = "" if record.hidden else f" with {_json(template.context)}"
+    return f"{template.name}{language}{context}"
 
 
 def _json(value: Any) -> str:
@@ -302,6 +311,12 @@ def _dialogues(record: MessageRecord) -> Iterator[str]:
             attempt = f"Attempt {event.detail['attempt']}: {event.kind}"
             lines = [f"  {printable(line)}" for line in event.detail["dialogue"]]
             yield "\n".join([f"{attempt}, {clock(event.at)}", *lines])
+
+
+def _no_dialogue(record: MessageRecord) -> str:
+    if record.hidden:
+        return "It was sent with sensitive=True: its dialogues are not kept."
+    return "No attempt has talked to a server yet."
 
 
 @click.command("check")

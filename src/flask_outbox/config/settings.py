@@ -43,6 +43,8 @@ class Settings:
     ascii_attachments: bool
     dkim_keys: tuple[DkimKey, ...]
     debug: bool
+    developing: bool
+    """Whether the app is in debug or testing mode."""
     url: str = field(repr=False)
     listen_url: str | None = field(repr=False)
     engine: str
@@ -157,6 +159,7 @@ class Settings:
             ascii_attachments=values["MAIL_ASCII_ATTACHMENTS"],
             dkim_keys=values["MAIL_DKIM_KEYS"],
             debug=bool(values["MAIL_DEBUG"]),
+            developing=debug or testing,
             url=placed(values["OUTBOX_URL"] or default_url, folder),
         )
         return cls(**own)

@@ -17,7 +17,9 @@ from ..errors import (
     MessageError,
     SigningError,
     StoreError,
+    TemplateError,
     TransportDown,
+    raised,
 )
 from ..events import attempt_end
 from ..limits import backoff
@@ -85,13 +87,15 @@ async def attempt(
     except SigningError as error:
         verdict = _deferred_for_all(claim, str(error), policy, clock())
     except Exception as error:
-        _log.exception(
-            "The transport of lane %s raised on %s.",
+        _log.error(
+            "The transport of lane %s raised %s on %s.",
             claim.lane,
+            raised(error),
             claim.id,
+            exc_info=not claim.hidden,
             extra=claim.log_fields,
         )
-        reason = f"the transport raised {error!r}"
+        reason = f"the transport raised {_words(claim, error)}"
         verdict = _deferred_for_all(claim, reason, policy, clock())
     record = _record(claim, verdict, progress, began_at, clock())
     if record.provider_ids:
@@ -142,7 +146,7 @@ def broken_off_record(
     soon = now + BROKEN_OFF_SECONDS
     if isinstance(error, StoreError):
         return returned_record(claim, str(error), now, soon)
-    reason = f"its courier failed with {error!r}"
+    reason = f"its courier failed with {_words(claim, error)}"
     try:
         verdict = _deferred_for_all(claim, reason, policy, now)
     except Exception:  # what is stored of it is no valid message
@@ -199,16 +203,33 @@ def render_failure(
     other error of the app, such as an unreachable database, defers it.
     """
     if not isinstance(error, MessageError):
-        reason = f"it could not be rendered: the app raised {error!r}"
+        reason = f"it could not be rendered: the app raised {_words(claim, error)}"
         return _record(
             claim, _deferred_for_all(claim, reason, policy, now), Progress(), now, now
         )
-    reply = Reply.observed(str(error))
+    words = _without_text(error) if claim.hidden else str(error)
+    reply = Reply.observed(words)
     report = Report.same(claim.envelope.recipients, Outcome.REFUSED, reply)
     verdict = replace(
         classify(claim, report, policy, now), reason="it could not be rendered"
     )
     return _record(claim, verdict, Progress(), now, now)
+
+
+def _words(claim: Claim, error: BaseException) -> str:
+    """An error in an attempt, for the message's history; of a hidden message without
+    its text, which may have something of the content.
+    """
+    return raised(error) if claim.hidden else repr(error)
+
+
+def _without_text(error: MessageError) -> str:
+    """The place in the template that is at fault, and the kind of the error there."""
+    kind = raised(error.__cause__ or error)
+    if not isinstance(error, TemplateError) or error.template is None:
+        return kind
+    line = "" if error.line is None else f", line {error.line}"
+    return f"template: {error.template}{line}: {kind}"
 
 
 _NEXT = {
@@ -297,6 +318,6 @@ def _record(
         detail["reason"] = verdict.reason
     if progress.provider_ids:
         detail["provider_ids"] = dict(progress.provider_ids)
-    if progress.lines:
+    if progress.lines and not claim.hidden:
         detail["dialogue"] = progress.lines
     return Record(claim, verdict, now, kind, detail, provider_ids=progress.provider_ids)

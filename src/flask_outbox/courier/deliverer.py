@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from blinker import NamedSignal
 
 from .. import signals
-from ..errors import OVERDUE, StoreError, TransportDown
+from ..errors import OVERDUE, StoreError, TransportDown, raised
 from ..outbox import Began, Record
 from ..outbox.records import Claim
 from .attempt import attempt, broken_off_record, poison_record, returned_record
@@ -229,9 +229,10 @@ class Deliverer:
             self._courier.emit(signals.courier_stalled, error=error)
         elif not isinstance(error, asyncio.CancelledError):
             _log.error(
-                "The attempt at message %s was interrupted.",
+                "The attempt at message %s was interrupted by %s.",
                 claim.id,
-                exc_info=error,
+                raised(error),
+                exc_info=None if claim.hidden else error,
                 extra=claim.log_fields,
             )
         record = broken_off_record(claim, error, self._policy, self._clock())

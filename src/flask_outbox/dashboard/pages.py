@@ -13,7 +13,13 @@ from flask import Blueprint, abort, current_app, g, request, url_for
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from ..errors import BatchNotFound, MessageNotFound, StoreError, TransitionRefused
+from ..errors import (
+    BatchNotFound,
+    MessageNotFound,
+    SensitiveContent,
+    StoreError,
+    TransitionRefused,
+)
 from ..feedback import as_reported
 from ..humanize import clock, counted, duration
 from ..mounting import own_templates
@@ -174,6 +180,8 @@ def _store_error(error: StoreError) -> tuple[str, int]:
         status = HTTPStatus.NOT_FOUND
     elif isinstance(error, TransitionRefused):
         status = HTTPStatus.CONFLICT
+    elif isinstance(error, SensitiveContent):
+        status = HTTPStatus.FORBIDDEN
     return _error_page(status, str(error)), status
 
 

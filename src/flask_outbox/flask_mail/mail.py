@@ -13,12 +13,12 @@ from typing import Any, Self
 from flask import Flask, current_app
 
 from .. import message as ours
-from .. import signals
 from ..config import is_unset, names_server
 from ..delivery import Report
 from ..errors import AppUnknown, MessageError, OutboxUnavailable, TemplateError
 from ..extension import Mail as OutboxMail
 from ..outbox.records import Receipt, Stop
+from ..sending.announce import announce_dispatch, to_record
 from .compat import (
     AddressMissing,
     BadHeaderError,
@@ -65,6 +65,7 @@ class Connection:
             receipt = self._hand_over(message, options)
         else:
             self._send_by_host(message, envelope_from)
+            self._tell(message, options)
         self.num_emails += 1
         return receipt
 
@@ -78,7 +79,7 @@ class Connection:
         except (MessageError, OutboxUnavailable) as error:
             raise as_flask_mail_error(error) from error
         if self.mail._stop is not None and receipt.stopped == self.mail._stop.reason:
-            self._tell(message)
+            self._tell(message, options)
         return receipt
 
     def _send_by_host(self, message: Message, envelope_from: Any) -> None:
@@ -89,12 +90,11 @@ class Connection:
             message.mail_options,
             message.rcpt_options,
         )
-        self._tell(message)
 
-    def _tell(self, message: Any) -> None:
+    def _tell(self, message: Any, options: Mapping[str, Any]) -> None:
         app = self.mail._mail.app or current_app
         app = getattr(app, "_get_current_object", lambda: app)()
-        signals.emit(signals.email_dispatched, app, message=message)
+        announce_dispatch(app, message, sensitive=bool(options.get("sensitive")))
 
 
 def checked(message: Any, default_sender: Any) -> Any:
@@ -150,7 +150,7 @@ class _MailMixin:
         def collect(_app: object, message: Any) -> None:
             messages.append(message)
 
-        with signals.email_dispatched.connected_to(collect):
+        with to_record.connected_to(collect):
             yield messages
 
     def send(self, message: Any, **options: Any) -> Receipt:

@@ -23,9 +23,10 @@ from .claim import envelope
 from .enqueue import add_events, enqueue, event_row
 from .ids import new_id
 from .notify import MAIL, notify
-from .records import NewMessage, Receipt
+from .records import SENSITIVE_SUBJECT, NewMessage, Receipt, Sensitivity
 from .rescue import reopen
 from .schema import batch, content, event, message, recipient
+from .sensitive import is_hidden, remove_contents
 from .states import transition
 
 RETRIED = frozenset({State.FAILED, State.UNKNOWN, State.CANCELLED, State.SUPPRESSED})
@@ -80,8 +81,8 @@ class MessageActions:
                 f"Message {self.message_id} is being delivered right now."
             )
         self._refuse_moving(state)
-        self._refuse_in_stopped_batch()
         self._refuse_pruned()
+        self._refuse_in_stopped_batch()
         self._try_again(RETRIED, EventKind.RETRIED)
 
     def release(self) -> None:
@@ -116,11 +117,13 @@ class MessageActions:
         unique = new_id()
         rfc_message_id = f"<{unique}@{_domain(stored.rfc_message_id)}>"
         body, template = self._renewed_content(rfc_message_id)
+        sensitivity = _sensitivity(stored, by)
+        hidden = sensitivity is Sensitivity.HIDDEN
         new = NewMessage(
             id=unique,
             envelope=envelope(stored, to or self._recipients()),
             rfc_message_id=rfc_message_id,
-            subject=stored.subject,
+            subject=SENSITIVE_SUBJECT if hidden else stored.subject,
             content=body,
             enqueued_at=self.now,
             due_at=self.now,
@@ -133,6 +136,7 @@ class MessageActions:
             origin=origin,
             again_of=self.message_id,
             template=template,
+            sensitivity=sensitivity,
         )
         new = self._with_own_return_path(new)
         (receipt,) = enqueue(self.connection, [new], self.guard)
@@ -167,6 +171,7 @@ class MessageActions:
             )
             .values(state=State.CANCELLED.value)
         )
+        remove_contents(self.connection, [self.message_id])
         self._add_event(kind)
 
     def _try_again(self, states: Collection[State], kind: EventKind) -> None:
@@ -216,9 +221,17 @@ class MessageActions:
         )
         if self.connection.scalar(stored) is None:
             raise TransitionRefused(
-                f"Message {self.message_id} cannot be retried: its content was pruned "
-                "(OUTBOX_KEEP_BODIES)."
+                f"Message {self.message_id} cannot be retried: {self._why_gone()}"
             )
+
+    def _why_gone(self) -> str:
+        """Why the message has no content."""
+        if is_hidden(self.connection, self.message_id):
+            return (
+                "it was sent with sensitive=True, so its content was removed when it "
+                "ended. Have the app send a new one."
+            )
+        return "its content was pruned (OUTBOX_KEEP_BODIES)."
 
     def _refuse_in_stopped_batch(self) -> None:
         """Raise if the message's batch is stopped: no courier would deliver it."""
@@ -282,7 +295,7 @@ class MessageActions:
         stored = self.connection.execute(
             select(
                 *message.c["id", "rfc_message_id", "return_path", "subject"],
-                *message.c["lane", "queue", "priority", "tag"],
+                *message.c["lane", "queue", "priority", "tag", "sensitive"],
                 *content.c["envelope", "metadata"],
             )
             .join(content, content.c.message_id == message.c.id)
@@ -290,8 +303,7 @@ class MessageActions:
         ).first()
         if stored is None:
             raise TransitionRefused(
-                f"Message {self.message_id} cannot be sent again: its content was "
-                "pruned (OUTBOX_KEEP_BODIES)."
+                f"Message {self.message_id} cannot be sent again: {self._why_gone()}"
             )
         return stored
 
@@ -336,6 +348,14 @@ def not_found(message_id: str) -> MessageNotFound:
     return MessageNotFound(
         f"No message has the id {message_id!r}. 'flask outbox list' shows them."
     )
+
+
+def _sensitivity(stored: Row[Any], by: str | None) -> Sensitivity:
+    """That of a stored message which is sent again, perhaps ``by`` another lane: then
+    it may leave the dev inbox, in which alone a sensitive message is shown.
+    """
+    before = Sensitivity(stored.sensitive or Sensitivity.NONE)
+    return Sensitivity.HIDDEN if before and by is not None else before
 
 
 def _domain(rfc_message_id: str) -> str:

@@ -36,6 +36,7 @@ from .ids import new_id
 from .read import fate_of, moment
 from .records import BatchRecord, BatchState, Claim, Failure, NewMessage, Receipt
 from .schema import ONE, ZERO, batch, message, recipient
+from .sensitive import remove_contents
 from .states import transition
 
 
@@ -108,6 +109,7 @@ def cancel_some(
         connection,
         [event_row(one, now, EventKind.CANCELLED, batch=which) for one in ids],
     )
+    remove_contents(connection, ids)
 
 
 STEP = 500

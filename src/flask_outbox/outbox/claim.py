@@ -30,7 +30,7 @@ from .attachments import Remainder, attach, reassemble, split
 from .batches import skip_stopped_batches
 from .due import Due, lock_due, lock_due_among
 from .enqueue import add_events, add_notes, event_row, suppressed_row
-from .records import Claim
+from .records import SENSITIVE_SUBJECT, Claim, Sensitivity
 from .schema import (
     LEASED,
     ONE,
@@ -42,6 +42,7 @@ from .schema import (
     provider_id,
     recipient,
 )
+from .sensitive import is_over, remove_contents
 from .statements import (
     PreparedStatement,
     Row,
@@ -142,6 +143,7 @@ def fail_unreadable(connection: Connection, lost: Sequence[Claim], now: float) -
         )
         event = event_row(one.id, now, EventKind.FAILED, reason=reason, replies={})
         add_events.run(connection, event)
+    remove_contents(connection, [one.id for one in lost])
 
 
 def drop_suppressed(
@@ -170,14 +172,17 @@ def _drop_suppressed(
     settled = claimed.settled | {State.SUPPRESSED}
     _write(connection, claimed.id, barred, now, finished=not left)
     if not left:
+        state = state_of(settled)
         finished = {
             "id": claimed.id,
-            "state": state_of(settled).value,
+            "state": state.value,
             "finished_at": now,
             "lease_owner": None,
             "begun": 0,
         }
         _finish.run(connection, [finished])
+        if claimed.hidden and is_over(state):
+            remove_contents(connection, [claimed.id])
     return replace(
         claimed,
         envelope=replace(claimed.envelope, recipients=left),
@@ -301,6 +306,7 @@ class ClaimedRow(NamedTuple):
     batch: str | None
     return_path: str
     give_up_at: float
+    sensitive: int | None
     body: bytes
     attached: int
     template: str | None
@@ -311,6 +317,7 @@ _CLAIMED = RowsQuery(
     select(
         *message.c["id", "lease_owner", "lease_token", "attempts", "crashes", "lane"],
         *message.c["tag", "priority", "batch", "return_path", "give_up_at"],
+        message.c.sensitive,
         *content.c["body", "attached", "template", "envelope"],
     )
     .join(content, content.c.message_id == message.c.id)
@@ -415,6 +422,7 @@ def _as_claim(row: ClaimedRow, kept_states: Mapping[str, str], content: bytes) -
         priority=row.priority,
         template=row.template,
         batch=row.batch,
+        hidden=row.sensitive == Sensitivity.HIDDEN,
     )
 
 
@@ -513,6 +521,7 @@ def record(
     replies: list[Row] = []
     events: list[Row] = []
     given: list[tuple[str, str, str, str]] = []
+    over: list[str] = []
     lost = []
     for one in records:
         fence = _fence(one.claim)
@@ -527,6 +536,8 @@ def record(
             events.append(_end_event(one, one.kind, began.pop(fence, None)))
         if one.provider_ids:
             given += _given_rows(one)
+        if one.claim.hidden and is_over(one.verdict.state):
+            over.append(one.claim.id)
     with pipelined(connection):
         _ends.run(connection, ends)
         write_replies.run(connection, replies)
@@ -535,6 +546,7 @@ def record(
         )
         add_notes.run_many(connection, notes)
     run_together(connection, _add_given.statements(connection.dialect, given))
+    remove_contents(connection, over)
     return lost
 
 
@@ -629,12 +641,16 @@ def store_renditions(
 
 
 def _described(one: Rendition) -> Row:
+    subject = SENSITIVE_SUBJECT if one.claim.hidden else one.subject
     size_bytes = len(one.content)
-    return {"id": one.claim.id, "subject": one.subject, "size_bytes": size_bytes}
+    return {"id": one.claim.id, "subject": subject, "size_bytes": size_bytes}
 
 
 def _store_contents(connection: Connection, renditions: Sequence[Rendition]) -> None:
-    cuts = {one.claim.id: split(one.content) for one in renditions}
+    cuts = {
+        one.claim.id: (one.content, []) if one.claim.hidden else split(one.content)
+        for one in renditions
+    }
     _store_body.run_many(
         connection,
         [

@@ -157,6 +157,7 @@ def _open_sqlite(url: URL, durability: str) -> Engine:
         _into_wal(connection)
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA secure_delete = ON")  # as many builds have it
         connection.create_function("lower", 1, str.lower, deterministic=True)
 
     @event.listens_for(engine, "begin")

@@ -269,7 +269,7 @@ _messages = RowsInsert(
     *("id", "state", "due_at", "priority", "lane", "queue", "attempts", "crashes"),
     *("lease_owner", "lease_token", "begun", "key", "tag", "rfc_message_id"),
     *("return_path", "subject", "size_bytes", "enqueued_at", "give_up_at"),
-    *("finished_at", "origin", "enqueued", "batch", "batch_row"),
+    *("finished_at", "origin", "enqueued", "batch", "batch_row", "sensitive"),
 )
 _contents = RowsInsert(
     content, "message_id", "body", "attached", "template", "envelope", "metadata"
@@ -298,7 +298,7 @@ class NewRows:
         """Add the rows of one message; its recipients in ``barred`` are suppressed."""
         envelope = new.envelope
         body, parts = new.content, list[SharedPart]()
-        if len(new.content) >= LARGE_BYTES:
+        if len(new.content) >= LARGE_BYTES and not new.hidden:
             body, parts = split(new.content)
         if parts:
             self.attachments[new.id] = parts
@@ -315,13 +315,14 @@ class NewRows:
             *(new.enqueued_at, new.give_up_at, finished_at),
             as_json(new.origin) if new.origin else None,
             _enqueued(new, owner),
-            *(new.batch, new.batch_row),
+            *(new.batch, new.batch_row, int(new.sensitivity)),
         )
         self._messages.append(row)
-        rest = _rest_of(envelope)
-        self._contents.append(
-            (new.id, body, len(parts), new.template, rest, new.metadata)
-        )
+        if not (new.hidden and finished_at):
+            rest = _rest_of(envelope)
+            self._contents.append(
+                (new.id, body, len(parts), new.template, rest, new.metadata)
+            )
         others = State.CANCELLED if new.stop else State.PENDING
         for position, address in enumerate(envelope.recipients):
             answer: tuple[Any, ...] = (others, None, None)

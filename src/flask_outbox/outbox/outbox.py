@@ -40,6 +40,7 @@ from . import (
     received,
     rescue,
     search,
+    sensitive,
     stats,
     suppressions,
     tally,
@@ -634,9 +635,15 @@ class Outbox:
             raise not_found(message_id)
         return found
 
-    def content(self, message_id: str) -> bytes | None:
-        """The content, as RFC 5322 bytes; None if it is pruned or not yet rendered."""
+    def content(self, message_id: str, *, even_hidden: bool = False) -> bytes | None:
+        """The content, as RFC 5322 bytes; None if it is pruned or not yet rendered.
+
+        Raises `SensitiveContent` for a message whose content is shown to nobody, unless
+        it is asked for ``even_hidden``.
+        """
         with self.database.reading() as connection:
+            if not even_hidden:
+                sensitive.refuse_hidden(connection, message_id)
             kept = attachments.stored_content(connection, message_id)
         return kept.body if kept and kept.template is None else None
 

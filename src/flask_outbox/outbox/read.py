@@ -31,7 +31,7 @@ from ..errors import StoreError
 from ..events import ATTEMPT_ENDS, Event, EventKind
 from ..feedback import Fate
 from ..feedback.fate import furthest
-from ..message import serialize
+from ..message import Template, serialize
 from .couriers import is_gone
 from .due import Pending, pending_by_lane
 from .ids import id_at, order_of
@@ -46,6 +46,7 @@ from .records import (
     OutboxStatus,
     Overview,
     Recipient,
+    Sensitivity,
     Tab,
     TransferChunk,
 )
@@ -85,6 +86,7 @@ def get(connection: Connection, message_id: str) -> MessageRecord | None:
     origin = _decoded(row.origin)
     recipients = _recipients(connection, message_id)
     events = _events(connection, row, len(recipients))
+    hidden = row.sensitive == Sensitivity.HIDDEN
     return MessageRecord(
         id=row.id,
         state=_state(row),
@@ -95,7 +97,7 @@ def get(connection: Connection, message_id: str) -> MessageRecord | None:
         priority=row.priority,
         key=row.key,
         tag=row.tag,
-        metadata=_decoded(row.given_metadata),
+        metadata=None if hidden else _decoded(row.given_metadata),
         origin=origin,
         size_bytes=row.size_bytes,
         enqueued_at=moment(row.enqueued_at),
@@ -103,10 +105,20 @@ def get(connection: Connection, message_id: str) -> MessageRecord | None:
         recipients=recipients,
         attempts=_attempts(events),
         events=events,
-        template=serialize.template_of(row.template) if row.template else None,
+        template=_template(row.template, hidden=hidden),
         batch=row.batch,
         batch_row=row.batch_row,
+        sensitive=bool(row.sensitive),
+        hidden=hidden,
     )
+
+
+def _template(text: str | None, *, hidden: bool) -> Template | None:
+    """The template that is still to be rendered; without its context if ``hidden``."""
+    if not text:
+        return None
+    template = serialize.template_of(text)
+    return replace(template, context={}) if hidden else template
 
 
 def _state(row: Row[Any]) -> State:

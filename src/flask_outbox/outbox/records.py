@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Never
 
 from blinker import NamedSignal
@@ -60,6 +60,20 @@ class Stop:
     reason: str
 
 
+class Sensitivity(IntEnum):
+    """Whether people may see a message's content, and whether it is kept."""
+
+    NONE = 0
+    HIDDEN = 1
+    """Nobody is shown it, and it is removed once the message is finished."""
+    SHOWN = 2
+    """It would be, but a developer reads it in the dev inbox."""
+
+
+SENSITIVE_SUBJECT = "(sensitive)"
+"""The subject that is stored and shown of a message whose content is hidden."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewMessage:
     """A composed message that is about to be stored."""
@@ -92,6 +106,12 @@ class NewMessage:
     """The id of its batch, if any."""
     batch_row: int | None = None
     """Its row in the batch, from 1."""
+    sensitivity: Sensitivity = Sensitivity.NONE
+
+    @property
+    def hidden(self) -> bool:
+        """Whether nobody may see its content."""
+        return self.sensitivity is Sensitivity.HIDDEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +146,8 @@ class Claim:
     unreadable: str | None = None
     """Why its rows cannot be read, if so. The message has failed already, and has no
     recipients here."""
+    hidden: bool = False
+    """Whether nobody may see its content, which is removed with the last attempt."""
 
     @property
     def own_lane(self) -> str:
@@ -200,6 +222,12 @@ class MessageRecord:
     """The id of its batch, if any."""
     batch_row: int | None = None
     """Its row in the batch, from 1."""
+    sensitive: bool = False
+    """Whether it was sent with ``sensitive=True``."""
+    hidden: bool = False
+    """Whether it is sensitive and nobody may see its content: its subject, metadata and
+    template's context are left out here. False of a sensitive message that an app in
+    debug or testing mode keeps in the dev inbox."""
 
 
 @dataclass(frozen=True, slots=True)

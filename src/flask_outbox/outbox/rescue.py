@@ -22,6 +22,7 @@ from ..delivery import State
 from ..events import EventKind
 from .enqueue import add_events, event_row
 from .schema import LEASED, PENDING, ZERO, content, message, recipient
+from .sensitive import remove_contents
 from .statements import Row
 from .states import RowsTransition, transition
 
@@ -104,6 +105,8 @@ def rescue(
         lost = [one.message_id for one in rescued if one.state is state]
         if lost:
             _settle_recipients(connection, lost, state, now)
+    failed = [one.message_id for one in rescued if one.state is State.FAILED]
+    remove_contents(connection, failed)
     add_events.run_many(connection, [one.event(owner, now) for one in rescued])
     return [(one.message_id, one.state) for one in rescued]
 

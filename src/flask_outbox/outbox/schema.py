@@ -31,7 +31,7 @@ from sqlalchemy.engine import Inspector
 
 from ..events import ATTEMPT_ENDS
 
-REVISION = "0007"
+REVISION = "0008"
 """The newest migration, after which the tables are as they are below."""
 
 VERSION_TABLE = "outbox_version"
@@ -79,12 +79,14 @@ message = Table(
     Column("enqueued", LONG),
     Column("batch", _Id),
     Column("batch_row", Integer),
+    Column("sensitive", SmallInteger),
 )
 """One row per message. Rows are small, because couriers read them all the time.
 
 It stands for the first event of the message's history, too: ``enqueued`` is the detail
 of that event, without what other columns say. ``queue`` is the tag if its concurrency
-is limited, else "" (see the module `due`).
+is limited, else "" (see the module `due`). ``sensitive`` is a `Sensitivity`; NULL is
+none.
 """
 
 content = Table(

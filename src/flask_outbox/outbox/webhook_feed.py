@@ -26,6 +26,7 @@ from ..webhooks.kinds import sources, told_as
 from .enqueue import as_json
 from .received import in_parts
 from .schema import content, event, message, recipient, webhook, webhook_endpoint
+from .sensitive import IS_SHOWN
 
 EVENTS_AT_ONCE = 1_000
 """The most events that one transaction copies, so that it is short."""
@@ -279,7 +280,7 @@ def _events(ids: Sequence[int], *, metadata: bool) -> Select[Any]:
     if metadata:
         given = content.c.metadata.label("given_metadata")
         wanted = wanted.add_columns(given).outerjoin(
-            content, content.c.message_id == message.c.id
+            content, (content.c.message_id == message.c.id) & IS_SHOWN
         )
     return wanted
 

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from email.message import Message as StandardMessage
 
+from blinker import NamedSignal
+
 from .. import signals
+from ..delivery import Report
 from ..message import Message
-from ..outbox.records import NewMessage, Receipt
+from ..message.outline import outline
+from ..outbox.records import SENSITIVE_SUBJECT, NewMessage, Receipt
 from ..signals import emit
+
+to_record = NamedSignal("message-to-record")
+"""As `email_dispatched`, with the content of sensitive messages too: for
+`Mail.record_messages` alone."""
+
+to_test = NamedSignal("message-to-test")
+"""As `message_sent_now`, with the content of sensitive messages too: for
+`flask_outbox.testing` alone."""
 
 
 def announce_handover(
@@ -23,7 +35,7 @@ def announce_handover(
     """
     nobody = len(receipt.suppressed) == len(new.envelope.recipients)
     if not (receipt.duplicate or new.stop or nobody):
-        emit(signals.email_dispatched, sender, message=message)
+        announce_dispatch(sender, message, sensitive=bool(new.sensitivity))
     announce_receipt(sender, receipt, nobody, seconds)
     if receipt.duplicate:
         return
@@ -43,6 +55,25 @@ def announce_handover(
             by=new.stop.by,
             reason=new.stop.reason,
         )
+
+
+def announce_dispatch(
+    sender: object, message: Message | StandardMessage, *, sensitive: bool
+) -> None:
+    """Send `email_dispatched`, of a ``sensitive`` message without its content."""
+    emit(to_record, sender, message=message)
+    if sensitive and signals.email_dispatched.receivers:
+        message = outline(message, SENSITIVE_SUBJECT)
+    emit(signals.email_dispatched, sender, message=message)
+
+
+def announce_sent_now(
+    sender: object, content: bytes, report: Report, *, sensitive: bool
+) -> None:
+    """Announce what ``send_now`` has delivered, or had refused."""
+    emit(to_test, sender, content=content, report=report)
+    told = None if sensitive else content
+    emit(signals.message_sent_now, sender, content=told, report=report)
 
 
 def announce_receipt(

@@ -112,6 +112,9 @@ class Plan:
     tag: str | None = None
     key: str | None = None
     resume: str | None = None
+    sensitive: bool = False
+    """Whether an error with a row may be stored only by its kind: its words may have
+    something of the row."""
 
 
 class BatchHandOver:
@@ -145,6 +148,7 @@ class BatchHandOver:
         that is resumed, `TransitionRefused` for one that was cancelled meanwhile, and
         `BatchNotFound`.
         """
+        self._sensitive = plan.sensitive
         self._progress = self._open(plan, _length(rows))
         if self._progress.ended:
             return BatchReceipt(
@@ -241,7 +245,8 @@ class BatchHandOver:
                 self._store_chunk()
         kept = self._progress.rows_stored
         problem = f"Row {row:,}: {_sentence_of(error)}"
-        self._record_problem(problem)
+        kind = f"Row {row:,}: {type(error).__name__}; the batch is sensitive."
+        self._record_problem(kind if self._sensitive else problem)
         return BatchInterrupted(
             f"{problem} {self._stored_so_far()}", self._progress.id, row, kept
         )

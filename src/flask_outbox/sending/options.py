@@ -31,6 +31,7 @@ class SendOptions:
     transport: str | None = None
     return_path: AddressLike | None = None
     unsubscribe: bool = False
+    sensitive: bool = False
 
 
 def check_options(

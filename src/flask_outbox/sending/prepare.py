@@ -27,7 +27,14 @@ from ..message.plain_json import WriteJson
 from ..message.serialize import Stored, store
 from ..mime import compose
 from ..outbox import DEFAULT_QUEUE, new_id
-from ..outbox.records import Claim, NewMessage, Receipt, Stop
+from ..outbox.records import (
+    SENSITIVE_SUBJECT,
+    Claim,
+    NewMessage,
+    Receipt,
+    Sensitivity,
+    Stop,
+)
 from ..transports.registry import check_message
 from ..transports.resolver import FindTransport
 from .complaint_headers import with_complaint_headers
@@ -142,6 +149,9 @@ def prepare(
         subject = subject or f"({waits[1].name}, not yet rendered)"
     elif lane in settings.transports:
         check_message(settings.transports[lane], composed.envelope, content)
+    sensitivity = _sensitivity(options, lane, settings)
+    if sensitivity is Sensitivity.HIDDEN:
+        subject = SENSITIVE_SUBJECT
     return NewMessage(
         id=message_id,
         envelope=composed.envelope,
@@ -159,7 +169,18 @@ def prepare(
         tag=tag,
         metadata=metadata,
         origin=origin,
+        sensitivity=sensitivity,
     )
+
+
+def _sensitivity(options: SendOptions, lane: str, settings: Settings) -> Sensitivity:
+    """That of a message for ``lane``: developers may read what their inbox keeps."""
+    if not options.sensitive:
+        return Sensitivity.NONE
+    transport = settings.transports.get(lane)
+    if settings.developing and transport is not None and transport.keeps_mail:
+        return Sensitivity.SHOWN
+    return Sensitivity.HIDDEN
 
 
 def route(
@@ -244,4 +265,5 @@ def claimed(new: NewMessage, owner: str, receipt: Receipt) -> Claim | None:
         settled=frozenset({State.SUPPRESSED} if suppressed else ()),
         tag=new.tag,
         priority=new.priority,
+        hidden=new.hidden,
     )

@@ -52,7 +52,7 @@ def inbox_message(id: str) -> Response:
     """One message's content, and the findings of the checks."""
     outbox = runtime().outbox
     record = outbox.get(id)
-    content = outbox.content(id)
+    content = None if record.hidden else outbox.content(id)
     urls = MailUrls("message", page="inbox_message", id=id)
     html = page(
         "inbox_message.html",

@@ -136,7 +136,8 @@ def message(id: str) -> Response:
     outbox = runtime().outbox
     seen = outbox.change_marker(id)
     record = outbox.get(id)
-    content = outbox.content(id) if may(Role.CONTENT) else None
+    shown = may(Role.CONTENT) and not record.hidden
+    content = outbox.content(id) if shown else None
     urls = MailUrls("message", id=id)
     now = datetime.fromtimestamp(outbox.clock(), UTC)
     steps = describe(record)

@@ -30,6 +30,7 @@ from ..schema import (
     provider_id,
     recipient,
 )
+from ..sensitive import remove_contents
 from ..states import FINISHED, transition
 from ..webhook_feed import step_back
 
@@ -288,6 +289,7 @@ def import_rows(
                 for row in kept
             ]
         _insert(connection, part, kept)
+    remove_contents(connection, duplicates)
     _add_events(connection, messages, duplicates, came_from, now)
     return Carried(cancelled=len(duplicates))
 
