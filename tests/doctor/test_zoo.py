@@ -18,6 +18,7 @@ from flask_outbox.doctor import FAULTS, Section
 from flask_outbox.doctor.configuration import examine_configuration
 from flask_outbox.doctor.database import examine_database
 from flask_outbox.doctor.smtp import examine_smtp
+from flask_outbox.outbox.survey import SYNCED
 from tests.dkim.keyring import ed25519_key, pem, rsa_key
 from tests.doctor.accounts import PROVIDERS
 from tests.doctor.conftest import MakeShop, Serve
@@ -590,6 +591,31 @@ def test_a_server_without_tables_and_with_another_time(
         shop.close()
 
 
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_server_that_does_not_sync(
+    make_shop: MakeShop,
+    find_home: FindHome,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    with find_home(name).bare(tmp_path) as url:
+        shop = make_shop(OUTBOX_URL=url)
+        shop.run("init")
+        backend = shop.runtime.outbox.database.url.get_backend_name()
+        setting, real = SYNCED[backend]
+        assert examine_database(shop.runtime).findings == []
+        monkeypatch.setitem(SYNCED, backend, (setting, "as it is not here"))
+        (found,) = examine_database(shop.runtime).findings
+        assert found.id == "database-not-synced"
+        assert found.saw == f"The server has {setting} = {real}."
+        assert found.write == f"{setting} = as it is not here"
+        shop.close()
+        hasty = make_shop(OUTBOX_URL=url, OUTBOX_DURABILITY="process")
+        assert examine_database(hasty.runtime).findings == []
+        hasty.close()
+
+
 def test_without_dnspython(
     make_shop: MakeShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -633,8 +659,8 @@ MADE_ABOVE = {
     "tls-files", "login-token",
     "smtp-refused", "smtp-name", "login-half", "test-mail-failed",
     "api-unreachable", "outbox-unavailable", "outbox-folder-missing", "outbox-slow",
-    "files-open-to-others", "no-worker", "outbox-tables", "clock-off",
-    "dns-extra-missing", "certificate-ends-soon",
+    "files-open-to-others", "database-not-synced", "no-worker", "outbox-tables",
+    "clock-off", "dns-extra-missing", "certificate-ends-soon",
 }  # fmt: skip
 
 

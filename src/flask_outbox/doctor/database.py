@@ -91,6 +91,14 @@ def _examine(section: Section, runtime: Runtime, clock: Clock, tick: Clock) -> N
             "Have both machines set their clocks by NTP.",
             "timedatectl set-ntp true",
         )
+    if found.not_synced is not None and settings.durability == "full":
+        name, value, wanted = found.not_synced
+        section.find(
+            "database-not-synced",
+            f"The server has {name} = {value}.",
+            "Set it in the server's configuration.",
+            f"{name} = {wanted}",
+        )
     if found.pooled and settings.engine == "external" and not settings.listen_url:
         section.find(
             "pooler-in-between",

@@ -129,6 +129,12 @@ _ALL = (
         "to APIs may be refused.",
     ),
     Fault(
+        "database-not-synced",
+        WARNING,
+        "The database server does not sync each commit to the disk.",
+        "A power cut there loses mail that send() has returned for.",
+    ),
+    Fault(
         "pooler-in-between",
         WARNING,
         "A pooler is in front of the database, and OUTBOX_LISTEN_URL is not set.",

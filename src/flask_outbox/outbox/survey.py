@@ -20,6 +20,13 @@ _SIZES = {
 }
 _SIZES["mariadb"] = _SIZES["mysql"]
 
+SYNCED = {
+    "postgresql": ("fsync", "on"),
+    "mysql": ("innodb_flush_log_at_trx_commit", "1"),
+}
+"""The server's setting by which a commit is on the disk, whatever a connection says."""
+SYNCED["mariadb"] = SYNCED["mysql"]
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -33,6 +40,9 @@ class Survey:
     """How far its clock is ahead of this machine's."""
     pooled: bool
     """Whether a pooler is in front of it, as far as that shows."""
+    not_synced: tuple[str, str, str] | None
+    """A setting of the server by which a power cut loses commits: its name, what it is
+    and what it should be."""
 
 
 def survey_database(database: Database, clock: Clock) -> Survey:
@@ -49,6 +59,7 @@ def survey_database(database: Database, clock: Clock) -> Survey:
             _size(database, connection),
             _offset(database, connection, clock),
             bool(getattr(driver, "pooled", False)),
+            _not_synced(database, connection),
         )
 
 
@@ -59,6 +70,18 @@ def _size(database: Database, connection: Connection) -> int:
     file = Path(database.url.database or "")
     files = (file, file.with_name(f"{file.name}-wal"))
     return sum(one.stat().st_size for one in files if one.is_file())
+
+
+def _not_synced(
+    database: Database, connection: Connection
+) -> tuple[str, str, str] | None:
+    backend = database.url.get_backend_name()
+    if backend not in SYNCED:
+        return None
+    name, wanted = SYNCED[backend]
+    question = f"SHOW {name}" if backend == "postgresql" else f"SELECT @@{name}"
+    found = str(connection.scalar(text(question)))
+    return None if found == wanted else (name, found, wanted)
 
 
 def _offset(database: Database, connection: Connection, clock: Clock) -> float:
