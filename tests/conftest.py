@@ -53,6 +53,14 @@ NOT_FAST = (
 ``scripts/check`` runs ``test_architecture.py``.
 """
 
+MOSTLY_WAIT = (
+    "crash", "demo", "engines", "examples", "hosts", "moving", "process_models",
+    "processes",
+)  # fmt: skip
+"""Folders of ``tests/`` whose tests wait for leases and grace times, and for processes
+that end: meanwhile a processor is free.
+"""
+
 NOT_FAST_WORDS = {*databases.SERVERS, "browser"}
 """``--fast`` leaves out tests with such a fixture, or with one in their parameters."""
 
@@ -110,15 +118,34 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return collection_path in [TESTS / name for name in NOT_FAST] or None
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
     """Leave out the tests on other databases, and in a browser, with ``--fast``."""
+    items[:] = mixed(items)
     if not config.getoption("fast"):
         return
     left_out = [item for item in items if NOT_FAST_WORDS & words_of(item)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+def mixed(items: list[pytest.Item]) -> list[pytest.Item]:
+    """The same file by file, and one that mostly waits before each two others."""
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    folders = [TESTS / name for name in MOSTLY_WAIT]
+    waiting = [one for one in files if one.parent in folders]
+    others = [one for one in files if one.parent not in folders]
+    places = {
+        **{one: 2.0 * number for number, one in enumerate(waiting)},
+        **{one: float(number) for number, one in enumerate(others)},
+    }
+    return [
+        item for file in sorted(places, key=places.__getitem__) for item in files[file]
+    ]
 
 
 def words_of(item: pytest.Item) -> set[str]:
