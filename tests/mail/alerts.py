@@ -19,10 +19,12 @@ SOON = 0.3
 
 @contextmanager
 def impatient() -> Iterator[None]:
-    """Couriers look for alerts all the time, and end them soon."""
+    """Couriers look for alerts all the time, and end them soon: but not before a lane
+    that one courier resumes and another pauses could be down for too long again.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(maintenance, "LOOK_SECONDS", 0.05)
-        patch.setattr(alerts, "CALM_SECONDS", SOON)
+        patch.setattr(alerts, "CALM_SECONDS", 3 * SOON)
         yield
 
 
