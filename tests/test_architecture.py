@@ -27,8 +27,8 @@ SOURCE = PROJECT / "src" / "flask_outbox"
 LAYERS = (
     {
         "alerts", "bounce_address", "checks", "concurrency", "config", "counters",
-        "delivery", "dkim", "errors", "events", "feedback", "humanize", "limits",
-        "log_context", "message", "mime", "oauth", "previews",
+        "delivery", "dkim", "erased_address", "errors", "events", "feedback",
+        "humanize", "limits", "log_context", "message", "mime", "oauth", "previews",
         "recipient_guard", "signals", "webhooks",
     },
     {"outbox", "transports"},
@@ -53,15 +53,15 @@ CELERY_MODULE = "engines.celery"
 
 AT_START = {
     "alerts", "app_state", "bounce_address", "cli", "cli.group", "concurrency",
-    "config", "delivery", "dkim", "errors", "events", "extension", "feedback",
-    "feedback.fate", "feedback.rules", "humanize", "limits", "log", "log_context",
-    "message", "outbox", "outbox.database_errors", "outbox.ddl", "outbox.dialects",
-    "outbox.ids", "outbox.records", "outbox.schema", "previews", "recipient_guard",
-    "sending", "sending.announce", "sending.batch", "sending.interceptors",
-    "sending.list_unsubscribe", "sending.options", "signals", "templating",
-    "templating.message", "transports", "transports.base", "transports.resolver",
-    "unsubscribe", "unsubscribe.links", "webhooks", "webhooks.addresses",
-    "webhooks.kinds",
+    "config", "delivery", "dkim", "erased_address", "errors", "events", "extension",
+    "feedback", "feedback.fate", "feedback.rules", "humanize", "limits", "log",
+    "log_context", "message", "outbox", "outbox.database_errors", "outbox.ddl",
+    "outbox.dialects", "outbox.ids", "outbox.records", "outbox.schema", "previews",
+    "recipient_guard", "sending", "sending.announce", "sending.batch",
+    "sending.interceptors", "sending.list_unsubscribe", "sending.options", "signals",
+    "templating", "templating.message", "transports", "transports.base",
+    "transports.resolver", "unsubscribe", "unsubscribe.links", "webhooks",
+    "webhooks.addresses", "webhooks.kinds",
 }  # fmt: skip
 """What ``import flask_outbox`` may load of its own, for each web worker pays for it."""
 

@@ -253,6 +253,13 @@ WORDS: Mapping[str, tuple[str, Mapping[str, Any], str, str, str]] = {
         "waiting",
         "",
     ),
+    "erased": (
+        "erased",
+        {},
+        "The data of a recipient were erased, with its content",
+        "waiting",
+        "",
+    ),
 }
 """Name → kind, detail → what happened, the background work, the output."""
 

@@ -47,11 +47,13 @@ from .outbox.records import (
     MessageSummary,
     OutboxStatus,
     Page,
+    PersonErased,
     Receipt,
     Recipient,
     Search,
     Suppression,
     SuppressionSync,
+    Unerased,
 )
 from .sending.options import SendOptions
 from .signals import email_dispatched
@@ -98,6 +100,7 @@ __all__ = [
     "OutboxUnavailable",
     "Outcome",
     "Page",
+    "PersonErased",
     "Receipt",
     "Recipient",
     "Reply",
@@ -118,6 +121,7 @@ __all__ = [
     "Transport",
     "TransportDown",
     "TransportError",
+    "Unerased",
     "add_tables",
     "email_dispatched",
 ]

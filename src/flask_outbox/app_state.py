@@ -27,6 +27,7 @@ from . import log
 from .bounce_address import BounceAddress
 from .concurrency import refuse_uwsgi_without_threads
 from .config import Settings, SmtpSettings, UrlSettings
+from .erased_address import ErasedAddresses
 from .errors import AddressError, AppUnknown, ConfigError, TemplateError
 from .events import EventKind
 from .log_context import about
@@ -284,6 +285,7 @@ class AppState:
             make_notifier=self._notifier_maker(settings.engine),
             write_json=partial(_write_json, weakref.ref(self._app)),
             bounces=self._bounces(settings),
+            erased=ErasedAddresses.read(self._secrets),
         )
         if guard := runtime.outbox.guard:
             log.log_guard(str(guard), testing=self._app.testing)
@@ -292,9 +294,15 @@ class AppState:
     def _bounces(self, settings: Settings) -> BounceAddress | None:
         if settings.bounce_address is None:
             return None
+        return BounceAddress.read(
+            settings.bounce_address, self._app.name, self._secrets
+        )
+
+    @property
+    def _secrets(self) -> tuple[str | bytes, ...]:
+        """The app's secret keys, the current one first; none where none is set."""
         former = self._app.config.get("SECRET_KEY_FALLBACKS") or ()
-        keys = (self._app.secret_key, *former) if self._app.secret_key else ()
-        return BounceAddress.read(settings.bounce_address, self._app.name, keys)
+        return (self._app.secret_key, *former) if self._app.secret_key else ()
 
     def _notifier_maker(
         self, engine: str

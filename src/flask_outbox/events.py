@@ -64,6 +64,8 @@ class EventKind(StrEnum):
     """It came here from another outbox."""
     STAYED = "stayed"
     """Its move to another outbox was abandoned."""
+    ERASED = "erased"
+    """What it said of a recipient was erased, with its content."""
     DELAYED = "delayed"
     """Reported: a server after the next hop has not accepted it yet."""
     SOFT_BOUNCED = "soft_bounced"

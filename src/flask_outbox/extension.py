@@ -34,6 +34,7 @@ from .outbox.records import (
     MessageRecord,
     OutboxStatus,
     Page,
+    PersonErased,
     Receipt,
     Search,
     Suppression,
@@ -552,6 +553,36 @@ class Mail:
         outside a request without ``SERVER_NAME``.
         """
         return url_of(self._app, address, list)
+
+    # --------------------------------------------------------------------- people
+
+    def export_person(self, address: AddressLike) -> Iterator[dict[str, Any]]:
+        """All that the outbox keeps about the person with ``address``, as records.
+
+        Each record is a dict of plain JSON values, whose ``kind`` says what it is:
+        ``message``, ``suppression``, ``unsuppressed``, ``report``, ``webhook``, or
+        ``mention`` for the place of a text that names them and is about somebody else.
+        They are read as they are asked for. Other recipients of a message are not
+        named, but for those in the headers of the mail that the person got. See
+        :doc:`/privacy`. Raises `AddressError`.
+        """
+        return self._runtime.export_person(address)
+
+    def erase_person(
+        self, address: AddressLike, *, suppress: bool = False
+    ) -> PersonErased:
+        """Erase all that the outbox keeps about the person with ``address``.
+
+        Messages to them stay countable, without their content, their subject and
+        whatever was said to or of them; those that wait for them alone are cancelled
+        first. A suppression stays as a digest, keyed with the app's ``SECRET_KEY``, so
+        that it still holds; with ``suppress`` they get one for all mail. What cannot be
+        erased yet is in `PersonErased.waiting`: call it again later. See
+        :doc:`/privacy`. Raises `AddressError`, and `ConfigError` if a digest is to be
+        made without a secret key, with nothing erased.
+        """
+        by = "api" if suppress else None
+        return self._runtime.erase_person(address, suppress_by=by)
 
     # ------------------------------------------------------- registered functions
 

@@ -276,6 +276,9 @@ _WORDS: Mapping[EventKind, Callable[[Detail], _Words]] = {
     EventKind.SENT_AGAIN: _sent_again,
     EventKind.MOVED: _moved,
     EventKind.STAYED: _stayed,
+    EventKind.ERASED: _fixed(
+        "The data of a recipient were erased, with its content", ""
+    ),
     EventKind.DELAYED: _reported("A later server has not taken it yet for {to}"),
     EventKind.SOFT_BOUNCED: _reported("It came back from {to} for a passing reason"),
     EventKind.DELIVERED: _reported("It was delivered to {to}"),

@@ -5,9 +5,10 @@ the rest.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .delivery import Reply
+from .erased_address import ErasedAddresses
 from .errors import AddressError, ConfigError
 from .message import Address, comparable
 
@@ -26,15 +27,26 @@ class Guard:
     only_to: tuple[str, ...] = ()
     """Addresses, and domains as ``@example.com``, normalized by `comparable`."""
     redirect_to: str | None = None
+    erased: ErasedAddresses = field(
+        default_factory=ErasedAddresses, compare=False, repr=False
+    )
+    """Recognises those on the suppression list whose address was erased; it does so
+    whether or not the guard is off."""
 
     @classmethod
-    def read(cls, only_to: Sequence[str] | None, redirect_to: str | None) -> Guard:
+    def read(
+        cls,
+        only_to: Sequence[str] | None,
+        redirect_to: str | None,
+        erased: ErasedAddresses | None = None,
+    ) -> Guard:
         """Make the guard from the two settings. Raises `ConfigError` for a
         bad address.
         """
         return cls(
             tuple(dict.fromkeys(_pattern(one) for one in only_to or ())),
             None if redirect_to is None else _address(REDIRECT_TO, redirect_to),
+            erased or ErasedAddresses(),
         )
 
     def __bool__(self) -> bool:

@@ -30,6 +30,7 @@ from .courier.send_now import deliver_now, refusals
 from .delivery import Report
 from .dkim import Signer
 from .engines.thread import CourierThread
+from .erased_address import ErasedAddresses
 from .errors import (
     ConfigError,
     DeliveryError,
@@ -55,6 +56,7 @@ from .outbox import (
     BatchStore,
     Database,
     Outbox,
+    PersonStore,
     WebhookStore,
     can_notify,
     event_row,
@@ -64,6 +66,7 @@ from .outbox.records import (
     BatchReceipt,
     FeedbackTaken,
     NewMessage,
+    PersonErased,
     Receipt,
     suppressed_announcement,
 )
@@ -79,7 +82,7 @@ from .sending.announce import (
 from .sending.batch import BatchHandOver, Composable, Plan, StoredRow
 from .sending.options import SendOptions, check_options
 from .sending.prepare import Pipeline, StopAll, claimed, route, stop_nothing
-from .signals import emit
+from .signals import emit, message_cancelled
 from .status import WebhookStatus, webhook_statuses
 from .transports.intakes import EventIntakes
 from .transports.registry import check_message
@@ -153,7 +156,7 @@ class Runtime:
     makes what notifies couriers in other processes of new messages; by default that is
     the database, if it can notify and such couriers may exist. ``write_json`` writes
     metadata that JSON does not know. Reports about mail come back to ``bounces``, if
-    that is given.
+    that is given. ``erased`` recognises addresses of erased people.
     """
 
     def __init__(
@@ -170,11 +173,12 @@ class Runtime:
         make_notifier: Callable[[Runtime], WakeupNotifier | None] | None = None,
         write_json: WriteJson = json.dumps,
         bounces: BounceAddress | None = None,
+        erased: ErasedAddresses | None = None,
     ) -> None:
         self.settings = settings
         self.outbox = Outbox(
             Database(settings.url, settings.durability, settings.listen_url),
-            guard=Guard.read(settings.only_to, settings.redirect_to),
+            guard=Guard.read(settings.only_to, settings.redirect_to, erased),
             retry_window=settings.give_up_after,
             feedback_rules=_feedback_rules(settings),
             bounces=bounces,
@@ -366,6 +370,28 @@ class Runtime:
                 if any(found):
                     had.append(source.name)
         return had
+
+    def export_person(self, address: AddressLike) -> Iterator[dict[str, Any]]:
+        """All that the outbox keeps about a person; see `PersonStore.export`."""
+        return PersonStore(self.outbox).export(address)
+
+    def erase_person(
+        self,
+        address: AddressLike,
+        *,
+        suppress_by: str | None = None,
+        on_progress: Callable[[PersonErased], object] = lambda step: None,
+    ) -> PersonErased:
+        """Erase a person, and announce what was cancelled; see `PersonStore.erase`."""
+
+        def announce(step: PersonErased) -> None:
+            for one in step.cancelled:
+                emit(message_cancelled, self.sender, message_id=one)
+            on_progress(step)
+
+        return PersonStore(self.outbox).erase(
+            address, suppress_by=suppress_by, on_progress=announce
+        )
 
     @property
     def resolves_transports(self) -> bool:

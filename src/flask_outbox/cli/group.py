@@ -34,6 +34,7 @@ COMMANDS = {
     "metrics": "metrics.metrics",
     "move": "move.move",
     "pause": "lanes.pause",
+    "person": "person.person",
     "prune": "schema.prune",
     "release": "messages.release",
     "resume": "lanes.resume",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .measuring import Measurements, Waiting
     from .notify import LANES, MAIL, Notifications, can_notify, notify_of_mail
     from .outbox import Outbox
+    from .person import PersonStore
     from .prune import Pruned
     from .rescue import CLOCK_SLACK_SECONDS
     from .statements import Row
@@ -70,6 +71,7 @@ __all__ = [
     "OnProgress",
     "Outbox",
     "Pause",
+    "PersonStore",
     "Pruned",
     "Record",
     "Rendition",
@@ -110,6 +112,7 @@ _LATER = {
     "notify": ("LANES", "MAIL", "Notifications", "can_notify", "notify_of_mail"),
     "measuring": ("Measurements", "Waiting"),
     "outbox": ("Outbox",),
+    "person": ("PersonStore",),
     "prune": ("Pruned",),
     "rescue": ("CLOCK_SLACK_SECONDS",),
     "statements": ("Row",),

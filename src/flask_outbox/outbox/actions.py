@@ -265,7 +265,7 @@ class MessageActions:
             )
             .order_by(recipient.c.position)
         ).all()
-        found = suppressions.find(self.connection, waiting)
+        found = suppressions.find(self.connection, waiting, self.guard.erased)
         barred = suppressions.barred(found, waiting, tag, self.guard)
         if waiting and len(barred) == len(waiting):
             address, reply = next(iter(barred.items()))

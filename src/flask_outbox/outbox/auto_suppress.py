@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, delete, select
 
 from ..delivery import Reply, State, storable
+from ..erased_address import ErasedAddresses
 from ..errors import MessageError
 from ..feedback import Fate
 from ..feedback.rules import BOUNCES, COMPLAINTS, REFUSALS, SOFT_BOUNCES, FeedbackRules
@@ -68,12 +69,16 @@ class Applied:
 
 
 def suppress_reported(
-    connection: Connection, applied: Sequence[Applied], rules: FeedbackRules, now: float
+    connection: Connection,
+    applied: Sequence[Applied],
+    rules: FeedbackRules,
+    now: float,
+    erased: ErasedAddresses,
 ) -> list[Suppression]:
     """Suppress the addresses of which such things were reported; those that are new."""
     certain = [one for one in applied if len(one.addresses) == 1]
     wanted = [entry for one in certain if (entry := _wanted(one, rules, now))]
-    soft = _soft_addresses(connection, certain, rules)
+    soft = _soft_addresses(connection, certain, rules, erased)
     if not wanted and not soft:
         return []
     addresses = {one.address for one, _ in wanted} | soft
@@ -84,8 +89,8 @@ def suppress_reported(
         if not _is_pardoned(pardons, entry.address, entry.list, received_at)
     ]
     if soft:
-        entries += _weigh_soft_bounces(connection, soft, pardons, rules, now)
-    return suppressions.add_new(connection, entries)
+        entries += _weigh_soft_bounces(connection, soft, pardons, rules, now, erased)
+    return suppressions.add_new(connection, entries, erased)
 
 
 def _wanted(
@@ -169,7 +174,10 @@ _WEIGHED = (Fate.SOFT_BOUNCED, Fate.DELIVERED, Fate.BOUNCED, Fate.COMPLAINED)
 
 
 def _soft_addresses(
-    connection: Connection, applied: Sequence[Applied], rules: FeedbackRules
+    connection: Connection,
+    applied: Sequence[Applied],
+    rules: FeedbackRules,
+    erased: ErasedAddresses,
 ) -> set[str]:
     """The addresses whose soft bounces are to be counted again.
 
@@ -186,7 +194,7 @@ def _soft_addresses(
         for fate in (Fate.SOFT_BOUNCED, Fate.DELIVERED)
     )
     if delivered:
-        found = suppressions.find(connection, delivered)
+        found = suppressions.find(connection, delivered, erased)
         bounced |= {
             address for address, some in found.items() if any(map(_is_soft, some))
         }
@@ -205,6 +213,7 @@ def _weigh_soft_bounces(
     pardons: Pardons,
     rules: FeedbackRules,
     now: float,
+    erased: ErasedAddresses,
 ) -> list[Suppression]:
     """The suppressions for soft bounces; ends those that no longer have a ground."""
     entries = []
@@ -215,7 +224,7 @@ def _weigh_soft_bounces(
         elif not any(_is_ground(row, rules) for row in rows):
             groundless.append(address)
     if groundless:
-        found = suppressions.find(connection, groundless)
+        found = suppressions.find(connection, groundless, erased)
         ended = [one for some in found.values() for one in some if _is_soft(one)]
         for some in in_parts(one.address for one in ended):
             connection.execute(
@@ -296,21 +305,25 @@ def _soft_entry(
 
 
 def suppress_listed(
-    connection: Connection, entries: Sequence[Suppression], *, dry_run: bool
+    connection: Connection,
+    entries: Sequence[Suppression],
+    erased: ErasedAddresses,
+    *,
+    dry_run: bool,
 ) -> SuppressedListed:
     """Suppress what a provider lists, unless it was listed before somebody removed it
     here. A dry run only says what would be suppressed.
 
     The evidence says since when it is listed; what does not is as old as can be.
     """
-    missing = suppressions.absent(connection, entries)
+    missing = suppressions.absent(connection, entries, erased)
     pardons = _pardons(connection, {one.address for one in missing})
     wanted = [
         one
         for one in missing
         if not _is_pardoned(pardons, one.address, one.list, _listed_at(one))
     ]
-    added = wanted if dry_run else suppressions.add_new(connection, wanted)
+    added = wanted if dry_run else suppressions.add_new(connection, wanted, erased)
     return SuppressedListed(
         added, len(entries) - len(missing), len(missing) - len(wanted)
     )
@@ -346,6 +359,7 @@ def suppress_refused(
     connection: Connection,
     refused: Sequence[tuple[Record, Suppression]],
     lost: Sequence[Claim],
+    erased: ErasedAddresses,
 ) -> list[Suppression]:
     """Suppress what was `refused`, unless the lease was lost; those that are new."""
     if not refused:
@@ -354,6 +368,7 @@ def suppress_refused(
     return suppressions.add_new(
         connection,
         [entry for record, entry in refused if id(record.claim) not in unrecorded],
+        erased,
     )
 
 

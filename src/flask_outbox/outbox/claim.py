@@ -155,7 +155,7 @@ def drop_suppressed(
     finished and its claim has no recipients.
     """
     everyone = (one for claimed in claims for one in claimed.envelope.recipients)
-    found = suppressions.find(connection, everyone)
+    found = suppressions.find(connection, everyone, guard.erased)
     return [
         _drop_suppressed(connection, claimed, found, now, guard) for claimed in claims
     ]

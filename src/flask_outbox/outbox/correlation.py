@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, bindparam, select
 
 from ..delivery import State
+from ..erased_address import is_erased_recipient
 from ..message import comparable
 from .ids import is_id
 from .received import Received
@@ -52,6 +53,9 @@ class Match:
     message: FoundMessage
     recipients: Sequence[ReportedRecipient]
     """None of them, where the report names somebody else."""
+    erased: bool
+    """Whether the data of one of its recipients were erased: perhaps of whom the report
+    names."""
 
 
 _GIVEN = RowsQuery(
@@ -94,7 +98,7 @@ def matches(connection: Connection, reports: Sequence[Received]) -> dict[str, Ma
         one = ReportedRecipient._make(row)
         recipients[one.message_id].append(one)
     return {
-        one.id: Match(its, _concerned(one, its.id, recipients[its.id], given))
+        one.id: _match(one, its, recipients[its.id], given)
         for one in reports
         if (its := _message_of(one, found, given))
     }
@@ -147,6 +151,20 @@ def _only(report: Received, given: Sequence[_Given]) -> str:
     }
     of_all = theirs or {one.message_id for one in given}
     return of_all.pop() if len(of_all) == 1 else ""
+
+
+def _match(
+    report: Received,
+    its: FoundMessage,
+    recipients: Sequence[ReportedRecipient],
+    given: Mapping[tuple[str, str], Sequence[_Given]],
+) -> Match:
+    present = [one for one in recipients if not is_erased_recipient(one.address)]
+    return Match(
+        its,
+        _concerned(report, its.id, present, given),
+        erased=len(present) < len(recipients),
+    )
 
 
 def _concerned(

@@ -155,7 +155,8 @@ class Enqueue(SharedWork):
                 addresses += new.envelope.recipients
                 receipts.append(Receipt(new.id, new.rfc_message_id))
             results.append(receipts)
-        asking = suppressions.queries(connection.dialect, addresses)
+        erased = works[0]._guard.erased
+        asking = suppressions.queries(connection.dialect, addresses, erased)
         inserts = new_rows.inserts(connection.dialect, unless_found=True)
         if len(asking) != 1 or len(inserts) >= JOINED_STATEMENTS:
             return None
@@ -187,9 +188,10 @@ def enqueue(
         rows.add(new, owners.get(new.id), barred[new.id])
     # Usually nobody is suppressed: that is asked and assumed in one round trip.
     everyone = [one for new in fresh for one in new.envelope.recipients]
-    asking = suppressions.queries(connection.dialect, everyone)
+    asking = suppressions.queries(connection.dialect, everyone, guard.erased)
     inserts = rows.inserts(connection.dialect)
-    if found := suppressions.found_in(run_together(connection, [*asking, *inserts])):
+    answers = run_together(connection, [*asking, *inserts])
+    if found := suppressions.found_in(connection, answers, everyone, guard.erased):
         assumed, barred = barred, _barred(found, fresh, guard)
         wrong = [new for new in adding if barred[new.id] != assumed[new.id]]
         if wrong:

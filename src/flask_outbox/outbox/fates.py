@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from ..erased_address import ErasedAddresses
 from ..errors import EventsRefused
 from ..events import EventKind
 from ..feedback import Fate
@@ -38,6 +39,7 @@ def take(
     token: OneTimeToken | None,
     rules: FeedbackRules,
     now: float,
+    erased: ErasedAddresses,
 ) -> FeedbackTaken:
     """Store ``reports``, and what follows from those that are new."""
     if token is not None and not received.use_token(connection, token, now):
@@ -47,7 +49,7 @@ def take(
         first.setdefault(one.key, one)
     allowed = [one for one in first.values() if rules.may_take(one.fate)]
     new = received.store(connection, allowed)
-    application = Application(connection, rules, now)
+    application = Application(connection, rules, now, erased)
     application.apply([one for one in allowed if one.id in new])
     repeated = {one.id for one in reports} - {one.id for one in first.values()}
     return FeedbackTaken(
@@ -56,10 +58,12 @@ def take(
     )
 
 
-def match(connection: Connection, rules: FeedbackRules, now: float) -> FeedbackTaken:
+def match(
+    connection: Connection, rules: FeedbackRules, now: float, erased: ErasedAddresses
+) -> FeedbackTaken:
     """Apply the next reports whose message is to be looked for, if it is here now."""
     reports = received.to_match(connection, now, MATCHED_AT_ONCE)
-    application = Application(connection, rules, now)
+    application = Application(connection, rules, now, erased)
     application.apply(reports)
     received.settle(
         connection,
@@ -79,13 +83,18 @@ class Application:
     """One transaction's application of stored reports to messages."""
 
     def __init__(
-        self, connection: Connection, rules: FeedbackRules, now: float
+        self,
+        connection: Connection,
+        rules: FeedbackRules,
+        now: float,
+        erased: ErasedAddresses,
     ) -> None:
         self.suppressed: Sequence[Suppression] = ()
         """Who is suppressed for it and was not before."""
         self._connection = connection
         self._rules = rules
         self._now = now
+        self._erased = erased
         self._results: dict[str, TakenReport] = {}
         self._fates: dict[tuple[str, str], ReportedRecipient] = {}
         self._written: set[tuple[str, str]] = set()
@@ -108,13 +117,16 @@ class Application:
                 unwanted.append(one)
             elif not its.recipients:
                 self._results[one.id] = _came_to(one, Taking.IGNORED)
-                self._settled.append(received.kept_row(one, None))
+                if its.erased:
+                    unwanted.append(one)
+                else:
+                    self._settled.append(received.kept_row(one, None))
             else:
                 applied.append(self._apply(one, its))
         self._write()
         received.forget(self._connection, unwanted)
         self.suppressed = suppress_reported(
-            self._connection, applied, self._rules, self._now
+            self._connection, applied, self._rules, self._now, self._erased
         )
 
     def result(self, one: Received, *, again: bool = False) -> TakenReport:

@@ -123,4 +123,4 @@ def _suppressions(connection: Connection) -> dict[str, int]:
     rows = connection.execute(
         select(suppression.c.source, func.count()).group_by(suppression.c.source)
     )
-    return dict(rows.all())
+    return {source: number for source, number in rows if source}

@@ -20,7 +20,7 @@ from ..feedback import Feedback
 from ..feedback.one_time import OneTimeToken
 from ..feedback.rules import NO_RULES, FeedbackRules
 from ..limits import FIVE_DAYS, Limit, RetryWindow
-from ..message import Address, AddressLike
+from ..message import AddressLike
 from ..message.serialize import Stored
 from ..recipient_guard import OFF, Guard
 from . import (
@@ -236,7 +236,9 @@ class Outbox:
 
         def work(connection: Connection) -> tuple[list[Claim], list[Suppression]]:
             lost = claim.record(connection, records, notes, begun)
-            new = auto_suppress.suppress_refused(connection, refused, lost)
+            new = auto_suppress.suppress_refused(
+                connection, refused, lost, self.guard.erased
+            )
             if rendered:
                 lost += claim.store_renditions(connection, rendered)
             return lost, new
@@ -524,11 +526,15 @@ class Outbox:
         entry = suppressions.new_suppression(
             address, list, reason, source, self.clock()
         )
-        return self._write(lambda conn: suppressions.add_one(conn, entry))
+        return self._write(
+            lambda conn: suppressions.add_one(conn, entry, self.guard.erased)
+        )
 
     def suppress_all(self, entries: Sequence[Suppression]) -> int:
         """Store ``entries`` (`new_suppression`), all or none; how many are new."""
-        return self._write(lambda conn: suppressions.add(conn, entries))
+        return self._write(
+            lambda conn: suppressions.add(conn, entries, self.guard.erased)
+        )
 
     def suppress_listed(
         self, entries: Sequence[Suppression], *, dry_run: bool = False
@@ -538,9 +544,13 @@ class Outbox:
         """
         if dry_run:
             with self.database.reading() as connection:
-                return auto_suppress.suppress_listed(connection, entries, dry_run=True)
+                return auto_suppress.suppress_listed(
+                    connection, entries, self.guard.erased, dry_run=True
+                )
         return self._write(
-            lambda conn: auto_suppress.suppress_listed(conn, entries, dry_run=False)
+            lambda conn: auto_suppress.suppress_listed(
+                conn, entries, self.guard.erased, dry_run=False
+            )
         )
 
     def unsuppress(
@@ -557,7 +567,9 @@ class Outbox:
         """
         now = self.clock()
         return self._write(
-            lambda conn: suppressions.remove(conn, address, list, source, now)
+            lambda conn: suppressions.remove(
+                conn, address, list, source, now, self.guard.erased
+            )
         )
 
     def suppressions(
@@ -570,15 +582,15 @@ class Outbox:
 
     def suppressions_of(self, address: AddressLike) -> Sequence[Suppression]:
         """The suppressions of ``address``, on all lists. Raises `AddressError`."""
-        wanted = Address.parse(address, "address").spec
+        wanted = suppressions.on_the_list(address)
         with self.database.reading() as connection:
-            found = suppressions.find(connection, [wanted])
+            found = suppressions.find(connection, [wanted], self.guard.erased)
         return [one for some in found.values() for one in some]
 
     def barred(self, addresses: Collection[str], tag: str | None) -> dict[str, Reply]:
         """Which of ``addresses`` must not get a message with ``tag``, and why."""
         with self.database.reading() as connection:
-            found = suppressions.find(connection, addresses)
+            found = suppressions.find(connection, addresses, self.guard.erased)
         return suppressions.barred(found, addresses, tag, self.guard)
 
     # What happens after the next hop
@@ -599,7 +611,9 @@ class Outbox:
         if not taken and token is None:
             return FeedbackTaken()
         return self._write_apart(
-            lambda conn: fates.take(conn, taken, token, self.feedback_rules, now)
+            lambda conn: fates.take(
+                conn, taken, token, self.feedback_rules, now, self.guard.erased
+            )
         )
 
     def mailbox_cursor(self, name: str) -> MailboxCursor | None:
@@ -622,7 +636,7 @@ class Outbox:
             if not received.anything_to_match(connection, now):
                 return FeedbackTaken()
         return self._write_apart(
-            lambda conn: fates.match(conn, self.feedback_rules, now)
+            lambda conn: fates.match(conn, self.feedback_rules, now, self.guard.erased)
         )
 
     # Reading
@@ -730,7 +744,9 @@ class Outbox:
     def suppressed_by(self, address: str, tag: str) -> Suppression | None:
         """The suppression that bars mail with ``tag`` to ``address``, if any."""
         with self.database.reading() as connection:
-            return suppressions.keeping_from(connection, address, tag)
+            return suppressions.keeping_from(
+                connection, address, tag, self.guard.erased
+            )
 
     def moves(self) -> Sequence[TransferChunk]:
         """The chunks that are half moved from here to other outboxes."""

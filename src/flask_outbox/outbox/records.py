@@ -313,6 +313,54 @@ class SuppressionSync:
 
 
 @dataclass(frozen=True, slots=True)
+class Unerased:
+    """A message that could not be erased yet."""
+
+    message_id: str
+    why: str
+    """What it waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonErased:
+    """How much was erased of a person, and what could not be yet."""
+
+    messages: int = 0
+    """How many messages to them."""
+    cancelled: tuple[str, ...] = ()
+    """The ids of those that were to be sent, and never will be."""
+    events: int = 0
+    """How many events of histories were changed."""
+    reports: int = 0
+    """How many reports of what became of mail to them."""
+    suppressions: int = 0
+    """How many of their suppressions are kept as a digest now."""
+    webhooks: int = 0
+    """How many webhooks were deleted that told of them, or changed that told of others,
+    too."""
+    mentions: int = 0
+    """How many other rows named them, and have a placeholder now."""
+    waiting: tuple[Unerased, ...] = ()
+    """What is to be erased later, by the same call."""
+    rewritten: bool | None = None
+    """Of an SQLite outbox, whether its file was rewritten and its log emptied, so that
+    no bytes of what was erased are left in them. None for other databases."""
+
+    def __add__(self, other: PersonErased) -> PersonErased:
+        return PersonErased(
+            messages=self.messages + other.messages,
+            cancelled=self.cancelled + other.cancelled,
+            events=self.events + other.events,
+            reports=self.reports + other.reports,
+            suppressions=self.suppressions + other.suppressions,
+            webhooks=self.webhooks + other.webhooks,
+            mentions=self.mentions + other.mentions,
+            waiting=self.waiting + other.waiting,
+            rewritten=other.rewritten,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class FateReport:
     """What one report says of one recipient, beside what was known before it."""
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 from ..delivery import Reply, storable
+from ..erased_address import PREFIX, ErasedAddresses, is_digest
 from ..errors import MessageError
 from ..message import Address, AddressLike, check_label, comparable
 from ..recipient_guard import Guard
@@ -28,7 +29,7 @@ from .read import moment
 from .received import LATEST
 from .records import Suppression
 from .schema import pardon, suppression
-from .statements import PreparedStatement, Statement, run_together
+from .statements import PreparedStatement, RowsInsert, Statement, run_together
 
 EVERYTHING = ""
 """The list for mail of every tag. Any other list is named after the tag it bars."""
@@ -41,6 +42,11 @@ SOURCES = (
 
 ASKED_AT_ONCE = 512
 """The most addresses that one statement looks up."""
+
+DIGESTS = PREFIX
+"""The address of a row that is on no list: where it is there, some rows have digests of
+erased addresses. So asking for it beside others tells whether these must be digested.
+"""
 
 PAGE = 500
 """How many suppressions `read` fetches per transaction."""
@@ -69,7 +75,7 @@ def new_suppression(
         raise MessageError("source", f"{source!r} is none of {', '.join(SOURCES)}.")
     _check_evidence(evidence or {})
     return Suppression(
-        _mailbox(address), list, storable(reason), source, moment(added_at), evidence
+        on_the_list(address), list, storable(reason), source, moment(added_at), evidence
     )
 
 
@@ -96,22 +102,34 @@ def _check_evidence(evidence: Mapping[str, Any]) -> None:
         )
 
 
-def _mailbox(address: AddressLike) -> str:
+def on_the_list(address: AddressLike) -> str:
+    """What stands on the list: the comparable address, or a digest as it is."""
+    if isinstance(address, str) and is_digest(address) and address != DIGESTS:
+        return address
     return comparable(Address.parse(address, "address").spec)
 
 
 # Reading
 
 
-def find(connection: Connection, addresses: Iterable[str]) -> Found:
-    """The suppressions of ``addresses``, on all lists."""
-    return found_in(run_together(connection, queries(connection.dialect, addresses)))
+def find(
+    connection: Connection, addresses: Iterable[str], erased: ErasedAddresses
+) -> Found:
+    """The suppressions of ``addresses``, on all lists.
+
+    Those of erased addresses name these by their digests.
+    """
+    wanted = [*addresses]
+    asking = queries(connection.dialect, wanted, erased)
+    return found_in(connection, run_together(connection, asking), wanted, erased)
 
 
-def queries(dialect: Dialect, addresses: Iterable[str]) -> list[Statement]:
+def queries(
+    dialect: Dialect, addresses: Iterable[str], erased: ErasedAddresses
+) -> list[Statement]:
     """The statements that ask for the suppressions of ``addresses``."""
     statements = []
-    wanted = sorted({*map(comparable, addresses)})
+    wanted = sorted(_asked({*map(comparable, addresses)}, erased))
     for start in range(0, len(wanted), ASKED_AT_ONCE):
         some = wanted[start : start + ASKED_AT_ONCE]
         places = 1 << (len(some) - 1).bit_length()
@@ -120,13 +138,49 @@ def queries(dialect: Dialect, addresses: Iterable[str]) -> list[Statement]:
     return statements
 
 
-def found_in(answers: Iterable[Iterable[tuple[Any, ...]]]) -> Found:
-    """The suppressions in the answers to `queries`."""
+def _asked(addresses: set[str], erased: ErasedAddresses) -> set[str]:
+    """What is asked for: digests too, or whether there are any."""
+    if not erased.keys or not addresses:
+        return addresses
+    if not erased.exist:
+        return addresses | {DIGESTS}
+    return addresses.union(*map(erased.digests, addresses))
+
+
+def found_in(
+    connection: Connection,
+    answers: Iterable[Iterable[tuple[Any, ...]]],
+    addresses: Sequence[str],
+    erased: ErasedAddresses,
+) -> Found:
+    """The suppressions in the answers to `queries`.
+
+    Asks again if they say, for the first time, that there are digests.
+    """
+    rows = [one for some in answers for one in some]
+    if any(one[0] == DIGESTS for one in rows):
+        erased.exist = True
+        return find(connection, addresses, erased)
     found: dict[str, list[Suppression]] = {}
-    for rows in answers:
-        for one in rows:
-            found.setdefault(one[0], []).append(_record(*one))
+    own = _by_digest(rows, addresses, erased)
+    for one in rows:
+        found.setdefault(own.get(one[0], one[0]), []).append(_record(*one))
+    for some in found.values():
+        some.sort(key=lambda one: one.list)
     return found
+
+
+def _by_digest(
+    rows: Iterable[tuple[Any, ...]], addresses: Iterable[str], erased: ErasedAddresses
+) -> Mapping[str, str]:
+    """Digest → the address that it is of, if any of ``rows`` has a digest."""
+    if not any(is_digest(one[0]) for one in rows):
+        return {}
+    return {
+        digest: address
+        for address in map(comparable, addresses)
+        for digest in erased.digests(address)
+    }
 
 
 @lru_cache
@@ -173,12 +227,14 @@ def barred(
     return barred
 
 
-def keeping_from(connection: Connection, address: str, tag: str) -> Suppression | None:
+def keeping_from(
+    connection: Connection, address: str, tag: str, erased: ErasedAddresses
+) -> Suppression | None:
     """The suppression that bars mail with ``tag`` to ``address``, if any.
 
     One for all mail comes before one for that tag.
     """
-    found = find(connection, [address]).get(comparable(address), ())
+    found = find(connection, [address], erased).get(comparable(address), ())
     return next((one for one in found if one.list in (EVERYTHING, tag)), None)
 
 
@@ -215,7 +271,8 @@ def _page(
     source: str | None,
     after: Suppression | None,
 ) -> list[Suppression]:
-    wanted = select(*_COLUMNS).order_by(*_COLUMNS[:2]).limit(PAGE)
+    listed = select(*_COLUMNS).where(suppression.c.address != DIGESTS)
+    wanted = listed.order_by(*_COLUMNS[:2]).limit(PAGE)
     if list is not None:
         wanted = wanted.where(suppression.c.list == list)
     if source is not None:
@@ -230,33 +287,50 @@ def _page(
 # Changing
 
 
-def add_one(connection: Connection, one: Suppression) -> Suppression:
+def add_one(
+    connection: Connection, one: Suppression, erased: ErasedAddresses
+) -> Suppression:
     """Store ``one`` unless its address is on that list; return the stored one."""
-    add(connection, [one])
-    found = find(connection, [one.address])
+    add(connection, [one], erased)
+    found = find(connection, [one.address], erased)
     return next(kept for kept in found[one.address] if kept.list == one.list)
 
 
-def add(connection: Connection, entries: Sequence[Suppression]) -> int:
+def add(
+    connection: Connection, entries: Sequence[Suppression], erased: ErasedAddresses
+) -> int:
     """Store ``entries`` and return how many are new. Existing ones stay unchanged."""
-    return len(add_new(connection, entries))
+    return len(add_new(connection, entries, erased))
 
 
 def add_new(
-    connection: Connection, entries: Sequence[Suppression]
+    connection: Connection, entries: Sequence[Suppression], erased: ErasedAddresses
 ) -> list[Suppression]:
     """Store ``entries`` and return those that are new. Existing ones stay unchanged."""
-    new = absent(connection, entries)
+    new = absent(connection, entries, erased)
     if new:
         rows = sorted(map(_row, new), key=lambda row: (row["address"], row["list"]))
         connection.execute(suppression.insert(), rows)
+    if any(is_digest(one.address) for one in new):
+        _note_digests(connection)
     return new
 
 
-def absent(connection: Connection, entries: Sequence[Suppression]) -> list[Suppression]:
+_note = RowsInsert(suppression, *suppression.columns.keys(), skip_present=True)
+
+
+def _note_digests(connection: Connection) -> None:
+    """Note that there are digests, for all who look from now on."""
+    row = (DIGESTS, EVERYTHING, "", "", 0.0, None)
+    run_together(connection, _note.statements(connection.dialect, [row]))
+
+
+def absent(
+    connection: Connection, entries: Sequence[Suppression], erased: ErasedAddresses
+) -> list[Suppression]:
     """Those of ``entries`` whose address is not on their list yet, each once."""
-    found = find(connection, [one.address for one in entries])
-    there = {(one.address, one.list) for some in found.values() for one in some}
+    found = find(connection, [one.address for one in entries], erased)
+    there = {(address, one.list) for address, some in found.items() for one in some}
     new: dict[tuple[str, str], Suppression] = {}
     for one in entries:
         if (one.address, one.list) not in there:
@@ -281,21 +355,28 @@ def remove(
     list: str,
     source: str | None,
     now: float,
+    erased: ErasedAddresses,
 ) -> bool:
     """Take ``address`` off ``list``; False if it was not on it.
 
     With ``source``, only if the suppression came from there. What was reported before
-    does not bring it back.
+    does not bring it back. Of an erased address nothing is kept that was reported, and
+    so nothing is noted here.
     """
-    mailbox = _mailbox(address)
+    mailbox = on_the_list(address)
+    there = find(connection, [mailbox], erased).get(mailbox, ())
+    ours = [
+        one.address
+        for one in there
+        if one.list == list and source in (None, one.source)
+    ]
     wanted = delete(suppression).where(
-        suppression.c.address == mailbox, suppression.c.list == list
+        suppression.c.address.in_(ours), suppression.c.list == list
     )
-    if source is not None:
-        wanted = wanted.where(suppression.c.source == source)
-    if connection.execute(wanted).rowcount != 1:
+    if not ours or not connection.execute(wanted).rowcount:
         return False
-    write_pardons(connection, [{"address": mailbox, "list": list, "at": now}])
+    if mailbox in ours and not is_digest(mailbox):
+        write_pardons(connection, [{"address": mailbox, "list": list, "at": now}])
     return True
 
 
