@@ -15,7 +15,7 @@ from blinker import NamedSignal
 from .delivery import State
 from .errors import MessageNotFound, TransitionRefused
 from .outbox import BatchStore, MessageActions, OnProgress, no_progress
-from .outbox.records import Receipt
+from .outbox.records import MessageRecord, Receipt
 from .runtime import Runtime
 from .sending.announce import announce_receipt
 from .signals import (
@@ -49,6 +49,10 @@ class Action:
     """What it does to the message in the outbox: one of `MessageActions`."""
     signal: NamedSignal
     """Sent afterwards."""
+
+    def is_offered_for(self, record: MessageRecord) -> bool:
+        """Whether it may be possible: what has lost its content is over for good."""
+        return record.state in self.states and not record.content_removed
 
     def do(self, runtime: Runtime, id: str, **options: Any) -> Receipt | None:
         """Change the message, announce it, and have couriers look for what is due.

@@ -50,6 +50,18 @@ def test_only_possible_actions_are_offered(working: Shop, unknown: str) -> None:
     assert buttons(working, later) == ["retry", "send-again"]
 
 
+def test_a_sensitive_message_is_over_for_good_once_it_is_cancelled(
+    working: Shop,
+) -> None:
+    later = working.keep(hello(), delay=3_600, sensitive=True)
+    assert buttons(working, later) == ["retry", "cancel"]
+    assert "cannot be retried" in working.page(f"/act?action=cancel&id={later}")
+    working.post("/act", action="cancel", id=later)
+    assert buttons(working, later) == []
+    assert "removed when it became cancelled" in working.page(f"/messages/{later}")
+    assert "stays as it is" in working.page(f"/act?action=retry&id={later}")
+
+
 def test_an_unknown_message_is_released(
     working: Shop, unknown: str, server: JournalSmtp
 ) -> None:

@@ -229,6 +229,11 @@ class MessageRecord:
     template's context are left out here. False of a sensitive message that an app in
     debug or testing mode keeps in the dev inbox."""
 
+    @property
+    def content_removed(self) -> bool:
+        """Whether its content was removed at its end, because it is hidden."""
+        return self.hidden and self.state.final and self.state is not State.UNKNOWN
+
 
 @dataclass(frozen=True, slots=True)
 class MessageSummary:

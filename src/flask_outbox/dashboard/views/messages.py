@@ -217,8 +217,8 @@ def confirm() -> str:
         name=name,
         action=action,
         given=filters(request.args),
-        records=[one for one in records if one.state in action.states],
-        others=[one for one in records if one.state not in action.states],
+        records=[one for one in records if action.is_offered_for(one)],
+        others=[one for one in records if not action.is_offered_for(one)],
         now=datetime.fromtimestamp(runtime().outbox.clock(), UTC),
     )
 
