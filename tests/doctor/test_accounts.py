@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,10 @@ from flask_outbox.doctor.api import examine_api
 from flask_outbox.transports import registry
 from flask_outbox.transports.postmark import PostmarkTransport
 from tests.doctor.accounts import (
+    GMAIL,
+    GRAPH,
+    MAILGUN,
+    POSTMARK,
     PROVIDERS,
     SES,
     SES_IDENTITY,
@@ -21,6 +26,7 @@ from tests.doctor.accounts import (
 )
 from tests.doctor.conftest import MakeShop, Serve
 from tests.doctor.patient import Records, examined, finding, ids, seen, spf
+from tests.servers import JournalSmtp
 from tests.servers.dns import Zone
 from tests.transports.list_fakes import ListingPostmark
 
@@ -102,6 +108,44 @@ def test_several_records_stand_on_a_line_each(
         for token in ("abc", "def", "ghi"):
             name, value = f"{token}._domainkey.example.com.", "dkim.amazonses.com."
             assert f"Write {name} CNAME {token}.{value}" in lines
+
+
+def dkim_rule(document: Any) -> bool | None:
+    """Whether the verdict sees a signature; None if it cannot tell."""
+    (verdict,) = document["verdicts"]
+    (rule,) = (one for one in verdict["rules"] if one["words"] == "DKIM")
+    kept: bool | None = rule["kept"]
+    return kept
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [one for one in PROVIDERS if one not in (GMAIL, GRAPH, MAILGUN, POSTMARK)],
+    ids=lambda one: one.api.scheme,
+)
+def test_a_provider_that_signs_counts_in_the_verdict(
+    make_shop: MakeShop, serve: Serve, provider: Provider
+) -> None:
+    with account_of(provider.api, provider.routes) as api:
+        shop = make_shop(MAIL_URL=api.url(**provider.options), MAIL_DKIM_KEYS=None)
+        document = examined(shop, "--nameserver", serve().place)
+        assert ids(document) == set()
+        assert dkim_rule(document) is True
+        assert seen(document, "domain")["DKIM"] == "the provider signs for example.com"
+
+
+def test_a_signature_counts_if_all_transports_make_it(
+    make_shop: MakeShop, serve: Serve, server: JournalSmtp
+) -> None:
+    with account_of(SES.api, SES.routes) as api:
+        shop = make_shop(
+            MAIL_URL=api.url(**SES.options),
+            MAIL_DKIM_KEYS=None,
+            MAIL_TRANSPORTS={"bulk": f"smtp://{server.host}:{server.port}"},
+        )
+        document = examined(shop, "--nameserver", serve().place)
+        assert ids(document) == {"dkim-elsewhere"}
+        assert dkim_rule(document) is None
 
 
 @pytest.mark.parametrize("is_known", [True, False])

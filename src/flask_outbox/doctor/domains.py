@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
 from ..config import DkimKey, Settings, SmtpSettings, UrlSettings, is_loopback
 from ..message import Address
+from .accounts import with_parents
 from .dkim import check_key, signing_keys
 from .dmarc import DmarcPolicy, check_dmarc, organization_of
 from .findings import Section
@@ -53,6 +54,8 @@ class Way:
     """What SPF has to include for the providers that we know."""
     relay: str | None
     """This machine's name, if mail leaves from here; "" if it has none."""
+    signed: frozenset[str] = frozenset()
+    """The domains for which whoever delivers says that it signs."""
 
     @property
     def from_here(self) -> bool:
@@ -60,8 +63,10 @@ class Way:
         return self.relay is not None
 
 
-def way_of(settings: Settings, own_name: str) -> Way:
-    """How mail leaves by these settings from a machine of this name."""
+def way_of(settings: Settings, own_name: str, signed: Iterable[str] = ()) -> Way:
+    """How mail leaves by these settings from a machine of this name, where all
+    providers sign for the domains ``signed``.
+    """
     adapters = [
         one.adapter for one in settings.transports.values() if not one.keeps_mail
     ]
@@ -84,6 +89,7 @@ def way_of(settings: Settings, own_name: str) -> Way:
         bounces.rpartition("@")[2].lower() if bounces else None,
         tuple(sorted(includes)),
         relay,
+        frozenset(signed),
     )
 
 
@@ -176,8 +182,13 @@ def _check_servers(
 
 def _check_signatures(
     section: Section, domain: str, way: Way, dns: Lookups
-) -> list[DkimKey]:
-    """Check the keys that sign for a domain; returns them."""
+) -> list[str]:
+    """Check the keys that sign for a domain; returns the domains that they are of."""
+    by_others = [one for one in with_parents(domain) if one in way.signed]
+    signers = signing_keys(way.keys, domain)
+    if by_others and not signers:
+        section.note("DKIM", f"the provider signs for {by_others[0]}")
+        return by_others
     if not way.keys:
         section.find(
             "dkim-elsewhere",
@@ -186,7 +197,6 @@ def _check_signatures(
             "without it, have the server sign, or set MAIL_DKIM_KEYS.",
         )
         return []
-    signers = signing_keys(way.keys, domain)
     for key in signers:
         check_key(section, dns, key)
     if not signers:
@@ -197,14 +207,14 @@ def _check_signatures(
             f'MAIL_DKIM_KEYS = [{{"domain": "{domain}", "selector": "s1", '
             '"key_file": "dkim.pem"}]',
         )
-    return signers
+    return [*(one.domain for one in signers), *by_others]
 
 
 def _check_alignment(
     section: Section,
     domain: str,
     return_domain: str,
-    signers: Sequence[DkimKey],
+    signers: Sequence[str],
     policy: DmarcPolicy,
     dns: Lookups,
 ) -> None:
@@ -216,11 +226,11 @@ def _check_alignment(
         return organization_of(dns, other) == organization_of(dns, domain)
 
     by_spf = aligned(return_domain, "aspf")
-    by_dkim = any(aligned(one.domain, "adkim") for one in signers)
+    by_dkim = any(aligned(one, "adkim") for one in signers)
     ways = [name for name, is_so in (("SPF", by_spf), ("DKIM", by_dkim)) if is_so]
     section.note("Alignment", f"by {' and '.join(ways)}" if ways else "none")
     if not ways:
-        signed = ", ".join(one.domain for one in signers) or "nobody"
+        signed = ", ".join(signers) or "nobody"
         section.find(
             "dmarc-unaligned",
             f"From is {domain}, the return path is at {return_domain}, signed is for "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from ..concurrency import run_beside_loops
@@ -70,7 +70,12 @@ def examine(
         for section in ways:
             send_test_mail(section, runtime, send_to)
     names = names or sending_domains(runtime.settings)
-    places = _examine_domains(runtime, names, nameserver, half)
+    signed = _signed_by_all(
+        section
+        for section, one in zip(ways, chosen.values(), strict=True)
+        if not one.keeps_mail
+    )
+    places = _examine_domains(runtime, names, signed, nameserver, half)
     verdicts = [
         verdict_of(one, [*ground, *ways]) for one in places if one.name in names
     ]
@@ -125,9 +130,16 @@ async def _examine_transport(
         await examine_api(section, settings, senders, seconds)
 
 
+def _signed_by_all(sections: Iterable[Section]) -> Set[str]:
+    """The domains that the provider of each of these transports signs for."""
+    found = [set(one.signed) for one in sections]
+    return set.intersection(*found) if found else set()
+
+
 def _examine_domains(
     runtime: Runtime,
     names: Sequence[str],
+    signed: Set[str],
     nameserver: str | None,
     longest_seconds: float | None,
 ) -> list[Section]:
@@ -152,5 +164,5 @@ def _examine_domains(
         )
         return [section]
     name = run_beside_loops(lambda: asyncio.run(own_name()))
-    way = way_of(runtime.settings, name)
+    way = way_of(runtime.settings, name, signed)
     return [examine_domain(one, way, dns) for one in names]

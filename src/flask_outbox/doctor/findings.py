@@ -46,6 +46,8 @@ class Section:
     """Which transport or domain; "" where there is only one."""
     seen: list[Seen] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    signed: list[str] = field(default_factory=list)
+    """Of a transport: the domains for which its provider says that it signs (DKIM)."""
 
     def note(self, step: str, words: str) -> None:
         """Add what was seen at a step."""

@@ -27,9 +27,17 @@ from . import (
     ses,
     sparkpost,
 )
-from .asking import Account, KeyUnknown, NotNow, Rejects, Senders, is_unauthorized
+from .asking import (
+    Account,
+    KeyUnknown,
+    NotNow,
+    Rejects,
+    Senders,
+    is_unauthorized,
+    with_parents,
+)
 
-__all__ = ["Senders", "examine_account", "find_rejected", "is_known"]
+__all__ = ["Senders", "examine_account", "find_rejected", "is_known", "with_parents"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,11 @@ class Account:
             self.note(step, f"cannot be seen with this key ({told.words})")
         return told.is_good
 
+    def note_signed(self, domain: str, words: str) -> None:
+        """Note a sender that is well, and that the provider signs for ``domain``."""
+        self.note("Sender", words)
+        self.section.signed.append(domain.lower())
+
     def check_quota(
         self,
         step: str,

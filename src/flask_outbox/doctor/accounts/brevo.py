@@ -49,7 +49,7 @@ async def _check_sender(account: Account, domain: str, address: str) -> None:
 
 def _check_domain(account: Account, name: str, said: JsonValue) -> None:
     if said["authenticated"].is_true:
-        account.note("Sender", f"{name} is authenticated")
+        account.note_signed(name, f"{name} is authenticated")
     else:
         records = list(_records(name, said))
         account.find_unsigned(name, "Brevo has not authenticated it", records)

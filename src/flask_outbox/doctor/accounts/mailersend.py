@@ -43,7 +43,7 @@ async def _check_sender(account: Account, domain: str, entries: JsonValue) -> No
         records = await _records(account, entry["id"].text)
         account.find_unsigned(name, "MailerSend has not found the record", records)
     else:
-        account.note("Sender", f"{name} is verified")
+        account.note_signed(name, f"{name} is verified")
 
 
 async def _records(account: Account, id: str) -> list[str]:

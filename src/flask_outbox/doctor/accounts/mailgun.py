@@ -37,6 +37,8 @@ def _check_domain(account: Account, name: str, said: JsonValue) -> None:
         account.find_unverified(name, "Mailgun says unverified", records)
     elif unsigned := [one for one in records if "._domainkey." in one]:
         account.find_unsigned(name, "Mailgun has not found the DKIM record", unsigned)
+    elif state == "active":
+        account.section.signed.append(name)
 
 
 def _records(said: JsonValue) -> Iterator[str]:

@@ -43,7 +43,9 @@ async def _check_signature(account: Account, domain: str) -> None:
     (one, *_) = list(told.said["Data"]) or [told.said]
     status = one["DKIMStatus"].text
     account.note("DKIM", f"{domain}: {status or 'nothing said'}")
-    if status == "Error":
+    if status == "OK":
+        account.section.signed.append(domain)
+    elif status == "Error":
         name, value = one["DKIMRecordName"].text, one["DKIMRecordValue"].text
         account.find_unsigned(
             domain,

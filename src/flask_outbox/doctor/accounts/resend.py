@@ -40,7 +40,7 @@ async def _check_sender(account: Account, domain: str, said: JsonValue) -> None:
         return
     name, status = entry["name"].text, entry["status"].text
     if status in VERIFIED:
-        account.note("Sender", f"{name} is {status}")
+        account.note_signed(name, f"{name} is {status}")
     else:
         records = await _records(account, entry["id"].text)
         account.find_unverified(name, f"Resend says {status}", records)

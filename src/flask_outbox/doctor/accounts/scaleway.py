@@ -33,7 +33,7 @@ def _check_sender(account: Account, domain: str, entries: JsonValue) -> None:
     if status == LOCKED:
         account.find_stopped(f"Scaleway has locked {name}.")
     elif status == CHECKED:
-        account.note("Sender", f"{name} is {CHECKED}")
+        account.note_signed(name, f"{name} is {CHECKED}")
     else:
         project, dkim = account.settings.options["project"], entry["dkim_config"].text
         place = f"{project}._domainkey.{name}"

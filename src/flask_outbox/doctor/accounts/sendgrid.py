@@ -49,7 +49,8 @@ async def _check_senders(account: Account, senders: Senders) -> None:
             entries = told.said["result"] if is_page else told.said
             entry = entry or entry_for(name, entries, "domain")
         if entry is not None and entry["valid"].is_true:
-            account.note("Sender", f"{entry['domain'].text} is authenticated")
+            name = entry["domain"].text
+            account.note_signed(name, f"{name} is authenticated")
         else:
             await _check_address(account, domain, senders.address_at(domain), entry)
 

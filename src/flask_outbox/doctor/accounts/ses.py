@@ -75,6 +75,7 @@ def _check_identity(account: Account, name: str, said: JsonValue) -> None:
         )
     elif status == "SUCCESS" and dkim["SigningEnabled"].raw is not False:
         account.note("DKIM", f"SES signs for {name}")
+        account.section.signed.append(name)
     elif status in ("PENDING", "FAILED", "NOT_STARTED", "SUCCESS"):
         state = "signing is disabled" if status == "SUCCESS" else f"DKIM is {status}"
         account.find_unsigned(name, f"SES says that {state}", records)

@@ -51,8 +51,8 @@ def _check_domain(account: Account, name: str, found: JsonValue) -> None:
         account.find_stopped(f"SparkPost has blocked {name}.")
     elif status["ownership_verified"].raw is False:
         account.find_unverified(name, "SparkPost has not verified it", records)
-    elif status["dkim_status"].text not in ("valid", ""):
+    elif status["dkim_status"].text != "valid":
         said = f"SparkPost says that DKIM is {status['dkim_status'].text}"
         account.find_unsigned(name, said, records)
     else:
-        account.note("Sender", f"{name} is verified")
+        account.note_signed(name, f"{name} is verified")
