@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import Context
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -61,6 +62,15 @@ def call_untraced(function: Callable[..., T], *args: Any) -> T:
         return function(*args)
     with utils.suppress_instrumentation():
         return function(*args)
+
+
+def start_apart(thread: threading.Thread) -> None:
+    """Start ``thread`` outside the context of the caller.
+
+    Where threads inherit contexts, as they do with Sentry, all that it does would count
+    as part of the request that happened to start it.
+    """
+    Context().run(thread.start)
 
 
 class ForkAware(Protocol):

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from .. import signals
+from ..concurrency import start_apart
 from ..limits import backoff
 from ..outbox.session import CommitIsOver
 
@@ -115,7 +116,7 @@ class BatchingNotifier:
         thread = threading.Thread(
             target=self._run, args=[self._stopping], name="outbox-notifier", daemon=True
         )
-        thread.start()
+        start_apart(thread)
         self._thread = thread
 
     def _run(self, stopping: threading.Event) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
-from ..concurrency import as_exception, call_untraced
+from ..concurrency import as_exception, call_untraced, start_apart
 
 T = TypeVar("T")
 
@@ -175,7 +175,7 @@ class LimitedPool:
             self._calls.put(None)
 
     def _begin_thread(self) -> None:
-        threading.Thread(target=self._serve, name=self._name, daemon=True).start()
+        start_apart(threading.Thread(target=self._serve, name=self._name, daemon=True))
 
     def _serve(self) -> None:
         with suppress(Stopped):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from ..concurrency import new_loop
+from ..concurrency import new_loop, start_apart
 from ..courier.context import CourierContext
 from ..courier.courier import CLOSE_SECONDS, FLUSH_SECONDS, Courier
 from ..log_context import courier_of
@@ -33,7 +33,7 @@ class CourierThread:
 
     def start(self) -> None:
         """Start the thread; returns before the courier is ready."""
-        self._thread.start()
+        start_apart(self._thread)
 
     def wait_until_ready(self, timeout_seconds: float) -> bool:
         """Wait until the courier accepts messages; False if time ran out."""

@@ -1,0 +1,1 @@
+"""What OpenTelemetry and Sentry see of the outbox."""
