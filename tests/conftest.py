@@ -44,8 +44,9 @@ NOT_FAST = (
     "smtp/test_exim.py", "smtp/test_haraka.py",
     "smtp/test_postfix.py", "smtp/test_servers.py", "smtp/test_session_model.py",
     "templates/test_endless.py", "templates/test_kills.py", "test_architecture.py",
-    "test_notifier.py", "test_patterns.py", "test_report.py", "test_tracing.py",
-    "testing", "transports/test_apps.py", "transports/test_contract.py",
+    "test_notifier.py", "test_patterns.py", "test_report.py", "testing",
+    "traces/test_instrumentations.py", "traces/test_sentry.py",
+    "transports/test_apps.py", "transports/test_contract.py",
     "transports/test_kills.py",
 )  # fmt: skip
 """Folders and files of ``tests/`` that take too long for ``--fast``.

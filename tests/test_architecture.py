@@ -29,10 +29,10 @@ LAYERS = (
         "alerts", "bounce_address", "checks", "concurrency", "config", "counters",
         "delivery", "dkim", "erased_address", "errors", "events", "feedback",
         "humanize", "limits", "log_context", "message", "mime", "oauth", "previews",
-        "recipient_guard", "signals", "webhooks",
+        "recipient_guard", "signals", "trace_context", "webhooks",
     },
     {"outbox", "transports"},
-    {"courier", "history", "metrics", "sending", "status"},
+    {"courier", "history", "metrics", "sending", "status", "traces"},
     {"actions", "doctor", "engines", "health", "intake", "runtime"},
     {
         "__init__", "app_state", "cli", "dashboard", "demo", "extension", "flask_mail",
@@ -59,9 +59,9 @@ AT_START = {
     "outbox.dialects", "outbox.ids", "outbox.records", "outbox.schema", "previews",
     "recipient_guard", "sending", "sending.announce", "sending.batch",
     "sending.interceptors", "sending.list_unsubscribe", "sending.options", "signals",
-    "templating", "templating.message", "transports", "transports.base",
-    "transports.resolver", "unsubscribe", "unsubscribe.links", "webhooks",
-    "webhooks.addresses", "webhooks.kinds",
+    "templating", "templating.message", "trace_context", "transports",
+    "transports.base", "transports.resolver", "unsubscribe", "unsubscribe.links",
+    "webhooks", "webhooks.addresses", "webhooks.kinds",
 }  # fmt: skip
 """What ``import flask_outbox`` may load of its own, for each web worker pays for it."""
 

@@ -293,6 +293,7 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     ),
     "OUTBOX_ALERT_TRANSPORT": (TEXT, NO_TEXT),
     "OUTBOX_LOG": ([("text", "text"), ("json", "json")], [True, "JSON", "xml"]),
+    "OUTBOX_TRACES": (FLAG, NO_FLAG),
     "OUTBOX_DASHBOARD": (
         [("local", "local"), (bool, bool)],
         [True, False, 1, "Local", "everyone", ["local"]],

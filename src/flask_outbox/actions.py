@@ -60,6 +60,15 @@ class Action:
         ``options`` are those of ``change``. Returns the receipt of the new message, if
         one was made. Raises `MessageNotFound` and `TransitionRefused`.
         """
+        if self.signal is not message_sent_again or runtime.traces is None:
+            return self._do(runtime, id, **options)
+        with runtime.traces.hand_over() as span:
+            receipt = self._do(runtime, id, trace=span.context, **options)
+            if receipt is not None:
+                span.note_message(runtime.outbox.get(receipt.id).lane, receipt.id)
+        return receipt
+
+    def _do(self, runtime: Runtime, id: str, **options: Any) -> Receipt | None:
         began = time.perf_counter()
         receipt = runtime.outbox.act(self.change, id, **options)
         if receipt is not None:

@@ -223,6 +223,8 @@ class AppState:
             from .transports.http.webhook_client import check_installed
 
             check_installed()
+        if settings.traces:
+            _check_tracing_installed()
         if settings.engine == "thread":
             refuse_uwsgi_without_threads()
         elif settings.engine == "celery":
@@ -399,6 +401,16 @@ def _check_sender(sender: AddressLike | None) -> None:
         raise ConfigError(
             f"{error}. Write it as in MAIL_DEFAULT_SENDER = "
             '("The Shop", "shop@example.com"), or "shop@example.com" alone.'
+        ) from error
+
+
+def _check_tracing_installed() -> None:
+    try:
+        import opentelemetry.trace  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            "OUTBOX_TRACES needs the package opentelemetry-api: install it with "
+            'pip install "flask-outbox[otel]".'
         ) from error
 
 

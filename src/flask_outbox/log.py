@@ -126,8 +126,8 @@ class JsonFormatter(logging.Formatter):
 
     It has ``time`` (ISO 8601, UTC), ``level``, ``logger`` and ``message``. A record of
     ours also has, where they are known, ``app``, ``message_id``, ``lane``, ``courier``,
-    ``attempt``, ``outcome`` and ``batch``. ``exception`` is a traceback. Passwords in
-    URLs are hidden.
+    ``attempt``, ``outcome``, ``batch`` and ``trace_id``. ``exception`` is a traceback.
+    Passwords in URLs are hidden.
     """
 
     def format(self, record: logging.LogRecord) -> str:

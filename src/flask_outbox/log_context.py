@@ -13,7 +13,9 @@ from typing import Any
 NOBODY = "-"
 """The ``app`` of a line that is not about one app."""
 
-FIELDS = ("message_id", "lane", "courier", "attempt", "outcome", "batch")
+FIELDS = (
+    *("message_id", "lane", "courier", "attempt", "outcome", "batch", "trace_id"),
+)
 """The attributes of a log record that say what it is about, where they are known."""
 
 _here = threading.local()

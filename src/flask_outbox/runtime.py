@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from email.message import Message as StandardMessage
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .alerts import AlertNews, AlertRules
 from .bounce_address import BounceAddress
@@ -84,9 +84,13 @@ from .sending.options import SendOptions, check_options
 from .sending.prepare import Pipeline, StopAll, claimed, route, stop_nothing
 from .signals import emit, message_cancelled
 from .status import WebhookStatus, webhook_statuses
+from .trace_context import TraceContext
 from .transports.intakes import EventIntakes
 from .transports.registry import check_message
 from .transports.resolver import FindTransport, Resolvers
+
+if TYPE_CHECKING:
+    from .traces import Traces
 
 DRAIN_POLL_SECONDS = (0.005, 0.1)
 """The first and the longest wait between two checks whether all is delivered; the
@@ -176,6 +180,8 @@ class Runtime:
         erased: ErasedAddresses | None = None,
     ) -> None:
         self.settings = settings
+        self.traces = _traces() if settings.traces else None
+        """Makes the spans of the app's mail; None if it does not want that."""
         self.outbox = Outbox(
             Database(settings.url, settings.durability, settings.listen_url),
             guard=Guard.read(settings.only_to, settings.redirect_to, erased),
@@ -183,6 +189,7 @@ class Runtime:
             feedback_rules=_feedback_rules(settings),
             bounces=bounces,
             alert_rules=_alert_rules(settings, find_transport),
+            traced=settings.traces,
         )
         self._signer = Signer(settings.dkim_keys) if settings.dkim_keys else None
         self._find_transport = find_transport or Resolvers()
@@ -194,6 +201,7 @@ class Runtime:
             sender,
             self._find_transport,
             partial(_mail_alert, weakref.ref(self)),
+            self.traces,
         )
         self._templates = templates
         self.sender = sender
@@ -249,13 +257,28 @@ class Runtime:
         With ``session``, store it as part of that transaction. Raises
         `OutboxUnavailable` if it was not stored.
         """
+        if self.traces is None:
+            return self._send(message, options, origin, session)[1]
+        with self.traces.hand_over() as span:
+            new, receipt = self._send(message, options, origin, session, span.context)
+            span.note_message(new.lane, receipt.id)
+        return receipt
+
+    def _send(
+        self,
+        message: Message | StandardMessage,
+        options: SendOptions,
+        origin: Mapping[str, Any] | None,
+        session: Any,
+        trace: TraceContext | None = None,
+    ) -> tuple[NewMessage, Receipt]:
         began = time.perf_counter()
-        dispatched, new = self._pipeline.prepare(message, options, origin)
+        dispatched, new = self._pipeline.prepare(message, options, origin, trace)
         receipt = self._enqueue(new) if session is None else self._join(new, session)
         seconds = time.perf_counter() - began
         announce_handover(self.sender, dispatched, new, receipt, seconds)
         self._burst.note_sent()
-        return receipt
+        return new, receipt
 
     def send_many(
         self,
@@ -277,7 +300,7 @@ class Runtime:
             return self._pipeline.prepare(message_of(row), options, origin)
 
         hand_over = BatchHandOver(
-            self.batches, compose, recipients_of, self._announce_rows
+            self.batches, compose, recipients_of, self._announce_rows, self.traces
         )
         return hand_over.run(rows, plan)
 
@@ -730,6 +753,12 @@ class Runtime:
                 self.outbox.database.shown,
                 reason,
             )
+
+
+def _traces() -> Traces:
+    from .traces import Traces
+
+    return Traces()
 
 
 def _feedback_rules(settings: Settings) -> FeedbackRules:

@@ -4,7 +4,8 @@ Every signal's sender is the Flask app. Listeners run in the thread that sends t
 signal: for what couriers and the notifier do, that is a background thread without an
 application context. A listener that raises is logged and never disturbs a delivery, not
 even by ``sys.exit()`` in a courier. Payloads are keyword arguments; also take ``**_``,
-since signals may get more of them.
+since signals may get more of them. With ``OUTBOX_TRACES``, those of a hand-over or an
+attempt have ``trace_id``, the trace in which the message was handed over.
 
 The signals that end an attempt (sent, deferred, failed, unknown, returned) all carry
 ``message_id``, ``attempt``, ``lane``, ``courier``, ``replies`` (address → reply),

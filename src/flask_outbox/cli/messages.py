@@ -237,6 +237,7 @@ def _header(record: MessageRecord) -> str:
         "Priority": str(record.priority) if record.priority else "",
         "Size": f"{record.size_bytes:,} bytes",
         "Batch": _batch(record),
+        "Trace": record.trace_id or "",
         "Key": record.key or "",
         "Tag": record.tag or "",
         "Sensitive": _sensitive(record),

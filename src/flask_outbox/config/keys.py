@@ -646,6 +646,14 @@ KEYS: tuple[Key, ...] = (
         as_choice("text", "json"),
     ),
     Key(
+        "OUTBOX_TRACES",
+        "bool",
+        False,
+        "Make OpenTelemetry's spans of hand-overs and attempts, by the tracer provider "
+        "that the app sets. Needs ``flask-outbox[otel]``; see :doc:`traces`.",
+        as_flag,
+    ),
+    Key(
         "OUTBOX_DASHBOARD",
         "'local' or callable",
         None,

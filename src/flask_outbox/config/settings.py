@@ -81,6 +81,7 @@ class Settings:
     alert_to: tuple[str, ...]
     alert_transport: str | None
     log: str
+    traces: bool
     dashboard: str | Callable[[], object] | None
     dashboard_path: str
     metrics: str | tuple[str, ...] | Callable[[], bool] | None = field(repr=False)
@@ -225,8 +226,7 @@ def _refuse_unknown(config: Mapping[str, Any]) -> None:
         if name in _NAMES:
             continue
         if name.startswith(_OUTBOX):
-            stem = name.removeprefix(_OUTBOX)
-            near = difflib.get_close_matches(stem, _OUTBOX_STEMS, n=1, cutoff=0.5)
+            near = _nearest(name.removeprefix(_OUTBOX))
             hint = f" Did you mean {_OUTBOX}{near[0]}?" if near else ""
             raise ConfigError(f"{name} is not a setting of Flask-Outbox.{hint}")
         if name.startswith("MAIL_") and (meant := _nearly(name, config)):
@@ -234,6 +234,14 @@ def _refuse_unknown(config: Mapping[str, Any]) -> None:
                 f"{name} is not a setting of Flask-Outbox. Did you mean {meant}? If it "
                 "is your own setting, rename it."
             )
+
+
+def _nearest(stem: str) -> list[str]:
+    """The key that is most likely meant, if any: one that goes on where ``stem`` ends
+    comes first.
+    """
+    longer = [one for one in _OUTBOX_STEMS if one.startswith(f"{stem}_")]
+    return longer[:1] or difflib.get_close_matches(stem, _OUTBOX_STEMS, n=1, cutoff=0.5)
 
 
 _MAIL = "MAIL_"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ..config import Settings, TransportSettings
 from ..dkim import Signer
@@ -18,6 +19,9 @@ from .alerts import AlertWatch, MailAlert
 from .attempt import Policy
 from .lane import Lane, Lanes
 from .webhook_dispatcher import WebhookDispatcher
+
+if TYPE_CHECKING:
+    from ..traces import Traces
 
 POLL_SECONDS = 2.0
 """How often couriers poll when something wakes them for new messages."""
@@ -62,6 +66,8 @@ class CourierContext:
     """The app's templates, for messages that its couriers render."""
     sender: object
     """The sender of the couriers' signals: the Flask app."""
+    traces: Traces | None
+    """Makes a span of each attempt; None if the app does not want that."""
 
     def for_workers(self, settings: Settings) -> CourierContext:
         """The same for worker processes, in which no app sends messages.
@@ -86,12 +92,13 @@ def build_context(
     sender: object,
     find_transport: FindTransport,
     mail_alert: MailAlert,
+    traces: Traces | None,
 ) -> CourierContext:
     """Build the context from ``settings``. Opens and starts nothing.
 
     ``sender`` is the sender of the couriers' signals; ``find_transport`` finds the
     transports that the settings do not name; ``mail_alert`` enqueues a mail about an
-    alert.
+    alert; ``traces`` makes the attempts' spans.
     """
     resends = settings.on_unknown == "resend"
     return CourierContext(
@@ -129,6 +136,7 @@ def build_context(
         alerts=_alert_watch(settings, outbox, mail_alert),
         templates=templates,
         sender=sender,
+        traces=traces,
     )
 
 

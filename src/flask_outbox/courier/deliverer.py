@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any, Protocol
 
 from blinker import NamedSignal
@@ -15,6 +16,7 @@ from .. import signals
 from ..errors import OVERDUE, StoreError, TransportDown, raised
 from ..outbox import Began, Record
 from ..outbox.records import Claim
+from ..trace_context import trace_fields
 from .attempt import attempt, broken_off_record, poison_record, returned_record
 from .claimer import Claimer
 from .context import CourierContext
@@ -70,6 +72,8 @@ class Deliverer:
             context, recorder.store_rendition, courier.emit, self._lend_place
         )
         self._one_suspect = asyncio.Lock()
+        self._outside = copy_context()
+        """Where tasks begin: an attempt may begin another, which is not part of it."""
         self._under_way: dict[asyncio.Task[None], Claim] = {}
         self._places: dict[str, int] = {}
         """How many places each lane had when last something was begun on it."""
@@ -90,7 +94,9 @@ class Deliverer:
         while queue and self._taken[name] < places:
             self._taken[name] += 1
             claim = queue.pop()
-            task = asyncio.create_task(self._deliver_from(queue, claim))
+            task = asyncio.create_task(
+                self._deliver_from(queue, claim), context=self._outside.copy()
+            )
             self._under_way[task] = claim
 
     async def wait(self, timeout_seconds: float) -> None:
@@ -178,7 +184,9 @@ class Deliverer:
         elif not self._lease_holds():
             self._return_untried(claim, OVERDUE)
         elif (self._careful or claim.crashes) and not await self._begin(claim):
-            self._courier.emit(signals.lease_lost, message_id=claim.id)
+            self._courier.emit(
+                signals.lease_lost, message_id=claim.id, **trace_fields(claim.trace)
+            )
             self._in_flight.remove(claim.id)
         else:
             self._announce_beginning(claim)
@@ -202,24 +210,37 @@ class Deliverer:
             attempt=claim.attempt,
             lane=claim.lane,
             instead_of=claim.instead_of,
+            **trace_fields(claim.trace),
         )
         self._recorder.begin(Began(claim, self._clock()))
 
     async def _try(self, claim: Claim, lane: Lane) -> Record:
-        if claim.template is not None:
-            ready = await self._rendering.ready(claim)
-            if isinstance(ready, Record):
-                return ready
-            claim = ready
         try:
-            record = await attempt(
-                claim, lane.transport, self._policy, self._clock, self._lease_holds
-            )
+            return await self._render_and_send_traced(claim, lane)
         except TransportDown as down:
             if lane.is_caused_by(claim.id, down):
                 return poison_record(claim, down, self._policy, self._clock())
             lane.pause(down, claim.id)
             return returned_record(claim, str(down), self._clock())
+
+    async def _render_and_send_traced(self, claim: Claim, lane: Lane) -> Record:
+        traces = self._context.traces
+        if traces is None:
+            return await self._render_and_send(claim, lane)
+        with traces.attempt(claim, lane.transport.server_address) as span:
+            record = await self._render_and_send(claim, lane)
+            span.note_end(record)
+            return record
+
+    async def _render_and_send(self, claim: Claim, lane: Lane) -> Record:
+        if claim.template is not None:
+            ready = await self._rendering.ready(claim)
+            if isinstance(ready, Record):
+                return ready
+            claim = ready
+        record = await attempt(
+            claim, lane.transport, self._policy, self._clock, self._lease_holds
+        )
         if record.verdict.attempted:
             lane.note_attempt()
         return record

@@ -26,6 +26,7 @@ from ..outbox import (
     fault_of,
 )
 from ..outbox.records import Claim, Suppression, suppressed_announcement
+from ..trace_context import trace_fields
 from .attempt import shortened_record
 
 NOTE_WAIT_SECONDS = 0.05
@@ -354,7 +355,9 @@ class Recorder:
     def _send_signal(self, record: Record, lost: bool) -> None:
         claim = record.claim
         if lost:
-            self._emit(signals.lease_lost, message_id=claim.id)
+            self._emit(
+                signals.lease_lost, message_id=claim.id, **trace_fields(claim.trace)
+            )
             return
         if record.kind is None:
             return
@@ -366,6 +369,7 @@ class Recorder:
             "due_at": record.verdict.due_at,
             "reason": record.verdict.reason,
             "dialogue": record.detail.get("dialogue", ()),
+            **trace_fields(claim.trace),
         }
         self._emit(ATTEMPT_ENDS[record.kind].signal, **payload)
 

@@ -22,6 +22,7 @@ from ..message.serialize import Stored, restore
 from ..mime import Composed, compose
 from ..outbox import Record, Rendition
 from ..outbox.records import Claim
+from ..trace_context import trace_fields
 from .attempt import render_failure, returned_record
 from .context import CourierContext
 from .recorder import BATCH_WAIT_SECONDS
@@ -82,6 +83,7 @@ class RenderingStep:
             attempt=claim.attempt,
             template=rendition.template,
             version=rendition.version,
+            **trace_fields(claim.trace),
         )
         return replace(claim, content=rendition.content, template=None)
 

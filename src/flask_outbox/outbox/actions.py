@@ -17,6 +17,7 @@ from ..limits import RetryWindow
 from ..message import serialize
 from ..mime import with_new_identity
 from ..recipient_guard import Guard
+from ..trace_context import TraceContext
 from . import suppressions
 from .attachments import stored_content
 from .claim import envelope
@@ -101,6 +102,7 @@ class MessageActions:
         origin: Mapping[str, Any] | None = None,
         by: str | None = None,
         to: Sequence[str] | None = None,
+        trace: TraceContext | None = None,
     ) -> Receipt:
         """Enqueue a finished message's content again, for the same recipients.
 
@@ -137,6 +139,7 @@ class MessageActions:
             again_of=self.message_id,
             template=template,
             sensitivity=sensitivity,
+            trace=trace,
         )
         new = self._with_own_return_path(new)
         (receipt,) = enqueue(self.connection, [new], self.guard)

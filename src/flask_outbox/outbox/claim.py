@@ -25,11 +25,13 @@ from sqlalchemy import (
 from ..delivery import Envelope, Reply, State, Verdict, state_of
 from ..events import EventKind
 from ..recipient_guard import Guard
+from ..trace_context import TraceContext
 from . import suppressions
 from .attachments import Remainder, attach, reassemble, split
 from .batches import skip_stopped_batches
 from .due import Due, lock_due, lock_due_among
 from .enqueue import add_events, add_notes, event_row, suppressed_row
+from .read import origin_of
 from .records import SENSITIVE_SUBJECT, Claim, Sensitivity
 from .schema import (
     LEASED,
@@ -359,6 +361,27 @@ def _lease_and_read(
         except Exception as error:  # any error concerns this message alone
             unreadable.append(unreadable_claim(one, owner, lane, _words(error)))
     return readable, unreadable
+
+
+_ORIGINS = RowsQuery(
+    select(*message.c["id", "origin"]).where(
+        message.c.id.in_(bindparam("ids", expanding=True))
+    )
+)
+
+
+def with_traces(connection: Connection, claims: Sequence[Claim]) -> list[Claim]:
+    """The claims, with the spans that handed their messages over."""
+    origins = _ORIGINS.run(connection, [one.id for one in claims])
+    traces = {message_id: _trace_of(origin) for message_id, origin in origins}
+    return [replace(one, trace=traces.get(one.id)) for one in claims]
+
+
+def _trace_of(origin: str | None) -> TraceContext | None:
+    try:
+        return origin_of(origin)[1]
+    except Exception:  # the message can be delivered all the same
+        return None
 
 
 def _present(value: T | None, otherwise: str) -> T:

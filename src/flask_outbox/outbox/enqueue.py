@@ -315,7 +315,7 @@ class NewRows:
             *(owner, 1 if owner else 0, 0, new.key, new.tag, new.rfc_message_id),
             *(envelope.return_path, new.subject, len(new.content)),
             *(new.enqueued_at, new.give_up_at, finished_at),
-            as_json(new.origin) if new.origin else None,
+            _origin(new),
             _enqueued(new, owner),
             *(new.batch, new.batch_row, int(new.sensitivity)),
         )
@@ -344,6 +344,14 @@ class NewRows:
         ):
             statements += insert.statements(dialect, rows, unless_found=unless_found)
         return statements
+
+
+def _origin(new: NewMessage) -> str | None:
+    """The request that hands it over, and the span in which that happens, as JSON."""
+    origin = new.origin
+    if new.trace is not None:
+        origin = {**(origin or {}), **new.trace.fields}
+    return as_json(origin) if origin else None
 
 
 def _enqueued(new: NewMessage, owner: str | None) -> str | None:

@@ -91,6 +91,7 @@ class Outbox:
     that a person has sent again is tried for its ``retry_window``, from then on.
     ``feedback_rules`` say what follows from a report or a refusal; by default nothing.
     ``alert_rules`` say when there is an alert; by default never.
+    If it is ``traced``, claims have the traces of their messages.
     ``steady_clock`` measures how long couriers have been silent: by default the given
     ``clock``, or the system's monotonic one.
     """
@@ -105,6 +106,7 @@ class Outbox:
         feedback_rules: FeedbackRules = NO_RULES,
         bounces: BounceAddress | None = None,
         alert_rules: AlertRules = NO_ALERTS,
+        traced: bool = False,
     ) -> None:
         self.database = database
         self._write = database.write
@@ -115,6 +117,7 @@ class Outbox:
         self.bounces = bounces
         """Where reports about the app's mail come back, if anywhere."""
         self.alert_rules = alert_rules
+        self._traced = traced
         self._watch = HeartbeatWatch(steady_clock or clock or time.monotonic)
 
     # Enqueueing
@@ -166,10 +169,16 @@ class Outbox:
         """
         now = self.clock()
         return self._write_apart(
-            lambda conn: claim.claim(
-                conn, owner, lane, limit, now, self.guard, among, room, load, above
+            lambda conn: self._with_traces(
+                conn,
+                claim.claim(
+                    conn, owner, lane, limit, now, self.guard, among, room, load, above
+                ),
             )
         )
+
+    def _with_traces(self, connection: Connection, claims: list[Claim]) -> list[Claim]:
+        return claim.with_traces(connection, claims) if self._traced else claims
 
     def _write_apart(self, work: Work[T]) -> T:
         """Write, but not behind the ends of attempts that are being written, where
@@ -197,7 +206,7 @@ class Outbox:
         """
 
         def work(connection: Connection) -> tuple[list[Claim], float]:
-            return lanes.claim_within(
+            claims, next_at = lanes.claim_within(
                 connection,
                 owner,
                 waiting_on,
@@ -210,6 +219,7 @@ class Outbox:
                 room=room,
                 load=load,
             )
+            return self._with_traces(connection, claims), next_at
 
         return self._write(work)
 

@@ -32,6 +32,7 @@ from ..events import ATTEMPT_ENDS, Event, EventKind
 from ..feedback import Fate
 from ..feedback.fate import furthest
 from ..message import Template, serialize
+from ..trace_context import TraceContext
 from .couriers import is_gone
 from .due import Pending, pending_by_lane
 from .ids import id_at, order_of
@@ -83,7 +84,7 @@ def get(connection: Connection, message_id: str) -> MessageRecord | None:
     ).first()
     if row is None:
         return None
-    origin = _decoded(row.origin)
+    origin, trace = origin_of(row.origin)
     recipients = _recipients(connection, message_id)
     events = _events(connection, row, len(recipients))
     hidden = row.sensitive == Sensitivity.HIDDEN
@@ -110,6 +111,7 @@ def get(connection: Connection, message_id: str) -> MessageRecord | None:
         batch_row=row.batch_row,
         sensitive=bool(row.sensitive),
         hidden=hidden,
+        trace_id=trace.trace_id if trace else None,
     )
 
 
@@ -119,6 +121,17 @@ def _template(text: str | None, *, hidden: bool) -> Template | None:
         return None
     template = serialize.template_of(text)
     return replace(template, context={}) if hidden else template
+
+
+def origin_of(
+    text: str | None,
+) -> tuple[Mapping[str, Any] | None, TraceContext | None]:
+    """The request and the span that handed a message over, from its row."""
+    origin = _decoded(text) or {}
+    trace = TraceContext.of(origin)
+    for field in trace.fields if trace else ():
+        del origin[field]
+    return origin or None, trace
 
 
 def _state(row: Row[Any]) -> State:

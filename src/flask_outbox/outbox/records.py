@@ -16,6 +16,7 @@ from ..delivery import Envelope, Reply, State
 from ..events import Event, EventKind
 from ..feedback import Fate
 from ..message import Template
+from ..trace_context import TraceContext, trace_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,8 @@ class NewMessage:
     batch_row: int | None = None
     """Its row in the batch, from 1."""
     sensitivity: Sensitivity = Sensitivity.NONE
+    trace: TraceContext | None = None
+    """The span that hands it over, with ``OUTBOX_TRACES``."""
 
     @property
     def hidden(self) -> bool:
@@ -148,6 +151,8 @@ class Claim:
     recipients here."""
     hidden: bool = False
     """Whether nobody may see its content, which is removed with the last attempt."""
+    trace: TraceContext | None = None
+    """The span that handed it over, with ``OUTBOX_TRACES``."""
 
     @property
     def own_lane(self) -> str:
@@ -163,7 +168,8 @@ class Claim:
             "courier": self.owner,
             "attempt": self.attempt,
         }
-        return fields | ({"batch": self.batch} if self.batch else {})
+        batch = {"batch": self.batch} if self.batch else {}
+        return fields | batch | trace_fields(self.trace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +228,8 @@ class MessageRecord:
     """The id of its batch, if any."""
     batch_row: int | None = None
     """Its row in the batch, from 1."""
+    trace_id: str | None = None
+    """The trace in which it was handed over, with ``OUTBOX_TRACES``."""
     sensitive: bool = False
     """Whether it was sent with ``sensitive=True``."""
     hidden: bool = False

@@ -84,7 +84,8 @@ message = Table(
 """One row per message. Rows are small, because couriers read them all the time.
 
 It stands for the first event of the message's history, too: ``enqueued`` is the detail
-of that event, without what other columns say. ``queue`` is the tag if its concurrency
+of that event, without what other columns say. ``origin`` is the request that handed it
+over, and the span (`TraceContext.fields`). ``queue`` is the tag if its concurrency
 is limited, else "" (see the module `due`). ``sensitive`` is a `Sensitivity`; NULL is
 none.
 """

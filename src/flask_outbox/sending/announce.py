@@ -12,6 +12,7 @@ from ..message import Message
 from ..message.outline import outline
 from ..outbox.records import SENSITIVE_SUBJECT, NewMessage, Receipt
 from ..signals import emit
+from ..trace_context import TraceContext, trace_fields
 
 to_record = NamedSignal("message-to-record")
 """As `email_dispatched`, with the content of sensitive messages too: for
@@ -36,7 +37,7 @@ def announce_handover(
     nobody = len(receipt.suppressed) == len(new.envelope.recipients)
     if not (receipt.duplicate or new.stop or nobody):
         announce_dispatch(sender, message, sensitive=bool(new.sensitivity))
-    announce_receipt(sender, receipt, nobody, seconds)
+    announce_receipt(sender, receipt, nobody, seconds, new.trace)
     if receipt.duplicate:
         return
     for change in new.changes:
@@ -46,6 +47,7 @@ def announce_handover(
             message_id=receipt.id,
             by=change.by,
             fields=change.fields,
+            **trace_fields(new.trace),
         )
     if new.stop:
         emit(
@@ -54,6 +56,7 @@ def announce_handover(
             message_id=receipt.id,
             by=new.stop.by,
             reason=new.stop.reason,
+            **trace_fields(new.trace),
         )
 
 
@@ -77,11 +80,15 @@ def announce_sent_now(
 
 
 def announce_receipt(
-    sender: object, receipt: Receipt, nobody: bool, seconds: float
+    sender: object,
+    receipt: Receipt,
+    nobody: bool,
+    seconds: float,
+    trace: TraceContext | None = None,
 ) -> None:
     """Announce that a message is stored, and which recipients are suppressed.
 
-    ``nobody`` says that all of them are.
+    ``nobody`` says that all of them are, and ``trace`` which span handed it over.
     """
     emit(
         signals.message_enqueued,
@@ -89,6 +96,7 @@ def announce_receipt(
         message_id=receipt.id,
         duplicate=receipt.duplicate,
         seconds=seconds,
+        **trace_fields(trace),
     )
     if receipt.suppressed:
         emit(
@@ -97,4 +105,5 @@ def announce_receipt(
             message_id=receipt.id,
             replies=receipt.suppressed,
             finished=nobody,
+            **trace_fields(trace),
         )

@@ -30,6 +30,7 @@ from ..outbox.records import BatchReceipt, Failure, NewMessage, Receipt
 
 if TYPE_CHECKING:
     from ..outbox import BatchProgress, BatchStore
+    from ..traces import Traces
 
 Row = Mapping[str, Any] | tuple[AddressLike, Mapping[str, Any]]
 """A mapping whose ``to`` is the address, or an address and a mapping."""
@@ -121,7 +122,8 @@ class BatchHandOver:
     """Stores a batch, from the first row that is not stored to the last.
 
     ``compose`` makes a row a message, ``recipients_of`` names the recipients of a row
-    without composing it, and ``on_stored`` is called after each commit.
+    without composing it, and ``on_stored`` is called after each commit. ``traces``, if
+    given, makes a span around each.
     """
 
     def __init__(
@@ -130,11 +132,13 @@ class BatchHandOver:
         compose: Compose,
         recipients_of: Callable[[Any], Iterable[str]],
         on_stored: OnStored,
+        traces: Traces | None = None,
     ) -> None:
         self._store = store
         self._compose = compose
         self._recipients_of = recipients_of
         self._on_stored = on_stored
+        self._traces = traces
         self._row = 0
         self._chunk: list[tuple[Composable, NewMessage]] = []
         self._chunk_bytes = 0
@@ -223,12 +227,21 @@ class BatchHandOver:
             return
         new = [one for _, one in chunk]
         began = time.perf_counter()
-        receipts = self._store.store_rows(self._progress, new, self._digest)
+        receipts = self._stored(new)
         seconds = time.perf_counter() - began
         kept = self._progress.rows_stored + len(chunk)
         self._progress = replace(self._progress, rows_stored=kept, digest=self._digest)
         pairs = zip(chunk, receipts, strict=True)
         self._on_stored([StoredRow(*one, receipt) for one, receipt in pairs], seconds)
+
+    def _stored(self, rows: Sequence[NewMessage]) -> list[Receipt]:
+        if self._traces is None:
+            return self._store.store_rows(self._progress, rows, self._digest)
+        with self._traces.hand_over() as span:
+            span.note_rows(self._progress.id, rows)
+            trace = span.context
+            traced = [replace(one, trace=trace) for one in rows]
+            return self._store.store_rows(self._progress, traced, self._digest)
 
     def _digest_with(self, row: Any) -> str:
         """A digest of the recipients of all rows up to this one."""

@@ -35,6 +35,7 @@ from ..outbox.records import (
     Sensitivity,
     Stop,
 )
+from ..trace_context import TraceContext
 from ..transports.registry import check_message
 from ..transports.resolver import FindTransport
 from .complaint_headers import with_complaint_headers
@@ -83,6 +84,7 @@ class Pipeline:
         message: Message | StandardMessage,
         options: SendOptions,
         origin: Mapping[str, Any] | None,
+        trace: TraceContext | None = None,
     ) -> tuple[Message | StandardMessage, NewMessage]:
         """The message as the interceptors leave it, and what is stored of it.
 
@@ -101,6 +103,7 @@ class Pipeline:
             self._write_json,
             self._find_transport,
             self._bounces,
+            trace,
         )
         stop = passed.stop or self._stop_all()
         if passed.changes or stop:
@@ -117,6 +120,7 @@ def prepare(
     write_json: WriteJson = json.dumps,
     find_transport: FindTransport | None = None,
     bounces: BounceAddress | None = None,
+    trace: TraceContext | None = None,
 ) -> NewMessage:
     """Check and compose ``message``; `MessageError` for what can never be sent.
 
@@ -170,6 +174,7 @@ def prepare(
         metadata=metadata,
         origin=origin,
         sensitivity=sensitivity,
+        trace=trace,
     )
 
 
@@ -266,4 +271,5 @@ def claimed(new: NewMessage, owner: str, receipt: Receipt) -> Claim | None:
         tag=new.tag,
         priority=new.priority,
         hidden=new.hidden,
+        trace=new.trace,
     )

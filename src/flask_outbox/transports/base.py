@@ -29,6 +29,9 @@ class Transport(ABC):
     """The scheme of its ``MAIL_URL``, by which the ids that it gives are told from
     those of others; "" for SMTP and the dev inbox, which give none."""
 
+    server_address: tuple[str, int] | None = None
+    """The host and port to which it delivers, for traces; None where there is none."""
+
     options: ClassVar[tuple[Key, ...]] = ()
     """What may be said after the ``?`` of its URL, each option with a name in lower
     case."""

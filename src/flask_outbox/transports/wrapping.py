@@ -12,6 +12,7 @@ class WrappingTransport(Transport):
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self.scheme = transport.scheme
+        self.server_address = transport.server_address
 
     @property
     def riders(self) -> int:

@@ -129,7 +129,10 @@ class ApiTransport(Transport):
         self.settings = settings
         http = "https" if settings.options["tls"] else "http"
         port = f":{settings.port}" if settings.port else ""
-        self.base = f"{http}://{settings.host or self.host}{port}"
+        host = settings.host or self.host
+        self.base = f"{http}://{host}{port}"
+        default_port = 443 if settings.options["tls"] else 80
+        self.server_address = host, settings.port or default_port
 
     @classmethod
     def check_settings(cls, settings: UrlSettings) -> None:
