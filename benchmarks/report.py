@@ -75,6 +75,7 @@ RUNS = (
     Run("signing", "signing", ("--rounds", "20")),
     Run("dashboard", "dashboard", ("--quick",)),
     Run("metrics", "metrics", ("--quick",)),
+    Run("traces", "traces"),
     Run("footprint", "footprint", ("--quick",)),
     Run("imports", "imports"),
     Run("trip", "trip"),

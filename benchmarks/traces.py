@@ -1,0 +1,154 @@
+"""What do metrics and traces cost `mail.send()`?
+
+The same hand-over without them and with both, mail by mail in turns. See README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+from _figures import Figures, Goal
+from _machine import show_machine
+from _results import Chart, add_json_option, report_results
+from _sink import Sink
+from _ways import Failed, Outbox
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import (
+    BatchSpanProcessor,
+    SpanExporter,
+    SpanExportResult,
+)
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
+
+ROUNDS, QUICK_ROUNDS = 40, 5
+WARM_UP_MAILS = 25
+TURNS = 25
+"""How many mails each way sends in a round."""
+PACE_SECONDS = 0.02
+GOAL = 1.03
+PACKAGES = ("Flask", "SQLAlchemy", "opentelemetry-sdk")
+BESIDE_THE_CLONE = Path(__file__).resolve().parents[2]
+
+
+class Nowhere(SpanExporter):
+    """Takes spans, and drops them: that they leave is not our cost."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return SpanExportResult.SUCCESS
+
+
+class Off(Outbox):
+    """Without metrics and traces."""
+
+    name = "mail.send()"
+
+
+class On(Outbox):
+    """With both, in requests whose trace is recorded, as `Off` is."""
+
+    name = "mail.send(), metrics and traces"
+    flags = TraceFlags(TraceFlags.SAMPLED)
+
+    def __init__(self, folder: Path, port: int) -> None:
+        super().__init__(folder, port, OUTBOX_TRACES=True, OUTBOX_METRICS="local")
+        self._number = 0
+
+    def _request(self, mails: int) -> None:
+        self._number += 1
+        context = SpanContext(self._number, 1, is_remote=True, trace_flags=self.flags)
+        with use_span(NonRecordingSpan(context)):
+            super()._request(mails)
+
+    def settle(self) -> None:
+        """Be scraped, too."""
+        super().settle()
+        if self._client.get("/outbox/metrics").status_code != 200:
+            raise Failed("The metrics cannot be read.")
+
+
+class Unsampled(On):
+    """With both, in requests whose trace is not recorded."""
+
+    name = "mail.send(), metrics and traces, not sampled"
+    flags = TraceFlags(TraceFlags.DEFAULT)
+
+
+def main() -> int:
+    """Measure and print; returns 1 if something failed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a first look")
+    parser.add_argument("--rounds", type=int, metavar="N")
+    add_json_option(parser)
+    parser.add_argument("--dir", type=Path, default=BESIDE_THE_CLONE)
+    options = parser.parse_args()
+    rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
+    logging.getLogger("flask_outbox").setLevel(logging.CRITICAL)
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(Nowhere()))
+    trace.set_tracer_provider(provider)
+    with tempfile.TemporaryDirectory(prefix="traces-", dir=options.dir) as name:
+        surroundings = show_machine(Path(name), PACKAGES)
+        try:
+            measured = compare(Path(name), rounds)
+        except Failed as failure:
+            print(f"\nFailed: {failure}", file=sys.stderr)
+            return 1
+    off = measured[Off.name]
+    print(f"\n{off.samples} mails each way")
+    for name, one in measured.items():
+        print(f"{name:47}{one.p50 * 1e6:6.0f} µs{one.beside(off)}")
+    report_results(
+        options.json,
+        surroundings,
+        [chart(measured)],
+        [
+            Goal(f"{kind.name} to without", GOAL, measured[kind.name].beside(off))
+            for kind in (On, Unsampled)
+        ],
+        ways={name: asdict(one) for name, one in measured.items()},
+    )
+    return 0
+
+
+def compare(folder: Path, rounds: int) -> Mapping[str, Figures]:
+    """The figures of each way, by its name."""
+    with Sink() as sink, ExitStack() as stack:
+        ways = [kind(folder, sink.port) for kind in (Off, On, Unsampled)]
+        for way in ways:
+            stack.callback(way.close)
+            way.stretch(WARM_UP_MAILS, 0.0)
+            way.settle()
+        samples: dict[str, list[list[float]]] = {way.name: [] for way in ways}
+        for _ in range(rounds):
+            taken = _round(ways)
+            for way in ways:
+                samples[way.name].append(taken[way.name])
+                way.settle()
+    return {name: Figures.of(taken) for name, taken in samples.items()}
+
+
+def _round(ways: Sequence[Outbox]) -> dict[str, list[float]]:
+    """Let each way send one mail, then each in the other order, and so on."""
+    taken: dict[str, list[float]] = {way.name: [] for way in ways}
+    for turn in range(TURNS):
+        for way in ways if turn % 2 else reversed(ways):
+            taken[way.name] += way.stretch(1, PACE_SECONDS)
+    return taken
+
+
+def chart(measured: Mapping[str, Figures]) -> Chart:
+    """The waits."""
+    waits = {name: one.p50 * 1e6 for name, one in measured.items()}
+    return Chart("A view waits, with and without traces", "µs, median", waits, ())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
