@@ -9,7 +9,16 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Dialect, Double, Integer, LargeBinary, Select, Table
+from sqlalchemy import (
+    CompoundSelect,
+    Connection,
+    Dialect,
+    Double,
+    Integer,
+    LargeBinary,
+    Select,
+    Table,
+)
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.types import TypeEngine
 
@@ -185,7 +194,9 @@ class PreparedStatement:
     """
 
     def __init__(
-        self, statement: UpdateBase | Select[Any], columns: Iterable[str] = ()
+        self,
+        statement: UpdateBase | Select[Any] | CompoundSelect[Any],
+        columns: Iterable[str] = (),
     ) -> None:
         self._statement = statement
         self._columns = tuple(columns) or None

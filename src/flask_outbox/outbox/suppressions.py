@@ -9,13 +9,16 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Dialect,
     String,
     bindparam,
     delete,
+    literal_column,
     or_,
     select,
+    union_all,
     update,
 )
 
@@ -130,20 +133,20 @@ def queries(
     """The statements that ask for the suppressions of ``addresses``."""
     statements = []
     wanted = sorted(_asked({*map(comparable, addresses)}, erased))
+    may_be_first = bool(erased.keys) and not erased.exist
     for start in range(0, len(wanted), ASKED_AT_ONCE):
         some = wanted[start : start + ASKED_AT_ONCE]
         places = 1 << (len(some) - 1).bit_length()
         some += some[-1:] * (places - len(some))
-        statements.append(_query_for(places).asking(dialect, some))
+        query = _query_for(places, or_for_digests=may_be_first)
+        statements.append(query.asking(dialect, some))
     return statements
 
 
 def _asked(addresses: set[str], erased: ErasedAddresses) -> set[str]:
-    """What is asked for: digests too, or whether there are any."""
-    if not erased.keys or not addresses:
-        return addresses
+    """What is asked for: digests too, once there are any."""
     if not erased.exist:
-        return addresses | {DIGESTS}
+        return addresses
     return addresses.union(*map(erased.digests, addresses))
 
 
@@ -184,15 +187,21 @@ def _by_digest(
 
 
 @lru_cache
-def _query_for(places: int) -> PreparedStatement:
-    """The query for ``places`` addresses: a power of two, so that few are compiled."""
-    wanted = (bindparam(f"a{place}", type_=String) for place in range(places))
-    return PreparedStatement(
-        select(*_COLUMNS)
-        .where(suppression.c.address.in_([*wanted]))
-        .order_by(suppression.c.list)
-    )
+def _query_for(places: int, *, or_for_digests: bool) -> PreparedStatement:
+    """The query for ``places`` addresses: a power of two, so that few are compiled.
 
+    With ``or_for_digests`` it also asks whether there are any: by a query of its own,
+    since that costs SQLite a tenth of what another address costs.
+    """
+    wanted = (bindparam(f"a{place}", type_=String) for place in range(places))
+    query = select(*_COLUMNS).where(suppression.c.address.in_([*wanted]))
+    if not or_for_digests:
+        return PreparedStatement(query)
+    digests = select(*_COLUMNS).where(suppression.c.address == _DIGESTS)
+    return PreparedStatement(union_all(query, digests))
+
+
+_DIGESTS: ColumnElement[str] = literal_column(f"'{DIGESTS}'")
 
 _COLUMNS = suppression.c["address", "list", "reason", "source", "added_at", "evidence"]
 
