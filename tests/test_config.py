@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 import traceback
 from datetime import timedelta
@@ -15,6 +16,7 @@ from flask_outbox.alerts import NO_LIMITS, AlertLimits
 from flask_outbox.config import (
     KEYS,
     DkimKey,
+    EncryptionKey,
     Key,
     Settings,
     SmtpSettings,
@@ -25,6 +27,8 @@ from flask_outbox.limits import Limit, RetryWindow
 URL = "sqlite:////srv/app/outbox.db"
 HERE = Path(__file__)
 DAY = 86_400.0
+K1, K2 = (base64.b64encode(one * 32).decode() for one in (b"1", b"2"))
+KEY1, KEY2 = EncryptionKey("new", b"1" * 32), EncryptionKey("old", b"2" * 32)
 
 TEXT: list[tuple[Any, Any]] = [("text", "text"), ("ö", "ö")]
 NO_TEXT: list[Any] = [5, b"bytes", ["text"]]
@@ -177,6 +181,19 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "OUTBOX_URL": (TEXT, NO_TEXT),
     "OUTBOX_LISTEN_URL": (TEXT, NO_TEXT),
     "OUTBOX_ENGINE": _words("thread", "external", "celery"),
+    "OUTBOX_ENCRYPTION_KEYS": (
+        [
+            ({"new": K1, "old": K2}, (KEY1, KEY2)),
+            (f"new:{K1}", (KEY1,)),
+            (f"new:{K1}, old:{K2}", (KEY1, KEY2)),
+            ([f"new:{K1}", f"old:{K2}"], (KEY1, KEY2)),
+        ],
+        [
+            *(5, {}, [], K1, f"new:{K1[:-4]}", {"new": b"1" * 32}, {"new": None}),
+            *({"": K1}, {"new key": K1}, {"n" * 17: K1}, {5: K1}, [("new", K1)]),
+            *(f"new:{K1},new:{K2}", f"new:{K1},", "new:" + "!" * 44),
+        ],
+    ),
     "OUTBOX_DURABILITY": _words("full", "process"),
     "OUTBOX_CONCURRENCY": _whole(1, 1_000),
     "OUTBOX_TAG_CONCURRENCY": (
@@ -325,6 +342,7 @@ SECRET = {
     "MAIL_URL",
     "MAIL_TRANSPORTS",
     "OUTBOX_URL",
+    "OUTBOX_ENCRYPTION_KEYS",
     "OUTBOX_BOUNCE_MAILBOX",
     "OUTBOX_LISTEN_URL",
     "OUTBOX_METRICS",

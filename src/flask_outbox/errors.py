@@ -146,6 +146,31 @@ class SchemaError(StoreError):
     """The outbox's tables are missing or belong to another version."""
 
 
+class KeyRefused(OutboxUnavailable):
+    """``OUTBOX_ENCRYPTION_KEYS`` does not fit the outbox: a key is another one than the
+    one with the same id there, or an encrypted outbox is opened without keys.
+    """
+
+
+class KeyMissing(StoreError):
+    """Something in the outbox is encrypted with a key that ``OUTBOX_ENCRYPTION_KEYS``
+    does not have.
+
+    ``key_id`` names the key. With it, all can be read again.
+    """
+
+    def __init__(self, key_id: str, what: str) -> None:
+        super().__init__(
+            f"{what} is encrypted with the key {key_id!r}, which is not in "
+            "OUTBOX_ENCRYPTION_KEYS: put it back there, after the first key."
+        )
+        self.key_id = key_id
+
+
+class Damaged(StoreError):
+    """Something encrypted in the outbox was changed, or moved to another row."""
+
+
 class LeaseLost(StoreError):
     """The courier's lease ran out, and another may have the message: nothing
     was sent.

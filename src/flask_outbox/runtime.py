@@ -183,7 +183,12 @@ class Runtime:
         self.traces = _traces() if settings.traces else None
         """Makes the spans of the app's mail; None if it does not want that."""
         self.outbox = Outbox(
-            Database(settings.url, settings.durability, settings.listen_url),
+            Database(
+                settings.url,
+                settings.durability,
+                settings.listen_url,
+                settings.encryption_keys,
+            ),
             guard=Guard.read(settings.only_to, settings.redirect_to, erased),
             retry_window=settings.give_up_after,
             feedback_rules=_feedback_rules(settings),

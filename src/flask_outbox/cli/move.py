@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 from flask import current_app
 
-from ..config import placed
+from ..config import EncryptionKey, as_encryption_keys, placed
 from ..engines.shutdown import graceful_shutdown
 from ..errors import ConfigError, OutboxUnavailable
 from ..humanize import counted
@@ -45,6 +46,14 @@ WAIT_SECONDS = 60.0
     show_default=True,
     help="How many seconds to wait for messages that are being delivered.",
 )
+@click.option(
+    "--to-keys",
+    metavar="KEYS",
+    envvar="OUTBOX_MOVE_TO_KEYS",
+    show_envvar=True,
+    help="The keys of the target, as in OUTBOX_ENCRYPTION_KEYS, or 'none'. By default "
+    "those of this outbox.",
+)
 @click.option("--dry-run", is_flag=True, help="Only show what would be moved.")
 @click.option(
     "--abandon",
@@ -54,6 +63,7 @@ WAIT_SECONDS = 60.0
 @json_option
 def move(
     url: str,
+    to_keys: str | None,
     follow: bool,
     wait_seconds: float,
     dry_run: bool,
@@ -69,7 +79,7 @@ def move(
     here.
     """
     runtime = app_runtime()
-    source, target = _outboxes(runtime, url)
+    source, target = _outboxes(runtime, url, _keys_of_target(runtime, to_keys))
     try:
         if dry_run:
             _print_amounts(source, target, as_json)
@@ -85,7 +95,19 @@ def move(
         target.database.close()
 
 
-def _outboxes(runtime: Runtime, url: str) -> tuple[Outbox, Outbox]:
+Keys = Sequence[EncryptionKey] | None
+
+
+def _keys_of_target(runtime: Runtime, given: str | None) -> Keys:
+    if given is None:
+        return runtime.settings.encryption_keys
+    try:
+        return None if given == "none" else as_encryption_keys("--to-keys", given)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _outboxes(runtime: Runtime, url: str, keys: Keys) -> tuple[Outbox, Outbox]:
     """Both outboxes, with full durability.
 
     A power cut could otherwise undo a step after the next one was stored, and mail
@@ -96,7 +118,10 @@ def _outboxes(runtime: Runtime, url: str) -> tuple[Outbox, Outbox]:
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
     here, there = runtime.settings.url, placed(url, current_app.instance_path)
-    return Outbox(Database(here, "full")), Outbox(Database(there, "full"))
+    return (
+        Outbox(Database(here, "full", keys=runtime.settings.encryption_keys)),
+        Outbox(Database(there, "full", keys=keys)),
+    )
 
 
 def _carry(run: TransferRun, wait_seconds: float, *, follow: bool) -> None:

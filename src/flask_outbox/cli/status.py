@@ -13,7 +13,7 @@ from ..config import Settings
 from ..delivery import State
 from ..humanize import counted, duration
 from ..outbox import Stats
-from ..outbox.records import OutboxStatus
+from ..outbox.records import EncryptionStatus, OutboxStatus
 from ..runtime import Runtime
 from ..status import LaneStatus, WebhookStatus, lane_statuses
 from .group import app_runtime, json_option
@@ -62,6 +62,7 @@ def status(context: click.Context, as_json: bool) -> None:
     problems = [
         *_alerts(found.alerts, now),
         *_problems(found, runtime.settings, lanes, now),
+        *_key_problems(found.encryption),
         *_failures(stats),
         *_webhook_problems(endpoints),
     ]
@@ -121,6 +122,16 @@ def _alerts(alerts: Sequence[Alert], now: datetime) -> Iterator[str]:
         yield f"Alert, for {_since(one.began_at, now)}: {one.words}"
 
 
+def _key_problems(encryption: EncryptionStatus | None) -> Iterator[str]:
+    """The keys without which something may not be readable."""
+    for key in encryption.missing_keys if encryption else ():
+        yield (
+            f"Something may be encrypted with the key {key!r}, which is not in "
+            "OUTBOX_ENCRYPTION_KEYS: put it back there, after the first, until 'flask "
+            "outbox rekey' has run."
+        )
+
+
 def _webhook_problems(endpoints: Sequence[WebhookStatus]) -> Iterator[str]:
     """The endpoints of webhooks that do not take any, but for what people paused."""
     for one in endpoints:
@@ -175,6 +186,7 @@ def _header(runtime: Runtime, found: OutboxStatus, now: datetime) -> str:
             ("Outbox", runtime.outbox.database.shown),
             ("Engine", runtime.settings.engine),
             *([("Guard", str(guard))] if guard else []),
+            *([("Encryption", _keys(found.encryption))] if found.encryption else []),
             ("Due now", due),
             *(
                 [("Reports", _waiting_reports(found))]
@@ -183,6 +195,18 @@ def _header(runtime: Runtime, found: OutboxStatus, now: datetime) -> str:
             ),
         ]
     )
+
+
+def _keys(found: EncryptionStatus) -> str:
+    """The key that encrypts, and what is left to do until it is the only one."""
+    parts = [f"key {found.key}"]
+    if found.clear:
+        parts.append("something may be in the clear")
+    if found.old_keys:
+        parts.append(f"something may need the old key {', '.join(found.old_keys)}")
+    if len(parts) > 1:
+        parts.append("'flask outbox rekey' changes that")
+    return "; ".join(parts)
 
 
 def _waiting_reports(found: OutboxStatus) -> str:

@@ -4,6 +4,7 @@ them.
 
 from .convert import LOCAL, Key, is_transport_name, is_unset
 from .dkim import DkimKey
+from .encryption import KEY_BYTES, EncryptionKey, as_encryption_keys
 from .events import EventSettings
 from .keys import KEYS
 from .settings import Settings, placed
@@ -22,9 +23,11 @@ from .webhooks import WebhookEndpoint
 __all__ = [
     "DEFAULT",
     "KEYS",
+    "KEY_BYTES",
     "LOCAL",
     "AdapterSettings",
     "DkimKey",
+    "EncryptionKey",
     "EventSettings",
     "InboxSettings",
     "Key",
@@ -34,6 +37,7 @@ __all__ = [
     "TransportSettings",
     "UrlSettings",
     "WebhookEndpoint",
+    "as_encryption_keys",
     "is_loopback",
     "is_transport_name",
     "is_unset",

@@ -36,6 +36,7 @@ from .convert import (
     as_words,
 )
 from .dkim import as_dkim_keys
+from .encryption import as_encryption_keys
 from .webhooks import as_webhooks
 
 DAY = 86_400.0
@@ -358,6 +359,17 @@ KEYS: tuple[Key, ...] = (
         "``flask outbox worker``, or in the workers of the app's own Celery app "
         "(:doc:`/celery`; needs ``flask-outbox[celery]``).",
         as_choice("thread", "external", "celery"),
+    ),
+    Key(
+        "OUTBOX_ENCRYPTION_KEYS",
+        "dict or str",
+        None,
+        "Encrypt what is personal in the outbox, with the first of these keys: a "
+        'mapping of ids to keys of 32 bytes in base64, or a string as in ``"2026-11:'
+        'uJ…=,2026-01:c4…="``. All of them decrypt. ``flask outbox new-key`` makes '
+        "one. See :doc:`/encryption`.",
+        as_encryption_keys,
+        "none: nothing is encrypted",
     ),
     Key(
         "OUTBOX_DURABILITY",

@@ -14,6 +14,7 @@ from ..limits import RetryWindow
 from ..webhooks.kinds import ALERT_KINDS
 from .convert import is_transport_name, is_unset
 from .dkim import DkimKey
+from .encryption import EncryptionKey
 from .keys import KEYS
 from .transports import (
     DEFAULT,
@@ -47,6 +48,7 @@ class Settings:
     """Whether the app is in debug or testing mode."""
     url: str = field(repr=False)
     listen_url: str | None = field(repr=False)
+    encryption_keys: tuple[EncryptionKey, ...] | None
     engine: str
     durability: str
     concurrency: int

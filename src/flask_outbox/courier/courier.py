@@ -356,7 +356,7 @@ class Courier:
         """Queue what was claimed, and deliver from there while there are places."""
         names = set()
         for claim in claims:
-            if claim.suppressed or claim.unreadable:
+            if claim.suppressed or claim.unreadable or claim.key_missing:
                 self._announce_findings(claim)
             if claim.envelope.recipients:
                 name = claim.own_lane
@@ -386,6 +386,17 @@ class Courier:
                 replies={},
                 due_at=None,
                 reason=claim.unreadable,
+                dialogue=(),
+            )
+        if claim.key_missing:
+            self.emit(
+                signals.message_returned,
+                message_id=claim.id,
+                attempt=claim.attempt,
+                lane=claim.lane,
+                replies={},
+                due_at=None,
+                reason=claim.key_missing,
                 dialogue=(),
             )
 

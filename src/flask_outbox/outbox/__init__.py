@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .outbox import Outbox
     from .person import PersonStore
     from .prune import Pruned
+    from .rekey import Rekeyed, Rekeying
     from .rescue import CLOCK_SLACK_SECONDS
     from .statements import Row
     from .stats import (
@@ -74,6 +75,8 @@ __all__ = [
     "PersonStore",
     "Pruned",
     "Record",
+    "Rekeyed",
+    "Rekeying",
     "Rendition",
     "Row",
     "Stats",
@@ -114,6 +117,7 @@ _LATER = {
     "outbox": ("Outbox",),
     "person": ("PersonStore",),
     "prune": ("Pruned",),
+    "rekey": ("Rekeyed", "Rekeying"),
     "rescue": ("CLOCK_SLACK_SECONDS",),
     "statements": ("Row",),
     "stats": (

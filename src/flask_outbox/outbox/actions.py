@@ -27,6 +27,7 @@ from .notify import MAIL, notify
 from .records import SENSITIVE_SUBJECT, NewMessage, Receipt, Sensitivity
 from .rescue import reopen
 from .schema import batch, content, event, message, recipient
+from .sealed import query
 from .sensitive import is_hidden, remove_contents
 from .states import transition
 
@@ -295,14 +296,15 @@ class MessageActions:
         )
 
     def _stored(self) -> Row[Any]:
-        stored = self.connection.execute(
+        stored = query(
+            self.connection,
             select(
                 *message.c["id", "rfc_message_id", "return_path", "subject"],
                 *message.c["lane", "queue", "priority", "tag", "sensitive"],
                 *content.c["envelope", "metadata"],
             )
             .join(content, content.c.message_id == message.c.id)
-            .where(message.c.id == self.message_id)
+            .where(message.c.id == self.message_id),
         ).first()
         if stored is None:
             raise TransitionRefused(

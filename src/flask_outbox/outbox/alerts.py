@@ -20,6 +20,7 @@ from . import due, read, stats
 from .ids import new_id
 from .lanes import ABANDONED_SECONDS
 from .schema import alert
+from .sealed import query, seal
 from .statements import RowsInsert, run_together
 
 CALM_SECONDS = 120.0
@@ -140,7 +141,7 @@ def look(connection: Connection, found: Causes, now: float) -> list[AlertNews]:
     changes = _changes(rows, found, now)
     if new := [{**_key(key), **changes[key]} for key in changes if key not in rows]:
         values = [tuple(one[name] for name in _COLUMNS) for one in new]
-        run_together(connection, _begin.statements(connection.dialect, values))
+        run_together(connection, _begin.statements(connection, values))
         rows = _locked(connection)
         changes = _changes(rows, found, now)
     for key, values_now in changes.items():
@@ -225,11 +226,12 @@ def _key(key: Key) -> dict[str, str]:
 
 
 def _locked(connection: Connection) -> dict[Key, Row[Any]]:
-    rows = connection.execute(
+    rows = query(
+        connection,
         select(alert)
         .where(alert.c.kind.in_(read.ALERT_KINDS))
         .order_by(alert.c.kind, alert.c.lane)
-        .with_for_update()
+        .with_for_update(),
     )
     return {(row.kind, row.lane): row for row in rows}
 
@@ -237,5 +239,7 @@ def _locked(connection: Connection) -> dict[Key, Row[Any]]:
 def _set(connection: Connection, key: Key, values: Mapping[str, Any]) -> None:
     kind, lane = key
     connection.execute(
-        update(alert).where(alert.c.kind == kind, alert.c.lane == lane).values(**values)
+        update(alert)
+        .where(alert.c.kind == kind, alert.c.lane == lane)
+        .values(seal(connection, alert, lane, values))
     )

@@ -6,14 +6,16 @@ A message's content is stored without them, and is reassembled when it is read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Insert, bindparam, delete, exists, select
 
+from ..errors import StoreError
 from .schema import attached, attachment, content
+from .sealed import SealedColumns, keys_of, query, seal_rows
 
 LARGE_BYTES = 16 * 1024
 """The least encoded size of an attachment that is stored apart: for smaller ones, a row
@@ -30,10 +32,13 @@ class SharedPart:
     at_byte: int
     content: bytes
 
-    @property
-    def digest(self) -> str:
-        """Its SHA-256, under which it is stored."""
-        return sha256(self.content).hexdigest()
+
+def digest_of(connection: Connection, content: bytes) -> str:
+    """The digest under which an attachment is stored: its SHA-256 or, in an encrypted
+    outbox, one that nobody can compute without the key.
+    """
+    keys = keys_of(connection)
+    return sha256(content).hexdigest() if keys is None else keys.digest(content)
 
 
 def split(content: bytes) -> tuple[bytes, list[SharedPart]]:
@@ -88,7 +93,7 @@ _PRESENT = _FOUND.with_for_update(read=True, key_share=True)
 def attach(connection: Connection, parts: Mapping[str, Iterable[SharedPart]]) -> None:
     """Attach parts to messages, given by id, whose content is stored already."""
     named = [
-        (message_id, part.digest, part)
+        (message_id, digest_of(connection, part.content), part)
         for message_id, some in parts.items()
         for part in some
     ]
@@ -112,7 +117,8 @@ def add(connection: Connection, contents: Mapping[str, bytes]) -> None:
         if digest not in present
     ]
     if rows:
-        connection.execute(_unless_present(connection.dialect.name), rows)
+        sealed = [*seal_rows(keys_of(connection), attachment, rows)]
+        connection.execute(_unless_present(connection.dialect.name), sealed)
 
 
 def _present(connection: Connection, digests: Iterable[str]) -> set[str]:
@@ -147,7 +153,10 @@ _ATTACHED = (
     .order_by(attached.c.message_id, attached.c.at_byte)
 )
 _CONTENT = (
-    select(*content.c["body", "template"], attached.c.at_byte, attachment.c.content)
+    select(
+        *content.c["message_id", "body", "template"],
+        *(attached.c.at_byte, attachment.c.digest, attachment.c.content),
+    )
     .outerjoin(attached, attached.c.message_id == content.c.message_id)
     .outerjoin(attachment, attachment.c.digest == attached.c.digest)
     .where(content.c.message_id == bindparam("message_id"))
@@ -170,7 +179,7 @@ def stored_content(connection: Connection, message_id: str) -> StoredContent | N
 
     Read in one statement, so that pruning cannot come between.
     """
-    rows = connection.execute(_CONTENT, {"message_id": message_id}).all()
+    rows = query(connection, _CONTENT, {"message_id": message_id}).all()
     if not rows:
         return None
     parts = [
@@ -188,28 +197,52 @@ class Remainder(NamedTuple):
 
 def reassemble(
     connection: Connection, rests: Mapping[str, Remainder]
-) -> dict[str, bytes]:
-    """The whole contents of messages, by id. Leaves out those that lack a part."""
+) -> dict[str, bytes | StoreError]:
+    """The whole contents of messages, by id; of one that cannot be decrypted, why.
+
+    Leaves out those that lack a part.
+    """
     if not rests:
         return {}
     rows = connection.execute(_ATTACHED, {"ids": [*rests]}).all()
-    digests = sorted({row.digest for row in rows})
-    contents = contents_of(connection, digests)
+    contents = _contents_or_why(connection, sorted({row.digest for row in rows}))
     parts: dict[str, list[SharedPart]] = {one: [] for one in rests}
+    sealed: dict[str, bytes | StoreError] = {}
     for row in rows:
-        if row.digest in contents:
-            parts[row.message_id].append(SharedPart(row.at_byte, contents[row.digest]))
-    return {
+        part = contents.get(row.digest)
+        if isinstance(part, StoreError):
+            sealed[row.message_id] = part
+        elif part is not None:
+            parts[row.message_id].append(SharedPart(row.at_byte, part))
+    whole = {
         one: join(rest.body, parts[one])
         for one, rest in rests.items()
         if len(parts[one]) == rest.attached
     }
+    return {**whole, **sealed}
 
 
 def contents_of(connection: Connection, digests: Iterable[str]) -> dict[str, bytes]:
     """The contents of the attachments with these digests."""
-    rows = connection.execute(_CONTENTS, {"digests": [*digests]})
+    rows = query(connection, _CONTENTS, {"digests": [*digests]})
     return {row.digest: row.content for row in rows}
+
+
+def _contents_or_why(
+    connection: Connection, digests: Sequence[str]
+) -> dict[str, bytes | StoreError]:
+    """Do what `contents_of` does; of those that cannot be decrypted, why."""
+    keys = keys_of(connection)
+    found: dict[str, bytes | StoreError] = {}
+    for row in connection.execute(_CONTENTS, {"digests": digests}):
+        try:
+            _, found[row.digest] = _SEALED.open(keys, row)
+        except StoreError as error:
+            found[row.digest] = error
+    return found
+
+
+_SEALED = SealedColumns([*_CONTENTS.selected_columns])
 
 
 _UNUSED = ~exists(

@@ -27,6 +27,7 @@ from .read import moment
 from .received import Received, in_parts
 from .records import Claim, SuppressedListed, Suppression
 from .schema import feedback, pardon, suppression
+from .sealed import query
 from .suppressions import EVERYTHING
 
 NO_SUCH_ADDRESS = frozenset({"5.1.1", "5.1.6", "5.1.10"})
@@ -247,13 +248,14 @@ def _weighed(
     """What was reported of each address and is not pardoned, in the order of events."""
     weighed: dict[str, list[Row[Any]]] = {one: [] for one in addresses}
     for some in in_parts(addresses):
-        rows = connection.execute(
+        rows = query(
+            connection,
             select(feedback).where(
                 feedback.c.address.in_(some),
                 feedback.c.fate.in_([one.value for one in _WEIGHED]),
                 feedback.c.message_id.is_not(None),
                 feedback.c.operator == 0,
-            )
+            ),
         )
         for row in rows:
             if not _is_pardoned(pardons, row.address, EVERYTHING, row.received_at):

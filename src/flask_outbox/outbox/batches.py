@@ -36,6 +36,7 @@ from .ids import new_id
 from .read import fate_of, moment
 from .records import BatchRecord, BatchState, Claim, Failure, NewMessage, Receipt
 from .schema import ONE, ZERO, batch, message, recipient
+from .sealed import query, seal
 from .sensitive import remove_contents
 from .states import transition
 
@@ -225,7 +226,7 @@ def end(connection: Connection, which: str, now: float) -> None:
 
 def interrupt(connection: Connection, which: str, error: str) -> None:
     """Record why enqueueing broke off."""
-    connection.execute(update(batch).where(batch.c.id == which).values(error=error))
+    _set(connection, which, **seal(connection, batch, which, {"error": error}))
 
 
 def _locked(connection: Connection, which: str) -> Row[Any]:
@@ -328,7 +329,7 @@ def _next(connection: Connection, which: str, state: State) -> list[str]:
 
 def get(connection: Connection, which: str) -> BatchRecord | None:
     """One batch with counts of its messages; None if there is none with this id."""
-    row = connection.execute(select(batch).where(batch.c.id == which)).first()
+    row = query(connection, select(batch).where(batch.c.id == which)).first()
     if row is None:
         return None
     return replace(_record(connection, row), fates=_fates(connection, which))
@@ -349,7 +350,7 @@ def newest(connection: Connection, limit: int, before: str | None) -> list[Batch
     wanted = select(batch).order_by(batch.c.id.desc()).limit(limit)
     if before is not None:
         wanted = wanted.where(batch.c.id < before)
-    return [_record(connection, row) for row in connection.execute(wanted).all()]
+    return [_record(connection, row) for row in query(connection, wanted)]
 
 
 def _record(connection: Connection, row: Row[Any]) -> BatchRecord:
@@ -411,11 +412,12 @@ def failures(
     if after is not None:
         some = some.where(message.c.id > after)
     chosen = some.order_by(message.c.id).limit(limit).subquery()
-    rows = connection.execute(
+    rows = query(
+        connection,
         select(chosen.c.id, chosen.c.batch_row, recipient)
         .join(recipient, recipient.c.message_id == chosen.c.id)
         .where(recipient.c.state != State.SENT.value)
-        .order_by(chosen.c.id, recipient.c.position)
+        .order_by(chosen.c.id, recipient.c.position),
     )
     return [(row.id, _failure(row)) for row in rows]
 
@@ -448,12 +450,13 @@ def failed_later(
     if after is not None:
         some = some.where(recipient.c.message_id > after)
     chosen = some.order_by(recipient.c.message_id).limit(limit).subquery()
-    rows = connection.execute(
+    rows = query(
+        connection,
         select(message.c.batch_row, recipient)
         .join(chosen, chosen.c.message_id == recipient.c.message_id)
         .join(message, message.c.id == recipient.c.message_id)
         .where(recipient.c.fate == fate.value, recipient.c.state == State.SENT.value)
-        .order_by(recipient.c.message_id, recipient.c.position)
+        .order_by(recipient.c.message_id, recipient.c.position),
     )
     return [
         (

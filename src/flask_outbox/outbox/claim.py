@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from ..delivery import Envelope, Reply, State, Verdict, state_of
+from ..errors import KeyMissing, StoreError
 from ..events import EventKind
 from ..recipient_guard import Guard
 from ..trace_context import TraceContext
@@ -30,6 +31,7 @@ from . import suppressions
 from .attachments import Remainder, attach, reassemble, split
 from .batches import skip_stopped_batches
 from .due import Due, lock_due, lock_due_among
+from .encryption import Keyring
 from .enqueue import add_events, add_notes, event_row, suppressed_row
 from .read import origin_of
 from .records import SENSITIVE_SUBJECT, Claim, Sensitivity
@@ -44,6 +46,7 @@ from .schema import (
     provider_id,
     recipient,
 )
+from .sealed import keys_of, seal
 from .sensitive import is_over, remove_contents
 from .statements import (
     PreparedStatement,
@@ -125,6 +128,38 @@ def unreadable_claim(message_id: str, owner: str, lane: str, why: str) -> Claim:
     )
 
 
+KEY_WAIT_SECONDS = 300.0
+"""How long a message waits before its missing key is looked for again."""
+
+
+def _locked_claim(message_id: str, owner: str, lane: str, why: KeyMissing) -> Claim:
+    """The claim of a message that is encrypted with a key that is missing."""
+    unreadable = unreadable_claim(message_id, owner, lane, "")
+    return replace(unreadable, unreadable=None, key_missing=str(why))
+
+
+def wait_for_keys(connection: Connection, locked: Sequence[Claim], now: float) -> None:
+    """Return these messages untried, to wait for their keys."""
+    if not locked:
+        return
+    connection.execute(
+        transition(
+            {State.LEASED},
+            State.PENDING,
+            due_at=now + KEY_WAIT_SECONDS,
+            lease_owner=None,
+            begun=0,
+        ).where(message.c.id.in_([one.id for one in locked]))
+    )
+    add_events.run_many(
+        connection,
+        [
+            event_row(one.id, now, EventKind.RETURNED, reason=one.key_missing)
+            for one in locked
+        ],
+    )
+
+
 def fail_unreadable(connection: Connection, lost: Sequence[Claim], now: float) -> None:
     """Fail these messages for all recipients who have not got them."""
     for one in lost:
@@ -141,7 +176,11 @@ def fail_unreadable(connection: Connection, lost: Sequence[Claim], now: float) -
         connection.execute(
             update(recipient)
             .where(recipient.c.message_id == one.id, recipient.c.state.not_in(SETTLED))
-            .values(state=State.FAILED.value, reply_text=reason, replied_at=now)
+            .values(
+                state=State.FAILED.value,
+                replied_at=now,
+                **seal(connection, recipient, one.id, {"reply_text": reason}),
+            )
         )
         event = event_row(one.id, now, EventKind.FAILED, reason=reason, replies={})
         add_events.run(connection, event)
@@ -261,7 +300,8 @@ def claim(
             if not due:
                 break
         readable, unreadable = _lease_and_read(connection, due, owner, lane)
-        fail_unreadable(connection, unreadable, now)
+        fail_unreadable(connection, [one for one in unreadable if one.unreadable], now)
+        wait_for_keys(connection, [one for one in unreadable if one.key_missing], now)
         claims = skip_stopped_batches(connection, readable, now)
         if claims or unreadable:
             return drop_suppressed(connection, claims, now, guard) + unreadable
@@ -341,11 +381,11 @@ def _lease_and_read(
     with pipelined(connection):
         _lease.run(connection, [_leased(one, owner) for one in due])
         recipients = _RECIPIENTS.run(connection, ids)
-        rows = _CLAIMED.run(connection, ids)
+        rows = _CLAIMED.run_sealed(connection, ids)
     states: dict[str, dict[str, str]] = {one: {} for one in ids}
     for message_id, address, state in recipients:
         states[message_id][address] = state
-    found = {row.id: row for row in map(ClaimedRow._make, rows)}
+    found, sealed = _opened(connection, rows)
     apart = {one: row for one, row in found.items() if row.attached}
     whole = reassemble(
         connection,
@@ -354,13 +394,34 @@ def _lease_and_read(
     readable, unreadable = [], []
     for one in ids:
         try:
+            if one in sealed:
+                raise sealed[one]
             row = _present(found.get(one), "its content is missing")
             kept = whole.get(one) if one in apart else row.body
+            if isinstance(kept, StoreError):
+                raise kept
             content = _present(kept, "an attachment is missing")
             readable.append(_as_claim(row, states[one], content))
+        except KeyMissing as error:
+            unreadable.append(_locked_claim(one, owner, lane, error))
         except Exception as error:  # any error concerns this message alone
             unreadable.append(unreadable_claim(one, owner, lane, _words(error)))
     return readable, unreadable
+
+
+def _opened(
+    connection: Connection, rows: Iterable[Sequence[Any]]
+) -> tuple[dict[str, ClaimedRow], dict[str, StoreError]]:
+    """The rows by message, and why others cannot be decrypted."""
+    keys = keys_of(connection)
+    found: dict[str, ClaimedRow] = {}
+    sealed: dict[str, StoreError] = {}
+    for row in rows:
+        try:
+            found[row[0]] = ClaimedRow._make(_CLAIMED.open(keys, row))
+        except StoreError as error:
+            sealed[row[0]] = error
+    return found, sealed
 
 
 _ORIGINS = RowsQuery(
@@ -372,13 +433,15 @@ _ORIGINS = RowsQuery(
 
 def with_traces(connection: Connection, claims: Sequence[Claim]) -> list[Claim]:
     """The claims, with the spans that handed their messages over."""
-    origins = _ORIGINS.run(connection, [one.id for one in claims])
-    traces = {message_id: _trace_of(origin) for message_id, origin in origins}
+    keys = keys_of(connection)
+    rows = _ORIGINS.run_sealed(connection, [one.id for one in claims])
+    traces = {row[0]: _trace_of(keys, row) for row in rows}
     return [replace(one, trace=traces.get(one.id)) for one in claims]
 
 
-def _trace_of(origin: str | None) -> TraceContext | None:
+def _trace_of(keys: Keyring | None, row: Sequence[Any]) -> TraceContext | None:
     try:
+        _, origin = _ORIGINS.open(keys, row)
         return origin_of(origin)[1]
     except Exception:  # the message can be delivered all the same
         return None
@@ -391,7 +454,8 @@ def _present(value: T | None, otherwise: str) -> T:
 
 
 def _words(error: Exception) -> str:
-    return str(error) if isinstance(error, LookupError) else repr(error)
+    known = isinstance(error, LookupError | StoreError)
+    return str(error) if known else repr(error)
 
 
 class EnvelopeRow(Protocol):
@@ -568,7 +632,7 @@ def record(
             connection, [*(one.event for one in began.values()), *events]
         )
         add_notes.run_many(connection, notes)
-    run_together(connection, _add_given.statements(connection.dialect, given))
+    run_together(connection, _add_given.statements(connection, given))
     remove_contents(connection, over)
     return lost
 
@@ -677,7 +741,11 @@ def _store_contents(connection: Connection, renditions: Sequence[Rendition]) -> 
     _store_body.run_many(
         connection,
         [
-            {"b_id": message_id, "b_body": body, "b_attached": len(parts)}
+            {
+                "b_id": message_id,
+                "b_body": seal(connection, content, message_id, {"body": body})["body"],
+                "b_attached": len(parts),
+            }
             for message_id, (body, parts) in cuts.items()
         ],
     )

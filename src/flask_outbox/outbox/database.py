@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, exc, text
 
 from ..concurrency import gevent_patched, run_blocking
+from ..config import EncryptionKey
 from ..errors import OutboxUnavailable, SchemaError, StoreError, redacted
 from .database_errors import Fault, advice, fault_of
 from .dialects import (
@@ -34,8 +35,11 @@ from .dialects import (
     short_lock_timeout,
     shown_url,
 )
+from .encryption import Keyring
 from .group_commit import GroupCommit, SharedWork, Work, run_all
+from .key_register import is_registered, register
 from .schema import OUTDATED, REVISION, version_of
+from .sealed import KEYS
 
 USAGE_POLL_SECONDS = 0.001
 """How often `UsageGate.close` checks whether users are left."""
@@ -128,13 +132,20 @@ class Database:
 
     ``durability`` is ``full`` (a commit is on the disk) or ``process`` (a commit
     survives the end of the process, but not a power cut). ``listen_url`` leads directly
-    to the same database, if ``url`` leads to a pooler.
+    to the same database, if ``url`` leads to a pooler. What is personal in it is
+    encrypted with ``keys``, if there are any.
     """
 
     def __init__(
-        self, url: str, durability: str = "full", listen_url: str | None = None
+        self,
+        url: str,
+        durability: str = "full",
+        listen_url: str | None = None,
+        keys: Sequence[EncryptionKey] | None = None,
     ) -> None:
         self.url = parse_url(url)
+        self.keys = Keyring(keys) if keys else None
+        """The keys by which it is encrypted; None if it is not."""
         self.embedded = self.url.get_backend_name() == "sqlite"
         """Whether this is an SQLite file, which is made and upgraded automatically."""
         self.shown = shown_url(url)
@@ -191,6 +202,8 @@ class Database:
     def connect(self) -> Engine:
         """A new engine; the tables are not checked."""
         engine = open_engine(self.url, self.durability)
+        if self.keys is not None:
+            engine.update_execution_options(**{KEYS: self.keys})
         self._driver_error = engine.dialect.loaded_dbapi.Error
         return engine
 
@@ -199,6 +212,7 @@ class Database:
         try:
             with self.errors("Nothing was stored."):
                 self._check_schema(engine)
+                self._check_keys(engine)
                 self._set_clock(engine)
             self._file = identity_of(self.url.database) if self.embedded else None
         except BaseException:
@@ -214,6 +228,21 @@ class Database:
             self.upgrade(engine)
             return
         raise self._other_version(present)
+
+    def _check_keys(self, engine: Engine) -> None:
+        with engine.execution_options(outbox_reading=True).connect() as connection:
+            if is_registered(connection, self.keys):
+                return
+        with engine.connect() as connection:
+            self._transact(connection, [self.check_keys_on])
+
+    def check_keys_on(self, connection: Connection) -> None:
+        """Check and register the keys, in a transaction that the caller commits.
+
+        Raises `KeyRefused`.
+        """
+        if not is_registered(connection, self.keys) and self.keys is not None:
+            register(connection, self.keys)
 
     def check_version(self) -> None:
         """Raise `SchemaError` unless the tables are, now, those of this version."""

@@ -8,7 +8,6 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Dialect,
     Double,
     String,
     Text,
@@ -44,7 +43,9 @@ Barred = Mapping[str, Mapping[str, Reply]]
 
 NOBODY: Mapping[str, Reply] = {}
 
-add_events = PreparedStatement(event.insert(), ("message_id", "at", "kind", "detail"))
+add_events = PreparedStatement(
+    event.insert(), ("message_id", "at", "kind", "detail"), adds_to=event
+)
 
 add_notes = PreparedStatement(
     event.insert().from_select(
@@ -55,7 +56,8 @@ add_notes = PreparedStatement(
             bindparam("kind", type_=String),
             bindparam("detail", type_=Text),
         ).where(message.c.id == bindparam("message_id")),
-    )
+    ),
+    adds_to=event,
 )
 """Adds events to histories; skips messages that no longer exist."""
 
@@ -156,8 +158,8 @@ class Enqueue(SharedWork):
                 receipts.append(Receipt(new.id, new.rfc_message_id))
             results.append(receipts)
         erased = works[0]._guard.erased
-        asking = suppressions.queries(connection.dialect, addresses, erased)
-        inserts = new_rows.inserts(connection.dialect, unless_found=True)
+        asking = suppressions.queries(connection, addresses, erased)
+        inserts = new_rows.inserts(connection, unless_found=True)
         if len(asking) != 1 or len(inserts) >= JOINED_STATEMENTS:
             return None
         for work in works:
@@ -188,8 +190,8 @@ def enqueue(
         rows.add(new, owners.get(new.id), barred[new.id])
     # Usually nobody is suppressed: that is asked and assumed in one round trip.
     everyone = [one for new in fresh for one in new.envelope.recipients]
-    asking = suppressions.queries(connection.dialect, everyone, guard.erased)
-    inserts = rows.inserts(connection.dialect)
+    asking = suppressions.queries(connection, everyone, guard.erased)
+    inserts = rows.inserts(connection)
     answers = run_together(connection, [*asking, *inserts])
     if found := suppressions.found_in(connection, answers, everyone, guard.erased):
         assumed, barred = barred, _barred(found, fresh, guard)
@@ -199,7 +201,7 @@ def enqueue(
             right = NewRows(waiting)
             for new in wrong:
                 right.add(new, owners.get(new.id), barred[new.id])
-            run_together(connection, right.inserts(connection.dialect))
+            run_together(connection, right.inserts(connection))
     events = [row for new in adding for row in _events(new, barred[new.id])]
     if events:
         add_events.run_many(connection, events)
@@ -333,7 +335,7 @@ class NewRows:
             self._recipients.append((new.id, position, address, *answer))
 
     def inserts(
-        self, dialect: Dialect, *, unless_found: bool = False
+        self, connection: Connection, *, unless_found: bool = False
     ) -> list[Statement]:
         """The statements that insert the rows, as `RowsInsert.statements` says."""
         statements: list[Statement] = []
@@ -342,7 +344,7 @@ class NewRows:
             (_contents, self._contents),
             (_recipients, self._recipients),
         ):
-            statements += insert.statements(dialect, rows, unless_found=unless_found)
+            statements += insert.statements(connection, rows, unless_found=unless_found)
         return statements
 
 

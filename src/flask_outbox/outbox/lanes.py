@@ -13,6 +13,7 @@ from . import claim, notify
 from .claim import Load
 from .records import Claim
 from .schema import lane
+from .sealed import insert_sealed, query, seal
 
 ABANDONED_SECONDS = 300.0
 """A lane whose probe has been due for so long was left by a courier that died. Probes
@@ -29,20 +30,19 @@ def pause(
     """
     goes_on = lane.c.paused_until > now - ABANDONED_SECONDS
     since = case((goes_on, func.coalesce(lane.c.paused_at, now)), else_=now)
+    words = seal(connection, lane, name, {"reason": reason})
     done = connection.execute(
         update(lane)
         .where(lane.c.name == name)
         .ordered_values(  # MariaDB would compute the first from the others' new values
             (lane.c.paused_at, since),
             (lane.c.paused_until, until),
-            (lane.c.reason, reason),
+            (lane.c.reason, words["reason"]),
         )
     )
     if not done.rowcount:
         connection.execute(
-            lane.insert().values(
-                name=name, paused_at=now, paused_until=until, reason=reason
-            )
+            lane.insert().values(name=name, paused_at=now, paused_until=until, **words)
         )
 
 
@@ -84,10 +84,11 @@ def resume_by_operator(connection: Connection, name: str) -> None:
 
 def paused_by_operator(connection: Connection) -> dict[str, str]:
     """The lanes that a person paused, and the reasons."""
-    rows = connection.execute(
+    rows = query(
+        connection,
         select(*lane.c["name", "operator_reason"]).where(
             lane.c.operator_paused_at.is_not(None)
-        )
+        ),
     )
     return {row.name: row.operator_reason or "" for row in rows}
 
@@ -138,10 +139,11 @@ def _locked_allowance(connection: Connection, name: str) -> str | None:
 
 def _write(connection: Connection, name: str, **values: Any) -> None:
     if not _set(connection, name, **values):
-        connection.execute(lane.insert().values(name=name, **values))
+        insert_sealed(connection, lane, {"name": name, **values})
 
 
 def _set(connection: Connection, name: str, **values: Any) -> bool:
     """Update the row of ``name``; False if it has none."""
-    done = connection.execute(update(lane).where(lane.c.name == name).values(**values))
+    sealed = seal(connection, lane, name, values)
+    done = connection.execute(update(lane).where(lane.c.name == name).values(sealed))
     return done.rowcount == 1

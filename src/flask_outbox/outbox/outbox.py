@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -32,6 +33,7 @@ from . import (
     due,
     enqueue,
     fates,
+    key_register,
     lanes,
     mailboxes,
     measuring,
@@ -740,8 +742,12 @@ class Outbox:
 
     def status(self) -> OutboxStatus:
         """Exact counts for monitoring, however long counting takes."""
+        keys = self.database.keys
         with self.database.reading() as connection:
-            return read.status(connection, self.clock(), self.alert_rules)
+            found = read.status(connection, self.clock(), self.alert_rules)
+            if keys is None:
+                return found
+            return replace(found, encryption=key_register.status(connection, keys))
 
     def measure(self, lanes: Collection[str] = ()) -> Measurements:
         """What monitoring is told, with the attempts on each of ``lanes``.

@@ -64,6 +64,7 @@ from .schema import (
     message,
     recipient,
 )
+from .sealed import query
 
 
 def moment(at: float) -> datetime:
@@ -77,10 +78,11 @@ def _decoded(text: str | None) -> Any:
 
 def get(connection: Connection, message_id: str) -> MessageRecord | None:
     """Everything about one message except its content; None if it does not exist."""
-    row = connection.execute(
+    row = query(
+        connection,
         select(message, content.c.metadata.label("given_metadata"), content.c.template)
         .outerjoin(content, content.c.message_id == message.c.id)
-        .where(message.c.id == message_id)
+        .where(message.c.id == message_id),
     ).first()
     if row is None:
         return None
@@ -148,10 +150,11 @@ def _events(
     connection: Connection, row: Row[Any], recipients: int
 ) -> tuple[Event, ...]:
     """The history of the message in ``row``, from when it was enqueued."""
-    later = connection.execute(
-        select(*event.c["at", "kind", "detail"])
+    later = query(
+        connection,
+        select(*event.c["message_id", "at", "kind", "detail"])
         .where(event.c.message_id == row.id)
-        .order_by(event.c.at, event.c.id)
+        .order_by(event.c.at, event.c.id),
     )
     events = [_enqueued(row, recipients)]
     events += [one for row in later for one in _events_of(row)]
@@ -182,10 +185,11 @@ def _kind(word: str) -> EventKind | str:
 
 
 def _recipients(connection: Connection, message_id: str) -> tuple[Recipient, ...]:
-    rows = connection.execute(
+    rows = query(
+        connection,
         select(recipient)
         .where(recipient.c.message_id == message_id)
-        .order_by(recipient.c.position)
+        .order_by(recipient.c.position),
     )
     return tuple(_recipient(row) for row in rows)
 
@@ -241,7 +245,7 @@ def summaries(
         wanted = wanted.where(message.c.state == state.value)
     if before is not None:
         wanted = wanted.where(message.c.id < before)
-    return summaries_of(connection, connection.execute(wanted).all())
+    return summaries_of(connection, query(connection, wanted).all())
 
 
 _STATES = frozenset(State)
@@ -328,7 +332,7 @@ def lane_records(
     """The lanes that are paused or in ``waiting``, ordered by name."""
     paused = {
         row.name: row
-        for row in connection.execute(select(lane))
+        for row in query(connection, select(lane))
         if row.paused_at is not None or row.operator_paused_at is not None
     }
     return [
@@ -478,10 +482,11 @@ def alerts(connection: Connection, rules: AlertRules) -> tuple[Alert, ...]:
     """The alerts that last, the oldest first; none if nothing is watched."""
     if not rules.limits:
         return ()
-    rows = connection.execute(
+    rows = query(
+        connection,
         select(alert)
         .where(alert.c.ended_at.is_(None), alert.c.kind.in_(ALERT_KINDS))
-        .order_by(alert.c.began_at, alert.c.id)
+        .order_by(alert.c.began_at, alert.c.id),
     )
     return tuple(alert_of(row, ended_at=None) for row in rows)
 

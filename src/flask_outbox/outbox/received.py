@@ -23,6 +23,7 @@ from ..feedback.one_time import OneTimeToken
 from ..message import Address, comparable
 from .ids import id_at, is_id, new_id
 from .schema import feedback, pardon
+from .sealed import query
 from .statements import Row, RowsInsert, RowsUpdate, run_together
 
 LOOK_AFTER_SECONDS = 5.0
@@ -184,7 +185,7 @@ def copy(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Store rows of another outbox, but for reports that are here."""
     names = feedback.columns.keys()
     tuples = [tuple(row[name] for name in names) for row in rows]
-    run_together(connection, _copy.statements(connection.dialect, tuples))
+    run_together(connection, _copy.statements(connection, tuples))
 
 
 def store(connection: Connection, reports: Sequence[Received]) -> set[str]:
@@ -193,7 +194,7 @@ def store(connection: Connection, reports: Sequence[Received]) -> set[str]:
     Another receiver may store the same at once: to one of the two they are not new.
     """
     rows = [_row(one) for one in sorted(reports, key=lambda one: one.key)]
-    run_together(connection, _insert.statements(connection.dialect, rows))
+    run_together(connection, _insert.statements(connection, rows))
     return {
         id
         for some in in_parts([one.id for one in reports])
@@ -226,13 +227,14 @@ def use_token(connection: Connection, token: OneTimeToken, now: float) -> bool:
         *(id_at(now)[:10] + new_id()[10:], _key(token.source, 64), event_id),
         *(now, now, _USED, None, None, None, None, 0, token.digest, None, None),
     )
-    run_together(connection, _insert.statements(connection.dialect, [row]))
-    used_for = connection.scalar(
-        select(feedback.c.words).where(
+    run_together(connection, _insert.statements(connection, [row]))
+    used = query(
+        connection,
+        select(*feedback.c["id", "words"]).where(
             feedback.c.source == token.source, feedback.c.event_id == event_id
-        )
-    )
-    return bool(used_for == token.digest)
+        ),
+    ).first()
+    return used is not None and bool(used.words == token.digest)
 
 
 def in_parts(values: Iterable[str]) -> list[list[str]]:
@@ -302,12 +304,13 @@ def anything_to_match(connection: Connection, now: float) -> bool:
 
 def to_match(connection: Connection, now: float, limit: int) -> list[Received]:
     """The next reports whose message is to be looked for, locked."""
-    rows = connection.execute(
+    rows = query(
+        connection,
         select(feedback)
         .where(feedback.c.look_at <= now)
         .order_by(feedback.c.look_at)
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True),
     )
     return [Received.read(row) for row in rows]
 

@@ -149,6 +149,9 @@ class Claim:
     unreadable: str | None = None
     """Why its rows cannot be read, if so. The message has failed already, and has no
     recipients here."""
+    key_missing: str | None = None
+    """Why it cannot be decrypted, if so. The message waits again, and has no recipients
+    here."""
     hidden: bool = False
     """Whether nobody may see its content, which is removed with the last attempt."""
     trace: TraceContext | None = None
@@ -576,6 +579,20 @@ class TransferChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class EncryptionStatus:
+    """With which keys the outbox is encrypted."""
+
+    key: str
+    """The id of the key that encrypts."""
+    old_keys: tuple[str, ...]
+    """Other keys with which something may still be encrypted."""
+    missing_keys: tuple[str, ...]
+    """Those of them that ``OUTBOX_ENCRYPTION_KEYS`` does not have."""
+    clear: bool
+    """Whether something may still be in the clear."""
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxStatus:
     """Exact counts, and the state of lanes, couriers and moves."""
 
@@ -598,6 +615,8 @@ class OutboxStatus:
     """How many received reports wait for their message."""
     alerts: tuple[Alert, ...] = ()
     """Those that last, the oldest first."""
+    encryption: EncryptionStatus | None = None
+    """None if the outbox is not encrypted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from sqlalchemy.engine import Inspector
 
 from ..events import ATTEMPT_ENDS
 
-REVISION = "0008"
+REVISION = "0009"
 """The newest migration, after which the tables are as they are below."""
 
 VERSION_TABLE = "outbox_version"
@@ -407,6 +407,16 @@ alert = Table(
 """The last alert of each kind, for each ``lane`` that it is about, or ``""``. Its cause
 is away since ``calm_since``. Which news of it was ``told`` last, and until when a
 process has time for the next: see the module `alerts`."""
+
+
+encryption_key = Table(
+    "outbox_encryption_key",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("proof", LONG, nullable=False),
+)
+"""The keys with which something here may be encrypted, each with a text that it has
+encrypted. A row whose id is "" says that something may be in the clear."""
 
 
 def has_tables(target: MetaData) -> bool:

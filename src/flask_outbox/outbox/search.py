@@ -7,7 +7,7 @@ examines no more rows than a window has, whatever the other criteria are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -30,6 +30,7 @@ from .ids import HIGHEST, ID_LENGTH, LOWEST, id_at, is_id, time_of
 from .read import moment, summaries_of
 from .records import Page, Search
 from .schema import PENDING, message, recipient
+from .sealed import keys_of, query
 
 SCAN_LIMIT = 10_000
 """The most messages that one scan examines."""
@@ -117,11 +118,12 @@ class IndexRange:
         columns = select(*COLUMNS)
         if self.repeats:
             columns = select(self.id.label("found"), *COLUMNS).distinct()
-        return connection.execute(
+        return query(
+            connection,
             columns.select_from(self.source)
             .where(*self.keys, *id_range.holds(self.id), *conditions)
             .order_by(self._order(upwards=upwards))
-            .limit(limit)
+            .limit(limit),
         ).all()
 
     def _order(self, *, upwards: bool) -> ColumnElement[str]:
@@ -155,6 +157,9 @@ class IdScan:
     index_ranges: Sequence[IndexRange]
     conditions: Sequence[Condition]
     upwards: bool
+    subject: str | None = None
+    """What the subject contains, where it is encrypted: then that is looked for in each
+    row of a window."""
 
     def collect(
         self, id_range: IdRange, limit: int
@@ -197,12 +202,15 @@ class IdScan:
         return id_range.within(end, None), id_range.within(None, end)
 
     def _rows(self, window: IdRange, limit: int) -> list[Row[Any]]:
+        part = None if self.subject is None else self.subject.lower()
+        examined = limit if part is None else SCAN_LIMIT
         found = {
             row.id: row
             for one in self.index_ranges
             for row in one.rows(
-                self.connection, window, self.conditions, limit, upwards=self.upwards
+                self.connection, window, self.conditions, examined, upwards=self.upwards
             )
+            if part is None or part in row.subject.lower()
         }
         return [found[id] for id in sorted(found, reverse=not self.upwards)][:limit]
 
@@ -225,9 +233,12 @@ def search(
     """The newest messages that match, or the next ones below or above a page."""
     upwards = after is not None
     id_range = _id_range(connection, wanted)
+    subject = None
+    if keys_of(connection) is not None:
+        wanted, subject = replace(wanted, subject=None), wanted.subject
     conditions = _conditions(wanted, now)
     index_ranges, more = _index_ranges(connection, wanted, id_range)
-    scan = IdScan(connection, index_ranges, [*conditions, *more], upwards)
+    scan = IdScan(connection, index_ranges, [*conditions, *more], upwards, subject)
     found, last = scan.collect(id_range.within(after, before), limit + 1)
     shown = found[:limit]
     border = None

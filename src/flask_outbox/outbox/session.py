@@ -23,6 +23,7 @@ from .database_errors import Fault, fault_of
 from .dialects import shown_url
 from .enqueue import enqueue, with_key
 from .records import NewMessage, Receipt
+from .sealed import KEYS
 
 _FOUND = "flask_outbox"
 """Key in ``Connection.info`` for the database that the connection was found to be on.
@@ -201,6 +202,8 @@ class AppTransaction:
         self._database = database
         self._guard = guard
         self._connection = _connection(given)
+        if database.keys is not None:
+            self._connection.execution_options(**{KEYS: database.keys})
         self._driver: Any = self._connection.connection.dbapi_connection
         with self._errors():
             check_database(database, self._connection)
@@ -292,6 +295,7 @@ class AppTransaction:
         else:
             self._lock_what_may_be_there()
             self._database.upgrade_on(self._connection)
+            self._database.check_keys_on(self._connection)
 
     def _lock_what_may_be_there(self) -> None:
         """Take the write lock unless the table for that is missing."""

@@ -23,6 +23,8 @@ from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.types import TypeEngine
 
 from .dialects import MULTI_STATEMENTS, begin_immediate
+from .encryption import Keyring
+from .sealed import SealedColumns, keys_of, seal_rows
 
 Row = Mapping[str, Any]
 
@@ -191,14 +193,18 @@ class PreparedStatement:
 
     SQLAlchemy's execution costs several times what SQLite needs for such a row. Running
     the compiled text on the driver's cursor avoids that.
+
+    ``adds_to`` is the table whose rows it is run with, if these hold encrypted columns.
     """
 
     def __init__(
         self,
         statement: UpdateBase | Select[Any] | CompoundSelect[Any],
         columns: Iterable[str] = (),
+        adds_to: Table | None = None,
     ) -> None:
         self._statement = statement
+        self._adds_to = adds_to
         self._columns = tuple(columns) or None
         self._compiled: dict[tuple[str, str], tuple[str, Sequence[str]]] = {}
 
@@ -217,15 +223,24 @@ class PreparedStatement:
     def _execute(self, connection: Connection, row: Row) -> Any:
         text, order = self._text(connection.dialect)
         cursor: Any = connection.connection.cursor()
+        (row,) = self._sealed(connection, [row])
         cursor.execute(text, [row[name] for name in order])
         return cursor
+
+    def _sealed(self, connection: Connection, rows: Sequence[Row]) -> Iterable[Row]:
+        if self._adds_to is None:
+            return rows
+        return seal_rows(keys_of(connection), self._adds_to, rows)
 
     def run_many(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Execute the statement for each of ``rows``."""
         if rows:
             text, order = self._text(connection.dialect)
             cursor: Any = connection.connection.cursor()
-            cursor.executemany(text, [[row[name] for name in order] for row in rows])
+            rows_sealed = self._sealed(connection, rows)
+            cursor.executemany(
+                text, [[row[name] for name in order] for row in rows_sealed]
+            )
 
     def _text(self, dialect: Dialect) -> tuple[str, Sequence[str]]:
         """The text, whose values have places but no names, and the order of these."""
@@ -256,11 +271,12 @@ class RowsInsert:
         self._table = table
         self._columns = columns
         self._skip_present = skip_present
+        self._sealed = SealedColumns([table.c[name] for name in columns])
         self._texts: dict[tuple[str, int, bool], str] = {}
 
     def statements(
         self,
-        dialect: Dialect,
+        connection: Connection,
         rows: Sequence[Sequence[Any]],
         *,
         unless_found: bool = False,
@@ -270,6 +286,9 @@ class RowsInsert:
         Those for `run_and_commit` insert only ``unless_found`` is what it asks for.
         """
         statements = []
+        dialect = connection.dialect
+        if (keys := keys_of(connection)) is not None:
+            rows = [self._sealed.seal(keys, row) for row in rows]
         unless_found = unless_found and dialect.driver == "psycopg"
         for start in range(0, len(rows), INSERTED_AT_ONCE):
             some = rows[start : start + INSERTED_AT_ONCE]
@@ -312,19 +331,33 @@ class RowsQuery:
 
     def __init__(self, query: Select[Any]) -> None:
         self._query = query
+        self._sealed = SealedColumns([*query.selected_columns])
         self._texts: dict[str, str] = {}
 
     def run(
         self, connection: Connection, ids: Sequence[str]
-    ) -> Iterable[tuple[Any, ...]]:
+    ) -> Iterable[Sequence[Any]]:
         """Return the driver's rows, which are read as they are needed; for no ids none,
         without asking.
         """
+        rows = self.run_sealed(connection, ids)
+        if not self._sealed or (keys := keys_of(connection)) is None:
+            return rows
+        return (self._sealed.open_what_can_be(keys, row) for row in rows)
+
+    def open(self, keys: Keyring | None, row: Sequence[Any]) -> Sequence[Any]:
+        """Decrypt one row of `run_sealed`."""
+        return self._sealed.open(keys, row)
+
+    def run_sealed(
+        self, connection: Connection, ids: Sequence[str]
+    ) -> Iterable[Sequence[Any]]:
+        """Do what `run` does, but leave the rows encrypted."""
         if not ids:
             return ()
         cursor: Any = connection.connection.cursor()
         cursor.execute(*self._asked(connection.dialect, ids))
-        rows: Iterable[tuple[Any, ...]] = cursor
+        rows: Iterable[Sequence[Any]] = cursor
         return rows
 
     def _asked(self, dialect: Dialect, ids: Sequence[str]) -> tuple[str, Any]:
@@ -372,6 +405,8 @@ class RowsUpdate:
 
     def run(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Update ``rows``, which map the names of columns to values."""
+        if (keys := keys_of(connection)) is not None:
+            rows = [*seal_rows(keys, self._table, rows)]
         for start in range(0, len(rows), ROWS_AT_ONCE):
             self._run_some(connection, rows[start : start + ROWS_AT_ONCE])
 

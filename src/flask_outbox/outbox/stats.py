@@ -21,6 +21,7 @@ from ..events import ATTEMPT_ENDS
 from .enqueue import as_json
 from .read import moment
 from .schema import stats
+from .sealed import query, seal
 from .statements import RowsInsert, run_together
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
@@ -144,11 +145,12 @@ _begin = RowsInsert(stats, *stats.columns.keys(), skip_present=True)
 def write(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
     """Store these rows, replacing earlier versions of them. Safe to repeat."""
     for row in rows:
+        sealed = seal(connection, stats, row["lane"], row)
         changed = connection.execute(
-            update(stats).where(*_is(row)).values(dict(row))
+            update(stats).where(*_is(row)).values(sealed)
         ).rowcount
         if not changed:
-            connection.execute(stats.insert().values(dict(row)))
+            connection.execute(stats.insert().values(sealed))
 
 
 def _is(row: Mapping[str, Any]) -> list[Any]:
@@ -190,7 +192,7 @@ def _add_to_totals(connection: Connection, rows: Sequence[Row[Any]]) -> None:
     """
     if not rows:
         return
-    run_together(connection, _begin.statements(connection.dialect, [_NOTHING]))
+    run_together(connection, _begin.statements(connection, [_NOTHING]))
     totals: dict[str, Counters] = {}
     for row in rows:
         for lane in (ALL_LANES, row.lane):
@@ -239,13 +241,13 @@ def _kept(connection: Connection, key: Key) -> Counters:
     """The counts stored under ``key``."""
     at, courier, lane = key
     where = _is({"at": at, "courier": courier, "lane": lane})
-    row = connection.execute(select(stats).where(*where).with_for_update()).first()
+    row = query(connection, select(stats).where(*where).with_for_update()).first()
     return Counters() if row is None else _counters_of(row)
 
 
 def _locked(connection: Connection, wanted: Select[Any]) -> Sequence[Row[Any]]:
     limited = wanted.order_by(stats.c.at).limit(STATS_LIMIT)
-    return connection.execute(limited.with_for_update(skip_locked=True)).all()
+    return query(connection, limited.with_for_update(skip_locked=True)).all()
 
 
 def _delete(connection: Connection, rows: Sequence[Row[Any]]) -> None:
@@ -268,7 +270,7 @@ def read(
     seconds = (until - since) / buckets
     tallies = [Counters() for _ in range(buckets)]
     whole = Counters()
-    for row in connection.execute(wanted):
+    for row in query(connection, wanted):
         tally = _counters_of(row)
         tallies[max(0, int((row.at - since) / seconds))] += tally
         whole += tally
@@ -311,7 +313,7 @@ def totals(
         stats.c.at == EVER, stats.c.courier == EVERYBODY, stats.c.lane.in_(found)
     )
     # One statement sees one moment, so that none is missed which is merged meanwhile.
-    for row in connection.execute(union_all(merged, _unmerged(connection))):
+    for row in query(connection, union_all(merged, _unmerged(connection))):
         counted = _counters_of(row)
         if row.at != EVER:
             found[ALL_LANES] += counted

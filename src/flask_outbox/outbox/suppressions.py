@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Dialect,
     String,
     bindparam,
     delete,
@@ -32,6 +31,7 @@ from .read import moment
 from .received import LATEST
 from .records import Suppression
 from .schema import pardon, suppression
+from .sealed import SealedColumns, insert_sealed, keys_of, query
 from .statements import PreparedStatement, RowsInsert, Statement, run_together
 
 EVERYTHING = ""
@@ -123,12 +123,12 @@ def find(
     Those of erased addresses name these by their digests.
     """
     wanted = [*addresses]
-    asking = queries(connection.dialect, wanted, erased)
+    asking = queries(connection, wanted, erased)
     return found_in(connection, run_together(connection, asking), wanted, erased)
 
 
 def queries(
-    dialect: Dialect, addresses: Iterable[str], erased: ErasedAddresses
+    connection: Connection, addresses: Iterable[str], erased: ErasedAddresses
 ) -> list[Statement]:
     """The statements that ask for the suppressions of ``addresses``."""
     statements = []
@@ -138,8 +138,8 @@ def queries(
         some = wanted[start : start + ASKED_AT_ONCE]
         places = 1 << (len(some) - 1).bit_length()
         some += some[-1:] * (places - len(some))
-        query = _query_for(places, or_for_digests=may_be_first)
-        statements.append(query.asking(dialect, some))
+        asked = _query_for(places, or_for_digests=may_be_first)
+        statements.append(asked.asking(connection.dialect, some))
     return statements
 
 
@@ -152,7 +152,7 @@ def _asked(addresses: set[str], erased: ErasedAddresses) -> set[str]:
 
 def found_in(
     connection: Connection,
-    answers: Iterable[Iterable[tuple[Any, ...]]],
+    answers: Iterable[Iterable[Sequence[Any]]],
     addresses: Sequence[str],
     erased: ErasedAddresses,
 ) -> Found:
@@ -160,7 +160,10 @@ def found_in(
 
     Asks again if they say, for the first time, that there are digests.
     """
+    keys = keys_of(connection)
     rows = [one for some in answers for one in some]
+    if keys is not None:
+        rows = [_SEALED.open_what_can_be(keys, row) for row in rows]
     if any(one[0] == DIGESTS for one in rows):
         erased.exist = True
         return find(connection, addresses, erased)
@@ -174,7 +177,7 @@ def found_in(
 
 
 def _by_digest(
-    rows: Iterable[tuple[Any, ...]], addresses: Iterable[str], erased: ErasedAddresses
+    rows: Iterable[Sequence[Any]], addresses: Iterable[str], erased: ErasedAddresses
 ) -> Mapping[str, str]:
     """Digest → the address that it is of, if any of ``rows`` has a digest."""
     if not any(is_digest(one[0]) for one in rows):
@@ -204,16 +207,11 @@ def _query_for(places: int, *, or_for_digests: bool) -> PreparedStatement:
 _DIGESTS: ColumnElement[str] = literal_column(f"'{DIGESTS}'")
 
 _COLUMNS = suppression.c["address", "list", "reason", "source", "added_at", "evidence"]
+_SEALED = SealedColumns([*_COLUMNS])
 
 
-def _record(
-    address: str,
-    list: str,
-    reason: str,
-    source: str,
-    added_at: float,
-    evidence: str | None,
-) -> Suppression:
+def _record(*row: Any) -> Suppression:
+    address, list, reason, source, added_at, evidence = row
     said = json.loads(evidence) if evidence else None
     return Suppression(address, list, reason, source, moment(added_at), said)
 
@@ -290,7 +288,7 @@ def _page(
         same = suppression.c.address == after.address
         later = suppression.c.address > after.address
         wanted = wanted.where(or_(later, same & (suppression.c.list > after.list)))
-    return [_record(*row) for row in connection.execute(wanted)]
+    return [_record(*row) for row in query(connection, wanted)]
 
 
 # Changing
@@ -319,7 +317,7 @@ def add_new(
     new = absent(connection, entries, erased)
     if new:
         rows = sorted(map(_row, new), key=lambda row: (row["address"], row["list"]))
-        connection.execute(suppression.insert(), rows)
+        insert_sealed(connection, suppression, *rows)
     if any(is_digest(one.address) for one in new):
         _note_digests(connection)
     return new
@@ -331,7 +329,7 @@ _note = RowsInsert(suppression, *suppression.columns.keys(), skip_present=True)
 def _note_digests(connection: Connection) -> None:
     """Note that there are digests, for all who look from now on."""
     row = (DIGESTS, EVERYTHING, "", "", 0.0, None)
-    run_together(connection, _note.statements(connection.dialect, [row]))
+    run_together(connection, _note.statements(connection, [row]))
 
 
 def absent(

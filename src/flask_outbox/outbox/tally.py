@@ -26,7 +26,7 @@ _begin = RowsInsert(tally, "name", "counted_to", "counts", skip_present=True)
 def count_on(connection: Connection, now: float) -> bool:
     """Count some of the reports that are not; return whether there may be more."""
     first = [(NAME, LOWEST, as_json({}))]
-    run_together(connection, _begin.statements(connection.dialect, first))
+    run_together(connection, _begin.statements(connection, first))
     kept = connection.execute(
         select(tally).where(tally.c.name == NAME).with_for_update()
     ).one()

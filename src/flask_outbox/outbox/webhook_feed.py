@@ -26,6 +26,7 @@ from ..webhooks.kinds import sources, told_as
 from .enqueue import as_json
 from .received import in_parts
 from .schema import content, event, message, recipient, webhook, webhook_endpoint
+from .sealed import insert_sealed, query
 from .sensitive import IS_SHOWN
 
 EVENTS_AT_ONCE = 1_000
@@ -233,7 +234,7 @@ def _dumped(gaps: Iterable[Gap]) -> str | None:
 
 def _queue(connection: Connection, feed: Feed, ids: Sequence[int], now: float) -> None:
     """Queue what tells the events with ``ids``."""
-    found = connection.execute(_events(ids, metadata=feed.metadata)).all()
+    found = query(connection, _events(ids, metadata=feed.metadata)).all()
     moved = _moves(connection, {row.message_id for row in found})
     told = [
         (row, kind, detail)
@@ -263,7 +264,7 @@ def _queue(connection: Connection, feed: Feed, ids: Sequence[int], now: float) -
         for row, kind, detail in told
     ]
     if rows:
-        connection.execute(webhook.insert(), rows)
+        insert_sealed(connection, webhook, *rows)
 
 
 def _events(ids: Sequence[int], *, metadata: bool) -> Select[Any]:
@@ -326,10 +327,11 @@ def _recipients(
 ) -> Mapping[str, list[Row[Any]]]:
     found: dict[str, list[Row[Any]]] = {one: [] for one in message_ids}
     if found:
-        rows = connection.execute(
+        rows = query(
+            connection,
             select(recipient)
             .where(recipient.c.message_id.in_(found))
-            .order_by(recipient.c.message_id, recipient.c.position)
+            .order_by(recipient.c.message_id, recipient.c.position),
         )
         for row in rows:
             found[row.message_id].append(row)

@@ -22,6 +22,7 @@ from .ids import new_id
 from .read import moment
 from .records import WebhookEndpointRecord, WebhookRecord, WebhookState
 from .schema import webhook, webhook_endpoint
+from .sealed import insert_sealed, query, seal
 from .statements import RowsUpdate
 from .webhook_feed import body_of
 
@@ -118,7 +119,8 @@ def claim(
     probe = paused.paused_by is not None
     if probe and paused.paused_until > now:
         return []
-    rows = connection.execute(
+    rows = query(
+        connection,
         select(*webhook.c["id", "body", "attempts"])
         .where(
             webhook.c.endpoint == endpoint,
@@ -126,7 +128,7 @@ def claim(
             webhook.c.due_at <= now,
         )
         .order_by(webhook.c.due_at, webhook.c.id)
-        .limit(1 if probe else limit)
+        .limit(1 if probe else limit),
     ).all()
     if probe and rows:
         _set(connection, endpoint, paused_until=now + LEASE_SECONDS)
@@ -293,7 +295,9 @@ def _locked(connection: Connection, name: str) -> Row[Any] | None:
 
 def _set(connection: Connection, name: str, **values: Any) -> None:
     connection.execute(
-        update(webhook_endpoint).where(webhook_endpoint.c.name == name).values(**values)
+        update(webhook_endpoint)
+        .where(webhook_endpoint.c.name == name)
+        .values(seal(connection, webhook_endpoint, name, values))
     )
 
 
@@ -387,19 +391,18 @@ def add_test(
 ) -> str:
     """Queue a webhook that only tries the endpoint; its id."""
     id = f"test_{new_id()}"
-    connection.execute(
-        webhook.insert().values(
-            endpoint=endpoint,
-            id=id,
-            kind=TEST,
-            body=body_of("outbox.test", now, {"endpoint": endpoint}),
-            queued_at=now,
-            due_at=now,
-            give_up_at=now + give_up_seconds,
-            attempts=0,
-            state=PENDING,
-        )
-    )
+    row = {
+        "endpoint": endpoint,
+        "id": id,
+        "kind": TEST,
+        "body": body_of("outbox.test", now, {"endpoint": endpoint}),
+        "queued_at": now,
+        "due_at": now,
+        "give_up_at": now + give_up_seconds,
+        "attempts": 0,
+        "state": PENDING,
+    }
+    insert_sealed(connection, webhook, row)
     return id
 
 
@@ -434,8 +437,7 @@ def add_alert(
         }
         for name in endpoints
     ]
-    if rows:
-        connection.execute(webhook.insert(), rows)
+    insert_sealed(connection, webhook, *rows)
 
 
 # Reading
@@ -445,7 +447,7 @@ def endpoints(
     connection: Connection, names: Sequence[str]
 ) -> list[WebhookEndpointRecord]:
     """The endpoints with these names, in this order; a new one may be unknown yet."""
-    rows = {row.name: row for row in connection.execute(select(webhook_endpoint))}
+    rows = {row.name: row for row in query(connection, select(webhook_endpoint))}
     counts = {
         (row.endpoint, row.state): row.number
         for row in connection.execute(
@@ -481,11 +483,12 @@ def webhooks(connection: Connection, endpoint: str, limit: int) -> list[WebhookR
     """
     found: list[WebhookRecord] = []
     for state in (FAILED, PENDING, DONE):
-        rows = connection.execute(
+        rows = query(
+            connection,
             select(webhook)
             .where(webhook.c.endpoint == endpoint, webhook.c.state == state)
             .order_by(webhook.c.due_at.desc())
-            .limit(limit - len(found))
+            .limit(limit - len(found)),
         )
         found += [_record(row) for row in rows]
     return found
@@ -493,8 +496,9 @@ def webhooks(connection: Connection, endpoint: str, limit: int) -> list[WebhookR
 
 def webhook_of(connection: Connection, endpoint: str, id: str) -> WebhookRecord | None:
     """One webhook; None if it is not there."""
-    row = connection.execute(
-        select(webhook).where(webhook.c.endpoint == endpoint, webhook.c.id == id)
+    row = query(
+        connection,
+        select(webhook).where(webhook.c.endpoint == endpoint, webhook.c.id == id),
     ).first()
     return None if row is None else _record(row)
 

@@ -40,9 +40,19 @@ from ..schema import (
     suppression,
     webhook,
 )
+from ..sealed import SEALED, query, seal
 from ..states import transition
 from ..suppressions import EVERYTHING
-from .finding import OF_MESSAGES, Mention, Person, among, id_of, mentions, told_of
+from .finding import (
+    OF_MESSAGES,
+    Mention,
+    Person,
+    among,
+    id_of,
+    mentions,
+    told_of,
+    webhooks_naming,
+)
 
 AT_ONCE = 100
 """The most messages that one transaction erases, so that it is short."""
@@ -296,17 +306,20 @@ _erase_event = (
 def _erase_events(
     connection: Connection, ids: Sequence[str], recipients: Mapping[str, _Recipients]
 ) -> int:
-    rows = connection.execute(
+    rows = query(
+        connection,
         select(*event.c["id", "message_id", "detail"]).where(
             event.c.message_id.in_(ids), event.c.detail.is_not(None)
-        )
+        ),
     ).all()
     changed = []
     for row in rows:
         given = json.loads(row.detail)
         kept = _without_person(given, recipients[row.message_id])
         if kept != given:
-            changed.append({"its_id": row.id, "new_detail": as_json(kept)})
+            detail = {"detail": as_json(kept)}
+            sealed = seal(connection, event, row.message_id, detail)
+            changed.append({"its_id": row.id, "new_detail": sealed["detail"]})
     if changed:
         connection.execute(_erase_event, changed)
     return len(changed)
@@ -374,7 +387,11 @@ def make_nameless(
 def _write_nameless(connection: Connection, found: Iterable[Mention]) -> int:
     number = 0
     for one in found:
-        connection.execute(update(one.table).where(among([one])).values(_values(one)))
+        values = {column.name: text for column, text in _values(one).items()}
+        if one.table in SEALED:
+            owner = one.row._mapping[SEALED[one.table].owner]
+            values = seal(connection, one.table, owner, values)
+        connection.execute(update(one.table).where(among([one])).values(values))
         number += 1
     return number
 
@@ -394,11 +411,7 @@ def _unique(one: Mention, column: Column[Any]) -> str | None:
 
 def webhooks_about(connection: Connection, person: Person) -> list[tuple[str, str]]:
     """The endpoints and ids of webhooks that tell of the person."""
-    rows = connection.execute(
-        select(*webhook.c["endpoint", "id", "body"])
-        .where(person.may_be_in(webhook.c.body))
-        .order_by(webhook.c.endpoint, webhook.c.id)
-    )
+    rows = query(connection, webhooks_naming(connection, person))
     return [
         (row.endpoint, row.id) for row in rows if told_of(person, json.loads(row.body))
     ]
@@ -420,16 +433,18 @@ def _erase_webhook(
 ) -> bool:
     """Whether it was there."""
     its = (webhook.c.endpoint == endpoint) & (webhook.c.id == id)
-    body = connection.scalar(select(webhook.c.body).where(its).with_for_update())
-    if body is None:
+    wanted = select(*webhook.c["id", "body"]).where(its).with_for_update()
+    row = query(connection, wanted).first()
+    if row is None:
         return False
-    told = json.loads(body)
+    told = json.loads(row.body)
     theirs = told_of(person, told)
     left = [one for one in told["data"]["recipients"] if one not in theirs]
     if left:
         told["data"] |= {"recipients": left}
         told["data"].pop("metadata", None)
-        connection.execute(update(webhook).where(its).values(body=as_json(told)))
+        body = seal(connection, webhook, id, {"body": as_json(told)})
+        connection.execute(update(webhook).where(its).values(body))
     else:
         connection.execute(delete(webhook).where(its))
     return True

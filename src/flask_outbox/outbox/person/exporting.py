@@ -22,6 +22,7 @@ from ..attachments import StoredContent, stored_content
 from ..read import get, moment
 from ..records import MessageRecord
 from ..schema import feedback, pardon, provider_id, webhook
+from ..sealed import query
 from .finding import (
     OF_MESSAGES,
     OTHERS,
@@ -35,6 +36,7 @@ from .finding import (
     messages_to,
     spreads,
     told_of,
+    webhooks_naming,
 )
 
 Values = dict[str, Any]
@@ -68,10 +70,11 @@ def _suppressions(
 def _reports(
     connection: Connection, person: Person, _erased: ErasedAddresses
 ) -> Iterator[Values]:
-    for row in connection.execute(
+    for row in query(
+        connection,
         select(feedback)
         .where(feedback.c.address == person.address)
-        .order_by(feedback.c.id)
+        .order_by(feedback.c.id),
     ):
         given = dict(row._mapping)
         given["detail"] = json.loads(row.detail) if row.detail else None
@@ -84,11 +87,7 @@ def _reports(
 def _webhooks(
     connection: Connection, person: Person, _erased: ErasedAddresses
 ) -> Iterator[Values]:
-    for row in connection.execute(
-        select(webhook)
-        .where(person.may_be_in(webhook.c.body))
-        .order_by(webhook.c.endpoint, webhook.c.id)
-    ):
+    for row in query(connection, webhooks_naming(connection, person)):
         told = json.loads(row.body)
         if theirs := told_of(person, told):
             told["data"] |= {"recipients": theirs}

@@ -19,6 +19,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    Select,
     String,
     Table,
     and_,
@@ -31,7 +32,8 @@ from ...erased_address import PLACEHOLDER
 from ...message import Address, AddressLike, comparable
 from ..enqueue import as_json
 from ..ids import HIGHEST, LOWEST
-from ..schema import feedback, message, metadata, recipient
+from ..schema import feedback, message, metadata, recipient, webhook
+from ..sealed import is_encrypted, query
 
 ROWS_AT_ONCE = 5_000
 """How many messages, or rows of another large table, one statement reads."""
@@ -208,13 +210,13 @@ def mentions(
     if not columns:
         return []
     keys = [*table.primary_key]
-    wanted = select(*dict.fromkeys([*keys, *columns, *_own_id(table)])).where(
-        or_(*map(person.may_be_in, columns))
-    )
+    wanted = select(*dict.fromkeys([*keys, *columns, *_own_id(table)]))
+    if not is_encrypted(connection, table):
+        wanted = wanted.where(or_(*map(person.may_be_in, columns)))
     if where is not None:
         wanted = wanted.where(where)
     found = []
-    for row in connection.execute(wanted.order_by(*keys)):
+    for row in query(connection, wanted.order_by(*keys)):
         changed = _changed(person, row, columns)
         if changed:
             found.append(Mention(table, row, changed))
@@ -257,6 +259,14 @@ def _changed(
         for name, text in texts
         if text and (nameless := person.nameless(text)) != text
     }
+
+
+def webhooks_naming(connection: Connection, person: Person) -> Select[Any]:
+    """The query for webhooks that may tell of them."""
+    wanted = select(webhook).order_by(webhook.c.endpoint, webhook.c.id)
+    if is_encrypted(connection, webhook):
+        return wanted
+    return wanted.where(person.may_be_in(webhook.c.body))
 
 
 def told_of(person: Person, body: Mapping[str, Any]) -> list[dict[str, Any]]:

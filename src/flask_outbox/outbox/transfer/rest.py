@@ -15,6 +15,7 @@ from ..ids import ID_LENGTH, LOWEST
 from ..outbox import Outbox
 from ..schema import batch, feedback, lane, pardon
 from ..schema import stats as stats_table
+from ..sealed import insert_sealed, query, seal
 
 AT_A_TIME = 500
 """How many rows are carried in one transaction."""
@@ -42,7 +43,7 @@ def carry_batches(source: Outbox, target: Outbox) -> None:
 def _after(source: Outbox, after: str) -> list[Values]:
     wanted = select(batch).where(batch.c.id > after).order_by(batch.c.id)
     with source.database.reading() as connection:
-        rows = connection.execute(wanted.limit(AT_A_TIME)).mappings()
+        rows = query(connection, wanted.limit(AT_A_TIME), exactly=True).mappings()
         return [dict(row) for row in rows]
 
 
@@ -55,15 +56,16 @@ def _write_all(connection: Connection, rows: list[Values]) -> None:
         if known is None:
             _add(connection, row)
         elif changes := _changes(dict(known), row):
+            sealed = seal(connection, batch, row["id"], changes)
             connection.execute(
-                update(batch).where(batch.c.id == row["id"]).values(**changes)
+                update(batch).where(batch.c.id == row["id"]).values(sealed)
             )
 
 
 def _add(connection: Connection, row: Values) -> None:
     """Insert a batch, without its key if another batch in the target has that key."""
     taken = connection.scalar(select(batch.c.id).where(batch.c.key == row["key"]))
-    connection.execute(batch.insert().values({**row, "key": None} if taken else row))
+    insert_sealed(connection, batch, {**row, "key": None} if taken else row)
 
 
 def _changes(known: Values, row: Values) -> Values:
@@ -79,7 +81,7 @@ def carry_lanes(source: Outbox, target: Outbox) -> None:
     """
     wanted = select(*lane.c["name", "operator_paused_at", "operator_reason", "taken"])
     with source.database.reading() as connection:
-        rows = [dict(row) for row in connection.execute(wanted).mappings()]
+        rows = [dict(row) for row in query(connection, wanted, exactly=True).mappings()]
 
     def work(connection: Connection) -> None:
         for row in rows:
@@ -94,7 +96,7 @@ def _write_lane(connection: Connection, row: Values) -> None:
         select(*lane.c["operator_paused_at", "taken"]).where(lane.c.name == row["name"])
     ).first()
     if present is None:
-        connection.execute(lane.insert().values(**row))
+        insert_sealed(connection, lane, row)
         return
     changes: Values = {}
     if present.operator_paused_at is None and row["operator_paused_at"] is not None:
@@ -104,8 +106,9 @@ def _write_lane(connection: Connection, row: Values) -> None:
     if present.taken is None and row["taken"] is not None:
         changes["taken"] = row["taken"]
     if changes:
+        sealed = seal(connection, lane, row["name"], changes)
         connection.execute(
-            update(lane).where(lane.c.name == row["name"]).values(**changes)
+            update(lane).where(lane.c.name == row["name"]).values(sealed)
         )
 
 
@@ -135,7 +138,7 @@ def carry_feedback(source: Outbox, target: Outbox) -> None:
 def _reports_after(source: Outbox, after: str) -> list[Values]:
     wanted = select(feedback).where(feedback.c.id > after).order_by(feedback.c.id)
     with source.database.reading() as connection:
-        rows = connection.execute(wanted.limit(AT_A_TIME)).mappings()
+        rows = query(connection, wanted.limit(AT_A_TIME), exactly=True).mappings()
         return [dict(row) for row in rows]
 
 
@@ -151,7 +154,7 @@ def carry_stats(source: Outbox, target: Outbox) -> None:
 def _carry_some_stats(source: Outbox, target: Outbox) -> bool:
     with source.database.reading() as connection:
         wanted = select(stats_table).where(stats_table.c.at > stats.EVER)
-        rows = connection.execute(wanted.limit(AT_A_TIME)).mappings().all()
+        rows = query(connection, wanted.limit(AT_A_TIME), exactly=True).mappings().all()
     merged = _merged_courier(source)
     renamed = [{**row, "courier": row["courier"] or merged} for row in rows]
     target.database.write(lambda conn: stats.write(conn, renamed))

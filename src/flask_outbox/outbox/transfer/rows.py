@@ -30,6 +30,7 @@ from ..schema import (
     provider_id,
     recipient,
 )
+from ..sealed import insert_sealed, query
 from ..sensitive import remove_contents
 from ..states import FINISHED, transition
 from ..webhook_feed import step_back
@@ -239,10 +240,12 @@ class ExportedRows:
 
 def export_rows(connection: Connection, chunk: TransferChunk) -> ExportedRows:
     """Read all rows of a chunk."""
-    rows = connection.execute(
+    rows = query(
+        connection,
         select(message, departure.c.state.label("was"))
         .join(departure, departure.c.message_id == message.c.id)
-        .where(in_chunk(chunk))
+        .where(in_chunk(chunk)),
+        exactly=True,
     ).mappings()
     messages = [{**row, "state": row["was"]} for row in rows]
     for one in messages:
@@ -253,11 +256,13 @@ def export_rows(connection: Connection, chunk: TransferChunk) -> ExportedRows:
 
 
 def _rows_of(connection: Connection, part: Table, chunk: TransferChunk) -> list[Values]:
-    rows = connection.execute(
+    rows = query(
+        connection,
         select(part)
         .join(departure, departure.c.message_id == part.c.message_id)
         .where(in_chunk(chunk))
-        .order_by(*part.primary_key)
+        .order_by(*part.primary_key),
+        exactly=True,
     ).mappings()
     return [{name: row[name] for name in row if name != "id"} for row in rows]
 
@@ -279,8 +284,16 @@ def import_rows(
         for one in messages
         if one["key"] in taken and one["state"] in _OPEN
     }
-    _insert(connection, message, [_arrived(one, taken, now) for one in messages])
-    attachments.add(connection, exported.attachments)
+    arrived = [_arrived(one, taken, now) for one in messages]
+    insert_sealed(connection, message, *arrived)
+    digests = {
+        name: attachments.digest_of(connection, content)
+        for name, content in exported.attachments.items()
+    }
+    attachments.add(
+        connection,
+        {digests[name]: content for name, content in exported.attachments.items()},
+    )
     for part, rows in exported.parts.items():
         kept = [row for row in rows if row["message_id"] not in here]
         if part is recipient:
@@ -288,7 +301,9 @@ def import_rows(
                 _cancelled_recipient(row) if row["message_id"] in duplicates else row
                 for row in kept
             ]
-        _insert(connection, part, kept)
+        if part is attached:
+            kept = [{**row, "digest": digests[row["digest"]]} for row in kept]
+        insert_sealed(connection, part, *kept)
     remove_contents(connection, duplicates)
     _add_events(connection, messages, duplicates, came_from, now)
     return Carried(cancelled=len(duplicates))
@@ -321,11 +336,6 @@ def _arrived(one: Values, taken: Mapping[str, str], now: float) -> Values:
 
 def _cancelled_recipient(row: Values) -> Values:
     return {**row, "state": State.CANCELLED.value} if row["state"] in _OPEN else row
-
-
-def _insert(connection: Connection, table: Table, rows: list[Values]) -> None:
-    if rows:
-        connection.execute(table.insert(), rows)
 
 
 def _add_events(

@@ -1,0 +1,158 @@
+"""Encryption at rest: how values are encrypted, and with which keys.
+
+Values are encrypted by AES-256-GCM (NIST SP 800-38D) with a random nonce. An encrypted
+value names its key. It can be decrypted only in the place for which it was encrypted:
+the column and the row are its associated data.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from base64 import b64decode, b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..config import EncryptionKey
+from ..errors import ConfigError, Damaged, KeyMissing
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+MARK = "\x01"
+"""How encrypted values begin, and no others: control characters are not stored."""
+
+NONCE_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value is stored: what is encrypted for one place fits no other."""
+
+    column: str
+    """With its table: ``outbox_content.body``."""
+    row: str
+    """The id of the message or whatever else the row belongs to."""
+
+    def __str__(self) -> str:
+        table, _, column = self.column.partition(".")
+        name = table.removeprefix("outbox_")
+        if name in ("message", "content", "recipient", "event"):
+            return f"The {column} ({table}) of message {self.row}"
+        return f"The {column} of {name} {self.row}"
+
+    @property
+    def associated_data(self) -> bytes:
+        """What must be the same when a value is decrypted."""
+        return f"{self.column}\0{self.row}".encode()
+
+
+class _Key:
+    """What is derived from one secret, by HKDF (RFC 5869): a key for each purpose."""
+
+    def __init__(self, given: EncryptionKey) -> None:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        self.content: AESGCM = AESGCM(_derived(given.secret, "content", 32))
+        self.digest = _derived(given.secret, "digest", 32)
+        self.mark = f"{MARK}{given.id}:"
+        self.byte_mark = self.mark.encode()
+
+
+def _derived(secret: bytes, purpose: str, length: int) -> bytes:
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    info = f"flask-outbox {purpose}".encode()
+    return HKDF(SHA256(), length, salt=None, info=info).derive(secret)
+
+
+class Keyring:
+    """The keys of an outbox: the first encrypts, all decrypt. Safe to share.
+
+    Raises `ConfigError` without the package that encrypts.
+    """
+
+    def __init__(self, keys: Iterable[EncryptionKey]) -> None:
+        try:
+            self._keys = {one.id: _Key(one) for one in keys}
+        except ImportError as error:
+            raise ConfigError(
+                "OUTBOX_ENCRYPTION_KEYS needs the package cryptography: pip install "
+                "'flask-outbox[encryption]'."
+            ) from error
+        self.first = next(iter(self._keys))
+        """The id of the key that encrypts."""
+        self._first = self._keys[self.first]
+
+    @property
+    def mark(self) -> str:
+        """How what the first key has encrypted begins."""
+        return self._first.mark
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of the keys."""
+        return tuple(self._keys)
+
+    def seal(self, value: str, place: Place) -> str:
+        """``value``, encrypted for ``place``."""
+        return (
+            self._first.mark + b64encode(self._sealed(value.encode(), place)).decode()
+        )
+
+    def seal_bytes(self, value: bytes, place: Place) -> bytes:
+        """``value``, encrypted for ``place``."""
+        return self._first.byte_mark + self._sealed(value, place)
+
+    def _sealed(self, value: bytes, place: Place) -> bytes:
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._first.content.encrypt(nonce, value, place.associated_data)
+
+    def open(self, value: str, place: Place) -> str:
+        """What was encrypted for ``place``; a value in the clear as it is.
+
+        Raises `KeyMissing` and `Damaged`.
+        """
+        if not value.startswith(MARK):
+            return value
+        id, _, rest = value[1:].partition(":")
+        try:
+            return self._opened(id, b64decode(rest, validate=True), place).decode()
+        except ValueError:
+            raise _damaged(place) from None
+
+    def open_bytes(self, value: bytes, place: Place) -> bytes:
+        """Do what `open` does."""
+        if not value.startswith(MARK.encode()):
+            return value
+        id = value[1:_LONGEST_MARK].partition(b":")[0]
+        sealed = value[len(id) + 2 :]
+        return self._opened(id.decode("ascii", "replace"), sealed, place)
+
+    def _opened(self, id: str, sealed: bytes, place: Place) -> bytes:
+        from cryptography.exceptions import InvalidTag
+
+        key = self._keys.get(id)
+        if key is None:
+            raise KeyMissing(id, str(place))
+        nonce, rest = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
+        try:
+            return key.content.decrypt(nonce, rest, place.associated_data)
+        except (InvalidTag, ValueError):
+            raise _damaged(place) from None
+
+    def digest(self, content: bytes) -> str:
+        """What equal contents have in common, and nobody can tell without the key."""
+        return hmac.digest(self._first.digest, content, "sha256").hex()
+
+
+_LONGEST_MARK = 20
+
+
+def _damaged(place: Place) -> Damaged:
+    return Damaged(
+        f"{place} was changed since it was encrypted, or belongs to another row: "
+        "restore it from a backup."
+    )

@@ -1,0 +1,211 @@
+"""Rekeying: encrypts what is in the clear or under an old key with the first key.
+
+It goes through the tables in chunks, each in one transaction, while couriers work. It
+keeps nothing: a run that broke off is continued by another, which passes over what is
+done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+
+from ..errors import ConfigError, StoreError
+from . import attachments
+from .database import Database
+from .encryption import Keyring
+from .key_register import forget_others
+from .schema import BYTES, attached, attachment
+from .sealed import PLAIN, SEALED, SealedColumns, sealed_values
+
+CHUNK_ROWS = 100
+"""The most rows that one transaction encrypts, so that others wait only briefly."""
+
+CHUNK_ATTACHMENTS = 4
+"""These are large."""
+
+Values = Mapping[str, Any]
+OnProgress = Callable[[int], object]
+
+
+@dataclass(slots=True)
+class Rekeyed:
+    """What a run came to."""
+
+    key: str
+    """The key that all is encrypted with, but for what failed."""
+    rows: int = 0
+    """How many rows were encrypted anew."""
+    failed: list[str] = field(default_factory=list)
+    """Why others could not be: their key is missing, or they are damaged."""
+
+
+class Rekeying:
+    """One run over the outbox in ``database``."""
+
+    def __init__(self, database: Database) -> None:
+        if database.keys is None:
+            raise ConfigError(
+                "OUTBOX_ENCRYPTION_KEYS is not set: 'flask outbox new-key' makes a key."
+            )
+        self._database = database
+        self._keys = database.keys
+        self._result = Rekeyed(database.keys.first)
+
+    def count(self) -> int:
+        """How many rows are to be encrypted."""
+        with self._database.reading() as connection:
+            return sum(_count(connection, self._keys, table) for table in SEALED)
+
+    def run(self, on_progress: OnProgress = lambda rows: None) -> Rekeyed:
+        """Encrypt all, and call ``on_progress`` with the size of each step.
+
+        What cannot be decrypted stays as it is, and so do the keys in the register.
+        """
+        for table in SEALED:
+            for rows in self._steps(table):
+                on_progress(rows)
+        if not self._result.failed:
+            self._database.write_ungrouped(
+                lambda connection: forget_others(connection, self._keys)
+            )
+        return self._result
+
+    def _steps(self, table: Table) -> Iterator[int]:
+        chunk = CHUNK_ATTACHMENTS if table is attachment else CHUNK_ROWS
+        after: list[Any] | None = None
+        while True:
+            step = self._database.write_ungrouped(
+                lambda connection: _Step(connection, self._keys, table).run(
+                    after,  # noqa: B023 - it runs at once
+                    chunk,
+                )
+            )
+            self._result.rows += step.rows
+            self._result.failed += step.failed
+            if step.last is None:
+                return
+            after = step.last
+            yield step.rows
+
+
+class _Step:
+    """One transaction's work on one table."""
+
+    def __init__(self, connection: Connection, keys: Keyring, table: Table) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._table = table
+        self._key_columns = [*table.primary_key.columns]
+        self._sealing = SEALED[table]
+        self.rows = 0
+        self.failed: list[str] = []
+        self.last: list[Any] | None = None
+        """The primary key of the last row; None if there was none."""
+
+    def run(self, after: list[Any] | None, limit: int) -> _Step:
+        """Encrypt the next rows after the primary key ``after``."""
+        owner = self._table.c[self._sealing.owner]
+        columns = {*self._key_columns, owner, *self._columns()}
+        wanted = [one for one in self._table.columns if one in columns]
+        found = self._connection.execute(
+            select(*wanted)
+            .where(_old(self._keys, self._table), *_beyond(self._key_columns, after))
+            .order_by(*self._key_columns)
+            .limit(limit)
+            .with_for_update()
+        ).all()
+        opening = SealedColumns(wanted)
+        for row in found:
+            self.last = [row._mapping[one.name] for one in self._key_columns]
+            try:
+                opened = opening.open(self._keys, row)
+            except StoreError as error:
+                self.failed.append(str(error))
+                continue
+            names = [one.name for one in wanted]
+            self._write(dict(zip(names, opened, strict=True)), self.last)
+            self.rows += 1
+        return self
+
+    def _columns(self) -> list[Column[Any]]:
+        return [self._table.c[name] for name in self._sealing.columns]
+
+    def _write(self, row: Values, key: list[Any]) -> None:
+        if self._table is attachment:
+            self._write_attachment(row)
+            return
+        values = {one.name: row[one.name] for one in self._columns()}
+        sealed = sealed_values(
+            self._keys, self._table, row[self._sealing.owner], values
+        )
+        self._connection.execute(
+            update(self._table)
+            .where(*(a == b for a, b in zip(self._key_columns, key, strict=True)))
+            .values(sealed)
+        )
+
+    def _write_attachment(self, row: Values) -> None:
+        """Store it under the digest that it has with the first key."""
+        digest, content = row["digest"], row["content"]
+        new = attachments.digest_of(self._connection, content)
+        if new == digest:
+            return
+        attachments.add(self._connection, {new: content})
+        self._connection.execute(
+            update(attached).where(attached.c.digest == digest).values(digest=new)
+        )
+        self._connection.execute(
+            delete(attachment).where(attachment.c.digest == digest)
+        )
+
+
+def _beyond(
+    columns: list[Column[Any]], after: list[Any] | None
+) -> Iterator[ColumnElement[bool]]:
+    """The conditions that a primary key comes after another one.
+
+    The first is implied by the second, which alone would not be seen to be a range.
+    """
+    if after is None:
+        return
+    first, *others = columns
+    yield first >= after[0]
+    rest = [one > value for one, value in zip(others, after[1:], strict=True)]
+    yield or_(first > after[0], and_(*rest)) if rest else first > after[0]
+
+
+def _count(connection: Connection, keys: Keyring, table: Table) -> int:
+    rows = select(func.count()).select_from(table).where(_old(keys, table))
+    return connection.scalar(rows) or 0
+
+
+def _old(keys: Keyring, table: Table) -> ColumnElement[bool]:
+    """The condition that something in a row is not encrypted with the first key."""
+    return or_(*(_is_old(keys, table.c[name]) for name in SEALED[table].columns))
+
+
+def _is_old(keys: Keyring, column: Column[Any]) -> ColumnElement[bool]:
+    mark: str | bytes = keys.mark.encode() if column.type is BYTES else keys.mark
+    beginning = func.substr(column, 1, len(mark))
+    given = literal(mark, type_=column.type)
+    return and_(
+        column.is_not(None),
+        beginning != given,
+        *(column != plain for plain in PLAIN if isinstance(mark, str)),
+    )

@@ -1,0 +1,80 @@
+"""``flask outbox new-key``, ``rekey``, and what ``status`` and ``move`` say of keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask_outbox.config import as_encryption_keys
+from flask_outbox.outbox import Database, Outbox
+from tests.cli.conftest import MakeShop
+
+
+def new_key(make_shop: MakeShop, id: str) -> str:
+    return make_shop().run("new-key", id).stdout.strip()
+
+
+def test_a_new_key_is_one_that_the_settings_take(make_shop: MakeShop):
+    shop = make_shop()
+    keys = [shop.run("new-key").stdout.strip() for _ in range(2)]
+
+    first, second = (as_encryption_keys("it", one)[0] for one in keys)
+    assert first.id == second.id
+    assert first.secret != second.secret
+    assert shop.run("new-key", "mine").stdout.startswith("mine:")
+
+
+def test_an_id_that_could_not_be_used_is_refused(make_shop: MakeShop):
+    refused = make_shop().run("new-key", "not one", code=2)
+    assert "1 to 16 letters" in refused.stderr
+
+
+def test_an_outbox_in_the_clear_is_encrypted(make_shop: MakeShop):
+    message_id = make_shop().send(subject="Secret")
+    shop = make_shop(OUTBOX_ENCRYPTION_KEYS=new_key(make_shop, "mine"))
+    header = shop.run("status", code=1).stdout
+    assert "key mine; something may be in the clear" in " ".join(header.split())
+
+    done = shop.run("rekey")
+
+    assert "with the key 'mine'" in done.stdout
+    assert "others can be removed" in done.stdout
+    assert shop.get(message_id).subject == "Secret"
+    document = shop.document("status", code=1)
+    assert document["encryption"] == {
+        "key": "mine",
+        "old_keys": [],
+        "missing_keys": [],
+        "clear": False,
+    }
+    assert shop.document("rekey") == {"key": "mine", "rows": 0, "failed": []}
+
+
+def test_what_lacks_its_key_is_told_and_is_a_problem(make_shop: MakeShop):
+    old, new = (new_key(make_shop, one) for one in ("old", "new"))
+    message_id = make_shop(OUTBOX_ENCRYPTION_KEYS=old).send()
+    shop = make_shop(OUTBOX_ENCRYPTION_KEYS=new)
+
+    said = shop.run("rekey", code=1)
+
+    assert message_id in said.stderr
+    assert "is encrypted with the key 'old'" in said.stderr
+    problems = shop.document("status", code=1)["problems"]
+    assert any("'old', which is not in OUTBOX_ENCRYPTION_KEYS" in p for p in problems)
+
+
+def test_rekeying_without_keys_says_what_to_set(make_shop: MakeShop):
+    said = make_shop().run("rekey", code=1)
+    assert "OUTBOX_ENCRYPTION_KEYS is not set" in said.stderr
+
+
+def test_an_outbox_moves_to_other_keys(make_shop: MakeShop, tmp_path: Path):
+    old, new = (new_key(make_shop, one) for one in ("old", "new"))
+    shop = make_shop(OUTBOX_ENCRYPTION_KEYS=old)
+    message_id = shop.send(subject="Secret")
+    to = f"sqlite:///{tmp_path / 'there.db'}"
+
+    shop.run("move", "--to", to, "--to-keys", new)
+
+    there = Database(to, keys=as_encryption_keys("it", new))
+    assert Outbox(there).get(message_id).subject == "Secret"
+    there.close()

@@ -1,0 +1,243 @@
+"""At rest, an encrypted outbox holds no personal word, wherever it came from."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import DictLoader
+from sqlalchemy import Column, Connection, select
+
+from flask_outbox import Fate, Feedback, Message, Receipt, State
+from flask_outbox.delivery import Reply
+from flask_outbox.outbox import BatchStore, Feed, Outbox, WebhookStore
+from flask_outbox.outbox.encryption import MARK
+from flask_outbox.outbox.schema import metadata
+from flask_outbox.webhooks.kinds import WEBHOOK_KINDS
+from tests.mail.conftest import MakeSite
+from tests.mail.site import Site
+from tests.outbox.making import ADA, BOB, claim_one, ended, enlist, put, same
+from tests.servers import Behaviour, JournalSmtp
+
+from .conftest import NEW, Opener
+
+KEYS = {"OUTBOX_ENCRYPTION_KEYS": f"new:{base64.b64encode(NEW.secret).decode()}"}
+
+LARGE = base64.encodebytes(b"Ada's photo" * 2_000).replace(b"\n", b"\r\n")
+"""So large that it is stored apart."""
+
+Say = Callable[[str], str]
+"""Makes a canary for a field: a word that is nowhere else."""
+
+
+class Canaries:
+    """The words that were handed over, each in a field of its own."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def __call__(self, field: str) -> str:
+        self.words.append(f"{field}{len(self.words):03}canary")
+        return self.words[-1]
+
+    def found_in(self, kept: bytes) -> list[str]:
+        """Those that are in ``kept``, as they are or in base64."""
+        return [one for one in self.words if _is_in(one.encode(), kept)]
+
+
+def _is_in(word: bytes, kept: bytes) -> bool:
+    forms = [word]
+    for before in range(3):
+        whole = base64.b64encode(b"\0" * before + word)
+        forms.append(whole[4:-4])  # but for what depends on its neighbours
+    return any(form in kept for form in forms)
+
+
+def hand_over(site: Site, server: JournalSmtp, say: Say) -> None:
+    """Hand over words in all fields, and have them come back in replies and reports."""
+    site.app.jinja_loader = DictLoader({"mail/hello.txt": "{{ name }}"})
+    for _ in range(12):
+        site.settled(_send_one(site, say))
+    refused = f"550 5.1.1 {say('reply')} has moved"
+    server.behaviour = Behaviour(at_rcpt=refused)
+    failed = _send_one(site, say)
+    assert site.settled(failed).state is State.FAILED
+    server.behaviour = Behaviour()
+    with site.app.app_context():
+        site.mail.send_many("hello", _rows(say), subject=say("subject"))
+        site.mail.suppress("cy@example.org", reason=say("reason"))
+        site.runtime.outbox.pause_lane_by_operator("default", say("pause"))
+        _send_one(site, say, template="hello")
+    _report(site, failed.id, say)
+
+
+def _rows(say: Say) -> Iterable[dict[str, str]]:
+    return [{"to": f"row{n}@example.org", "name": say("context")} for n in range(20)]
+
+
+def _send_one(site: Site, say: Say, template: str | None = None) -> Receipt:
+    with site.app.app_context():
+        given: dict[str, Any] = {"subject": say("subject")}
+        given["recipients"] = [(say("recipient"), ADA)]
+        given["sender"] = (say("sender"), "shop@example.com")
+        given["reply_to"] = (say("reply_to"), "shop@example.com")
+        given["cc"] = [(say("cc"), "bob@example.org")]
+        given["extra_headers"] = {"X-Customer": say("header")}
+        if template:
+            message = Message.from_template(
+                template, context={"name": say("context")}, **given
+            )
+        else:
+            message = Message(body=say("body"), html=f"<p>{say('html')}</p>", **given)
+        for size in (1, 4_000):
+            attached = say("attachment").encode() * size
+            message.attach(f"{say('filename')}.bin", "application/x-own", attached)
+        return site.mail.send(message, metadata={say("name"): say("metadata")})
+
+
+def _report(site: Site, message_id: str, say: Say) -> None:
+    now = datetime.now(UTC)
+    for fate in (Fate.SOFT_BOUNCED, Fate.BOUNCED, Fate.COMPLAINED):
+        report = Feedback(
+            fate,
+            "resend",
+            str(fate),
+            now,
+            message_id=message_id,
+            address=ADA,
+            reply=Reply(550, "5.1.1", say("words")),
+            detail={"url": say("url"), "user_agent": say("agent")},
+        )
+        site.runtime.take_feedback([report])
+
+
+def kept(site: Site) -> bytes:
+    """All bytes of the files of an outbox that is in use."""
+    file = Path(site.outbox.database.url.database or "")
+    names = [f"{file.name}{end}" for end in ("", "-wal", "-shm")]
+    return b"".join(file.with_name(name).read_bytes() for name in names)
+
+
+def test_no_personal_word_is_in_the_files(
+    make_site: MakeSite, server: JournalSmtp
+) -> None:
+    site, canaries = make_site(**KEYS), Canaries()
+
+    hand_over(site, server, canaries)
+
+    assert len(canaries.words) > 200
+    assert canaries.found_in(kept(site)) == []
+
+
+def test_in_an_outbox_in_the_clear_all_are_found(
+    make_site: MakeSite, server: JournalSmtp
+) -> None:
+    """So the search above finds what is there."""
+    site, canaries = make_site(), Canaries()
+
+    hand_over(site, server, canaries)
+
+    missing = set(canaries.words) - set(canaries.found_in(kept(site)))
+    assert missing == set()
+
+
+def fill(outbox: Outbox) -> str:
+    """One message that failed, of which all is Ada's; its id."""
+    webhooks = WebhookStore(outbox)
+    webhooks.begin("crm")
+    message_id = put(
+        outbox,
+        subject="Ada's subject",
+        content=b"Subject: Ada's subject\r\n\r\nAda's body\r\n" + LARGE,
+        metadata='{"name": "Ada\'s metadata"}',
+        origin={"path": "/Ada's path"},
+    )
+    held = claim_one(outbox, enlist(outbox))
+    answers = same(held, State.FAILED, Reply(550, "5.1.1", "no mailbox for Ada"))
+    outbox.record([ended(held, outbox.clock(), State.FAILED, answers)])
+    words = Reply(550, "5.1.1", "no longer Ada's")
+    at = datetime.fromtimestamp(outbox.clock(), UTC)
+    report = Feedback(
+        Fate.BOUNCED, "own", "1", at, address=ADA, message_id=message_id, reply=words
+    )
+    outbox.take_feedback([report])
+    outbox.suppress(BOB, reason="Ada asked for it")
+    outbox.pause_lane("default", outbox.clock() + 60, "Ada's server is down")
+    outbox.pause_lane_by_operator("other", "Ada is on holiday")
+    webhooks.copy(Feed("crm", frozenset(WEBHOOK_KINDS), True, 60.0))
+    webhooks.pause("crm", "Ada is away")
+    batches = BatchStore(outbox)
+    batch = batches.begin("news", None, None, None)
+    batches.interrupt(batch.id, "row 5 is Ada's")
+    return message_id
+
+
+def cells(outbox: Outbox) -> dict[str, list[Any]]:
+    """What is in each column, as the database has it."""
+    with outbox.database.reading() as connection:
+        return {
+            f"{table.name}.{column.name}": _values(connection, column)
+            for table in metadata.sorted_tables
+            for column in table.columns
+        }
+
+
+def _values(connection: Connection, column: Column[Any]) -> list[Any]:
+    return [*connection.scalars(select(column).where(column.is_not(None)))]
+
+
+def test_no_cell_of_any_table_is_personal_and_all_is_read(
+    open_anywhere: Opener,
+) -> None:
+    outbox = open_anywhere(NEW)
+
+    message_id = fill(outbox)
+
+    personal = [
+        column
+        for column, values in cells(outbox).items()
+        if any(b"Ada" in _bytes(one) for one in values)
+    ]
+    assert personal == []
+    record = outbox.get(message_id)
+    assert record.subject == "Ada's subject"
+    assert record.metadata == {"name": "Ada's metadata"}
+    (to,) = record.recipients
+    assert str(to.reply) == "550 5.1.1 no mailbox for Ada"
+    assert to.fate_text == "550 5.1.1 no longer Ada's"
+    assert record.origin == {"path": "/Ada's path"}
+    assert b"Ada's body" in (outbox.content(message_id) or b"")
+    assert LARGE in (outbox.content(message_id) or b"")
+    assert [one.reason for one in outbox.suppressions()] == ["Ada asked for it"]
+    assert {one.name: one.reason for one in outbox.lanes()} == {
+        "default": "Ada's server is down",
+        "other": "Ada is on holiday",
+    }
+    (batch,) = BatchStore(outbox).newest(5)
+    assert batch.error == "row 5 is Ada's"
+    webhooks = WebhookStore(outbox)
+    (endpoint,) = webhooks.endpoints(["crm"])
+    assert endpoint.reason == "Ada is away"
+    webhooks.resume("crm")
+    assert "Ada's metadata" in "".join(one.body for one in webhooks.claim("crm", 10))
+
+
+def _bytes(value: Any) -> bytes:
+    return bytes(value) if isinstance(value, bytes) else str(value).encode()
+
+
+def test_without_keys_the_same_is_stored_as_ever(open_with: Opener) -> None:
+    outbox = open_with()
+
+    fill(outbox)
+
+    marked = [
+        column
+        for column, values in cells(outbox).items()
+        if any(_bytes(one).startswith(MARK.encode()) for one in values)
+    ]
+    assert marked == []
+    assert cells(outbox)["outbox_encryption_key.id"] == []

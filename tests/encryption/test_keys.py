@@ -1,0 +1,142 @@
+"""Keys that are wrong or missing: what is refused, and what waits for its key."""
+
+from __future__ import annotations
+
+import builtins
+import logging
+from typing import Any
+
+import pytest
+
+from flask_outbox import ConfigError, State
+from flask_outbox.config import EncryptionKey
+from flask_outbox.errors import KeyMissing, KeyRefused
+from flask_outbox.outbox import Database, Outbox
+from tests.mail.conftest import MakeSite
+from tests.outbox.making import ADA, BOB, COURIER, claim_one, enlist, put, sent
+
+from .conftest import NEW, OLD, Opener
+from .test_at_rest import KEYS, LARGE
+
+OTHER = EncryptionKey("new", b"3" * 32)
+
+
+def test_another_key_with_the_same_id_is_refused(open_with: Opener) -> None:
+    message_id = put(open_with(NEW))
+
+    with pytest.raises(KeyRefused, match=r"'new' in OUTBOX_ENCRYPTION_KEYS is another"):
+        open_with(OTHER).get(message_id)
+    with pytest.raises(KeyRefused):
+        put(open_with(OLD, OTHER))
+    assert open_with(NEW).get(message_id).subject == "Hello"
+
+
+def test_an_encrypted_outbox_is_not_opened_without_keys(open_with: Opener) -> None:
+    put(open_with(NEW))
+
+    with pytest.raises(KeyRefused, match="set OUTBOX_ENCRYPTION_KEYS"):
+        put(open_with())
+
+
+def test_all_keys_decrypt(open_with: Opener) -> None:
+    first = put(open_with(OLD), content=b"Subject: first\r\n\r\n" + LARGE)
+    both = open_with(NEW, OLD)
+    second = put(both)
+
+    assert {one.id for one in both.claim(enlist(both), "default", 10)} == {
+        first,
+        second,
+    }
+    assert LARGE in (both.content(first) or b"")
+
+
+def test_a_message_waits_for_its_key_and_the_others_go_on(
+    open_with: Opener, clock: Any
+) -> None:
+    content = b"Subject: Hello\r\n\r\n" + LARGE
+    locked = [put(open_with(OLD)), put(open_with(OLD), content=content)]
+    outbox = open_with(NEW)
+    free = put(outbox)
+
+    claims = outbox.claim(enlist(outbox), "default", 10)
+    (held,) = [one for one in claims if one.envelope.recipients]
+    outbox.record([sent(held, clock())])
+
+    assert outbox.get(free).state is State.SENT
+    assert outbox.claim(COURIER, "default", 10) == []
+    whole = open_with(NEW, OLD)
+    for one in locked:
+        record = whole.get(one)
+        assert record.state is State.PENDING
+        assert record.attempts == ()
+        reason = record.events[-1].detail["reason"]
+        assert f"message {one} is encrypted with the key 'old', which is" in reason
+    clock.advance(400)
+    claims = whole.claim(enlist(whole), "default", 10)
+    assert {one.id for one in claims} == {*locked}
+    assert content in [one.content for one in claims]
+
+
+def test_what_lacks_its_key_is_listed_and_says_so(open_with: Opener) -> None:
+    message_id = put(open_with(OLD), subject="Secret")
+    outbox = open_with(NEW)
+
+    (listed,) = outbox.list()
+    assert listed.subject == "(encrypted with the key old, which is missing)"
+    with pytest.raises(KeyMissing, match=f"message {message_id} .*'old'"):
+        outbox.content(message_id)
+    encryption = outbox.status().encryption
+    assert encryption is not None
+    assert (encryption.key, encryption.missing_keys) == ("new", ("old",))
+
+
+def test_nobody_is_mailed_because_the_key_of_their_suppression_is_missing(
+    open_with: Opener,
+) -> None:
+    open_with(OLD).suppress(ADA, reason="asked")
+    outbox = open_with(NEW)
+
+    assert outbox.get(put(outbox, ADA)).state is State.SUPPRESSED
+    to_bob = put(outbox, BOB)
+    assert claim_one(outbox, enlist(outbox)).id == to_bob
+
+
+def test_the_log_names_the_message_and_the_key(
+    make_site: MakeSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = make_site(**KEYS)
+    locked = put_with(site, OLD)
+
+    with caplog.at_level(logging.INFO, "flask_outbox"):
+        site.settled(site.send())
+        site.wait_until(
+            lambda: any(locked in one for one in caplog.messages), "it is logged"
+        )
+
+    (said,) = [one for one in caplog.messages if locked in one]
+    assert f"Message {locked} returned untried" in said
+    assert "'old', which is not in OUTBOX_ENCRYPTION_KEYS" in said
+
+
+def put_with(site: Any, key: EncryptionKey) -> str:
+    """A message that another process encrypts with ``key``; its id."""
+    database = Database(site.outbox.database.url.render_as_string(), keys=[key])
+    try:
+        return put(Outbox(database))
+    finally:
+        database.close()
+
+
+def test_without_the_package_the_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *args: Any, **options: Any) -> Any:
+        if name.startswith("cryptography"):
+            raise ModuleNotFoundError(name)
+        return real(name, *args, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ConfigError, match=r"flask-outbox\[encryption\]"):
+        Database(f"sqlite:///{tmp_path / 'outbox.db'}", keys=[NEW])

@@ -1,0 +1,170 @@
+"""Rekeying: all is under the first key afterwards, whatever happened meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from flask_outbox import ConfigError, State
+from flask_outbox.config import EncryptionKey
+from flask_outbox.outbox import Outbox, Rekeying
+from flask_outbox.outbox.schema import attachment
+from tests.outbox.making import claim_one, enlist, new_message, put, sent
+
+from .conftest import NEW, OLD, Opener
+from .test_at_rest import LARGE, cells, fill
+
+CONTENT = b"Subject: Hello\r\n\r\n" + LARGE
+
+
+class Killed(BaseException):
+    pass
+
+
+def marked(outbox: Outbox, mark: str) -> set[str]:
+    """The columns with values that begin so."""
+    beginning = f"\x01{mark}"
+    return {
+        column
+        for column, values in cells(outbox).items()
+        for one in values
+        if str(one).startswith(beginning)
+        or (isinstance(one, bytes) and one.startswith(beginning.encode()))
+    }
+
+
+def test_what_was_under_an_old_key_is_under_the_first_and_read_as_before(
+    open_anywhere: Opener,
+) -> None:
+    check_rekeying(open_anywhere, OLD)
+
+
+def test_what_was_in_the_clear_is_encrypted_and_read_as_before(
+    open_with: Opener, tmp_path: Path
+) -> None:
+    check_rekeying(open_with)
+
+    assert any(b"Ada" in one.read_bytes() for one in tmp_path.glob("encrypted.db*"))
+    with sqlite3.connect(tmp_path / "encrypted.db", isolation_level=None) as database:
+        database.executescript("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")
+    assert not any(b"Ada" in one.read_bytes() for one in tmp_path.glob("encrypted.db*"))
+    database.close()
+
+
+def check_rekeying(open_with: Opener, *before: EncryptionKey) -> None:
+    outbox = open_with(*before)
+    message_id = fill(outbox)
+    record, content = outbox.get(message_id), outbox.content(message_id)
+    suppressed = [*outbox.suppressions()]
+    both = open_with(NEW, *before)
+    encryption = both.status().encryption
+    assert encryption is not None
+    assert (encryption.clear, encryption.old_keys) == (
+        not before,
+        tuple(one.id for one in before),
+    )
+
+    rekeying = Rekeying(both.database)
+    expected = rekeying.count()
+    result = rekeying.run()
+
+    assert (result.rows, result.failed) == (expected, [])
+    after = open_with(NEW)
+    assert after.get(message_id) == record
+    assert after.content(message_id) == content
+    assert [*after.suppressions()] == suppressed
+    assert marked(after, "old:") == set()
+    assert len(marked(after, "new:")) >= 15
+    assert not any("Ada" in str(one) for some in cells(after).values() for one in some)
+    assert Rekeying(after.database).count() == 0
+    encryption = after.status().encryption
+    assert encryption is not None
+    assert (encryption.clear, encryption.old_keys) == (False, ())
+
+
+def test_a_run_that_was_killed_is_continued(open_with: Opener) -> None:
+    old = open_with(OLD)
+    new = [new_message(old.clock(), subject=f"Subject {n}") for n in range(150)]
+    ids = [one.id for one in old.enqueue(new)]
+    both = open_with(NEW, OLD)
+
+    def die(rows: int) -> None:
+        raise Killed
+
+    with contextlib.suppress(Killed):
+        Rekeying(both.database).run(die)
+    left = Rekeying(both.database).count()
+    assert 150 < left < 300
+    result = Rekeying(both.database).run()
+
+    assert result.rows == left
+    after = open_with(NEW)
+    assert [after.get(one).subject for one in ids] == [
+        f"Subject {n}" for n in range(150)
+    ]
+
+
+def test_couriers_work_meanwhile(open_anywhere: Opener, clock: Any) -> None:
+    """A message is claimed before it is rekeyed, and its end recorded after."""
+    first = put(open_anywhere(OLD), content=CONTENT)
+    both = open_anywhere(NEW, OLD)
+    held = claim_one(both, enlist(both))
+
+    Rekeying(both.database).run()
+    both.record([sent(held, clock())])
+
+    record = open_anywhere(NEW).get(first)
+    assert record.state is State.SENT
+    assert held.content == CONTENT
+
+
+def test_equal_attachments_are_stored_once_before_and_after(
+    open_with: Opener,
+) -> None:
+    old = open_with(OLD)
+    ids = [put(old, content=CONTENT) for _ in range(3)]
+    assert attachments(old) == 1
+    both = open_with(NEW, OLD)
+    ids.append(put(both, content=CONTENT))
+    assert attachments(both) == 2  # one under each key
+
+    Rekeying(both.database).run()
+
+    after = open_with(NEW)
+    assert attachments(after) == 1
+    assert {after.content(one) for one in ids} == {CONTENT}
+
+
+def attachments(outbox: Outbox) -> int:
+    with outbox.database.reading() as connection:
+        return connection.scalar(select(func.count()).select_from(attachment)) or 0
+
+
+def test_what_lacks_its_key_stays_as_it_is(open_with: Opener) -> None:
+    message_id = put(open_with(OLD), subject="Secret")
+    other = put(open_with(NEW, OLD))
+
+    result = Rekeying(open_with(NEW).database).run()
+
+    assert {*result.failed} == {
+        f"The {what} of message {message_id} is encrypted with the key 'old', which "
+        "is not in OUTBOX_ENCRYPTION_KEYS: put it back there, after the first key."
+        for what in ("subject (outbox_message)", "body (outbox_content)")
+    }
+    both = open_with(NEW, OLD)
+    assert both.get(message_id).subject == "Secret"
+    encryption = both.status().encryption
+    assert encryption is not None
+    assert encryption.old_keys == ("old",)
+    assert Rekeying(both.database).run().failed == []
+    assert open_with(NEW).get(other).subject == "Hello"
+
+
+def test_without_keys_there_is_nothing_to_do(open_with: Opener) -> None:
+    with pytest.raises(ConfigError, match="flask outbox new-key"):
+        Rekeying(open_with().database)
