@@ -8,6 +8,7 @@ placeholder takes its place, which names nobody.
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
@@ -36,9 +37,12 @@ def is_erased_recipient(address: str) -> bool:
     return address.startswith("erased-") and address.endswith("@invalid")
 
 
+_is_digest = re.compile(rf"{PREFIX}[0-9a-f]{{8}}:[0-9a-f]{{64}}").fullmatch
+
+
 def is_digest(address: str) -> bool:
-    """Whether it is the digest of an address."""
-    return address.startswith(PREFIX) and "@" not in address
+    """Whether it has the form of an address's digest."""
+    return _is_digest(address) is not None
 
 
 @dataclass(slots=True)

@@ -547,6 +547,15 @@ def test_a_digest_is_unsuppressed_by_address_or_as_it_is_listed(
     assert outbox.get(put(outbox, CANARY)).state is State.PENDING
 
 
+@on_sqlite
+@pytest.mark.parametrize("address", ["digest:", "digest:abc", "digest:0:1"])
+def test_what_only_begins_like_a_digest_is_refused(
+    outbox: Outbox, address: str
+) -> None:
+    with pytest.raises(AddressError, match="has no '@'"):
+        outbox.suppress(address)
+
+
 def test_a_digest_is_one_entry_of_the_list(
     outbox: Outbox, people: PersonStore, clock: Clock
 ) -> None:
