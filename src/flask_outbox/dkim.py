@@ -80,7 +80,10 @@ def load(key: DkimKey) -> SigningKey:
     passphrase, is of a kind that DKIM does not support, or is weaker than verifiers
     accept; also if the package ``cryptography`` is not installed.
     """
-    private = _private_key(key)
+    return _signing_key(_private_key(key), key)
+
+
+def _signing_key(private: Any, key: DkimKey) -> SigningKey:
     try:
         algorithm, sign = _algorithm(private, key)
         sign(b"")
@@ -113,8 +116,9 @@ def public_key(key: DkimKey) -> PublicKey:
     from cryptography.hazmat.primitives.asymmetric import ed25519
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    load(key)
-    public = _private_key(key).public_key()
+    private = _private_key(key)
+    _signing_key(private, key)  # which a weak key or one of another kind cannot become
+    public = private.public_key()
     if isinstance(public, ed25519.Ed25519PublicKey):
         raw = public.public_bytes_raw()
         return PublicKey("ed25519", base64.b64encode(raw).decode(), None)
