@@ -441,7 +441,7 @@ def _value(column: Column[Any], message_id: str) -> Any:
         return message_id
     if isinstance(column.type, String):
         if name == "id":
-            return message_id
+            return message_id[: column.type.length]
         short = column.type.length is not None and column.type.length < 64
         return WORDS.get(name, name) if short else _naming(column)
     return 0 if isinstance(column.type, Integer | Double) else b""
