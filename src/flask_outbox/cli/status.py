@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import click
 
@@ -14,6 +15,7 @@ from ..delivery import State
 from ..humanize import counted, duration
 from ..outbox import Stats
 from ..outbox.records import EncryptionStatus, OutboxStatus
+from ..recipient_guard import Guard
 from ..runtime import Runtime
 from ..status import LaneStatus, WebhookStatus, lane_statuses
 from .group import app_runtime, json_option
@@ -70,7 +72,7 @@ def status(context: click.Context, as_json: bool) -> None:
         guard = runtime.outbox.guard
         place = {
             "outbox": runtime.outbox.database.shown,
-            "guard": asdict(guard) if guard else None,
+            "guard": _guard_fields(guard) if guard else None,
         }
         health = {"healthy": not problems, "problems": problems}
         shown = {
@@ -120,6 +122,10 @@ def _problems(
 def _alerts(alerts: Sequence[Alert], now: datetime) -> Iterator[str]:
     for one in alerts:
         yield f"Alert, for {_since(one.began_at, now)}: {one.words}"
+
+
+def _guard_fields(guard: Guard) -> dict[str, Any]:
+    return {"only_to": guard.only_to, "redirect_to": guard.redirect_to}
 
 
 def _key_problems(encryption: EncryptionStatus | None) -> Iterator[str]:
