@@ -224,6 +224,7 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
     "OUTBOX_UNKNOWN_WAIT_SECONDS": (SECONDS, NO_SECONDS),
     "OUTBOX_KEEP_BODIES": (SECONDS, NO_SECONDS),
     "OUTBOX_KEEP_ROWS": (SECONDS, NO_SECONDS),
+    "OUTBOX_KEEP_AUDIT": (SECONDS, NO_SECONDS),
     "OUTBOX_ONLY_TO": (
         [
             (["a@b.example", " @c.example "], ("a@b.example", "@c.example")),
@@ -316,6 +317,7 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
         [True, False, 1, "Local", "everyone", ["local"]],
     ),
     "OUTBOX_DASHBOARD_PATH": PATH,
+    "OUTBOX_AUDIT_USER": ([(str, str)], ["eva", 5]),
     "OUTBOX_METRICS": (
         [
             ("local", "local"),
@@ -339,6 +341,7 @@ SECRET = {
     "MAIL_API_KEY",
     "MAIL_EVENTS_SECRET",
     "MAIL_OAUTH_TOKEN",
+    "OUTBOX_AUDIT_USER",
     "MAIL_URL",
     "MAIL_TRANSPORTS",
     "OUTBOX_URL",

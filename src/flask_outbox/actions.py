@@ -15,7 +15,7 @@ from blinker import NamedSignal
 from .delivery import State
 from .errors import MessageNotFound, TransitionRefused
 from .outbox import BatchStore, MessageActions, OnProgress, no_progress
-from .outbox.records import MessageRecord, Receipt
+from .outbox.records import Actor, MessageRecord, Receipt
 from .runtime import Runtime
 from .sending.announce import announce_receipt
 from .signals import (
@@ -54,23 +54,28 @@ class Action:
         """Whether it may be possible: what has lost its content is over for good."""
         return record.state in self.states and not record.content_removed
 
-    def do(self, runtime: Runtime, id: str, **options: Any) -> Receipt | None:
+    def do(
+        self, runtime: Runtime, id: str, actor: Actor | None = None, **options: Any
+    ) -> Receipt | None:
         """Change the message, announce it, and have couriers look for what is due.
 
-        ``options`` are those of ``change``. Returns the receipt of the new message, if
-        one was made. Raises `MessageNotFound` and `TransitionRefused`.
+        The audit trail has it if ``actor`` is given. ``options`` are those of
+        ``change``. Returns the receipt of the new message, if one was made. Raises
+        `MessageNotFound` and `TransitionRefused`.
         """
         if self.signal is not message_sent_again or runtime.traces is None:
-            return self._do(runtime, id, **options)
+            return self._do(runtime, id, actor, **options)
         with runtime.traces.hand_over() as span:
-            receipt = self._do(runtime, id, trace=span.context, **options)
+            receipt = self._do(runtime, id, actor, trace=span.context, **options)
             if receipt is not None:
                 span.note_message(runtime.outbox.get(receipt.id).lane, receipt.id)
         return receipt
 
-    def _do(self, runtime: Runtime, id: str, **options: Any) -> Receipt | None:
+    def _do(
+        self, runtime: Runtime, id: str, actor: Actor | None, **options: Any
+    ) -> Receipt | None:
         began = time.perf_counter()
-        receipt = runtime.outbox.act(self.change, id, **options)
+        receipt = runtime.outbox.act(self.change, id, actor, **options)
         if receipt is not None:
             _announce_new(runtime, receipt, time.perf_counter() - began)
             emit(self.signal, runtime.sender, message_id=id, again_as=receipt.id)
@@ -165,18 +170,20 @@ class BatchAction:
     """Its effect, in a sentence."""
     done: str
     """What is reported of the batch afterwards."""
-    change: Callable[[BatchStore, str, OnProgress], None]
+    change: Callable[[BatchStore, str, OnProgress, Actor | None], None]
     """What it does to the batch in the outbox."""
     signal: NamedSignal
     """Sent afterwards."""
 
-    def do(self, runtime: Runtime, id: str) -> None:
+    def do(self, runtime: Runtime, id: str, actor: Actor | None = None) -> None:
         """Change the batch, announce it, and have couriers look for what is due.
 
-        Raises `BatchNotFound` and `TransitionRefused`.
+        The audit trail has it if ``actor`` is given. Raises `BatchNotFound` and
+        `TransitionRefused`.
         """
         resumes = self.signal is batch_resumed
-        self.change(runtime.batches, id, runtime.look if resumes else no_progress)
+        on_progress = runtime.look if resumes else no_progress
+        self.change(runtime.batches, id, on_progress, actor)
         emit(self.signal, runtime.sender, batch=id)
 
 

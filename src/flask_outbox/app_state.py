@@ -38,7 +38,7 @@ from .message import (
     Template,
 )
 from .outbox import check_url, open_to_others
-from .outbox.records import Receipt, Stop
+from .outbox.records import Actor, Receipt, Stop
 from .previews import Previews
 from .recipient_guard import Guard
 from .sending import Interceptors
@@ -114,13 +114,14 @@ def send_again(
     *,
     by: str | None = None,
     to: Sequence[str] | None = None,
+    actor: Actor | None = None,
 ) -> Receipt:
     """Send a finished message once more; its history names the request that did it."""
     from .actions import ACTIONS
 
     began = time.perf_counter()
     receipt = ACTIONS["send-again"].do(
-        runtime, id, origin=request_origin(), by=by, to=to
+        runtime, id, actor, origin=request_origin(), by=by, to=to
     )
     assert receipt is not None  # of the new message
     note_response(runtime, receipt, began)

@@ -28,6 +28,7 @@ from .errors import AppUnknown, ConfigError, MessageError
 from .message import AddressLike, check_label
 from .message import Message as PlainMessage
 from .outbox.records import (
+    Actor,
     BatchReceipt,
     BatchRecord,
     Failure,
@@ -306,13 +307,19 @@ class Mail:
         """
         return self._runtime.outbox.get(id)
 
-    def content(self, id: str) -> bytes | None:
+    def content(self, id: str, *, actor: str | None = None) -> bytes | None:
         """A message's content, as RFC 5322 bytes.
 
         None if it was pruned (``OUTBOX_KEEP_BODIES``), or if a courier still has to
-        render it. Raises `SensitiveContent` if it was sent with ``sensitive=True``.
+        render it. With ``actor``, the name of a person who is to see it, the audit
+        trail says so first. Raises `SensitiveContent` if it was sent with
+        ``sensitive=True``.
         """
-        return self._runtime.outbox.content(id)
+        outbox = self._runtime.outbox
+        content = outbox.content(id)
+        if content is not None:
+            outbox.note_view(_actor(actor), id)
+        return content
 
     def search(
         self,
@@ -347,36 +354,39 @@ class Mail:
         return self._runtime.outbox.status()
 
     # ---------------------------------------------------------- messages: changing
+    #
+    # Whatever a person may do takes ``actor``, their name for the audit trail. What the
+    # app does by itself is not in that.
 
-    def cancel(self, id: str) -> MessageRecord:
+    def cancel(self, id: str, *, actor: str | None = None) -> MessageRecord:
         """Cancel a pending message: it is not sent.
 
         Raises `TransitionRefused` if it is too late, and `MessageNotFound`.
         """
-        return self._act("cancel", id)
+        return self._act("cancel", id, actor)
 
-    def retry(self, id: str) -> MessageRecord:
+    def retry(self, id: str, *, actor: str | None = None) -> MessageRecord:
         """Try a message again now, for every recipient whom it has not reached.
 
         Raises `TransitionRefused` if it has reached all, and `MessageNotFound`.
         """
-        return self._act("retry", id)
+        return self._act("retry", id, actor)
 
-    def release(self, id: str) -> MessageRecord:
+    def release(self, id: str, *, actor: str | None = None) -> MessageRecord:
         """Send an *unknown* message once more now, though it may have arrived.
 
         It goes only to recipients whose outcome is unknown. Raises `TransitionRefused`
         for a message that is not unknown, and `MessageNotFound`.
         """
-        return self._act("release", id)
+        return self._act("release", id, actor)
 
-    def drop(self, id: str) -> MessageRecord:
+    def drop(self, id: str, *, actor: str | None = None) -> MessageRecord:
         """Cancel an *unknown* message: it may have arrived, and is not sent again.
 
         Raises `TransitionRefused` for a message that is not unknown, and
         `MessageNotFound`.
         """
-        return self._act("drop", id)
+        return self._act("drop", id, actor)
 
     def send_again(
         self,
@@ -384,6 +394,7 @@ class Mail:
         *,
         transport: str | None = None,
         recipients: Sequence[str] | None = None,
+        actor: str | None = None,
     ) -> Receipt:
         """Send the content of a finished message once more, as a new message.
 
@@ -393,18 +404,22 @@ class Mail:
         message is not finished or its content was pruned or removed, and
         `MessageNotFound`.
         """
-        return send_again(self._runtime, id, by=transport, to=recipients)
+        return send_again(
+            self._runtime, id, by=transport, to=recipients, actor=_actor(actor)
+        )
 
-    def _act(self, name: str, id: str) -> MessageRecord:
+    def _act(self, name: str, id: str, actor: str | None) -> MessageRecord:
         from .actions import ACTIONS
 
         runtime = self._runtime
-        ACTIONS[name].do(runtime, id)
+        ACTIONS[name].do(runtime, id, _actor(actor))
         return runtime.outbox.get(id)
 
     # ----------------------------------------------------------------- transports
 
-    def pause(self, transport: str, *, reason: str = "") -> None:
+    def pause(
+        self, transport: str, *, reason: str = "", actor: str | None = None
+    ) -> None:
         """Send nothing by ``transport``, on any machine, until `resume`.
 
         Messages are accepted and wait; there is no failover. Attempts that have begun
@@ -413,9 +428,9 @@ class Mail:
         """
         runtime = self._runtime
         runtime.check_transport(transport)
-        runtime.outbox.pause_lane_by_operator(transport, reason)
+        runtime.outbox.pause_lane_by_operator(transport, reason, _actor(actor))
 
-    def resume(self, transport: str) -> None:
+    def resume(self, transport: str, *, actor: str | None = None) -> None:
         """End a `pause`; does nothing if the transport was not paused.
 
         A transport whose server is down stays paused until a probe succeeds. Raises
@@ -423,7 +438,7 @@ class Mail:
         """
         runtime = self._runtime
         runtime.check_transport(transport)
-        runtime.outbox.resume_lane_by_operator(transport)
+        runtime.outbox.resume_lane_by_operator(transport, _actor(actor))
 
     # -------------------------------------------------------------------- batches
 
@@ -442,40 +457,45 @@ class Mail:
         """
         return self._runtime.batches.failures(id)
 
-    def pause_batch(self, id: str) -> BatchRecord:
+    def pause_batch(self, id: str, *, actor: str | None = None) -> BatchRecord:
         """Send nothing of a batch, on any machine, until `resume_batch`.
 
         Attempts that have begun are finished; messages that are added to the batch wait
         as well. Raises `TransitionRefused` for a cancelled batch, and `BatchNotFound`.
         """
-        return self._act_on_batch("pause", id)
+        return self._act_on_batch("pause", id, actor)
 
-    def resume_batch(self, id: str) -> BatchRecord:
+    def resume_batch(self, id: str, *, actor: str | None = None) -> BatchRecord:
         """Resume a paused batch.
 
         To continue an interrupted `send_many`, call it with ``resume``. Raises
         `TransitionRefused` for a cancelled batch, and `BatchNotFound`.
         """
-        return self._act_on_batch("resume", id)
+        return self._act_on_batch("resume", id, actor)
 
-    def cancel_batch(self, id: str) -> BatchRecord:
+    def cancel_batch(self, id: str, *, actor: str | None = None) -> BatchRecord:
         """Cancel all messages of a batch that are still pending; this is final.
 
         A `send_many` in progress ends with `TransitionRefused`. Raises `BatchNotFound`.
         """
-        return self._act_on_batch("cancel", id)
+        return self._act_on_batch("cancel", id, actor)
 
-    def _act_on_batch(self, name: str, id: str) -> BatchRecord:
+    def _act_on_batch(self, name: str, id: str, actor: str | None) -> BatchRecord:
         from .actions import BATCH_ACTIONS
 
         runtime = self._runtime
-        BATCH_ACTIONS[name].do(runtime, id)
+        BATCH_ACTIONS[name].do(runtime, id, _actor(actor))
         return runtime.batches.get(id)
 
     # --------------------------------------------------------------- suppressions
 
     def suppress(
-        self, address: AddressLike, *, reason: str = "", list: str = ""
+        self,
+        address: AddressLike,
+        *,
+        reason: str = "",
+        list: str = "",
+        actor: str | None = None,
     ) -> Suppression:
         """Send no more mail to ``address``, until `unsuppress`.
 
@@ -484,10 +504,17 @@ class Mail:
         succeed. If the address is already suppressed, the existing entry stays and is
         returned. Raises `AddressError`.
         """
-        return self._runtime.outbox.suppress(address, reason=reason, list=list)
+        return self._runtime.outbox.suppress(
+            address, reason=reason, list=list, actor=_actor(actor)
+        )
 
     def unsuppress(
-        self, address: AddressLike, *, list: str = "", at_provider: bool = False
+        self,
+        address: AddressLike,
+        *,
+        list: str = "",
+        at_provider: bool = False,
+        actor: str | None = None,
     ) -> bool:
         """End a suppression with the same ``list``; False if there was none.
 
@@ -503,13 +530,13 @@ class Mail:
         """
         runtime = self._runtime
         if not at_provider:
-            return runtime.outbox.unsuppress(address, list=list)
+            return runtime.outbox.unsuppress(address, list=list, actor=_actor(actor))
         if list:
             raise MessageError(
                 "list", "a provider's list is for all mail: leave out the list."
             )
         had = runtime.unsuppress_at_providers(address)
-        return runtime.outbox.unsuppress(address) or bool(had)
+        return runtime.outbox.unsuppress(address, actor=_actor(actor)) or bool(had)
 
     def suppressions(
         self, list: str | None = None, *, source: str | None = None
@@ -521,7 +548,11 @@ class Mail:
         return self._runtime.outbox.suppressions(list, source)
 
     def sync_suppressions(
-        self, transport: str | None = None, *, dry_run: bool = False
+        self,
+        transport: str | None = None,
+        *,
+        dry_run: bool = False,
+        actor: str | None = None,
     ) -> list[SuppressionSync]:
         """Suppress what the providers' own suppression lists have; says for each what
         was new.
@@ -538,7 +569,9 @@ class Mail:
         synced = []
         for source in runtime.provider_lists(transport):
             total = SuppressionSync(source.name)
-            for step in runtime.sync_suppressions(source, dry_run=dry_run):
+            for step in runtime.sync_suppressions(
+                source, dry_run=dry_run, actor=_actor(actor)
+            ):
                 total = step.total
             synced.append(total)
         return synced
@@ -556,7 +589,9 @@ class Mail:
 
     # --------------------------------------------------------------------- people
 
-    def export_person(self, address: AddressLike) -> Iterator[dict[str, Any]]:
+    def export_person(
+        self, address: AddressLike, *, actor: str | None = None
+    ) -> Iterator[dict[str, Any]]:
         """All that the outbox keeps about the person with ``address``, as records.
 
         Each record is a dict of plain JSON values, whose ``kind`` says what it is:
@@ -566,10 +601,14 @@ class Mail:
         named, but for those in the headers of the mail that the person got. See
         :doc:`/privacy`. Raises `AddressError`.
         """
-        return self._runtime.export_person(address)
+        return self._runtime.export_person(address, _actor(actor))
 
     def erase_person(
-        self, address: AddressLike, *, suppress: bool = False
+        self,
+        address: AddressLike,
+        *,
+        suppress: bool = False,
+        actor: str | None = None,
     ) -> PersonErased:
         """Erase all that the outbox keeps about the person with ``address``.
 
@@ -582,7 +621,7 @@ class Mail:
         made without a secret key, with nothing erased.
         """
         by = "api" if suppress else None
-        return self._runtime.erase_person(address, suppress_by=by)
+        return self._runtime.erase_person(address, suppress_by=by, actor=_actor(actor))
 
     # ------------------------------------------------------- registered functions
 
@@ -735,6 +774,15 @@ class Mail:
     def _served(self) -> Sequence[Flask]:
         """The apps that were initialised and still exist."""
         return [app for one in self._apps if (app := one()) is not None]
+
+
+def _actor(name: Any) -> Actor | None:
+    """The person of that name, for the audit trail."""
+    if name is None:
+        return None
+    if not isinstance(name, str) or not name.strip():
+        raise MessageError("actor", f"{name!r} is not a person's name, as a string.")
+    return Actor.named(name, "api")
 
 
 def _check_batch(plan: Plan, what: Any, rows: Any, message: Mapping[str, Any]) -> None:

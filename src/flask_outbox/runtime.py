@@ -63,11 +63,14 @@ from .outbox import (
     notify_of_mail,
 )
 from .outbox.records import (
+    Act,
+    Actor,
     BatchReceipt,
     FeedbackTaken,
     NewMessage,
     PersonErased,
     Receipt,
+    masked,
     suppressed_announcement,
 )
 from .outbox.session import AppTransaction, CommitIsOver
@@ -362,14 +365,18 @@ class Runtime:
         return [one for one in lists if one is not None]
 
     def sync_suppressions(
-        self, source: ProviderList, *, dry_run: bool = False
+        self,
+        source: ProviderList,
+        *,
+        dry_run: bool = False,
+        actor: Actor | None = None,
     ) -> Iterator[SyncStep]:
         """Suppress what a provider lists, and announce each address; in steps.
 
         Raises `TransportDown` and `StoreError`; the steps before it stay.
         """
         with source:
-            for step in sync(source, self.outbox, dry_run=dry_run):
+            for step in sync(source, self.outbox, dry_run=dry_run, actor=actor):
                 for one in () if dry_run else step.added:
                     signal, payload = suppressed_announcement(one)
                     emit(signal, self.sender, **payload)
@@ -399,8 +406,11 @@ class Runtime:
                     had.append(source.name)
         return had
 
-    def export_person(self, address: AddressLike) -> Iterator[dict[str, Any]]:
+    def export_person(
+        self, address: AddressLike, actor: Actor | None = None
+    ) -> Iterator[dict[str, Any]]:
         """All that the outbox keeps about a person; see `PersonStore.export`."""
+        self._note_person(actor, Act.EXPORT_PERSON, address)
         return PersonStore(self.outbox).export(address)
 
     def erase_person(
@@ -409,8 +419,10 @@ class Runtime:
         *,
         suppress_by: str | None = None,
         on_progress: Callable[[PersonErased], object] = lambda step: None,
+        actor: Actor | None = None,
     ) -> PersonErased:
         """Erase a person, and announce what was cancelled; see `PersonStore.erase`."""
+        self._note_person(actor, Act.ERASE_PERSON, address)
 
         def announce(step: PersonErased) -> None:
             for one in step.cancelled:
@@ -420,6 +432,10 @@ class Runtime:
         return PersonStore(self.outbox).erase(
             address, suppress_by=suppress_by, on_progress=announce
         )
+
+    def _note_person(self, actor: Actor | None, act: Act, address: AddressLike) -> None:
+        spec = Address.parse(address, "address").spec
+        self.outbox.note_act(actor, act, masked(spec))
 
     @property
     def resolves_transports(self) -> bool:

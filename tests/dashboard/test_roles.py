@@ -24,6 +24,7 @@ NEEDED = {
     "read": {
         "static", "overview", "messages", "message", "stream", "batches", "batch",
         "batch_report", "lanes", "suppressions", "webhooks", "webhook_endpoint",
+        "audit_trail",
     },
     "operate": {
         "confirm", "act", "confirm_batch", "act_on_batch", "pause", "resume",

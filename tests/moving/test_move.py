@@ -418,7 +418,7 @@ def _sent(outbox: Outbox, minute: int) -> int:
 def test_for_every_table_it_is_decided_whether_it_moves() -> None:
     decided = {"message", *(part.name.removeprefix("outbox_") for part in PARTS)}
     with_them = {"attachment"}
-    whole = {"batch", "lane", "suppression", "pardon", "feedback", "stats"}
+    whole = {"batch", "lane", "suppression", "pardon", "feedback", "stats", "audit"}
     left_behind = {"courier", "departure", "arrival", "webhook", "webhook_endpoint"}
     left_behind |= {"mailbox"}  # read again; what its mail reports is known there
     left_behind |= {"alert"}  # what is wrong there is found there

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -161,7 +162,7 @@ def test_two_processes_can_suppress_the_same_address(
     ],
 )
 def test_an_invalid_suppression_is_refused(
-    outbox: Outbox, address: str, changes: dict[str, str], field: str
+    outbox: Outbox, address: str, changes: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(MessageError) as refused:
         outbox.suppress(address, **changes)

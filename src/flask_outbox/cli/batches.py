@@ -35,7 +35,7 @@ from ..sending.batch import (
 )
 from ..sending.options import SendOptions, list_of
 from ..templating import Message, message_of_row
-from .group import OutOfReach, app_runtime, json_option, limit_option
+from .group import OutOfReach, acting, app_runtime, json_option, limit_option
 from .input import Fault, Unreadable, csv_errors, full_batch_id, naming_file, open_csv
 from .output import fields, print_document, progress, say, table
 
@@ -294,7 +294,7 @@ def _command(name: str) -> None:
     def command(id: str, as_json: bool) -> None:
         runtime = app_runtime()
         id = full_batch_id(runtime.batches, id)
-        action.do(runtime, id)
+        action.do(runtime, id, acting())
         found = runtime.batches.get(id)
         if as_json:
             print_document(_document(found))
@@ -375,7 +375,13 @@ def send_many(
         if dry_run:
             receipt = None
         else:
-            plan = Plan(name or template, tag, key, resume and resume.upper())
+            plan = Plan(
+                name or template,
+                tag,
+                key,
+                resume and resume.upper(),
+                actor=acting(),
+            )
             receipt = _hand_over(runtime, rows, template, options, plan)
     _tell(receipt, len(rows), as_json)
 

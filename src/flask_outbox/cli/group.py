@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from ..errors import OutboxError, OutboxUnavailable, SchemaError
+from ..outbox.records import Actor
 
 if TYPE_CHECKING:
     from ..runtime import Runtime
@@ -22,6 +24,7 @@ class OutOfReach(click.ClickException):
 
 
 COMMANDS = {
+    "audit": "audit.audit",
     "batch": "batches.batch",
     "cancel": "messages.cancel",
     "check": "messages.check_message",
@@ -95,6 +98,29 @@ def app_runtime() -> Runtime:
     """The runtime of the app that the command is for."""
     runtime: Runtime = current_app.extensions["outbox"].runtime
     return runtime
+
+
+def acting() -> Actor:
+    """The person who runs this command, for the audit trail: the user of the operating
+    system, and who became that by sudo.
+    """
+    user, before = _os_user(), os.environ.get("SUDO_USER")
+    return Actor.named(f"{before} as {user}" if before else user, "cli")
+
+
+def _os_user() -> str:
+    """The user's name by the id of the process: the environment may say anything."""
+    try:
+        import pwd
+    except ImportError:
+        import getpass
+
+        return getpass.getuser()
+    id = os.getuid()
+    try:
+        return pwd.getpwuid(id).pw_name
+    except KeyError:
+        return f"uid {id}"
 
 
 json_option = click.option(

@@ -1,11 +1,13 @@
-"""What people give to commands: the ids that they type, and their CSV files."""
+"""What people give to commands: the ids and times that they type, and CSV files."""
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -62,6 +64,25 @@ def _full(
             f"{' and '.join(found)}: give more characters."
         )
     return found[0]
+
+
+_AGO = re.compile(r"(\d{1,6}) ?(min|h|d)")
+
+_SECONDS = {"min": 60.0, "h": 3_600.0, "d": 86_400.0}
+
+
+def time_given(text: str, now: float, option: str) -> float:
+    """A time in epoch seconds, from its ISO form or from how long ago it was."""
+    if ago := _AGO.fullmatch(text.strip()):
+        return now - int(ago[1]) * _SECONDS[ago[2]]
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is neither a time, as 2026-11-24T13:00, nor 90min, 2h or 3d.",
+            param_hint=option,
+        ) from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 class Unreadable(Exception):

@@ -11,7 +11,7 @@ import click
 from ..humanize import clock
 from ..runtime import Runtime
 from ..status import LaneStatus, lane_statuses
-from .group import app_runtime, json_option
+from .group import acting, app_runtime, json_option
 from .output import print_document, printable, say, table
 
 
@@ -28,7 +28,9 @@ def pause(lanes: tuple[str, ...], reason: str, as_json: bool) -> None:
     for a lane that is paused this way.
     """
     runtime = app_runtime()
-    pause_one = partial(runtime.outbox.pause_lane_by_operator, reason=reason)
+    pause_one = partial(
+        runtime.outbox.pause_lane_by_operator, reason=reason, actor=acting()
+    )
     _change(runtime, lanes, pause_one, as_json)
 
 
@@ -41,7 +43,8 @@ def resume(lanes: tuple[str, ...], as_json: bool) -> None:
     A lane whose transport is down stays paused until a probe succeeds.
     """
     runtime = app_runtime()
-    _change(runtime, lanes, runtime.outbox.resume_lane_by_operator, as_json)
+    resume_one = partial(runtime.outbox.resume_lane_by_operator, actor=acting())
+    _change(runtime, lanes, resume_one, as_json)
 
 
 def _change(

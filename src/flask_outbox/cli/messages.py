@@ -25,7 +25,7 @@ from ..mime.parse import parse_message
 from ..outbox import Outbox
 from ..outbox.records import MessageRecord, MessageSummary, Search
 from ..runtime import Runtime
-from .group import app_runtime, json_option, limit_option
+from .group import acting, app_runtime, json_option, limit_option
 from .input import full_id
 from .output import fields, print_document, printable, say, say_error, table
 
@@ -69,7 +69,7 @@ def _carry_out(runtime: Runtime, action: Action, given: str) -> Result:
         id = full_id(runtime.outbox, given)
     except MessageNotFound as error:
         return Result(given, False, None, str(error))
-    result = apply(partial(action.do, runtime), id)
+    result = apply(partial(action.do, runtime, actor=acting()), id)
     state = _state(runtime.outbox, id)
     return Result(id, result.error is None, state, result.error)
 
@@ -176,6 +176,8 @@ def show(id: str, part: str | None, as_json: bool) -> None:
     """
     outbox = app_runtime().outbox
     record = outbox.get(full_id(outbox, id))
+    if record.template is not None and not record.hidden:
+        outbox.note_view(acting(), record.id)
     if as_json:
         print_document(_document(outbox, record, with_content=part == "content"))
     elif part == "content":
@@ -195,13 +197,14 @@ def _report(record: MessageRecord) -> Iterator[str]:
 
 
 def _content_of(outbox: Outbox, record: MessageRecord) -> bytes:
-    """A message's content (RFC 5322).
+    """A message's content (RFC 5322); the audit trail has that it is shown.
 
     Raises `SensitiveContent` if nobody may see it, and `MessageNotFound` if it was
     pruned or is not rendered yet.
     """
     content = outbox.content(record.id)
     if content is not None:
+        outbox.note_view(acting(), record.id)
         return content
     if record.template is not None:
         raise MessageNotFound(

@@ -14,9 +14,10 @@ from ..engines.shutdown import graceful_shutdown
 from ..errors import ConfigError, OutboxUnavailable
 from ..humanize import counted
 from ..outbox import REVISION, Database, Outbox, check_url
+from ..outbox.records import Act
 from ..outbox.transfer import Carried, Left, Move, Step, TransferRun, Waiting
 from ..runtime import Runtime
-from .group import app_runtime, json_option
+from .group import acting, app_runtime, json_option
 from .output import print_document, progress, say
 
 WAIT_SECONDS = 60.0
@@ -88,7 +89,9 @@ def move(
         else:
             hold = runtime.settings.on_unknown == "hold"
             run = TransferRun(source, target, hold_unknown=hold)
-            _carry(run, wait_seconds, follow=follow)
+            messages = run.prepare()
+            source.note_act(acting(), Act.MOVE, target.database.shown, many=messages)
+            _carry(run, messages, wait_seconds, follow=follow)
             _print_result(run, source, target, as_json)
     finally:
         source.database.close()
@@ -124,9 +127,11 @@ def _outboxes(runtime: Runtime, url: str, keys: Keys) -> tuple[Outbox, Outbox]:
     )
 
 
-def _carry(run: TransferRun, wait_seconds: float, *, follow: bool) -> None:
+def _carry(
+    run: TransferRun, messages: int, wait_seconds: float, *, follow: bool
+) -> None:
     """Move messages until none is left or a signal comes, and show the progress."""
-    with progress("Moving", run.prepare()) as advance, graceful_shutdown(run.stop):
+    with progress("Moving", messages) as advance, graceful_shutdown(run.stop):
         for step in run.steps(follow=follow, wait_seconds=wait_seconds):
             if isinstance(step, Carried):
                 advance(step.messages)
@@ -191,6 +196,7 @@ def _left(left: Left) -> str:
 
 
 def _abandon(source: Outbox, target: Outbox, as_json: bool) -> None:
+    source.note_act(acting(), Act.ABANDON_MOVE, target.database.shown)
     stayed, gone = Move(source, target).abandon()
     if as_json:
         print_document({"from": source.database.shown, "stayed": stayed, "gone": gone})

@@ -16,7 +16,7 @@ import click
 from ..humanize import counted
 from ..message import Address
 from ..outbox.records import PersonErased, Unerased
-from .group import app_runtime, json_option
+from .group import acting, app_runtime, json_option
 from .output import fields, print_document, printable, reading, say, say_error
 
 
@@ -43,7 +43,7 @@ def export_person(address: str, file: Path | None) -> None:
     mail that the person got.
     """
     address = Address.parse(address, "address").spec
-    records = app_runtime().export_person(address)
+    records = app_runtime().export_person(address, acting())
     if file is None:
         _write(sys.stdout, address, records)
         return
@@ -117,7 +117,10 @@ def erase_person(
             show(total)
 
         erased = runtime.erase_person(
-            address, suppress_by="person" if suppress else None, on_progress=on_progress
+            address,
+            suppress_by="person" if suppress else None,
+            on_progress=on_progress,
+            actor=acting(),
         )
     if as_json:
         print_document(asdict(erased))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import click
 from flask import Flask, current_app
@@ -11,9 +12,10 @@ from .. import signals
 from ..errors import SchemaError
 from ..humanize import counted
 from ..outbox import REVISION, Database, Pruned, has_tables
+from ..outbox.records import Act
 from ..runtime import Runtime
 from ..signals import emit
-from .group import app_runtime, json_option
+from .group import acting, app_runtime, json_option
 from .output import print_document, say
 
 PASSED_OVER = 'lambda name, kind, _: kind != "table" or not name.startswith("outbox_")'
@@ -83,7 +85,8 @@ def prune(as_json: bool) -> None:
     """Delete finished messages whose retention has ended.
 
     The content is deleted after OUTBOX_KEEP_BODIES, the record and its history after
-    OUTBOX_KEEP_ROWS. Couriers do this every hour.
+    OUTBOX_KEEP_ROWS, and lines of the audit trail after OUTBOX_KEEP_AUDIT. Couriers do
+    this every hour.
     """
     runtime = app_runtime()
     if runtime.context.webhooks is not None:
@@ -109,11 +112,17 @@ def _prune(runtime: Runtime) -> Pruned:
     """Prune, with a progress bar on a terminal."""
     outbox = runtime.outbox
     ages = runtime.settings.keep_bodies, runtime.settings.keep_rows
+    prune = partial(
+        outbox.prune,
+        *ages,
+        audit_seconds=runtime.settings.keep_audit,
+        line=outbox.note_act(acting(), Act.PRUNE, many=0),
+    )
     if not sys.stderr.isatty():
-        return outbox.prune(*ages)
+        return prune()
     expected = _amount(outbox.prunable(*ages))
     with click.progressbar(length=expected, label="Pruning", file=sys.stderr) as bar:
-        return outbox.prune(*ages, on_progress=lambda step: bar.update(_amount(step)))
+        return prune(on_progress=lambda step: bar.update(_amount(step)))
 
 
 def _amount(pruned: Pruned) -> int:

@@ -10,7 +10,7 @@ from ..courier.provider_list import ProviderList
 from ..errors import TransportDown
 from ..outbox.records import Suppression, SuppressionSync
 from ..runtime import Runtime
-from .group import app_runtime, json_option
+from .group import acting, app_runtime, json_option
 from .output import print_document, reading, say, say_error
 
 
@@ -46,7 +46,9 @@ def _sync(
     total, error = SuppressionSync(source.name), None
     try:
         with reading(f"Reading {source.name}") as show:
-            for step in runtime.sync_suppressions(source, dry_run=dry_run):
+            for step in runtime.sync_suppressions(
+                source, dry_run=dry_run, actor=acting()
+            ):
                 total = step.total
                 show(total.read)
                 for one in () if as_json else step.added:

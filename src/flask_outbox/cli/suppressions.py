@@ -18,9 +18,9 @@ from ..errors import AddressError, MessageError, StoreError, TransportDown
 from ..feedback import as_reported
 from ..humanize import clock, counted, guarded, unguarded
 from ..outbox import SOURCES, Outbox, new_suppression
-from ..outbox.records import Suppression
+from ..outbox.records import Act, Suppression
 from ..runtime import Runtime
-from .group import OutOfReach, app_runtime, json_option, limit_option
+from .group import OutOfReach, acting, app_runtime, json_option, limit_option
 from .input import Fault, Unreadable, csv_errors, naming_file, open_csv
 from .output import (
     fields,
@@ -153,11 +153,12 @@ def _add(outbox: Outbox, path: Path, lines: int, now: float) -> int:
     were imported.
     """
     added = done = 0
+    line = outbox.note_act(acting(), Act.IMPORT_SUPPRESSIONS, path.name, many=0)
     entries = (one for one in read(path, now) if isinstance(one, Suppression))
     with progress("Importing", lines) as advance:
         while step := [*islice(entries, STEP)]:
             try:
-                added += outbox.suppress_all(step)
+                added += outbox.suppress_all(step, line)
             except StoreError as error:
                 raise OutOfReach(
                     f"{error} The first {counted(done, 'line')} of {lines:,} in {path} "
@@ -212,7 +213,9 @@ def suppress(
     outbox = app_runtime().outbox
 
     def change(address: str) -> Result:
-        kept = outbox.suppress(address, list=list_, reason=reason, source="person")
+        kept = outbox.suppress(
+            address, list=list_, reason=reason, source="person", actor=acting()
+        )
         return Result(address, True, kept)
 
     _tell(context, [_one(address, change) for address in addresses], as_json)
@@ -251,7 +254,7 @@ def unsuppress(
     def change(address: str) -> Result:
         had = runtime.unsuppress_at_providers(address) if at_provider else []
         note = _removed(had) if at_provider else _may_be_listed(runtime, address, list_)
-        done = outbox.unsuppress(address, list=list_) or bool(had)
+        done = outbox.unsuppress(address, list=list_, actor=acting()) or bool(had)
         still_on = tuple(one.list for one in outbox.suppressions_of(address))
         if done:
             return Result(address, True, still_on=still_on, note=note)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 
 import click
 
@@ -14,7 +12,8 @@ from ..humanize import clock, counted
 from ..outbox.records import WebhookRecord, WebhookState
 from ..runtime import Runtime
 from ..status import WebhookStatus
-from .group import app_runtime, json_option, limit_option
+from .group import acting, app_runtime, json_option, limit_option
+from .input import time_given
 from .output import fields, print_document, printable, say, table
 
 TEST_SECONDS = 30.0
@@ -80,9 +79,11 @@ def replay(name: str, failed: bool, since: str | None) -> None:
     if failed == (since is not None):
         raise click.UsageError("Say which: either --failed or --since TIME.")
     runtime = _runtime_with(name)
-    start = None if since is None else _time(since, runtime.outbox.clock())
+    start = (
+        None if since is None else time_given(since, runtime.outbox.clock(), "--since")
+    )
     give_up_seconds = runtime.settings.webhook_give_up_after
-    many = runtime.webhooks.replay(name, give_up_seconds, start)
+    many = runtime.webhooks.replay(name, give_up_seconds, start, acting())
     say(f"To be sent again: {counted(many, 'webhook')}.")
 
 
@@ -95,7 +96,7 @@ def pause(name: str, reason: str) -> None:
     Webhooks wait, but not for longer than OUTBOX_WEBHOOK_GIVE_UP_AFTER.
     """
     runtime = _runtime_with(name)
-    runtime.webhooks.pause(name, reason)
+    runtime.webhooks.pause(name, reason, acting())
     _show_all(runtime, as_json=False)
 
 
@@ -104,7 +105,7 @@ def pause(name: str, reason: str) -> None:
 def resume(name: str) -> None:
     """End any pause of an endpoint, and send it what waits."""
     runtime = _runtime_with(name)
-    runtime.webhooks.resume(name)
+    runtime.webhooks.resume(name, acting())
     _show_all(runtime, as_json=False)
 
 
@@ -118,7 +119,7 @@ def try_endpoint(name: str) -> None:
     runtime = _runtime_with(name)
     _check_not_paused(runtime, name)
     give_up_seconds = runtime.settings.webhook_give_up_after
-    id = runtime.webhooks.add_test(name, give_up_seconds)
+    id = runtime.webhooks.add_test(name, give_up_seconds, acting())
     found = _awaited(runtime, name, id)
     if found is not None and found.state is WebhookState.DONE:
         say(f"{name} took {id}: it answered {found.status}.")
@@ -211,22 +212,3 @@ def _webhook_row(one: WebhookRecord) -> tuple[str, ...]:
         clock(one.queued_at),
         answer,
     )
-
-
-_AGO = re.compile(r"(\d{1,6}) ?(min|h|d)")
-
-_SECONDS = {"min": 60.0, "h": 3_600.0, "d": 86_400.0}
-
-
-def _time(text: str, now: float) -> float:
-    """A time in epoch seconds, from its ISO form or from how long ago it was."""
-    if ago := _AGO.fullmatch(text.strip()):
-        return now - int(ago[1]) * _SECONDS[ago[2]]
-    try:
-        at = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is neither a time, as 2026-11-24T13:00, nor 90min, 2h or 3d.",
-            param_hint="--since",
-        ) from None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

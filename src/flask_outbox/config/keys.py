@@ -499,6 +499,15 @@ KEYS: tuple[Key, ...] = (
         "90 days",
     ),
     Key(
+        "OUTBOX_KEEP_AUDIT",
+        "seconds or timedelta",
+        365 * DAY,
+        "How long the audit trail is kept, which says who did what. See "
+        ":doc:`privacy`.",
+        as_seconds,
+        "365 days",
+    ),
+    Key(
         "OUTBOX_ONLY_TO",
         "str or list of str",
         None,
@@ -683,6 +692,16 @@ KEYS: tuple[Key, ...] = (
         "/outbox",
         "The path below which the dashboard is.",
         as_url_path,
+    ),
+    Key(
+        "OUTBOX_AUDIT_USER",
+        "callable",
+        None,
+        "A function without arguments that returns the name of the current user, for "
+        "the audit trail of the dashboard. It is called in each request that the trail "
+        "has a line of. See :doc:`privacy`.",
+        as_callable,
+        "the address that the request came from",
     ),
     Key(
         "OUTBOX_METRICS",

@@ -66,6 +66,7 @@ class Settings:
     unknown_wait_seconds: float
     keep_bodies: float
     keep_rows: float
+    keep_audit: float
     only_to: tuple[str, ...] | None
     redirect_to: str | None
     auto_suppress: tuple[str, ...]
@@ -86,6 +87,7 @@ class Settings:
     traces: bool
     dashboard: str | Callable[[], object] | None
     dashboard_path: str
+    audit_user: Callable[[], object] | None
     metrics: str | tuple[str, ...] | Callable[[], bool] | None = field(repr=False)
     metrics_path: str
 

@@ -57,6 +57,7 @@ class CourierContext:
     retry_window: RetryWindow
     keep_bodies_seconds: float
     keep_rows_seconds: float
+    keep_audit_seconds: float
     ascii_attachments: bool
     webhooks: WebhookDispatcher | None
     """Sends the webhooks of the app's endpoints; None if it has none."""
@@ -131,6 +132,7 @@ def build_context(
         retry_window=settings.give_up_after,
         keep_bodies_seconds=settings.keep_bodies,
         keep_rows_seconds=settings.keep_rows,
+        keep_audit_seconds=settings.keep_audit,
         ascii_attachments=settings.ascii_attachments,
         webhooks=_webhook_dispatcher(settings, outbox),
         alerts=_alert_watch(settings, outbox, mail_alert),

@@ -398,9 +398,12 @@ class Maintenance:
         if self._context.webhooks is not None:
             await self._courier.in_thread(self._context.webhooks.queue_events)
         pruned: Pruned = await self._courier.in_thread(
-            self._outbox.prune,
-            self._context.keep_bodies_seconds,
-            self._context.keep_rows_seconds,
+            partial(
+                self._outbox.prune,
+                self._context.keep_bodies_seconds,
+                self._context.keep_rows_seconds,
+                audit_seconds=self._context.keep_audit_seconds,
+            )
         )
         if pruned:
             self._courier.emit(

@@ -13,7 +13,7 @@ from ..concurrency import run_beside_loops
 from ..config import TransportSettings
 from ..errors import AccountTrouble, ConfigError, MessageError, Throttled, TransportDown
 from ..outbox import Outbox, new_suppression
-from ..outbox.records import Suppression, SuppressionSync
+from ..outbox.records import Act, Actor, Suppression, SuppressionSync
 from ..recipient_guard import Guard
 from ..transports.base import Transport
 from ..transports.registry import transport_for
@@ -113,18 +113,26 @@ class SyncStep:
     """What the whole list had so far."""
 
 
-def sync(source: ProviderList, outbox: Outbox, *, dry_run: bool) -> Iterator[SyncStep]:
+def sync(
+    source: ProviderList,
+    outbox: Outbox,
+    *,
+    dry_run: bool,
+    actor: Actor | None = None,
+) -> Iterator[SyncStep]:
     """Suppress in ``outbox`` what ``source`` lists, a set at a time.
 
-    A dry run changes nothing. If the provider or the database fails, what was stored
-    before stays.
+    A dry run changes nothing, and the audit trail does not have it. If the provider or
+    the database fails, what was stored before stays.
     """
     total = SuppressionSync(source.name)
+    actor = None if dry_run else actor
+    line = outbox.note_act(actor, Act.SYNC_SUPPRESSIONS, source.name, many=0)
     for page in source.pages():
         for at in range(0, len(page), STEP):
             some = page[at : at + STEP]
             entries = list(_entries(some, source, outbox.clock()))
-            became = outbox.suppress_listed(entries, dry_run=dry_run)
+            became = outbox.suppress_listed(entries, dry_run=dry_run, line=line)
             total = replace(
                 total,
                 read=total.read + len(some),

@@ -15,6 +15,7 @@ from werkzeug.wrappers import Response
 
 from ..errors import (
     BatchNotFound,
+    ConfigError,
     MessageNotFound,
     SensitiveContent,
     StoreError,
@@ -24,7 +25,7 @@ from ..feedback import as_reported
 from ..humanize import clock, counted, duration
 from ..mounting import own_templates
 from ..outbox import is_id
-from ..outbox.records import Count
+from ..outbox.records import Actor, Count
 from ..recipient_guard import Guard
 from ..runtime import Runtime
 from . import security
@@ -93,6 +94,26 @@ def may(role: Role | str) -> bool:
     return role in g.get(ROLES, NO_ROLE)
 
 
+def actor() -> Actor:
+    """The person who makes this request, for the audit trail.
+
+    Raises `ConfigError` if the app's function for that returns no name.
+    """
+    ask = runtime().settings.audit_user
+    name = (ask and ask()) or request.remote_addr or "unknown"
+    if not isinstance(name, str):
+        raise ConfigError(
+            f"The function in OUTBOX_AUDIT_USER returned a value of type "
+            f"{type(name).__name__}: it must return the user's name, as a string, or "
+            "None."
+        )
+    return Actor.named(name, FACE)
+
+
+FACE = "dashboard"
+"""What the audit trail calls these pages."""
+
+
 NavigationItem = tuple[str, str]
 """Its title and its endpoint."""
 
@@ -112,6 +133,7 @@ def navigation() -> list[NavigationItem]:
         (True, ("Lanes", ".lanes")),
         (True, ("Suppressions", ".suppressions")),
         (bool(runtime().settings.webhooks), ("Webhooks", ".webhooks")),
+        (True, ("Audit", ".audit_trail")),
         (True, ("Doctor", ".doctor")),
     ]
     return [(title, view) for useful, (title, view) in found if useful and _opens(view)]

@@ -7,11 +7,11 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from . import batches
+from . import audit, batches
 from .batches import CAME_BACK, MISSED, STEP, BatchProgress
 from .notify import MAIL, notify
 from .outbox import Outbox
-from .records import BatchRecord, Failure, NewMessage, Receipt
+from .records import Act, Actor, BatchRecord, Failure, NewMessage, Receipt
 
 OnProgress = Callable[[Sequence[str]], object]
 """Called after each step with the ids of its messages."""
@@ -19,6 +19,11 @@ OnProgress = Callable[[Sequence[str]], object]
 
 def no_progress(_ids: Sequence[str]) -> None:
     """Ignore the progress."""
+
+
+def _none(_result: object) -> int:
+    """How many messages were changed before the first step."""
+    return 0
 
 
 class BatchStore:
@@ -42,9 +47,17 @@ class BatchStore:
         now = self._outbox.clock()
         return self._write(lambda conn: batches.begin(conn, name, tag, key, total, now))
 
-    def resume_hand_over(self, id: str, total: int | None) -> BatchProgress:
+    def resume_hand_over(
+        self, id: str, total: int | None, actor: Actor | None = None
+    ) -> BatchProgress:
         """Continue enqueueing a batch in this process, unless it is complete."""
-        return self._write(lambda conn: batches.resume_hand_over(conn, id, total))
+        line = audit.draft(actor, Act.SEND_BATCH, self._outbox.clock(), id)
+        return self._write(
+            line.beside(
+                lambda conn: batches.resume_hand_over(conn, id, total),
+                many=lambda found: max((total or 0) - found.rows_stored, 0),
+            )
+        )
 
     def store_rows(
         self, progress: BatchProgress, messages: Sequence[NewMessage], digest: str
@@ -72,17 +85,28 @@ class BatchStore:
 
     # What a person may do
 
-    def pause(self, id: str, on_progress: OnProgress = no_progress) -> None:
+    def pause(
+        self,
+        id: str,
+        on_progress: OnProgress = no_progress,
+        actor: Actor | None = None,
+    ) -> None:
         """Stop the delivery of a batch, on every machine, until `resume`.
 
         It holds from the first commit on; messages in flight at that moment are still
         delivered. Raises `TransitionRefused` for a cancelled batch.
         """
         now = self._outbox.clock()
-        self._write(lambda conn: batches.pause(conn, id, now))
-        self._in_steps(lambda conn: batches.pause_next(conn, id), on_progress)
+        line = audit.draft(actor, Act.PAUSE_BATCH, now, id)
+        self._write(line.beside(lambda conn: batches.pause(conn, id, now), many=_none))
+        self._in_steps(lambda conn: batches.pause_next(conn, id), on_progress, line)
 
-    def resume(self, id: str, on_progress: OnProgress = no_progress) -> None:
+    def resume(
+        self,
+        id: str,
+        on_progress: OnProgress = no_progress,
+        actor: Actor | None = None,
+    ) -> None:
         """End what `pause` began; the messages' retry window starts again.
 
         Raises `TransitionRefused` for a cancelled batch.
@@ -94,19 +118,38 @@ class BatchStore:
             return batches.resume_next(connection, id, now, seconds)
 
         seconds = self._outbox.retry_window.seconds_for(self.get(id).tag)
-        self._write(lambda conn: batches.resume(conn, id))
-        self._in_steps(resume_next, on_progress)
+        line = audit.draft(actor, Act.RESUME_BATCH, now, id)
+        self._write(line.beside(lambda conn: batches.resume(conn, id), many=_none))
+        self._in_steps(resume_next, on_progress, line)
 
-    def cancel(self, id: str, on_progress: OnProgress = no_progress) -> None:
+    def cancel(
+        self,
+        id: str,
+        on_progress: OnProgress = no_progress,
+        actor: Actor | None = None,
+    ) -> None:
         """Cancel all unsent messages of a batch, and stop enqueueing it."""
         now = self._outbox.clock()
-        self._write(lambda conn: batches.cancel(conn, id, now))
-        self._in_steps(lambda conn: batches.cancel_next(conn, id, now), on_progress)
+        line = audit.draft(actor, Act.CANCEL_BATCH, now, id)
+        self._write(line.beside(lambda conn: batches.cancel(conn, id, now), many=_none))
+        self._in_steps(
+            lambda conn: batches.cancel_next(conn, id, now), on_progress, line
+        )
 
     def _in_steps(
-        self, step: Callable[[Connection], list[str]], on_progress: OnProgress
+        self,
+        step: Callable[[Connection], list[str]],
+        on_progress: OnProgress,
+        line: audit.Draft,
     ) -> None:
-        while ids := self._write(step):
+        """Change the batch's messages, and count them in the audit trail."""
+
+        def work(connection: Connection) -> list[str]:
+            ids = step(connection)
+            line.count(connection, len(ids))
+            return ids
+
+        while ids := self._write(work):
             on_progress(ids)
 
     # Reading

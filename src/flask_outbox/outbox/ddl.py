@@ -25,7 +25,7 @@ OPTIONS: dict[str, Any] = {
 
 WITHOUT_ROWID = (
     "outbox_message", "outbox_attached", "outbox_recipient", "outbox_suppression",
-    "outbox_provider_id", "outbox_feedback", "outbox_pardon",
+    "outbox_provider_id", "outbox_feedback", "outbox_pardon", "outbox_audit",
 )  # fmt: skip
 """The tables that SQLite keeps in their primary key."""
 
@@ -111,6 +111,9 @@ def _add_indexes(target: MetaData) -> None:
     Index("outbox_batch_key", batch.key, unique=True, **_where(has_key))
     webhook = target.tables["outbox_webhook"].c
     Index("outbox_webhook_due", webhook.endpoint, webhook.state, webhook.due_at)
+    audit = target.tables["outbox_audit"].c
+    Index("outbox_audit_target", audit.target, audit.id)
+    Index("outbox_audit_actor", audit.actor, audit.id)
     finished = webhook.finished_at.is_not(None)
     Index("outbox_webhook_finished", webhook.finished_at, **_where(finished))
 

@@ -27,6 +27,7 @@ from ..recipient_guard import OFF, Guard
 from . import (
     alerts,
     attachments,
+    audit,
     auto_suppress,
     claim,
     couriers,
@@ -58,6 +59,10 @@ from .measuring import Measurements
 from .prune import Pruned
 from .received import Received
 from .records import (
+    Act,
+    Actor,
+    AuditPage,
+    AuditSearch,
     Claim,
     Count,
     CourierRecord,
@@ -76,6 +81,7 @@ from .records import (
     Suppression,
     Tab,
     TransferChunk,
+    audit_target,
 )
 from .statements import Row
 from .stats import Stats
@@ -83,6 +89,19 @@ from .suppressions import EVERYTHING
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+VIEW_SECONDS = 600.0
+"""Who views the same content again within this time is recorded once."""
+
+_ACTS: Mapping[str, Act] = {
+    "cancel": Act.CANCEL,
+    "retry": Act.RETRY,
+    "release": Act.RELEASE,
+    "drop": Act.DROP,
+    "send_again": Act.SEND_AGAIN,
+}
+"""By the method of `MessageActions`."""
 
 
 class Outbox:
@@ -426,17 +445,23 @@ class Outbox:
         now = self.clock()
         self._write(lambda conn: lanes.forget(conn, name, now))
 
-    def pause_lane_by_operator(self, name: str, reason: str) -> None:
+    def pause_lane_by_operator(
+        self, name: str, reason: str, actor: Actor | None = None
+    ) -> None:
         """Pause the lane ``name`` for a person; its messages wait, without fallback.
 
         Each courier stops when it is notified or polls (``OUTBOX_POLL_SECONDS``).
         """
         now = self.clock()
-        self._write(lambda conn: lanes.pause_by_operator(conn, name, reason, now))
+        line = audit.draft(actor, Act.PAUSE_LANE, now, name)
+        self._write(
+            line.beside(lambda conn: lanes.pause_by_operator(conn, name, reason, now))
+        )
 
-    def resume_lane_by_operator(self, name: str) -> None:
+    def resume_lane_by_operator(self, name: str, actor: Actor | None = None) -> None:
         """End what `pause_lane_by_operator` began."""
-        self._write(lambda conn: lanes.resume_by_operator(conn, name))
+        line = audit.draft(actor, Act.RESUME_LANE, self.clock(), name)
+        self._write(line.beside(lambda conn: lanes.resume_by_operator(conn, name)))
 
     def lanes_paused_by_operator(self) -> dict[str, str]:
         """The lanes that a person paused, and the reasons."""
@@ -498,14 +523,18 @@ class Outbox:
         self,
         action: Callable[Concatenate[MessageActions, P], T],
         message_id: str,
+        actor: Actor | None = None,
         *args: P.args,
         **options: P.kwargs,
     ) -> T:
         """Carry out ``action``, one of `MessageActions`, on a message.
 
-        Raises `MessageNotFound`, and `TransitionRefused` with nothing changed.
+        The audit trail has it if ``actor`` is given, here and wherever else a person
+        may do something. Raises `MessageNotFound`, and `TransitionRefused` with nothing
+        changed.
         """
         now = self.clock()
+        line = audit.draft(actor, _ACTS[action.__name__], now, message_id)
 
         def work(connection: Connection) -> T:
             message = MessageActions(
@@ -518,7 +547,45 @@ class Outbox:
             )
             return action(message, *args, **options)
 
-        return self._write(work)
+        return self._write(line.beside(work))
+
+    # The audit trail
+
+    def note_act(
+        self,
+        actor: Actor | None,
+        act: Act,
+        target: str = "",
+        note: str = "",
+        many: int = 1,
+    ) -> audit.Draft:
+        """Have the audit trail say that ``actor`` does this, before it is done.
+
+        What is returned counts, in the transactions of the act, how many it concerns.
+        """
+        line = audit.draft(actor, act, self.clock(), target, note)
+        if actor is not None:
+            self._write(lambda conn: line.write(conn, many))
+        return line
+
+    def note_view(self, actor: Actor | None, message_id: str) -> None:
+        """Have the audit trail say that ``actor`` views a message's content, unless it
+        says so already of the last `VIEW_SECONDS`.
+        """
+        if actor is None:
+            return
+        since = self.clock() - VIEW_SECONDS
+        with self.database.reading() as connection:
+            if audit.seen(connection, actor, message_id, since):
+                return
+        self.note_act(actor, Act.VIEW, message_id)
+
+    def audit_trail(
+        self, wanted: AuditSearch | None = None, limit: int = 50
+    ) -> AuditPage:
+        """The newest lines of the audit trail that match ``wanted``."""
+        with self.database.reading() as connection:
+            return audit.find(connection, wanted or AuditSearch(), limit)
 
     # Suppressions
 
@@ -529,6 +596,7 @@ class Outbox:
         list: str = EVERYTHING,
         reason: str = "",
         source: str = "api",
+        actor: Actor | None = None,
     ) -> Suppression:
         """Bar ``address`` from mail with the tag ``list``, or by default from all mail.
 
@@ -538,32 +606,56 @@ class Outbox:
         entry = suppressions.new_suppression(
             address, list, reason, source, self.clock()
         )
+        line = audit.draft(
+            actor, Act.SUPPRESS, self.clock(), audit_target(entry.address), entry.list
+        )
         return self._write(
-            lambda conn: suppressions.add_one(conn, entry, self.guard.erased)
+            line.beside(
+                lambda conn: suppressions.add_one(conn, entry, self.guard.erased)
+            )
         )
 
-    def suppress_all(self, entries: Sequence[Suppression]) -> int:
-        """Store ``entries`` (`new_suppression`), all or none; how many are new."""
-        return self._write(
-            lambda conn: suppressions.add(conn, entries, self.guard.erased)
-        )
+    def suppress_all(
+        self, entries: Sequence[Suppression], line: audit.Draft = audit.NOBODYS
+    ) -> int:
+        """Store ``entries`` (`new_suppression`), all or none; how many are new.
+
+        ``line`` of the audit trail counts them (`note_act`).
+        """
+
+        def work(connection: Connection) -> int:
+            added = suppressions.add(connection, entries, self.guard.erased)
+            line.count(connection, added)
+            return added
+
+        return self._write(work)
 
     def suppress_listed(
-        self, entries: Sequence[Suppression], *, dry_run: bool = False
+        self,
+        entries: Sequence[Suppression],
+        *,
+        dry_run: bool = False,
+        line: audit.Draft = audit.NOBODYS,
     ) -> SuppressedListed:
         """Store what a provider lists, all or none, but for what was listed before
         somebody unsuppressed it. A dry run only says what would be stored.
+
+        ``line`` of the audit trail counts what was stored (`note_act`).
         """
         if dry_run:
             with self.database.reading() as connection:
                 return auto_suppress.suppress_listed(
                     connection, entries, self.guard.erased, dry_run=True
                 )
-        return self._write(
-            lambda conn: auto_suppress.suppress_listed(
-                conn, entries, self.guard.erased, dry_run=False
+
+        def work(connection: Connection) -> SuppressedListed:
+            became = auto_suppress.suppress_listed(
+                connection, entries, self.guard.erased, dry_run=False
             )
-        )
+            line.count(connection, len(became.added))
+            return became
+
+        return self._write(work)
 
     def unsuppress(
         self,
@@ -571,6 +663,7 @@ class Outbox:
         *,
         list: str = EVERYTHING,
         source: str | None = None,
+        actor: Actor | None = None,
     ) -> bool:
         """Remove a suppression; False if there was none.
 
@@ -578,9 +671,14 @@ class Outbox:
         before does not bring the suppression back.
         """
         now = self.clock()
+        target = audit_target(suppressions.on_the_list(address))
+        line = audit.draft(actor, Act.UNSUPPRESS, now, target, list)
         return self._write(
-            lambda conn: suppressions.remove(
-                conn, address, list, source, now, self.guard.erased
+            line.beside(
+                lambda conn: suppressions.remove(
+                    conn, address, list, source, now, self.guard.erased
+                ),
+                many=int,
             )
         )
 
@@ -782,17 +880,27 @@ class Outbox:
         bodies_seconds: float,
         rows_seconds: float,
         on_progress: Callable[[Pruned], None] = lambda step: None,
+        *,
+        audit_seconds: float | None = None,
+        line: audit.Draft = audit.NOBODYS,
     ) -> Pruned:
         """Delete what was finished too long ago, in small transactions.
 
-        Content goes after ``bodies_seconds``, the whole message after ``rows_seconds``.
+        Content goes after ``bodies_seconds``, the whole message after ``rows_seconds``,
+        and lines of the audit trail after ``audit_seconds``. ``line`` of the audit
+        trail counts the messages (`note_act`).
         Calls ``on_progress`` after each step with what was deleted in it.
         """
         now = self.clock()
         total = Pruned()
-        while step := self._write(
-            lambda conn: prune.prune(conn, now - bodies_seconds, now - rows_seconds)
-        ):
+
+        def prune_some(connection: Connection) -> Pruned:
+            step = prune.prune(connection, now - bodies_seconds, now - rows_seconds)
+            if step:
+                line.count(connection, step.bodies + step.rows)
+            return step
+
+        while step := self._write(prune_some):
             total += step
             on_progress(step)
         while self._write(attachments.delete_unused):
@@ -803,4 +911,8 @@ class Outbox:
             continue
         while self._write(lambda conn: stats.shrink(conn, now, now - rows_seconds)):
             continue
+        if audit_seconds is not None:
+            before = now - audit_seconds
+            while self._write(lambda conn: audit.delete_old(conn, before)):
+                continue
         return total

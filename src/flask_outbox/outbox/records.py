@@ -12,7 +12,7 @@ from blinker import NamedSignal
 
 from .. import signals
 from ..alerts import Alert
-from ..delivery import Envelope, Reply, State
+from ..delivery import Envelope, Reply, State, storable
 from ..events import Event, EventKind
 from ..feedback import Fate
 from ..message import Template
@@ -833,3 +833,132 @@ class MailboxCursor(NamedTuple):
     uid_validity: int
     """Another one means that the mailbox counts its mails anew."""
     uid: int
+
+
+class Act(StrEnum):
+    """What a person did, for the audit trail."""
+
+    RETRY = "retry"
+    CANCEL = "cancel"
+    RELEASE = "release"
+    DROP = "drop"
+    SEND_AGAIN = "send again"
+    VIEW = "view"
+    """Looked at the content of a message."""
+    DOWNLOAD = "download"
+    """Had the content of a message, or a part of it, as a file."""
+    SEND_BATCH = "send batch"
+    PAUSE_BATCH = "pause batch"
+    RESUME_BATCH = "resume batch"
+    CANCEL_BATCH = "cancel batch"
+    PAUSE_LANE = "pause lane"
+    RESUME_LANE = "resume lane"
+    SUPPRESS = "suppress"
+    UNSUPPRESS = "unsuppress"
+    IMPORT_SUPPRESSIONS = "import suppressions"
+    SYNC_SUPPRESSIONS = "sync suppressions"
+    PAUSE_WEBHOOKS = "pause webhooks"
+    RESUME_WEBHOOKS = "resume webhooks"
+    REPLAY_WEBHOOKS = "replay webhooks"
+    TEST_WEBHOOKS = "test webhooks"
+    EXPORT_PERSON = "export person"
+    ERASE_PERSON = "erase person"
+    PRUNE = "prune"
+    MOVE = "move"
+    ABANDON_MOVE = "abandon move"
+
+
+ON_MESSAGES = frozenset(
+    {Act.RETRY, Act.CANCEL, Act.RELEASE, Act.DROP, Act.SEND_AGAIN}
+    | {Act.VIEW, Act.DOWNLOAD}
+)
+"""The acts whose target is a message."""
+
+ON_BATCHES = frozenset(
+    {Act.SEND_BATCH, Act.PAUSE_BATCH, Act.RESUME_BATCH, Act.CANCEL_BATCH}
+)
+"""The acts whose target is a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts, for the audit trail."""
+
+    name: str
+    face: str
+    """Where from: ``dashboard``, ``cli`` or ``api``."""
+
+    @classmethod
+    def named(cls, name: str, face: str) -> Actor:
+        """The actor with a name that is safe to show, and not too long to store."""
+        return cls(storable(name)[:NAME_LENGTH], face)
+
+
+NAME_LENGTH = 255
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """One line of the audit trail: who did what, where from, and to what."""
+
+    id: str
+    at: datetime
+    actor: str
+    """Who: a name, or the address that the request came from."""
+    face: str
+    """Where from: ``dashboard``, ``cli`` or ``api``."""
+    act: str
+    """An `Act`, or one that a later version of Flask-Outbox wrote."""
+    target: str
+    """The id of a message or a batch, the name of a lane or an endpoint, or an address
+    that is masked, as in ``a…@e….org``; "" if there is none."""
+    many: int
+    """How many messages, addresses or webhooks it concerned."""
+    note: str
+    """Which part or which list; "" if there is nothing to add."""
+
+    @property
+    def message_id(self) -> str | None:
+        """The message that it was done to, if it was one."""
+        return self.target if self.act in ON_MESSAGES else None
+
+    @property
+    def batch_id(self) -> str | None:
+        """The batch that it was done to, if it was one."""
+        return self.target if self.act in ON_BATCHES else None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSearch:
+    """Criteria for lines of the audit trail: a line matches if it meets all that are
+    given.
+    """
+
+    target: str | None = None
+    actor: str | None = None
+    act: Act | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    before: str | None = None
+    """Only lines older than the one with this id."""
+
+
+class AuditPage(NamedTuple):
+    """Lines of the audit trail, the newest first."""
+
+    lines: tuple[AuditLine, ...]
+    older: str | None
+    """What to search before, for the next page; None if this is the last."""
+
+
+def audit_target(text: str) -> str:
+    """What the audit trail calls what ``text`` names: an address is masked."""
+    return masked(text) if "@" in text else text
+
+
+def masked(address: str) -> str:
+    """An address for the audit trail, which tells it to who knows it and to nobody
+    else: ``a…@e….org``.
+    """
+    local, _, domain = address.strip().lower().rpartition("@")
+    return f"{local[:1]}…@{domain[:1]}….{domain.rpartition('.')[2]}"

@@ -31,7 +31,7 @@ from sqlalchemy.engine import Inspector
 
 from ..events import ATTEMPT_ENDS
 
-REVISION = "0009"
+REVISION = "0010"
 """The newest migration, after which the tables are as they are below."""
 
 VERSION_TABLE = "outbox_version"
@@ -417,6 +417,21 @@ encryption_key = Table(
 )
 """The keys with which something here may be encrypted, each with a text that it has
 encrypted. A row whose id is "" says that something may be in the clear."""
+
+audit = Table(
+    "outbox_audit",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("actor", _Key, nullable=False),
+    Column("face", String(16), nullable=False),
+    Column("act", String(32), nullable=False),
+    Column("target", _Key, nullable=False),
+    Column("many", Integer, nullable=False),
+    Column("note", _Key, nullable=False),
+)
+"""What people did: who, where from, and to what. ``id`` tells when. It outlasts what it
+names, and has nobody's address and nothing of what a mail says."""
 
 
 def has_tables(target: MetaData) -> bool:

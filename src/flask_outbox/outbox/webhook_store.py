@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from . import webhook_feed, webhook_queue
+from . import audit, webhook_feed, webhook_queue
 from .outbox import Outbox
-from .records import WebhookEndpointRecord, WebhookRecord
+from .records import Act, Actor, WebhookEndpointRecord, WebhookRecord
 from .webhook_feed import Feed
 from .webhook_queue import Pause, WebhookAttempt, WebhookClaim
 
@@ -95,7 +95,9 @@ class WebhookStore:
 
     # What a person may do
 
-    def pause(self, endpoint: str, reason: str = "") -> None:
+    def pause(
+        self, endpoint: str, reason: str = "", actor: Actor | None = None
+    ) -> None:
         """Send nothing to an endpoint until `resume`; it is told of all later."""
         now = self._outbox.clock()
 
@@ -103,27 +105,39 @@ class WebhookStore:
             webhook_feed.begin(connection, endpoint, now)
             webhook_queue.pause(connection, endpoint, reason, now)
 
-        self._write(work)
+        line = audit.draft(actor, Act.PAUSE_WEBHOOKS, now, endpoint)
+        self._write(line.beside(work))
 
-    def resume(self, endpoint: str) -> None:
+    def resume(self, endpoint: str, actor: Actor | None = None) -> None:
         """End any pause of an endpoint, also one after failures or a 410."""
         now = self._outbox.clock()
-        self._write(lambda conn: webhook_queue.resume(conn, endpoint, now))
+        line = audit.draft(actor, Act.RESUME_WEBHOOKS, now, endpoint)
+        self._write(line.beside(lambda conn: webhook_queue.resume(conn, endpoint, now)))
 
     def replay(
-        self, endpoint: str, give_up_seconds: float, since: float | None = None
+        self,
+        endpoint: str,
+        give_up_seconds: float,
+        since: float | None = None,
+        actor: Actor | None = None,
     ) -> int:
         """Send again what failed or, with ``since`` (epoch seconds), all that was
         queued from then on; return how many. Their ids stay the same.
         """
         now = self._outbox.clock()
+        line = audit.draft(actor, Act.REPLAY_WEBHOOKS, now, endpoint)
         return self._write(
-            lambda conn: webhook_queue.replay(
-                conn, endpoint, now, give_up_seconds, since
+            line.beside(
+                lambda conn: webhook_queue.replay(
+                    conn, endpoint, now, give_up_seconds, since
+                ),
+                many=int,
             )
         )
 
-    def add_test(self, endpoint: str, give_up_seconds: float) -> str:
+    def add_test(
+        self, endpoint: str, give_up_seconds: float, actor: Actor | None = None
+    ) -> str:
         """Queue a webhook that only tries the endpoint; return its id."""
         now = self._outbox.clock()
 
@@ -131,7 +145,8 @@ class WebhookStore:
             webhook_feed.begin(connection, endpoint, now)
             return webhook_queue.add_test(connection, endpoint, now, give_up_seconds)
 
-        return self._write(work)
+        line = audit.draft(actor, Act.TEST_WEBHOOKS, now, endpoint)
+        return self._write(line.beside(work))
 
     # Reading
 

@@ -26,7 +26,7 @@ from ..errors import (
 from ..humanize import guarded
 from ..message import Address, AddressLike, Message
 from ..message.text import shown
-from ..outbox.records import BatchReceipt, Failure, NewMessage, Receipt
+from ..outbox.records import Actor, BatchReceipt, Failure, NewMessage, Receipt
 
 if TYPE_CHECKING:
     from ..outbox import BatchProgress, BatchStore
@@ -116,6 +116,8 @@ class Plan:
     sensitive: bool = False
     """Whether an error with a row may be stored only by its kind: its words may have
     something of the row."""
+    actor: Actor | None = None
+    """Who sends it, for the audit trail; None if no person does."""
 
 
 class BatchHandOver:
@@ -179,7 +181,9 @@ class BatchHandOver:
     def _open(self, plan: Plan, total: int | None) -> BatchProgress:
         if plan.resume is None:
             present = self._store.begin(plan.name, plan.tag, plan.key, total)
-        progress = self._store.resume_hand_over(plan.resume or present.id, total)
+        progress = self._store.resume_hand_over(
+            plan.resume or present.id, total, plan.actor
+        )
         if progress.name != plan.name:
             raise MessageError(
                 "resume" if plan.resume else "key",

@@ -1,6 +1,7 @@
 """The pages, one per file: importing one adds its routes to the blueprint."""
 
 from . import (
+    audit,
     batches,
     doctor,
     inbox,
@@ -14,6 +15,7 @@ from . import (
 )
 
 __all__ = [
+    "audit",
     "batches",
     "doctor",
     "inbox",

@@ -15,7 +15,7 @@ from ...feedback.fate import in_order
 from ...outbox import is_id
 from ...outbox.records import BatchRecord, BatchState
 from ...sending.batch import failures_csv
-from ..pages import dashboard, needs, page, runtime
+from ..pages import actor, dashboard, needs, page, runtime
 from ..roles import Role
 from ..security import protect_file
 
@@ -92,7 +92,7 @@ def confirm_batch(id: str) -> str:
 @needs(Role.OPERATE)
 def act_on_batch(id: str) -> AnyResponse:
     """Carry the action out."""
-    _action(request.form.get("action", "")).do(runtime(), id)
+    _action(request.form.get("action", "")).do(runtime(), id, actor())
     return redirect(url_for(".batch", id=id), 303)
 
 

@@ -15,7 +15,7 @@ from ...errors import MessageError
 from ...message import Address
 from ...outbox.records import MessageRecord, Search
 from ..mail_view import MailUrls, mail_view
-from ..pages import dashboard, needs, page, runtime
+from ..pages import actor, dashboard, needs, page, runtime
 from ..roles import Role
 from ..security import allow_frame
 
@@ -53,6 +53,8 @@ def inbox_message(id: str) -> Response:
     outbox = runtime().outbox
     record = outbox.get(id)
     content = None if record.hidden else outbox.content(id)
+    if content or (record.template and not record.hidden):
+        outbox.note_view(actor(), id)
     urls = MailUrls("message", page="inbox_message", id=id)
     html = page(
         "inbox_message.html",
@@ -106,7 +108,7 @@ def carry_out_release(id: str) -> AnyResponse:
         wanted = _wanted(runtime().outbox.get(id), request.form)
     except MessageError as error:
         abort(400, str(error))
-    receipt = send_again(runtime(), id, by=wanted.by, to=wanted.to)
+    receipt = send_again(runtime(), id, by=wanted.by, to=wanted.to, actor=actor())
     return redirect(url_for(".message", id=receipt.id), 303)
 
 

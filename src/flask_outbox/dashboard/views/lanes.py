@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from ...errors import ConfigError
 from ...status import lane_statuses
-from ..pages import dashboard, needs, page, runtime
+from ..pages import actor, dashboard, needs, page, runtime
 from ..roles import Role
 
 
@@ -36,7 +36,7 @@ def pause(name: str) -> Response:
     """Pause a lane."""
     _refuse_unknown(name)
     reason = request.form.get("reason", "").strip()
-    runtime().outbox.pause_lane_by_operator(name, reason)
+    runtime().outbox.pause_lane_by_operator(name, reason, actor())
     return redirect(url_for(".lanes"), 303)
 
 
@@ -45,7 +45,7 @@ def pause(name: str) -> Response:
 def resume(name: str) -> Response:
     """Resume a lane that a person paused."""
     _refuse_unknown(name)
-    runtime().outbox.resume_lane_by_operator(name)
+    runtime().outbox.resume_lane_by_operator(name, actor())
     return redirect(url_for(".lanes"), 303)
 
 

@@ -13,14 +13,14 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from ...actions import ACTIONS, Action, Change, apply
 from ...app_state import send_again
-from ...errors import MessageNotFound
+from ...errors import MessageNotFound, OutboxUnavailable
 from ...feedback import Fate
 from ...history import describe
 from ...outbox import is_id
-from ...outbox.records import LaneRecord, MessageRecord, Search, Tab
+from ...outbox.records import Act, AuditSearch, LaneRecord, MessageRecord, Search, Tab
 from ...status import LanePause, MessageStatus
 from ..mail_view import MailUrls, download, framed_html, mail_view, part_of, source_of
-from ..pages import dashboard, may, needs, page, runtime
+from ..pages import actor, dashboard, may, needs, page, runtime
 from ..roles import Role
 from ..security import allow_frame
 
@@ -131,13 +131,18 @@ def _search_text(name: str) -> str:
 @needs(Role.READ)
 def message(id: str) -> Response:
     """One message: its status, history and recipients, and its content for those who
-    may see it.
+    may see it. An update of the page leaves the content out: it has not changed.
     """
     outbox = runtime().outbox
     seen = outbox.change_marker(id)
     record = outbox.get(id)
-    shown = may(Role.CONTENT) and not record.hidden
-    content = outbox.content(id) if shown else None
+    unnoted = ""
+    content = None
+    shown = may(Role.CONTENT) and "HX-Request" not in request.headers
+    if shown and not record.hidden:
+        content = outbox.content(id)
+        if content or record.template:
+            unnoted = _note_view(id)
     urls = MailUrls("message", id=id)
     now = datetime.fromtimestamp(outbox.clock(), UTC)
     steps = describe(record)
@@ -148,12 +153,28 @@ def message(id: str) -> Response:
         status=MessageStatus(record, _pause(record, outbox.paused_lanes()), now),
         steps=steps,
         actions=ACTIONS,
+        audit=outbox.audit_trail(AuditSearch(target=id), LINES),
+        shown=shown and not unnoted,
+        unnoted=unnoted,
         mail=content and mail_view(content, request.args, record.tag),
         urls=urls,
         dialogues=[one for one in steps if "dialogue" in one.event.detail],
         now=now,
     )
     return allow_frame(make_response(html), urls.html())
+
+
+LINES = 10
+"""How many lines of the audit trail are with a message; its own page has all."""
+
+
+def _note_view(id: str) -> str:
+    """Record that the content is viewed; why that failed, if so."""
+    try:
+        runtime().outbox.note_view(actor(), id)
+    except OutboxUnavailable as error:
+        return str(error)
+    return ""
 
 
 def _pause(record: MessageRecord, lanes: Sequence[LaneRecord]) -> LanePause | None:
@@ -167,28 +188,36 @@ def _pause(record: MessageRecord, lanes: Sequence[LaneRecord]) -> LanePause | No
 @needs(Role.CONTENT)
 def message_html(id: str) -> AnyResponse:
     """A mail's HTML."""
-    return framed_html(_content(id), MailUrls("message", id=id).page())
+    content = _content(id)
+    runtime().outbox.note_view(actor(), id)
+    return framed_html(content, MailUrls("message", id=id).page())
 
 
 @dashboard.get("/messages/<id>/source")
 @needs(Role.CONTENT)
 def message_source(id: str) -> Response:
     """A mail's RFC 5322 source, as text."""
-    return source_of(_content(id))
+    content = _content(id)
+    runtime().outbox.note_view(actor(), id)
+    return source_of(content)
 
 
 @dashboard.get("/messages/<id>/message.eml")
 @needs(Role.CONTENT)
 def message_file(id: str) -> Response:
     """A mail's RFC 5322 source, as a file."""
-    return download(_content(id), f"{id}.eml")
+    content = _content(id)
+    runtime().outbox.note_act(actor(), Act.DOWNLOAD, id)
+    return download(content, f"{id}.eml")
 
 
 @dashboard.get("/messages/<id>/parts/<int:number>")
 @needs(Role.CONTENT)
 def message_part(id: str, number: int) -> Response:
     """One part of a mail, as a file."""
-    return part_of(_content(id), number)
+    part = part_of(_content(id), number)
+    runtime().outbox.note_act(actor(), Act.DOWNLOAD, id, f"part {number}")
+    return part
 
 
 def _content(id: str) -> bytes:
@@ -248,7 +277,7 @@ def _action(name: str) -> tuple[str, Action]:
 def _change(name: str, action: Action) -> Change:
     """The change that ``action`` makes to a message of this app."""
     do = send_again if name == "send-again" else action.do
-    return partial(do, runtime())
+    return partial(do, runtime(), actor=actor())
 
 
 def _ids(given: list[str]) -> list[str]:

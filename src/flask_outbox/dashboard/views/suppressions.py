@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 from ...errors import AddressError, MessageError
 from ...outbox import SOURCES
 from ...outbox.records import Suppression
-from ..pages import dashboard, needs, page, runtime
+from ..pages import actor, dashboard, needs, page, runtime
 from ..roles import Role
 
 ROWS = 500
@@ -61,6 +61,7 @@ def suppress() -> Response:
             list=request.form.get("list", "").strip(),
             reason=request.form.get("reason", "").strip(),
             source="person",
+            actor=actor(),
         )
     except MessageError as error:
         abort(400, str(error))
@@ -89,7 +90,9 @@ def unsuppress() -> Response:
     """Remove a suppression."""
     try:
         runtime().outbox.unsuppress(
-            request.form.get("address", ""), list=request.form.get("list", "")
+            request.form.get("address", ""),
+            list=request.form.get("list", ""),
+            actor=actor(),
         )
     except MessageError as error:
         abort(400, str(error))

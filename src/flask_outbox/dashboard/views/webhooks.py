@@ -8,7 +8,7 @@ from flask import abort, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from ...errors import ConfigError
-from ..pages import dashboard, needs, page, runtime
+from ..pages import actor, dashboard, needs, page, runtime
 from ..roles import Role
 
 ROWS = 50
@@ -50,7 +50,7 @@ def webhook_endpoint(name: str) -> str:
 def pause_webhooks(name: str) -> Response:
     """Pause an endpoint."""
     _refuse_unknown(name)
-    runtime().webhooks.pause(name, request.form.get("reason", "").strip())
+    runtime().webhooks.pause(name, request.form.get("reason", "").strip(), actor())
     return _back(name)
 
 
@@ -59,7 +59,7 @@ def pause_webhooks(name: str) -> Response:
 def resume_webhooks(name: str) -> Response:
     """End any pause of an endpoint."""
     _refuse_unknown(name)
-    runtime().webhooks.resume(name)
+    runtime().webhooks.resume(name, actor())
     return _back(name)
 
 
@@ -71,7 +71,7 @@ def replay_webhooks(name: str) -> Response:
     here = runtime()
     day = request.form.get("which") == "day"
     since = here.outbox.clock() - DAY_SECONDS if day else None
-    here.webhooks.replay(name, here.settings.webhook_give_up_after, since)
+    here.webhooks.replay(name, here.settings.webhook_give_up_after, since, actor())
     return _back(name)
 
 
@@ -81,7 +81,7 @@ def test_webhooks(name: str) -> Response:
     """Have a courier send a webhook that only tries the endpoint."""
     _refuse_unknown(name)
     here = runtime()
-    here.webhooks.add_test(name, here.settings.webhook_give_up_after)
+    here.webhooks.add_test(name, here.settings.webhook_give_up_after, actor())
     return _back(name)
 
 

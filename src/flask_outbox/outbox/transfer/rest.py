@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import Connection, delete, select, update
 
 from ...events import ATTEMPT_ENDS
-from .. import notify, received, stats, suppressions
+from .. import audit, notify, received, stats, suppressions
 from ..ids import ID_LENGTH, LOWEST
 from ..outbox import Outbox
+from ..schema import audit as audit_table
 from ..schema import batch, feedback, lane, pardon
 from ..schema import stats as stats_table
 from ..sealed import insert_sealed, query, seal
@@ -140,6 +141,21 @@ def _reports_after(source: Outbox, after: str) -> list[Values]:
     with source.database.reading() as connection:
         rows = query(connection, wanted.limit(AT_A_TIME), exactly=True).mappings()
         return [dict(row) for row in rows]
+
+
+def carry_audit(source: Outbox, target: Outbox) -> None:
+    """Copy the audit trail, without what ``target`` has of it already."""
+    after = LOWEST
+    while rows := _lines_after(source, after):
+        target.database.write(partial(audit.copy, rows=rows))
+        after = rows[-1]["id"]
+
+
+def _lines_after(source: Outbox, after: str) -> list[Values]:
+    wanted = select(audit_table).where(audit_table.c.id > after)
+    with source.database.reading() as connection:
+        rows = connection.execute(wanted.order_by(audit_table.c.id).limit(AT_A_TIME))
+        return [dict(row) for row in rows.mappings()]
 
 
 def carry_stats(source: Outbox, target: Outbox) -> None:

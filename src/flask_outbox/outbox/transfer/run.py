@@ -10,6 +10,7 @@ from ...errors import OutboxUnavailable
 from ..outbox import Outbox
 from .move import Left, Move
 from .rest import (
+    carry_audit,
     carry_batches,
     carry_feedback,
     carry_lanes,
@@ -85,6 +86,7 @@ class TransferRun:
             yield from self._wait_for_couriers(wait_seconds)
         self._carry_rules()
         carry_feedback(self._source, self._target)
+        carry_audit(self._source, self._target)
         carry_stats(self._source, self._target)
         self._move.end()
         self.left = self._move.left()

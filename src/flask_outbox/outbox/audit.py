@@ -1,0 +1,157 @@
+"""The audit trail: who did what, written in the transaction that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, delete, select, update
+
+from ..delivery import storable
+from . import ids
+from .group_commit import Work
+from .read import moment
+from .records import Act, Actor, AuditLine, AuditPage, AuditSearch
+from .schema import audit
+from .statements import RowsInsert, run_together
+
+PRUNED_AT_ONCE = 500
+
+T = TypeVar("T")
+
+_COLUMNS = ("id", "at", "actor", "face", "act", "target", "many", "note")
+
+_insert = RowsInsert(audit, *_COLUMNS, skip_present=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One line of the trail, still to be written; that of nobody writes nothing."""
+
+    id: str
+    at: float
+    actor: Actor | None
+    act: Act
+    target: str
+    note: str
+
+    def write(self, connection: Connection, many: int = 1) -> None:
+        """Add the line. Run again, it changes nothing."""
+        if self.actor is None:
+            return
+        row = {
+            "id": self.id,
+            "at": self.at,
+            "actor": self.actor.name,
+            "face": self.actor.face,
+            "act": self.act.value,
+            "target": storable(self.target)[:LENGTH],
+            "many": many,
+            "note": storable(self.note)[:LENGTH],
+        }
+        copy(connection, [row])
+
+    def count(self, connection: Connection, more: int) -> None:
+        """Say in the line, which is written, that the act concerned ``more``."""
+        if self.actor is not None:
+            line = update(audit).where(audit.c.id == self.id)
+            connection.execute(line.values(many=audit.c.many + more))
+
+    def beside(self, work: Work[T], many: Callable[[T], int] = lambda _: 1) -> Work[T]:
+        """Do ``work``, and write the line in its transaction.
+
+        ``many`` says of the result how many things the act concerned.
+        """
+        if self.actor is None:
+            return work
+
+        def both(connection: Connection) -> T:
+            result = work(connection)
+            self.write(connection, many(result))
+            return result
+
+        return both
+
+
+LENGTH = 255
+"""How much of a target and of a note is kept."""
+
+
+def draft(
+    actor: Actor | None, act: Act, now: float, target: str = "", note: str = ""
+) -> Draft:
+    """A line for an act at ``now``; ``target`` is an id, a name or `masked`."""
+    id = "" if actor is None else ids.id_at(now)[:TIME] + ids.new_id()[TIME:]
+    return Draft(id, now, actor, act, target, note)
+
+
+TIME = 10
+"""How many characters of an id say the time."""
+
+NOBODYS = draft(None, Act.VIEW, 0.0)
+"""The line of an act that is not recorded."""
+
+
+def copy(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add lines, each a row of the table, that are not there already."""
+    values = [tuple(row[name] for name in _COLUMNS) for row in rows]
+    run_together(connection, _insert.statements(connection, values))
+
+
+def find(connection: Connection, wanted: AuditSearch, limit: int) -> AuditPage:
+    """The newest lines that match ``wanted``."""
+    lines = select(audit).order_by(audit.c.id.desc()).limit(limit + 1)
+    if wanted.target:
+        lines = lines.where(audit.c.target == wanted.target)
+    if wanted.actor:
+        lines = lines.where(audit.c.actor == wanted.actor)
+    if wanted.act:
+        lines = lines.where(audit.c.act == wanted.act.value)
+    if wanted.since:
+        lines = lines.where(audit.c.id >= _id_at(wanted.since))
+    if wanted.until:
+        lines = lines.where(audit.c.id < _id_at(wanted.until))
+    if wanted.before:
+        lines = lines.where(audit.c.id < wanted.before)
+    rows = connection.execute(lines).all()
+    found = tuple(
+        AuditLine(
+            row.id,
+            moment(row.at),
+            row.actor,
+            row.face,
+            row.act,
+            row.target,
+            row.many,
+            row.note,
+        )
+        for row in rows[:limit]
+    )
+    return AuditPage(found, found[-1].id if len(rows) > limit else None)
+
+
+def _id_at(at: datetime) -> str:
+    return ids.id_at(at.timestamp())
+
+
+def seen(connection: Connection, actor: Actor, target: str, since: float) -> bool:
+    """Whether ``actor`` was recorded to have viewed ``target`` after ``since``."""
+    line = select(audit.c.id).where(
+        audit.c.target == target,
+        audit.c.id >= ids.id_at(since),
+        audit.c.act == Act.VIEW.value,
+        audit.c.actor == actor.name,
+        audit.c.face == actor.face,
+    )
+    return connection.scalar(line.limit(1)) is not None
+
+
+def delete_old(connection: Connection, before: float) -> bool:
+    """Delete some of the lines from before that time; whether there may be more."""
+    old = select(audit.c.id).where(audit.c.id < ids.id_at(before))
+    found = list(connection.scalars(old.order_by(audit.c.id).limit(PRUNED_AT_ONCE)))
+    if found:
+        connection.execute(delete(audit).where(audit.c.id.in_(found)))
+    return len(found) == PRUNED_AT_ONCE
