@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,11 @@ from tests.outbox.databases import SERVERS, is_required, own_name
 from .proxy import Proxy
 
 PORTS = {"postgresql": 5432, "mariadb": 3306}
+
+_one_at_a_time = threading.Lock()
+"""Those that make their tables in one process wait for each other in a transaction,
+which PostgreSQL ends when it lasts too long on a busy machine.
+"""
 
 
 @contextmanager
@@ -36,7 +42,8 @@ def outbox_behind_proxy(server: str) -> Iterator[tuple[str, Proxy]]:
         with Proxy(PORTS[server]) as proxy:
             url = engine.url.set(port=proxy.port, database=name)
             shown = url.render_as_string(hide_password=False)
-            Database(shown).upgrade()
+            with _one_at_a_time:
+                Database(shown).upgrade()
             yield shown, proxy
     finally:
         forced = " WITH (FORCE)" if engine.name == "postgresql" else ""
