@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import DictLoader
-from sqlalchemy import Column, Connection, select
+from sqlalchemy import Column, Connection, LargeBinary, String, Table, select
 
 from flask_outbox import Fate, Feedback, Message, Receipt, State
 from flask_outbox.delivery import Reply
 from flask_outbox.outbox import BatchStore, Feed, Outbox, WebhookStore
 from flask_outbox.outbox.encryption import MARK
 from flask_outbox.outbox.schema import metadata
+from flask_outbox.outbox.sealed import SEALED
 from flask_outbox.webhooks.kinds import WEBHOOK_KINDS
 from tests.mail.conftest import MakeSite
 from tests.mail.site import Site
@@ -241,3 +242,46 @@ def test_without_keys_the_same_is_stored_as_ever(open_with: Opener) -> None:
     ]
     assert marked == []
     assert cells(outbox)["outbox_encryption_key.id"] == []
+
+
+IN_THE_CLEAR = {
+    "outbox_message": {"queue", "key", "tag", "rfc_message_id", "return_path"},
+    "outbox_recipient": {"address"},
+    "outbox_provider_id": {"address", "provider_id"},
+    "outbox_feedback": {"event_id", "address", "provider_id", "rfc_message_id"},
+    "outbox_suppression": {"address", "list"},
+    "outbox_pardon": {"address", "list"},
+    "outbox_batch": {"key", "name", "tag", "process"},
+}
+"""Texts by which rows are found."""
+
+OURS = {
+    "outbox_message": {"enqueued"},  # ids and times
+    "outbox_alert": {"words"},
+    "outbox_lane": {"taken"},
+    "outbox_stats": {"waits", "durations"},
+    "outbox_tally": {"counts"},
+    "outbox_courier": {"host", "process"},
+    "outbox_mailbox": {"name"},
+    "outbox_arrival": {"came_from"},
+    "outbox_departure": {"heading_to"},
+    "outbox_webhook_endpoint": {"gaps"},
+    "outbox_encryption_key": {"proof"},
+}
+"""Texts of the outbox's own, with nothing of anyone."""
+
+
+def test_for_every_text_it_is_decided_whether_it_is_encrypted() -> None:
+    for table in metadata.sorted_tables:
+        sealed = SEALED[table].columns if table in SEALED else ()
+        known = IN_THE_CLEAR.get(table.name, set()) | OURS.get(table.name, set())
+        assert {*_texts(table)} == {*sealed} | known, table.name
+
+
+def _texts(table: Table) -> Iterable[str]:
+    """The columns that can hold more than an id or a word of our own."""
+    for column in table.columns:
+        length = getattr(column.type, "length", None)
+        long = isinstance(column.type, String | LargeBinary)
+        if long and (length is None or length > 64):
+            yield column.name
