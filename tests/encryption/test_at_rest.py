@@ -252,6 +252,7 @@ IN_THE_CLEAR = {
     "outbox_suppression": {"address", "list"},
     "outbox_pardon": {"address", "list"},
     "outbox_batch": {"key", "name", "tag", "process"},
+    "outbox_audit": {"actor", "target", "note"},
 }
 """Texts by which rows are found."""
 
