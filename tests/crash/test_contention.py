@@ -16,7 +16,7 @@ from tests.crash.mail_server import MailServer
 WRITERS = 16
 COURIERS = 4
 
-STARVED_TURNS = 15 * WRITERS
+STARVED_TURNS = 25 * WRITERS
 """More than any ``send()`` waits, 999 times in 1,000, while everyone gets a turn; in
 turns of the others, which a slow machine takes as many of as a fast one.
 """

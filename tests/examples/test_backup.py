@@ -40,7 +40,9 @@ def test_a_restored_mail_waits_until_a_person_has_looked(tmp_path: Path) -> None
         _, _, _, _, *words = command(f"flask --app shop outbox {beginning}")
         if receipt is not None:
             words[-1] = receipt.id
-        result = site.app.test_cli_runner().invoke(args=["outbox", *words])
+        result = site.app.test_cli_runner(env={"COLUMNS": "120"}).invoke(
+            args=["outbox", *words]
+        )
         assert result.exit_code == 0, result.output
         return result.output
 

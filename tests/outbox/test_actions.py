@@ -230,7 +230,8 @@ RETRY_REFUSED = [
     (leased, "Message {} is being delivered right now."),
     (
         pruned,
-        "Message {} cannot be retried: its content was pruned (OUTBOX_KEEP_BODIES).",
+        "Message {} cannot be retried: its content was pruned (OUTBOX_KEEP_BODIES) "
+        "or erased.",
     ),
 ]
 
@@ -384,7 +385,8 @@ AGAIN_REFUSED = [
     (leased, "Message {} is leased: only a finished message can be sent again."),
     (
         pruned,
-        "Message {} cannot be sent again: its content was pruned (OUTBOX_KEEP_BODIES).",
+        "Message {} cannot be sent again: its content was pruned "
+        "(OUTBOX_KEEP_BODIES) or erased.",
     ),
 ]
 

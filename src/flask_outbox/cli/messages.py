@@ -212,7 +212,7 @@ def _content_of(outbox: Outbox, record: MessageRecord) -> bytes:
             f"template {record.template.name!r} when it delivers it."
         )
     raise MessageNotFound(
-        f"The content of message {record.id} was pruned (OUTBOX_KEEP_BODIES)."
+        f"The content of message {record.id} was pruned (OUTBOX_KEEP_BODIES) or erased."
     )
 
 

@@ -235,7 +235,7 @@ class MessageActions:
                 "it was sent with sensitive=True, so its content was removed when it "
                 "ended. Have the app send a new one."
             )
-        return "its content was pruned (OUTBOX_KEEP_BODIES)."
+        return "its content was pruned (OUTBOX_KEEP_BODIES) or erased."
 
     def _refuse_in_stopped_batch(self) -> None:
         """Raise if the message's batch is stopped: no courier would deliver it."""

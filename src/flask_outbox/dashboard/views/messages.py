@@ -226,7 +226,10 @@ def _content(id: str) -> bytes:
     if content is None:
         if outbox.get(id).template is not None:
             abort(404, f"Message {id} is not rendered yet.")
-        abort(404, f"The content of message {id} was pruned (OUTBOX_KEEP_BODIES).")
+        abort(
+            404,
+            f"The content of message {id} was pruned (OUTBOX_KEEP_BODIES) or erased.",
+        )
     return content
 
 
