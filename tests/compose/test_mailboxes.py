@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flask_outbox.errors import AddressError, MessageError
@@ -239,6 +239,7 @@ headers = st.lists(pieces, max_size=14).map("".join)
 
 @quickly
 @given(headers, st.sampled_from(list(WAYS)))
+@example("üb@x", "set")
 def test_no_text_adds_a_recipient_or_a_header(value: str, way: str) -> None:
     """Only what stands in the source, outside of encoded words, is ever mailed."""
     try:
@@ -252,10 +253,15 @@ def test_no_text_adds_a_recipient_or_a_header(value: str, way: str) -> None:
     assert b"\r\nBcc" not in one.content
     read = email.message_from_bytes(one.content, policy=default)
     cc = read["Cc"].addresses if read["Cc"] else ()
-    in_headers = ["t@x", *(address.addr_spec for address in cc)]
+    in_headers = ["t@x", *(in_utf8(address.addr_spec) for address in cc)]
     assert list(dict.fromkeys(map(str.lower, in_headers))) == list(
         map(str.lower, one.envelope.recipients)
     )
+
+
+def in_utf8(text: str) -> str:
+    """What the standard library's parser leaves as surrogates, for each byte one."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8")
 
 
 printable = st.characters(exclude_categories=["Cs", "Cc"])
