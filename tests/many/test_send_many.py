@@ -22,6 +22,7 @@ from flask_outbox import (
 )
 from flask_outbox.history import describe
 from flask_outbox.message import Message
+from flask_outbox.outbox import BatchStore
 from flask_outbox.sending import batch as handing_over
 from tests.mail.conftest import MakeSite
 from tests.mail.site import Site
@@ -263,6 +264,25 @@ def test_ctrl_c_leaves_it_resumable(quiet: Site) -> None:
     assert (batch.state, batch.rows_stored) == (BatchState.INTERRUPTED, 10)
     assert send_many(quiet, messages(15), key="news-1").messages == 15
     assert len(subjects(quiet)) == 15
+
+
+def test_ctrl_c_right_behind_a_commit_says_how_much_is_stored(
+    quiet: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_rows = BatchStore.store_rows
+
+    def interrupted_behind(*arguments: Any) -> None:
+        store_rows(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(BatchStore, "store_rows", interrupted_behind)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        send_many(quiet, messages(15))
+    with quiet.app.app_context():
+        (batch,) = quiet.mail.batches()
+    (said,) = caught.value.__notes__
+    assert said.startswith("The first 10 rows are stored in batch ")
+    assert batch.rows_stored == 10
 
 
 # ------------------------------------------------------------------------- resuming it

@@ -171,6 +171,7 @@ class BatchHandOver:
             raise self._interrupted(error) from error
         except BaseException as error:
             self._record_problem("It was interrupted.")
+            self._count_stored()
             error.add_note(
                 f"{self._stored_so_far()} To continue, resume batch "
                 f"{self._progress.id}."
@@ -246,6 +247,12 @@ class BatchHandOver:
             trace = span.context
             traced = [replace(one, trace=trace) for one in rows]
             return self._store.store_rows(self._progress, traced, self._digest)
+
+    def _count_stored(self) -> None:
+        """Ask the outbox: an interruption may have come right behind a commit."""
+        with suppress(StoreError):
+            kept = self._store.get(self._progress.id).rows_stored
+            self._progress = replace(self._progress, rows_stored=kept)
 
     def _digest_with(self, row: Any) -> str:
         """A digest of the recipients of all rows up to this one."""
