@@ -11,11 +11,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from _figures import Goal, Ratio, in_turns, percentile
 from _filling import keep_all, message
@@ -70,15 +71,15 @@ class Looked:
 
 
 class Site:
-    """An app whose dashboard is open to this machine, and its outbox."""
+    """An app with pages for whoever looks after its mail, and its outbox."""
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str, **settings: Any) -> None:
         self.app = Flask("benchmark", instance_path=str(folder))
         self.app.config.update(
             MAIL_URL="smtp://127.0.0.1:1",
             OUTBOX_URL=url,
             OUTBOX_ENGINE="external",
-            OUTBOX_DASHBOARD=lambda: True,
+            **settings,
         )
         self.mail = Mail(self.app)
         self.outbox: Outbox = self.app.extensions["outbox"].runtime.outbox
@@ -91,7 +92,7 @@ class Site:
         self.outbox.database.close()
 
     def look(self, path: str) -> None:
-        """Request one page as a browser would, but without a socket."""
+        """Request one page, without a socket."""
         response = self._client.get(path)
         if response.status_code != 200:
             raise RuntimeError(f"{path}: {response.status}")
@@ -113,7 +114,7 @@ def fill(outbox: Outbox, rows: int) -> str:
     keep_all(outbox, _messages(outbox, ids))
     _finish(outbox, State.SENT, ids[rows * 99 // 100])
     _finish(outbox, State.FAILED, ids[rows // 100])
-    outbox.write_stats(list(_stats(int(time.time()) // MINUTE * MINUTE)))
+    write_stats(outbox, [""])
     with outbox.database.engine.execution_options(
         isolation_level="AUTOCOMMIT"
     ).connect() as connection:
@@ -150,14 +151,21 @@ def _finish(outbox: Outbox, state: State, before: str) -> None:
         )
 
 
-def _stats(now: int) -> Iterator[dict[str, object]]:
+def write_stats(outbox: Outbox, couriers: Sequence[str]) -> None:
+    """Write what each of ``couriers`` counts in a day; "" is what is merged already."""
     tally = Counters()
     tally.ended[EventKind.SENT] = 100
     for number in range(100):
         tally.waits.add(number / 10)
         tally.durations.add(number / 100)
-    for at in range(now - DAY, now, MINUTE):
-        yield dict(stats_row(at, "", "default", tally))
+    now = int(time.time()) // MINUTE * MINUTE
+    outbox.write_stats(
+        [
+            dict(stats_row(at, courier, "default", tally))
+            for courier in couriers
+            for at in range(now - DAY, now, MINUTE)
+        ]
+    )
 
 
 # ---------------------------------------------------------------------------- looking
@@ -276,7 +284,7 @@ def main() -> int:
         surroundings = show_machine(folder, ("Flask", "SQLAlchemy", "psycopg"))
         for rows in sizes:
             for database, url in databases(folder, f"dashboard_{rows}"):
-                site = Site(folder, url)
+                site = Site(folder, url, OUTBOX_DASHBOARD=lambda: True)
                 found.setdefault(database, []).extend(looked(site, rows, rounds))
                 ratios[database] = while_looking(site, rounds)
                 site.close()

@@ -18,13 +18,10 @@ from typing import Any
 from _figures import Goal, percentile
 from _machine import show_machine
 from _results import Chart, add_json_option, report_results
-from flask import Flask
 
-from dashboard import BESIDE_THE_CLONE, databases
-from flask_outbox import EventKind, Mail
-from flask_outbox.counters import Counters
+from dashboard import BESIDE_THE_CLONE, Site, databases, write_stats
 from flask_outbox.feedback import Fate
-from flask_outbox.outbox import DAY, MINUTE, Outbox, id_at, new_id, schema, stats_row
+from flask_outbox.outbox import DAY, Outbox, id_at, new_id, schema
 
 SIZES, QUICK_SIZES = (1_000, 1_000_000), (1_000, 20_000)
 ROUNDS, QUICK_ROUNDS = 100, 20
@@ -46,34 +43,6 @@ class Scraped:
     p95: float
 
 
-class Site:
-    """An app whose metrics are open to this machine, and its outbox."""
-
-    def __init__(self, folder: Path, url: str) -> None:
-        self.app = Flask("benchmark", instance_path=str(folder))
-        self.app.config.update(
-            MAIL_URL="smtp://127.0.0.1:1",
-            OUTBOX_URL=url,
-            OUTBOX_ENGINE="external",
-            OUTBOX_METRICS="local",
-        )
-        self.mail = Mail(self.app)
-        self.outbox: Outbox = self.app.extensions["outbox"].runtime.outbox
-        self.outbox.database.upgrade()
-        self._client = self.app.test_client()
-
-    def close(self) -> None:
-        """Stop everything that it started."""
-        self.mail.stop()
-        self.outbox.database.close()
-
-    def scrape(self) -> None:
-        """Request the page as Prometheus would, but without a socket."""
-        response = self._client.get(PAGE)
-        if response.status_code != 200:
-            raise RuntimeError(f"{PAGE}: {response.status}")
-
-
 # ---------------------------------------------------------------------------- filling
 
 
@@ -87,7 +56,7 @@ def fill(outbox: Outbox, rows: int, *, waiting: bool) -> None:
             connection.execute(schema.message.insert(), chunk)
         for chunk in _chunks(_reports(rows // 10)):
             connection.execute(schema.feedback.insert(), chunk)
-    outbox.write_stats(list(_stats(int(time.time()) // MINUTE * MINUTE)))
+    write_stats(outbox, COURIERS)  # an hour of it is not merged yet
     outbox.prune(90 * DAY, 90 * DAY)
     with outbox.database.engine.execution_options(
         isolation_level="AUTOCOMMIT"
@@ -152,29 +121,17 @@ def _reports(rows: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def _stats(now: int) -> Iterator[dict[str, Any]]:
-    """What two couriers write in a day, of which an hour is not merged yet."""
-    tally = Counters()
-    tally.ended[EventKind.SENT] = 100
-    for number in range(100):
-        tally.waits.add(number / 10)
-        tally.durations.add(number / 100)
-    for courier in COURIERS:
-        for at in range(now - DAY, now, MINUTE):
-            yield dict(stats_row(at, courier, "default", tally))
-
-
 # --------------------------------------------------------------------------- measuring
 
 
 def scraped(site: Site, rows: int, messages: str, rounds: int) -> Scraped:
     """Fill the outbox, and read its metrics ``rounds`` times."""
     fill(site.outbox, rows, waiting=messages == WAITING)
-    site.scrape()
+    site.look(PAGE)
     samples = []
     for _ in range(rounds):
         began = time.perf_counter()
-        site.scrape()
+        site.look(PAGE)
         samples.append(time.perf_counter() - began)
     return Scraped(rows, messages, percentile(samples, 50), percentile(samples, 95))
 
@@ -199,7 +156,7 @@ def main() -> int:
         for messages in (FINISHED, WAITING):
             for rows in sizes:
                 for database, url in databases(folder, f"metrics_{messages}_{rows}"):
-                    site = Site(folder, url)
+                    site = Site(folder, url, OUTBOX_METRICS="local")
                     one = scraped(site, rows, messages, rounds)
                     found.setdefault(database, []).append(one)
                     site.close()
