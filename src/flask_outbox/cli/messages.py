@@ -23,7 +23,7 @@ from ..history import Step, describe
 from ..humanize import clock, duration
 from ..mime.parse import parse_message
 from ..outbox import Outbox
-from ..outbox.records import MessageRecord, MessageSummary, Search
+from ..outbox.records import GONE, MessageRecord, MessageSummary, Search
 from ..runtime import Runtime
 from .group import acting, app_runtime, json_option, limit_option
 from .input import full_id
@@ -211,9 +211,7 @@ def _content_of(outbox: Outbox, record: MessageRecord) -> bytes:
             f"Message {record.id} has no content yet: a courier renders its "
             f"template {record.template.name!r} when it delivers it."
         )
-    raise MessageNotFound(
-        f"The content of message {record.id} was pruned (OUTBOX_KEEP_BODIES) or erased."
-    )
+    raise MessageNotFound(f"The content of message {record.id} {GONE}.")
 
 
 def _document(

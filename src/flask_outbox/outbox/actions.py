@@ -24,7 +24,7 @@ from .claim import envelope
 from .enqueue import add_events, enqueue, event_row
 from .ids import new_id
 from .notify import MAIL, notify
-from .records import SENSITIVE_SUBJECT, NewMessage, Receipt, Sensitivity
+from .records import GONE, SENSITIVE_SUBJECT, NewMessage, Receipt, Sensitivity
 from .rescue import reopen
 from .schema import batch, content, event, message, recipient
 from .sealed import query
@@ -235,7 +235,7 @@ class MessageActions:
                 "it was sent with sensitive=True, so its content was removed when it "
                 "ended. Have the app send a new one."
             )
-        return "its content was pruned (OUTBOX_KEEP_BODIES) or erased."
+        return f"its content {GONE}."
 
     def _refuse_in_stopped_batch(self) -> None:
         """Raise if the message's batch is stopped: no courier would deliver it."""

@@ -74,6 +74,9 @@ class Sensitivity(IntEnum):
 SENSITIVE_SUBJECT = "(sensitive)"
 """The subject that is stored and shown of a message whose content is hidden."""
 
+GONE = "was pruned (OUTBOX_KEEP_BODIES) or erased"
+"""Why a message that is not hidden has no content any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:

@@ -17,7 +17,15 @@ from ...errors import MessageNotFound, OutboxUnavailable
 from ...feedback import Fate
 from ...history import describe
 from ...outbox import is_id
-from ...outbox.records import Act, AuditSearch, LaneRecord, MessageRecord, Search, Tab
+from ...outbox.records import (
+    GONE,
+    Act,
+    AuditSearch,
+    LaneRecord,
+    MessageRecord,
+    Search,
+    Tab,
+)
 from ...status import LanePause, MessageStatus
 from ..mail_view import MailUrls, download, framed_html, mail_view, part_of, source_of
 from ..pages import actor, dashboard, may, needs, page, runtime
@@ -226,10 +234,7 @@ def _content(id: str) -> bytes:
     if content is None:
         if outbox.get(id).template is not None:
             abort(404, f"Message {id} is not rendered yet.")
-        abort(
-            404,
-            f"The content of message {id} was pruned (OUTBOX_KEEP_BODIES) or erased.",
-        )
+        abort(404, f"The content of message {id} {GONE}.")
     return content
 
 
