@@ -49,10 +49,10 @@ def test_what_was_in_the_clear_is_encrypted_and_read_as_before(
 ) -> None:
     check_rekeying(open_with)
 
-    assert any(b"Ada" in one.read_bytes() for one in tmp_path.glob("encrypted.db*"))
+    assert any(b"Ada's" in one.read_bytes() for one in tmp_path.glob("encrypted.db*"))
     with sqlite3.connect(tmp_path / "encrypted.db", isolation_level=None) as database:
         database.executescript("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")
-    assert not any(b"Ada" in one.read_bytes() for one in tmp_path.glob("encrypted.db*"))
+    assert not any(b"Ada's" in one.read_bytes() for one in tmp_path.glob("encrypted.db*"))
     database.close()
 
 
