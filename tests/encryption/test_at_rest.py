@@ -28,7 +28,7 @@ from .conftest import NEW, Opener
 KEYS = {"OUTBOX_ENCRYPTION_KEYS": f"new:{base64.b64encode(NEW.secret).decode()}"}
 
 PERSONAL = b"Ada's"
-"""In every personal word; what is encrypted, in base64 or as bytes, hardly has it by chance."""
+"""In every personal word, and hardly by chance in what is encrypted."""
 
 LARGE = base64.encodebytes(b"Ada's photo" * 2_000).replace(b"\n", b"\r\n")
 """So large that it is stored apart."""
