@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from binascii import a2b_base64
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from email import message_from_bytes
 from email.policy import default
 from typing import Any, cast
@@ -475,6 +475,33 @@ def test_an_inline_image_has_its_content_id() -> None:
     assert 'type="text/html"' in entity["content-type"]
     assert entity.parts[1]["content-id"] == "<logo>"
     assert entity.parts[1]["content-disposition"] == 'inline; filename="logo.png"'
+
+
+def test_amp_is_between_the_text_and_the_html() -> None:
+    message = Message("s", ["a@x"], "t", html="h", sender="s@x", alts={"x-other": "o"})
+    message.invite("1@x", date(2027, 1, 12), date(2027, 1, 13))
+    message.alternative("x-amp-html", "an old one")
+    message.alternative("x-amp-html", "<html ⚡4email>")
+    content = composed(message).content
+    parts = message_from_bytes(content, policy=default).iter_parts()
+    texts = {part.get_content_type(): part.get_content() for part in parts}
+    assert list(texts) == [
+        "text/plain",
+        "text/x-other",
+        "text/x-amp-html",
+        "text/html",
+        "text/calendar",
+    ]
+    assert texts["text/x-amp-html"] == "<html ⚡4email>"
+
+
+def test_html_that_comes_later_follows_the_alternatives() -> None:
+    message = Message("s", body="t")
+    message.alternative("x-amp-html", "a")
+    message.html = "h"
+    assert list(message.alts) == ["x-amp-html", "html"]
+    message.alternative("html", "other")
+    assert message.alts == {"x-amp-html": "a", "html": "other"}
 
 
 def test_an_alternative_may_have_parameters() -> None:

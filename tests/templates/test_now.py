@@ -55,6 +55,17 @@ def test_a_subject_may_come_from_a_layout(stationery: Stationery) -> None:
     assert (message.subject, message.body) == ("Shop: a bill", "Hello")
 
 
+def test_the_html_of_a_template_follows_amp(stationery: Stationery) -> None:
+    stationery.write("bill.html", "<p>Hello</p>")
+    stationery.write("bill.txt", "Hello")
+    amp = {"x-amp-html": "a", "calendar": "c"}
+    message = stationery.compose(subject="Bill", alts=amp)
+    assert list(message.alts) == ["x-amp-html", "html", "calendar"]
+    later = stationery.compose(subject="Bill", alts=amp, render="later")
+    with stationery.site.app.app_context():
+        assert later.rendered().alts == message.alts
+
+
 def test_a_template_without_a_subject_is_an_error(stationery: Stationery) -> None:
     stationery.write("bill.txt", "Hello")
     with pytest.raises(TemplateError, match=r"bill: it has no subject"):

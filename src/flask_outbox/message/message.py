@@ -121,8 +121,7 @@ class Message:
             raise without_subject(rendered.name)
         self.body = rendered.body
         if rendered.html is not None:
-            self.html = None
-            self.alts = {"html": rendered.html, **self.alts}
+            self.alts = _with_html(self.alts, rendered.html)
         self.attachments += rendered.images
 
     @property
@@ -145,6 +144,18 @@ class Message:
     def add_recipient(self, recipient: AddressLike) -> None:
         """Add a recipient to To."""
         self.recipients.append(recipient)
+
+    def alternative(self, kind: str, text: str) -> None:
+        """Add ``text`` as an alternative of the type ``text/kind``, before the HTML.
+
+        Mail clients show the last alternative that they know: those that know ``kind``
+        may show it, all others show the HTML. ``kind`` may also be written in full, and
+        may have parameters; one that the message has already is replaced. For AMP it is
+        ``x-amp-html``.
+        """
+        self.alts[kind] = text
+        if self.html is not None:
+            self.alts = _with_html(self.alts, self.html)
 
     def attach(
         self,
@@ -229,6 +240,15 @@ class Message:
 
     def __repr__(self) -> str:
         return f"<Message {shown(self.subject)}>"
+
+
+def _with_html(alts: Mapping[str, str], html: str) -> dict[str, str]:
+    """``alts`` with the HTML after all but calendars, which mail clients show beside
+    it.
+    """
+    others = {kind: text for kind, text in alts.items() if kind != "html"}
+    calendars = {kind: others.pop(kind) for kind in alts if kind.startswith("calendar")}
+    return {**others, "html": html, **calendars}
 
 
 def _options(options: Iterable[str] | None, field: str) -> list[str]:
