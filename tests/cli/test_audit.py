@@ -9,9 +9,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from alembic import command as alembic
+from alembic.config import Config
 
 from flask_outbox import Message, State
 from flask_outbox.cli import webhooks
+from flask_outbox.outbox import REVISION, Database, migrations
 from flask_outbox.outbox.records import Act, AuditLine
 from tests.cli.app import mail
 from tests.cli.conftest import MakeShop
@@ -117,6 +120,9 @@ def acts(ids: SimpleNamespace, folder: Path) -> dict[str, Expected]:
     }
 
 
+NOT_OF_A_SHOP = {"download", "init", "upgrade", "rekey", "test mail"}
+"""Acts of the dashboard, of the doctor, and on tables and keys: others test them."""
+
 NO_ACTS = (
     "status", "list", "show {later}", "show {later} --dialogue", "show {later} --json",
     "batch list", "batch show {batch}", "batch report {batch}", "suppressions",
@@ -150,7 +156,45 @@ def test_every_act_leaves_one_line(
         assert (newest.act, target, newest.many, newest.note) == expected
         assert (newest.actor, newest.face) == (ME, "cli")
     acts_here = {act for act, *_ in table.values()}
-    assert acts_here | {"download"} == {one.value for one in Act}
+    assert acts_here | NOT_OF_A_SHOP == {one.value for one in Act}
+
+
+def test_who_makes_and_upgrades_the_tables_is_named(
+    make_shop: MakeShop, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/new.db"
+    shop = make_shop(OUTBOX_URL=url)
+    for _ in range(2):
+        shop.run("init")
+    assert [told(one) for one in lines(shop)] == [("init", REVISION, 1, ME)]
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    engine = Database(url).connect()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        alembic.downgrade(config, "-1")
+    engine.dispose()
+    for _ in range(2):
+        make_shop(OUTBOX_URL=url).run("upgrade")
+    newest, *_ = lines(make_shop(OUTBOX_URL=url))
+    assert told(newest) == ("upgrade", REVISION, 1, ME)
+
+
+def test_who_changes_the_keys_is_named(make_shop: MakeShop) -> None:
+    old, new = (make_shop().run("new-key", id).stdout.strip() for id in ("old", "new"))
+    make_shop(OUTBOX_ENCRYPTION_KEYS=old).run("rekey")
+    for _ in range(3):
+        make_shop(OUTBOX_ENCRYPTION_KEYS=old).send()
+    shop = make_shop(OUTBOX_ENCRYPTION_KEYS=f"{new},{old}")
+    rows = shop.document("rekey")["rows"]
+    assert rows > 3
+    assert shop.document("rekey")["rows"] == 0
+    assert [told(one) for one in lines(shop)] == [("rekey", "new", rows, ME)]
+
+
+def told(line: AuditLine) -> tuple[str, str, int, str]:
+    return line.act, line.target, line.many, line.actor
 
 
 def test_the_trail_moves_along(shop: Shop, make_shop: MakeShop, tmp_path: Path) -> None:

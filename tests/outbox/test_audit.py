@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from flask_outbox.outbox import MessageActions, Outbox
+from flask_outbox.outbox import REVISION, MessageActions, Outbox
 from flask_outbox.outbox.batch_store import BatchStore
 from flask_outbox.outbox.records import Act, Actor, AuditSearch
 
+from .conftest import Opener
 from .making import Clock, put
 
 EVA = Actor("eva", "dashboard")
@@ -71,6 +73,20 @@ def test_people_who_act_at_once_are_all_recorded(outbox: Outbox) -> None:
         one.join()
     found = outbox.audit_trail().lines
     assert {one.actor for one in found} == {f"p{number}" for number in range(8)}
+
+
+def test_of_many_who_make_the_tables_one_did(bare_url: str, opener: Opener) -> None:
+    outboxes = [opener(bare_url) for _ in range(4)]
+    together = threading.Barrier(len(outboxes))
+
+    def init(outbox: Outbox) -> None:
+        together.wait()
+        outbox.upgrade(Act.INIT, EVA)
+
+    with ThreadPoolExecutor(len(outboxes)) as pool:
+        [*pool.map(init, outboxes)]
+    (line,) = outboxes[0].audit_trail().lines
+    assert (line.act, line.target, line.actor) == ("init", REVISION, "eva")
 
 
 def test_the_messages_of_a_batch_are_counted(outbox: Outbox) -> None:

@@ -10,7 +10,7 @@ import click
 from flask import current_app
 
 from ..doctor import Diagnosis, Finding, examine
-from .group import app_runtime, json_option
+from .group import acting, app_runtime, json_option
 from .output import fields, print_document, printable, say
 
 
@@ -66,6 +66,7 @@ def doctor(
         domains=domains,
         nameserver=nameserver,
         send_to=send_to,
+        actor=acting(),
     )
     if as_json:
         print_document(_document(diagnosis))

@@ -12,7 +12,7 @@ from ..config import KEY_BYTES, as_encryption_keys
 from ..errors import ConfigError
 from ..humanize import counted
 from ..outbox import Rekeyed, Rekeying
-from .group import app_runtime, json_option
+from .group import acting, app_runtime, json_option
 from .output import print_document, progress, say, say_error
 
 SHOWN_FAILURES = 10
@@ -47,7 +47,7 @@ def rekey(as_json: bool) -> None:
     Afterwards the other keys can be removed. The exit code is 1 if something could not
     be decrypted.
     """
-    rekeying = Rekeying(app_runtime().outbox.database)
+    rekeying = Rekeying(app_runtime().outbox.database, acting())
     with progress("Encrypting", rekeying.count()) as advance:
         result = rekeying.run(advance)
     if as_json:

@@ -11,7 +11,7 @@ from flask import Flask, current_app
 from .. import signals
 from ..errors import SchemaError
 from ..humanize import counted
-from ..outbox import REVISION, Database, Pruned, has_tables
+from ..outbox import REVISION, Outbox, Pruned, has_tables
 from ..outbox.records import Act
 from ..runtime import Runtime
 from ..signals import emit
@@ -29,14 +29,15 @@ def init(as_json: bool) -> None:
 
     An SQLite outbox does this automatically at first use. Safe to run again.
     """
-    database = app_runtime().outbox.database
+    outbox = app_runtime().outbox
+    database = outbox.database
     before = database.version()
     if before not in (None, REVISION):
         raise SchemaError(
             f"The outbox at {database.shown} has tables of version {before}, this "
             f"Flask-Outbox needs {REVISION}: run 'flask outbox upgrade'."
         )
-    _bring_up(database, before, as_json)
+    _bring_up(outbox, Act.INIT, before, as_json)
     if not as_json and _would_be_dropped(current_app):
         say(
             "This app has Flask-Migrate. To make 'flask db migrate' ignore the "
@@ -51,13 +52,14 @@ def upgrade(as_json: bool) -> None:
 
     An SQLite outbox does this automatically at first use. Safe to run again.
     """
-    database = app_runtime().outbox.database
+    outbox = app_runtime().outbox
+    database = outbox.database
     before = database.version()
     if before is None:
         raise SchemaError(
             f"The outbox at {database.shown} has no tables: run 'flask outbox init'."
         )
-    _bring_up(database, before, as_json)
+    _bring_up(outbox, Act.UPGRADE, before, as_json)
 
 
 def _would_be_dropped(app: Flask) -> bool:
@@ -68,8 +70,9 @@ def _would_be_dropped(app: Flask) -> bool:
     return not has_tables(migrate.db.metadata)
 
 
-def _bring_up(database: Database, before: str | None, as_json: bool) -> None:
-    database.upgrade()
+def _bring_up(outbox: Outbox, act: Act, before: str | None, as_json: bool) -> None:
+    outbox.upgrade(act, acting())
+    database = outbox.database
     after = database.version()
     if as_json:
         print_document({"outbox": database.shown, "before": before, "version": after})

@@ -10,6 +10,7 @@ from ..concurrency import run_beside_loops
 from ..config import Settings, SmtpSettings, TransportSettings, UrlSettings
 from ..errors import ConfigError
 from ..message import Address
+from ..outbox.records import Actor
 from ..runtime import Runtime
 from ..transports.smtp.connect import own_name
 from .accounts import Senders
@@ -39,14 +40,16 @@ def examine(
     nameserver: str | None = None,
     send_to: str | None = None,
     longest_seconds: float | None = None,
+    actor: Actor | None = None,
 ) -> Diagnosis:
     """Examine an app's configuration, database, transports and From domains.
 
     ``config`` is Flask's. By default all transports that the settings name are
     examined, and the domains of MAIL_DEFAULT_SENDER and MAIL_DKIM_KEYS. With
-    ``send_to``, a test mail goes there by each of these transports. After half of
-    ``longest_seconds`` no transport is waited for any more, and after the other half no
-    name server: what is not known by then is a finding. Starts no courier.
+    ``send_to``, a test mail goes there by each of these transports; the audit trail has
+    it if ``actor`` is given. After half of ``longest_seconds`` no transport is waited
+    for any more, and after the other half no name server: what is not known by then is
+    a finding. Starts no courier.
     Raises `ConfigError` for a transport or a name server that cannot be, and
     `AddressError`.
     """
@@ -68,7 +71,7 @@ def examine(
     )
     if send_to is not None:
         for section in ways:
-            send_test_mail(section, runtime, send_to)
+            send_test_mail(section, runtime, send_to, actor)
     names = names or sending_domains(runtime.settings)
     signed = _signed_by_all(
         section

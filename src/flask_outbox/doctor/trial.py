@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from ..errors import DeliveryError, OutboxError
-from ..message import Message
+from ..message import Address, Message
+from ..outbox.records import Act, Actor, masked
 from ..runtime import Runtime
 from .findings import Section
 
 SUBJECT = "Test mail of flask outbox doctor"
 
 
-def send_test_mail(section: Section, runtime: Runtime, address: str) -> None:
-    """Send one mail by the section's transport, past the outbox, and wait."""
+def send_test_mail(
+    section: Section, runtime: Runtime, address: str, actor: Actor | None
+) -> None:
+    """Send one mail by the section's transport, past the outbox, and wait.
+
+    The audit trail has it if ``actor`` is given; without a line there, none is sent.
+    """
+    spec = Address.parse(address, "send_to").spec
     message = Message(
         f"{SUBJECT} ({section.name})",
         [address],
@@ -20,6 +27,7 @@ def send_test_mail(section: Section, runtime: Runtime, address: str) -> None:
         "thinks of SPF, DKIM and DMARC.\n",
     )
     try:
+        runtime.outbox.note_act(actor, Act.TEST_MAIL, masked(spec), section.name)
         report = runtime.send_now(message, section.name)
     except DeliveryError as error:
         _find_failure(section, error)

@@ -297,29 +297,43 @@ class Database:
         finally:
             engine.dispose()
 
-    def upgrade(self, engine: Engine | None = None) -> None:
-        """Make the tables, or bring them to this version if they are older."""
+    def upgrade(
+        self, engine: Engine | None = None, note: Work[None] | None = None
+    ) -> None:
+        """Make the tables, or bring them to this version if they are older.
+
+        If that changes anything, ``note`` runs in the same transaction, where the
+        database undoes changes of tables.
+        """
         from . import migrations  # noqa: F401 - slow to load: not under the write lock
+
+        def work(connection: Connection) -> None:
+            if self.upgrade_on(connection) and note is not None:
+                note(connection)
 
         own = engine or self.connect()
         try:
-            with self.errors(), own.connect() as connection:
-                self._transact(connection, [self.upgrade_on])
+            with self.errors():
+                self._set_clock(own)
+                with own.connect() as connection:
+                    self._transact(connection, [work])
         finally:
             if engine is None:
                 own.dispose()
 
-    def upgrade_on(self, connection: Connection) -> None:
-        """Do what `upgrade` does, in a transaction that the caller commits."""
+    def upgrade_on(self, connection: Connection) -> bool:
+        """Do what `upgrade` does, in a transaction that the caller commits; whether it
+        changed anything.
+        """
         from .migrations import UnknownRevision, upgrade
 
         present = version_of(connection)
         if present == REVISION:
-            return
+            return False
         if present == OUTDATED:
             raise self._outdated()
         try:
-            upgrade(connection)
+            return upgrade(connection)
         except UnknownRevision as error:
             raise SchemaError(
                 f"The outbox at {self.shown} has a version that this Flask-Outbox "

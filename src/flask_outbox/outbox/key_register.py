@@ -85,9 +85,10 @@ def _has_rows(connection: Connection) -> bool:
     )
 
 
-def forget_others(connection: Connection, keys: Keyring) -> None:
-    """Note that all is encrypted, with the first of ``keys``."""
-    connection.execute(delete(encryption_key).where(encryption_key.c.id != keys.first))
+def forget_others(connection: Connection, keys: Keyring) -> bool:
+    """Note that all is encrypted, with the first of ``keys``; whether that is new."""
+    others = delete(encryption_key).where(encryption_key.c.id != keys.first)
+    return connection.execute(others).rowcount > 0
 
 
 def status(connection: Connection, keys: Keyring) -> EncryptionStatus:

@@ -83,6 +83,7 @@ from .records import (
     TransferChunk,
     audit_target,
 )
+from .schema import REVISION
 from .statements import Row
 from .stats import Stats
 from .suppressions import EVERYTHING
@@ -548,6 +549,19 @@ class Outbox:
             return action(message, *args, **options)
 
         return self._write(line.beside(work))
+
+    # The tables
+
+    def upgrade(self, act: Act = Act.UPGRADE, actor: Actor | None = None) -> None:
+        """Make the tables, or bring them to this version if they are older.
+
+        If that changes anything, the audit trail has it as ``act`` of ``actor``.
+        """
+
+        def note(connection: Connection) -> None:
+            audit.draft(actor, act, self.clock(), REVISION).write(connection)
+
+        self.database.upgrade(note=note)
 
     # The audit trail
 

@@ -866,7 +866,12 @@ class Act(StrEnum):
     TEST_WEBHOOKS = "test webhooks"
     EXPORT_PERSON = "export person"
     ERASE_PERSON = "erase person"
+    INIT = "init"
+    UPGRADE = "upgrade"
+    REKEY = "rekey"
     PRUNE = "prune"
+    TEST_MAIL = "test mail"
+    """Sent a mail by ``flask outbox doctor --send-to``."""
     MOVE = "move"
     ABANDON_MOVE = "abandon move"
 
@@ -913,12 +918,13 @@ class AuditLine:
     act: str
     """An `Act`, or one that a later version of Flask-Outbox wrote."""
     target: str
-    """The id of a message or a batch, the name of a lane or an endpoint, or an address
-    that is masked, as in ``a…@e….org``; "" if there is none."""
+    """The id of a message, a batch or a key, the name of a lane or an endpoint, the
+    version of the tables, or an address that is masked, as in ``a…@e….org``; "" if
+    there is none."""
     many: int
-    """How many messages, addresses or webhooks it concerned."""
+    """How many messages, addresses, webhooks or rows it concerned."""
     note: str
-    """Which part or which list; "" if there is nothing to add."""
+    """Which part, list or transport; "" if there is nothing to add."""
 
     @property
     def message_id(self) -> str | None:

@@ -26,10 +26,11 @@ from sqlalchemy import (
 )
 
 from ..errors import ConfigError, StoreError
-from . import attachments
+from . import attachments, audit
 from .database import Database
 from .encryption import Keyring
 from .key_register import forget_others
+from .records import Act, Actor
 from .schema import BYTES, attached, attachment
 from .sealed import PLAIN, SEALED, SealedColumns, sealed_values
 
@@ -56,9 +57,13 @@ class Rekeyed:
 
 
 class Rekeying:
-    """One run over the outbox in ``database``."""
+    """One run over the outbox in ``database``.
 
-    def __init__(self, database: Database) -> None:
+    If it changes anything, the audit trail has it as an act of ``actor``, with how many
+    rows were encrypted.
+    """
+
+    def __init__(self, database: Database, actor: Actor | None = None) -> None:
         if database.keys is None:
             raise ConfigError(
                 "OUTBOX_ENCRYPTION_KEYS is not set: 'flask outbox new-key' makes a key."
@@ -66,6 +71,7 @@ class Rekeying:
         self._database = database
         self._keys = database.keys
         self._result = Rekeyed(database.keys.first)
+        self._line = audit.draft(actor, Act.REKEY, database.now(), self._keys.first)
 
     def count(self) -> int:
         """How many rows are to be encrypted."""
@@ -81,17 +87,21 @@ class Rekeying:
             for rows in self._steps(table):
                 on_progress(rows)
         if not self._result.failed:
-            self._database.write_ungrouped(
-                lambda connection: forget_others(connection, self._keys)
-            )
+            self._database.write_ungrouped(self._forget_others)
         return self._result
+
+    def _forget_others(self, connection: Connection) -> None:
+        if forget_others(connection, self._keys):
+            self._line.write(connection, 0)
 
     def _steps(self, table: Table) -> Iterator[int]:
         chunk = CHUNK_ATTACHMENTS if table is attachment else CHUNK_ROWS
         after: list[Any] | None = None
         while True:
             step = self._database.write_ungrouped(
-                lambda connection: _Step(connection, self._keys, table).run(
+                lambda connection: self._step(
+                    connection,
+                    table,
                     after,  # noqa: B023 - it runs at once
                     chunk,
                 )
@@ -102,6 +112,15 @@ class Rekeying:
                 return
             after = step.last
             yield step.rows
+
+    def _step(
+        self, connection: Connection, table: Table, after: list[Any] | None, limit: int
+    ) -> _Step:
+        step = _Step(connection, self._keys, table).run(after, limit)
+        if step.rows:
+            self._line.write(connection, 0)
+            self._line.count(connection, step.rows)
+        return step
 
 
 class _Step:

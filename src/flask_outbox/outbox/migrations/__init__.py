@@ -13,6 +13,8 @@ from alembic.config import Config
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, text
 
+from ..schema import version_of
+
 _alone = threading.Lock()
 """Allows one migration at a time per process: Alembic keeps it in a global."""
 
@@ -31,8 +33,9 @@ class UnknownRevision(Exception):
     """The tables are of a version that these migrations do not know."""
 
 
-def upgrade(connection: Connection, revision: str = "head") -> None:
-    """Bring the tables to ``revision``, in the transaction of ``connection``.
+def upgrade(connection: Connection, revision: str = "head") -> bool:
+    """Bring the tables to ``revision``, in the transaction of ``connection``; whether
+    they were not there yet.
 
     Safe to repeat, and to run from several processes at once. Raises `UnknownRevision`.
     """
@@ -40,10 +43,12 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = connection
     with _alone, _exclusively(connection):
+        before = version_of(connection)
         try:
             command.upgrade(config, revision)
         except CommandError as error:
             raise UnknownRevision(str(error)) from error
+        return version_of(connection) != before
 
 
 @contextmanager
