@@ -31,7 +31,7 @@ NOT_FAST = (
     "cli/test_feedback_imap.py", "cli/test_feedback_servers.py", "cli/test_move.py",
     "cli/test_processes.py", "cli/test_schema.py", "cli/test_send_many.py",
     "cli/test_worker.py", "compose/test_roundtrip.py", "crash",
-    "dashboard/test_access.py", "demo", "doctor", "drop_in", "engines",
+    "dashboard/test_access.py", "demo", "docs", "doctor", "drop_in", "engines",
     "examples", "hosts",
     "mail/test_claim_ahead.py", "mail/test_drain.py", "mail/test_isolation.py",
     "mail/test_lane_down.py", "mail/test_lifetimes.py", "mail/test_migrate.py",
@@ -56,7 +56,7 @@ NOT_FAST = (
 
 MOSTLY_WAIT = (
     "hosts", "process_models", "crash", "engines", "moving", "demo", "processes",
-    "examples",
+    "examples", "docs",
 )  # fmt: skip
 """Folders of ``tests/`` whose tests wait for leases and grace times, and for processes
 that end: meanwhile a processor is free. Those of the longest files come first.

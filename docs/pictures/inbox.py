@@ -54,10 +54,10 @@ def take_inbox(browser: Browser) -> None:
         with app.test_request_context():
             id = mail.send(order_sent(), tag="orders").id
             mail.drain()
-            with _served(app) as address:
-                _picture(browser, f"{address}/inbox/{id}?width=phone", "inbox", TALL)
-                _picture(browser, f"{address}/inbox/{id}?view=checks", "checks", LOW)
-                _picture(browser, f"{address}/previews/order_sent", "preview", TALL)
+            with served(app) as address:
+                picture(browser, f"{address}/inbox/{id}?width=phone", "inbox", TALL)
+                picture(browser, f"{address}/inbox/{id}?view=checks", "checks", LOW)
+                picture(browser, f"{address}/previews/order_sent", "preview", TALL)
             mail.stop()
 
 
@@ -71,7 +71,8 @@ def order_sent(name: str = "Ada", count: int = 7) -> Message:
     )
 
 
-def _picture(browser: Browser, address: str, name: str, height: int) -> None:
+def picture(browser: Browser, address: str, name: str, height: int) -> None:
+    """Take that page."""
     page = browser.new_page(viewport={"width": WIDTH, "height": height})
     page.goto(address, wait_until="load")
     page.screenshot(path=HERE / f"{name}.png")
@@ -79,7 +80,7 @@ def _picture(browser: Browser, address: str, name: str, height: int) -> None:
 
 
 @contextmanager
-def _served(app: Flask) -> Iterator[str]:
+def served(app: Flask) -> Iterator[str]:
     """The address of the app's dashboard."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)

@@ -11,6 +11,7 @@ from typing import Any
 from inbox import take_inbox
 from playwright.sync_api import Browser, FloatRect, Page, sync_playwright
 from shop import Shop, open_shop
+from tutorial import take_tutorial
 
 from flask_outbox.demo.app import running
 
@@ -31,6 +32,7 @@ def main() -> None:
             take_unsubscribing(new_page(browser, viewport=PHONE), shop)
             take_dark(new_page(browser, viewport=PHONE, color_scheme="dark"), shop)
         take_inbox(browser)
+        take_tutorial(browser)
 
 
 def new_page(browser: Browser, **options: Any) -> Page:
