@@ -72,6 +72,11 @@ class ErasedAddresses:
             )
         return _digest(self.keys[0], address)
 
+    @property
+    def beginnings(self) -> list[str]:
+        """What each digest begins with by which an address may be on the list."""
+        return [f"{PREFIX}{_key_id(key)}:" for key in self.keys]
+
     def digests(self, address: str) -> list[str]:
         """Every digest by which ``address`` may be on the list."""
         return [_digest(key, address) for key in self.keys]

@@ -540,6 +540,28 @@ def test_files_that_all_may_read(
     assert finding(document, "files-open-to-others")["write"].startswith("chmod ")
 
 
+def test_another_secret_key(make_shop: MakeShop, serve: Serve) -> None:
+    shop = make_shop()
+    shop.run("person", "erase", "ada@example.org", "--suppress", "--yes")
+    former = shop.app.config["SECRET_KEY"]
+    changed = {"SECRET_KEY": "f" * 32}
+    nameserver = serve().place
+    other = make_shop(**changed)
+    document = examined(other, "--nameserver", nameserver)
+    assert ids(document) == {"erased-not-suppressed"}
+    assert "1 suppression" in finding(document, "erased-not-suppressed")["saw"]
+
+    for well in (
+        shop,
+        make_shop(**changed, SECRET_KEY_FALLBACKS=[former]),
+    ):
+        assert ids(examined(well, "--nameserver", nameserver)) == set()
+
+    (digest,) = other.outbox.suppressions()
+    other.run("unsuppress", digest.address)
+    assert ids(examined(other, "--nameserver", nameserver)) == set()
+
+
 def test_nobody_delivers(make_shop: MakeShop, serve: Serve) -> None:
     shop = make_shop(OUTBOX_ENGINE="external")
     document = examined(shop, "--nameserver", serve().place)
@@ -660,7 +682,7 @@ MADE_ABOVE = {
     "smtp-refused", "smtp-name", "login-half", "test-mail-failed",
     "api-unreachable", "outbox-unavailable", "outbox-folder-missing", "outbox-slow",
     "files-open-to-others", "database-not-synced", "no-worker", "outbox-tables",
-    "clock-off", "dns-extra-missing", "certificate-ends-soon",
+    "clock-off", "dns-extra-missing", "certificate-ends-soon", "erased-not-suppressed",
 }  # fmt: skip
 
 

@@ -502,6 +502,10 @@ def test_a_suppression_holds_by_its_digest(
         (entry,) = one.suppressions_of(WRITTEN)
         assert entry.address.startswith("digest:")
     assert elsewhere.get(waiting).state is State.CANCELLED
+    outbox.suppress(BOB)
+    one_key_each = outbox, elsewhere, opened(database, clock, NEW)
+    assert [one.unknown_digests() for one in one_key_each] == [0, 0, 1]
+    assert opened(database, clock).unknown_digests() == 1
 
 
 def test_a_claim_recognises_digests(

@@ -111,7 +111,22 @@ def _examine(section: Section, runtime: Runtime, clock: Clock, tick: Clock) -> N
         section.find(
             "files-open-to-others", f"Open are: {files}", write=f"chmod o-rwx {files}"
         )
+    _check_digests(section, outbox)
     _check_couriers(section, runtime)
+
+
+def _check_digests(section: Section, outbox: Outbox) -> None:
+    """Find digests of erased addresses that a change of SECRET_KEY has made useless."""
+    unknown = outbox.unknown_digests()
+    if unknown:
+        section.find(
+            "erased-not-suppressed",
+            f"{counted(unknown, 'suppression')} of erased people: made with a key that "
+            "is neither SECRET_KEY nor in SECRET_KEY_FALLBACKS.",
+            "Put the former key back. If nobody has it any more, end these with flask "
+            "outbox unsuppress: they are on the list as digest:…, and of no use.",
+            'SECRET_KEY_FALLBACKS = ["the former SECRET_KEY"]',
+        )
 
 
 def _check_speed(section: Section, outbox: Outbox, tick: Clock) -> None:

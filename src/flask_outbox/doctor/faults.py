@@ -141,6 +141,13 @@ _ALL = (
         "Workers are not notified of new mail: they poll.",
     ),
     Fault(
+        "erased-not-suppressed",
+        WARNING,
+        "People whose data were erased are suppressed by digests that no key matches.",
+        "They are mailed again if their address comes back, though they have "
+        "unsubscribed, complained or bounced.",
+    ),
+    Fault(
         "no-worker",
         BROKEN,
         "Couriers run elsewhere, and none is alive.",

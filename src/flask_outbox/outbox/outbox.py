@@ -711,6 +711,13 @@ class Outbox:
             found = suppressions.find(connection, [wanted], self.guard.erased)
         return [one for some in found.values() for one in some]
 
+    def unknown_digests(self) -> int:
+        """How many suppressions of erased people suppress nobody: the keys of this app
+        are others than that with which their digests were made.
+        """
+        with self.database.reading() as connection:
+            return suppressions.count_unknown_digests(connection, self.guard.erased)
+
     def barred(self, addresses: Collection[str], tag: str | None) -> dict[str, Reply]:
         """Which of ``addresses`` must not get a message with ``tag``, and why."""
         with self.database.reading() as connection:

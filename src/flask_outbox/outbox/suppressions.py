@@ -14,7 +14,10 @@ from sqlalchemy import (
     String,
     bindparam,
     delete,
+    false,
+    func,
     literal_column,
+    not_,
     or_,
     select,
     union_all,
@@ -214,6 +217,17 @@ def _record(*row: Any) -> Suppression:
     address, list, reason, source, added_at, evidence = row
     said = json.loads(evidence) if evidence else None
     return Suppression(address, list, reason, source, moment(added_at), said)
+
+
+def count_unknown_digests(connection: Connection, erased: ErasedAddresses) -> int:
+    """How many entries have a digest that was made with a key ``erased`` lacks."""
+    address = suppression.c.address
+    exist = select(address).where(address == DIGESTS)
+    if connection.scalar(exist) is None:
+        return 0
+    digests = select(func.count()).where(address.like(f"{PREFIX}_%"))
+    known = (address.like(f"{one}%") for one in erased.beginnings)
+    return connection.scalar(digests.where(not_(or_(false(), *known)))) or 0
 
 
 def barred(
