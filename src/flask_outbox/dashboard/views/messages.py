@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 from flask import Response, abort, make_response, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -23,79 +21,14 @@ from ...outbox.records import (
     AuditSearch,
     LaneRecord,
     MessageRecord,
-    Search,
     Tab,
 )
 from ...status import LanePause, MessageStatus
+from ..filters import PRESETS, fields, printable, read_filters
 from ..mail_view import MailUrls, download, framed_html, mail_view, part_of, source_of
 from ..pages import actor, dashboard, may, needs, page, runtime
 from ..roles import Role
 from ..security import allow_frame
-
-FIELDS = ("q", "is", "fate", "tag", "batch", "lane", "since", "until")
-"""The fields of the search form."""
-
-_ID = re.compile(r"0[0-9A-HJKMNP-TV-Z]{4,25}", re.IGNORECASE)
-"""An id, or so long a prefix of one that it cannot be a word."""
-
-
-def search_for(asked: Mapping[str, str]) -> Search:
-    """The search in a query string; invalid values are ignored.
-
-    ``q`` is an address (``ada@example.org``, ``ada@*``), a Message-ID, an id or its
-    beginning, or else a part of the subject. ``is`` is a `Tab`, ``fate`` a `Fate`.
-    """
-    tab = tab_of(asked)
-    return Search(
-        state=tab.state if tab else None,
-        due=tab.due if tab else None,
-        fate=_fate(asked.get("fate", "")),
-        tag=asked.get("tag", "").strip() or None,
-        batch=asked.get("batch", "").strip().upper() or None,
-        lane=asked.get("lane", "").strip() or None,
-        since=_time(asked.get("since", "")),
-        until=_time(asked.get("until", "")),
-        **_words(asked.get("q", "").strip()),
-    )
-
-
-def filters(asked: Mapping[str, str]) -> dict[str, str]:
-    """The fields of the search that are set, in characters that all databases take."""
-    found = {name: _printable(asked.get(name, "")) for name in FIELDS}
-    return {name: value for name, value in found.items() if value}
-
-
-def tab_of(asked: Mapping[str, str]) -> Tab | None:
-    """The chosen tab; None for all."""
-    word = asked.get("is", "")
-    return Tab(word) if word in list(Tab) else None
-
-
-def _fate(word: str) -> Fate | None:
-    return Fate(word) if word in list(Fate) else None
-
-
-def _printable(text: str) -> str:
-    return "".join(one for one in text if one.isprintable())
-
-
-def _words(words: str) -> dict[str, Any]:
-    if not words:
-        return {}
-    if words.startswith("<"):
-        return {"rfc_message_id": words}
-    if "@" in words or words.endswith("*"):
-        return {"address": words}
-    return {"id" if _ID.fullmatch(words) else "subject": words}
-
-
-def _time(text: str) -> datetime | None:
-    """A time as a browser's field has it, which is UTC here as everywhere."""
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC)
-    except ValueError:
-        return None
-
 
 ROWS = 50
 """How many messages are on one page."""
@@ -106,33 +39,28 @@ ROWS = 50
 def messages() -> str:
     """The newest messages that match the search."""
     outbox = runtime().outbox
-    given = filters(request.args)
-    asked = dict.fromkeys(FIELDS, "") | given
+    now = datetime.fromtimestamp(outbox.clock(), UTC)
+    chosen = read_filters(request.args, now)
     seen = outbox.change_marker()
     found = outbox.search(
-        search_for(asked),
+        chosen.search,
         ROWS,
-        before=_search_text("before") or None,
-        after=_search_text("after") or None,
+        before=printable(request.args.get("before", "")) or None,
+        after=printable(request.args.get("after", "")) or None,
     )
     return page(
         "messages.html",
         seen=seen,
         found=found,
         actions=ACTIONS,
-        asked=asked,
-        given=given,
-        tab=tab_of(asked),
+        filters=chosen,
+        given=chosen.given,
         tabs=list(Tab),
         fates=list(Fate),
         lanes=list(runtime().settings.transports),
-        now=datetime.fromtimestamp(outbox.clock(), UTC),
+        presets=PRESETS,
+        now=now,
     )
-
-
-def _search_text(name: str) -> str:
-    """What the address says, in characters that every database takes."""
-    return "".join(one for one in request.args.get(name, "") if one.isprintable())
 
 
 @dashboard.get("/messages/<id>")
@@ -253,7 +181,7 @@ def confirm() -> str:
         "confirm.html",
         name=name,
         action=action,
-        given=filters(request.args),
+        given=fields(request.args),
         records=[one for one in records if action.is_offered_for(one)],
         others=[one for one in records if not action.is_offered_for(one)],
         now=datetime.fromtimestamp(runtime().outbox.clock(), UTC),
@@ -270,7 +198,7 @@ def act() -> str | AnyResponse:
     results = [apply(change, id) for id in ids]
     if len(results) == 1 and results[0].error is None:
         return redirect(url_for(".message", id=results[0].new_id or results[0].id), 303)
-    given = filters(request.form)
+    given = fields(request.form)
     return page(
         "actions_done.html", name=name, action=action, results=results, given=given
     )

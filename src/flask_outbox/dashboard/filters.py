@@ -1,0 +1,205 @@
+"""The filters of the list of messages: they stack, and stand in its address."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ..feedback import Fate
+from ..outbox import is_id
+from ..outbox.records import Search, Tab
+
+LABELS = {
+    "q": "Search",
+    "to": "Recipient",
+    "is": "State",
+    "fate": "Fate",
+    "tag": "Tag",
+    "batch": "Batch",
+    "lane": "Lane",
+    "last": "Time",
+    "since": "From",
+    "until": "Until",
+}
+"""The fields of the search form, and what people call them."""
+
+PRESETS = {
+    "1h": ("last hour", timedelta(hours=1)),
+    "24h": ("last 24 hours", timedelta(hours=24)),
+    "7d": ("last 7 days", timedelta(days=7)),
+    "30d": ("last 30 days", timedelta(days=30)),
+}
+"""The values of ``last``."""
+
+_ID = re.compile(r"0[0-9A-HJKMNP-TV-Z]{4,25}", re.IGNORECASE)
+"""An id, or so long a prefix of one that it cannot be a word."""
+
+Criteria = dict[str, Any]
+"""Fields of a `Search`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One filter that is set, as a person may remove it."""
+
+    label: str
+    text: str
+    wrong: bool
+    others: Mapping[str, str]
+    """The filters that stay when this one is removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """The filters that an address asks for."""
+
+    given: Mapping[str, str]
+    """Those that are set, by the names of `LABELS`."""
+    search: Search
+    """What they look for; what is wrong is left out."""
+    wrong: Mapping[str, str]
+    """What is wrong with a field's value, in words for its reader."""
+
+    @property
+    def asked(self) -> Mapping[str, str]:
+        """The value of each field, "" where it is not set."""
+        return {name: self.given.get(name, "") for name in LABELS}
+
+    @property
+    def tab(self) -> Tab | None:
+        """The chosen state; None for all."""
+        word = self.given.get("is", "")
+        return Tab(word) if word in list(Tab) else None
+
+    @property
+    def chips(self) -> list[Chip]:
+        """Each filter that is set."""
+        return [
+            Chip(
+                LABELS[name],
+                value if name in self.wrong else _shown(name, value),
+                name in self.wrong,
+                {other: kept for other, kept in self.given.items() if other != name},
+            )
+            for name, value in self.given.items()
+        ]
+
+
+def read_filters(asked: Mapping[str, str], now: datetime) -> Filters:
+    """The filters in a query string or a form, where ``last`` counts from ``now``."""
+    given, criteria, wrong = fields(asked), Criteria(), {}
+    for name, value in given.items():
+        try:
+            criteria = _together(criteria, _READERS[name](value, now))
+        except ValueError as error:
+            wrong[name] = str(error)
+    return Filters(given, Search(**criteria), wrong)
+
+
+def fields(asked: Mapping[str, str]) -> dict[str, str]:
+    """The fields of the search that are set, in characters that all databases take."""
+    found = {name: printable(asked.get(name, "")).strip() for name in LABELS}
+    return {name: value for name, value in found.items() if value}
+
+
+def printable(text: str) -> str:
+    """``text`` in characters that every database takes."""
+    return "".join(one for one in text if one.isprintable())
+
+
+def _together(before: Criteria, more: Criteria) -> Criteria:
+    """Both criteria at once. Raises `ValueError` if they contradict each other."""
+    if "address" in before and "address" in more:
+        raise ValueError(
+            f"{before['address']} is searched for already: only one recipient can be."
+        )
+    since = max(
+        (one["since"] for one in (before, more) if "since" in one), default=None
+    )
+    together = {**before, **more, **({"since": since} if since else {})}
+    if since and together.get("until", since) < since:
+        raise ValueError("This is before the time from which is searched.")
+    return together
+
+
+# ---------------------------------------------------------------------------- fields
+
+
+def _words(words: str, _now: datetime) -> Criteria:
+    """An address (``ada@example.org``, ``ada@*``), a Message-ID, an id or its
+    beginning, or else a part of the subject.
+    """
+    if words.startswith("<"):
+        return {"rfc_message_id": words}
+    if "@" in words or words.endswith("*"):
+        return _recipient(words, _now)
+    return {"id" if _ID.fullmatch(words) else "subject": words}
+
+
+def _recipient(text: str, _now: datetime) -> Criteria:
+    if text.startswith(("@", "*")):
+        raise ValueError(
+            "Addresses are found by how they begin: a domain alone cannot be searched "
+            "for."
+        )
+    return {"address": text if "@" in text or text.endswith("*") else f"{text}*"}
+
+
+def _tab(word: str, _now: datetime) -> Criteria:
+    if word not in list(Tab):
+        raise ValueError(f"No state is called {word}. There are {', '.join(Tab)}.")
+    return {"state": Tab(word).state, "due": Tab(word).due}
+
+
+def _fate(word: str, _now: datetime) -> Criteria:
+    if word not in list(Fate):
+        raise ValueError(f"No fate is called {word}. There are {', '.join(Fate)}.")
+    return {"fate": Fate(word)}
+
+
+def _batch(text: str, _now: datetime) -> Criteria:
+    if not is_id(text.upper()):
+        raise ValueError("This is not the id of a batch, which has 26 characters.")
+    return {"batch": text.upper()}
+
+
+def _last(word: str, now: datetime) -> Criteria:
+    if word not in PRESETS:
+        raise ValueError(f"{word} is none of {', '.join(PRESETS)}.")
+    return {"since": now - PRESETS[word][1]}
+
+
+def _time(text: str) -> datetime:
+    """A time as a browser's field has it, which is UTC here as everywhere."""
+    try:
+        at = datetime.fromisoformat(text)
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text} is not a time such as 2026-02-14T09:30.") from None
+
+
+_READERS: Mapping[str, Callable[[str, datetime], Criteria]] = {
+    "q": _words,
+    "to": _recipient,
+    "is": _tab,
+    "fate": _fate,
+    "tag": lambda text, _: {"tag": text},
+    "batch": _batch,
+    "lane": lambda text, _: {"lane": text},
+    "last": _last,
+    "since": lambda text, _: {"since": _time(text)},
+    "until": lambda text, _: {"until": _time(text)},
+}
+"""What the value of each field means; a `ValueError` says why it means nothing."""
+
+
+def _shown(name: str, value: str) -> str:
+    """A valid value as a person reads it."""
+    if name == "last":
+        return PRESETS[value][0]
+    if name in ("since", "until"):
+        return f"{value.replace('T', ' ')} UTC"
+    return value.replace("_", " ") if name == "fate" else value

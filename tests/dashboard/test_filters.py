@@ -1,0 +1,102 @@
+"""The filters of the list of messages: stacked, removed one by one, and mended."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import pytest
+
+from flask_outbox import Message
+from tests.dashboard.shop import Shop
+
+
+def keep(shop: Shop, subject: str, to: str, tag: str | None = None) -> None:
+    shop.keep(Message(subject, [to], "Hello\n"), tag=tag)
+
+
+def subjects(page: str) -> list[str]:
+    return re.findall(r'<th scope="row"><a href="[^"]+">([^<]+)</a>', page)
+
+
+def chips(page: str) -> dict[str, str]:
+    """What each chip says, and the query that removes it leads to."""
+    found = re.findall(r'<li><a class="chip"[^>]*href="([^"]+)">(.*?)</a>', page)
+    return {
+        re.sub(r"<[^>]+>|Remove |×", "", text).strip(): unescape(address)
+        for address, text in found
+    }
+
+
+def test_filters_stack_and_each_can_be_removed(shop: Shop) -> None:
+    keep(shop, "One", "ada@example.org", "orders")
+    keep(shop, "Two", "ada@example.org", "news")
+    keep(shop, "Three", "bob@example.org", "orders")
+    assert subjects(shop.page("/messages?tag=orders&to=ada&is=waiting&last=1h")) == [
+        "One"
+    ]
+    page = shop.page("/messages?tag=orders&to=ada")
+    assert chips(page) == {
+        "Recipient: ada": "/outbox/messages?tag=orders",
+        "Tag: orders": "/outbox/messages?to=ada",
+    }
+    assert subjects(shop.page("/messages?to=ada")) == ["Two", "One"]
+    assert ">Remove all</a>" in page
+    assert not chips(shop.page("/messages"))
+
+
+def test_a_filter_reads_as_people_write_it(shop: Shop) -> None:
+    page = shop.page("/messages?last=24h&fate=soft_bounced&until=2999-01-01T10:30")
+    assert list(chips(page)) == [
+        "Fate: soft bounced",
+        "Time: last 24 hours",
+        "Until: 2999-01-01 10:30 UTC",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "words"),
+    [
+        ("is=nonsense", "is", "No state is called nonsense. There are waiting,"),
+        ("fate=nonsense", "fate", "No fate is called nonsense"),
+        ("batch=7", "batch", "not the id of a batch"),
+        ("last=century", "last", "century is none of 1h, 24h, 7d, 30d"),
+        ("since=tomorrow", "since", "tomorrow is not a time such as"),
+        ("until=0001-01-01T00:00%2B14:00", "until", "is not a time such as"),
+        ("since=2026-02-01&until=2026-01-01", "until", "before the time from which"),
+        ("last=1h&until=2026-01-01", "until", "before the time from which"),
+        ("to=@example.org", "to", "a domain alone cannot be searched"),
+        ("q=@example.org", "q", "a domain alone cannot be searched"),
+        ("q=ada@example.org&to=bob", "to", "ada@example.org is searched for already"),
+    ],
+)
+def test_a_bad_value_is_explained_beside_its_field_and_left_out(
+    shop: Shop, query: str, field: str, words: str
+) -> None:
+    keep(shop, "Hello", "ada@example.org")
+    page = shop.page(f"/messages?{query}")
+    (said,) = re.findall(r'<p class="wrong" id="wrong-(\w+)">(.*?)</p>', page)
+    assert said[0] == field
+    assert words in said[1]
+    assert f'aria-invalid="true" aria-describedby="wrong-{field}"' in page
+    assert subjects(page) == ["Hello"]
+    assert page.count("data-wrong") == 1
+
+
+@pytest.mark.parametrize("field", ["q", "to", "tag", "batch", "lane", "since", "last"])
+def test_no_value_breaks_the_page(shop: Shop, field: str) -> None:
+    for value in ("%00", "%F0%9F%92%8C*", "'\"<b>%5C%25_", "0" * 26, "9" * 400, "@"):
+        page = shop.page(f"/messages?{field}={value}")
+        assert "<b>" not in page
+
+
+def test_times_say_their_zone_or_are_utc(shop: Shop) -> None:
+    keep(shop, "Hello", "ada@example.org")
+    for query in (
+        "since=0001-01-01",
+        "until=9999-12-31T23:59",
+        "since=2026-01-01T00:00%2B02:00",
+    ):
+        page = shop.page(f"/messages?{query}")
+        assert subjects(page) == ["Hello"]
+        assert "data-wrong" not in page
