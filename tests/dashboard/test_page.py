@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_outbox import Message, signals
+from flask_outbox.counters import Counters
 from flask_outbox.history import describe
+from flask_outbox.outbox import stats_row
 from flask_outbox.outbox.alerts import CALM_SECONDS, TELLING_SECONDS
 from tests.browser import chromium, expect, opened, serious_findings
 from tests.dashboard.conftest import OpenShop
@@ -342,6 +344,26 @@ def test_an_alert_comes_and_goes_on_the_overview(
                 for news in outbox.look_for_alerts():
                     outbox.note_told(news)
             notice.wait_for(state="detached")
+
+
+def test_a_plot_says_its_values(shop: Shop, visit: Visit) -> None:
+    tally = Counters()
+    tally.ended.update(sent=1_234, failed=2)
+    tally.waits.add(0.2)
+    minute = int(shop.outbox.clock()) // 60 * 60 - 600
+    shop.outbox.write_stats([stats_row(minute, "", "default", tally)])
+    page = visit("/", viewport=NARROW)
+    sent = page.locator(
+        "figure", has=page.get_by_role("heading", name="Sent", exact=True)
+    )
+    sent.locator("rect").hover()
+    expect(sent.locator(".reading")).to_contain_text("1,234 sent")
+    page.get_by_text("The plots as a table").click()
+    row = page.locator("#stats-table tbody tr")
+    expect(row.locator('[data-heading="Sent"]')).to_have_text("1,234")
+    expect(row.locator('[data-heading="Half waited"]')).to_have_text("within 250.0 ms")
+    assert serious_findings(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
 
 
 def test_a_batch_is_followed_and_stopped(visit: Visit, shop: Shop) -> None:

@@ -100,6 +100,16 @@ function tickAll() {
   }
 }
 
+/** The values of the bar that is pointed at, written below its plot. */
+function readPlots() {
+  document.addEventListener("pointerover", ({ target }) => {
+    const title = target.closest?.(".plot rect")?.querySelector("title");
+    if (title)
+      target.closest("figure").querySelector(".reading").textContent =
+        title.textContent;
+  });
+}
+
 /** A button beside each line that is to be written elsewhere. */
 function offerToCopy() {
   if (!navigator.clipboard) return; // it is there on safe pages only
@@ -132,6 +142,7 @@ if (live) {
   followOnlyWhenSeen();
   markFreshRows();
 }
+readPlots();
 tickAll();
 offerToCopy();
 sendOnce();
