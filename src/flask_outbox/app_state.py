@@ -169,7 +169,7 @@ class AppState:
         self._watched_values: list[Any] = []
         self._stop_all: StopAll | None = None
         self._folder: str | None = None
-        self.settings = self._checked()
+        self.settings: Settings = self._checked()
         """The settings at `init_app`; the runtime's are read when it is created."""
 
     def watch(self, keys: tuple[str, ...], stop_all: StopAll) -> None:

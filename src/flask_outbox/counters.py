@@ -35,7 +35,7 @@ class Histogram:
     def __init__(self, counts: Iterable[int] = (), seconds: float = 0.0) -> None:
         self._counts = [*counts]
         self._counts += [0] * (len(BUCKETS) - len(self._counts))
-        self.seconds = seconds
+        self.seconds: float = seconds
 
     def add(self, seconds: float) -> None:
         """Count one duration. One that a changed clock made negative adds nothing to

@@ -120,7 +120,7 @@ class MessageStopped(OutboxError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
-        self.reason = str(reason)
+        self.reason: str = str(reason)
 
 
 class InterceptorError(OutboxError):

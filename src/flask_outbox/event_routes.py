@@ -27,7 +27,7 @@ NOT_TAKEN = EventsRefused(
     "that one set MAIL_EVENTS_SECRET or MAIL_EVENTS_TOPICS",
 )
 
-events = Blueprint(NAME, __name__)
+events: Blueprint = Blueprint(NAME, __name__)
 
 
 def mount(app: Flask, path: str) -> None:

@@ -13,7 +13,7 @@ from . import log, mounting
 from .app_state import state_of
 from .runtime import Runtime
 
-health = Blueprint("outbox_health", __name__)
+health: Blueprint = Blueprint("outbox_health", __name__)
 
 
 def mount(app: Flask, path: str) -> None:

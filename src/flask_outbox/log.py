@@ -69,10 +69,10 @@ class Repeats:
             self._said.get(app, {}).pop(about, None)
 
 
-log = logging.getLogger("flask_outbox")
-dialogue_log = logging.getLogger("flask_outbox.dialogue")
+log: logging.Logger = logging.getLogger("flask_outbox")
+dialogue_log: logging.Logger = logging.getLogger("flask_outbox.dialogue")
 
-repeats = Repeats()
+repeats: Repeats = Repeats()
 """The present problems of each app."""
 
 

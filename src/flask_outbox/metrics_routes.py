@@ -16,7 +16,7 @@ from .runtime import Runtime
 
 OPENMETRICS, PLAIN = "application/openmetrics-text", "text/plain"
 
-pages = Blueprint(mounting.METRICS, __name__)
+pages: Blueprint = Blueprint(mounting.METRICS, __name__)
 
 
 def mount(app: Flask, path: str) -> None:

@@ -183,9 +183,9 @@ class Runtime:
         erased: ErasedAddresses | None = None,
     ) -> None:
         self.settings = settings
-        self.traces = _traces() if settings.traces else None
+        self.traces: Traces | None = _traces() if settings.traces else None
         """Makes the spans of the app's mail; None if it does not want that."""
-        self.outbox = Outbox(
+        self.outbox: Outbox = Outbox(
             Database(
                 settings.url,
                 settings.durability,
@@ -201,7 +201,7 @@ class Runtime:
         )
         self._signer = Signer(settings.dkim_keys) if settings.dkim_keys else None
         self._find_transport = find_transport or Resolvers()
-        self.context = build_context(
+        self.context: CourierContext = build_context(
             settings,
             self.outbox,
             self._signer,
@@ -229,8 +229,8 @@ class Runtime:
         )
         self._stop_all = stop_all
         self._write_json = write_json
-        self.batches = BatchStore(self.outbox)
-        self.webhooks = WebhookStore(self.outbox)
+        self.batches: BatchStore = BatchStore(self.outbox)
+        self.webhooks: WebhookStore = WebhookStore(self.outbox)
         self._works_here = settings.engine == "thread" and not idle
         self._works_elsewhere = settings.engine != "thread" and not idle
         self._starting = threading.Lock()
@@ -243,7 +243,7 @@ class Runtime:
         self._burst = _Burst()
         self._watch = CourierWatch()
         self._ready_check = ReadyCheck(self.outbox)
-        self.event_intakes = self._no_intakes()
+        self.event_intakes: EventIntakes = self._no_intakes()
         """What takes the events of the transports' providers."""
         self._notifier = (
             None if idle else (make_notifier or Runtime._database_notifier)(self)

@@ -26,136 +26,138 @@ from .log_context import about, in_signal
 
 _signals = Namespace()
 
-message_enqueued = _signals.signal(
+message_enqueued: NamedSignal = _signals.signal(
     "message-enqueued",
     doc="A message is stored durably, with ``session=`` once that transaction commits. "
     "``message_id``, ``duplicate``, ``seconds``.",
 )
-message_began = _signals.signal(
+message_began: NamedSignal = _signals.signal(
     "message-began",
     doc="An attempt begins. ``message_id``, ``attempt``, ``courier``, ``lane``, and "
     "``instead_of``: the lane whose fallback that one is, or None.",
 )
-message_rendered = _signals.signal(
+message_rendered: NamedSignal = _signals.signal(
     "message-rendered",
     doc="The courier that delivers it rendered its template and stored the result. "
     "``message_id``, ``attempt``, ``courier``, ``template``, ``version``.",
 )
-message_sent = _signals.signal(
+message_sent: NamedSignal = _signals.signal(
     "message-sent",
     doc="The next hop accepted it for all remaining recipients.",
 )
-message_deferred = _signals.signal(
+message_deferred: NamedSignal = _signals.signal(
     "message-deferred",
     doc="It will be tried again, at ``due_at``.",
 )
-message_failed = _signals.signal(
+message_failed: NamedSignal = _signals.signal(
     "message-failed",
     doc="At least one recipient failed, and none will be tried again; see ``reason`` "
     "and ``replies``.",
 )
-message_unknown = _signals.signal(
+message_unknown: NamedSignal = _signals.signal(
     "message-unknown",
     doc="The connection was lost after the final dot.",
 )
-message_returned = _signals.signal(
+message_returned: NamedSignal = _signals.signal(
     "message-returned",
     doc="A courier returned it without an attempt; ``reason`` says why.",
 )
-message_suppressed = _signals.signal(
+message_suppressed: NamedSignal = _signals.signal(
     "message-suppressed",
     doc="Recipients who must not be mailed were left out, when it was enqueued or when "
     "a courier claimed it. ``message_id``, ``replies`` (address → why), ``finished`` "
     "(whether no recipient is left).",
 )
-message_changed = _signals.signal(
+message_changed: NamedSignal = _signals.signal(
     "message-changed",
     doc="An interceptor changed it before it was stored. ``message_id``, ``by`` (the "
     "function's name), ``fields`` (what it changed).",
 )
-message_stopped = _signals.signal(
+message_stopped: NamedSignal = _signals.signal(
     "message-stopped",
     doc="An interceptor stopped it. ``message_id``, ``by``, ``reason``.",
 )
-message_rescued = _signals.signal(
+message_rescued: NamedSignal = _signals.signal(
     "message-rescued",
     doc="It was taken from a dead courier. ``message_id``, ``dead`` (that courier), "
     "``state`` (what the message became).",
 )
-message_cancelled = _signals.signal(
+message_cancelled: NamedSignal = _signals.signal(
     "message-cancelled", doc="A person cancelled it. ``message_id``."
 )
-message_retried = _signals.signal(
+message_retried: NamedSignal = _signals.signal(
     "message-retried", doc="A person retried it. ``message_id``."
 )
-message_resent = _signals.signal(
+message_resent: NamedSignal = _signals.signal(
     "message-resent",
     doc="Its wait as *unknown* is over, and it is sent again. ``message_id``, "
     "``courier``.",
 )
-message_sent_again = _signals.signal(
+message_sent_again: NamedSignal = _signals.signal(
     "message-sent-again",
     doc="A person sent a finished message again, as a new one. ``message_id``, "
     "``again_as`` (the new one's id).",
 )
-outbox_pruned = _signals.signal(
+outbox_pruned: NamedSignal = _signals.signal(
     "outbox-pruned",
     doc="Finished messages were pruned. ``bodies`` and ``rows`` (how many contents and "
     "how many records were deleted), ``courier`` (None if a person did it).",
 )
-batch_paused = _signals.signal(
+batch_paused: NamedSignal = _signals.signal(
     "batch-paused", doc="A person paused a batch. ``batch`` (its id)."
 )
-batch_resumed = _signals.signal(
+batch_resumed: NamedSignal = _signals.signal(
     "batch-resumed", doc="A person resumed a paused batch. ``batch``."
 )
-batch_cancelled = _signals.signal(
+batch_cancelled: NamedSignal = _signals.signal(
     "batch-cancelled", doc="A person cancelled a batch. ``batch``."
 )
-lease_lost = _signals.signal(
+lease_lost: NamedSignal = _signals.signal(
     "lease-lost",
     doc="A courier's lease ended before it could record. ``message_id``, ``courier``.",
 )
-lane_paused = _signals.signal(
+lane_paused: NamedSignal = _signals.signal(
     "lane-paused", doc="A transport is down. ``lane``, ``reason``, ``seconds``."
 )
-lane_resumed = _signals.signal("lane-resumed", doc="A transport works again. ``lane``.")
-alert_raised = _signals.signal(
+lane_resumed: NamedSignal = _signals.signal(
+    "lane-resumed", doc="A transport works again. ``lane``."
+)
+alert_raised: NamedSignal = _signals.signal(
     "alert-raised",
     doc="Something has been wrong for too long. Sent by one process for all. "
     "``alert_id``, ``kind`` (`AlertKind`), ``lane`` (or None), ``words``, "
     '``reason`` (why a lane is down, else ""), ``began_at``, ``courier``.',
 )
-alert_ended = _signals.signal(
+alert_ended: NamedSignal = _signals.signal(
     "alert-ended",
     doc="That is over. The same, and ``ended_at``.",
 )
-courier_started = _signals.signal(
+courier_started: NamedSignal = _signals.signal(
     "courier-started", doc="A courier started. ``courier``, ``engine``."
 )
-courier_stopped = _signals.signal(
+courier_stopped: NamedSignal = _signals.signal(
     "courier-stopped", doc="A courier stopped. ``courier``."
 )
-courier_stalled = _signals.signal(
+courier_stalled: NamedSignal = _signals.signal(
     "courier-stalled",
     doc="A courier cannot use the outbox, and retries. ``courier``, ``error``.",
 )
-notifier_stalled = _signals.signal(
+notifier_stalled: NamedSignal = _signals.signal(
     "notifier-stalled",
     doc="Couriers in other processes cannot be notified of new messages. They poll "
     "until that works again. ``error``.",
 )
-notifier_resumed = _signals.signal(
+notifier_resumed: NamedSignal = _signals.signal(
     "notifier-resumed",
     doc="Couriers in other processes are notified of new messages again. ``failures``: "
     "how often that failed before.",
 )
-message_sent_now = _signals.signal(
+message_sent_now: NamedSignal = _signals.signal(
     "message-sent-now",
     doc="``send_now()`` has delivered a message, outside the outbox, or was refused. "
     "``content`` (RFC 5322 bytes; None with ``sensitive=True``) and ``report``.",
 )
-fate_changed = _signals.signal(
+fate_changed: NamedSignal = _signals.signal(
     "fate-changed",
     doc="Somebody reported what became of the mail to one recipient, and that is more "
     "than was known. ``message_id``, ``address``, ``fate`` (`Fate`), ``before`` (the "
@@ -163,22 +165,22 @@ fate_changed = _signals.signal(
     "None), ``source`` (who says it), ``operator`` (whether the sender's own set-up is "
     "at fault).",
 )
-address_suppressed = _signals.signal(
+address_suppressed: NamedSignal = _signals.signal(
     "address-suppressed",
     doc="A report, a refusal or a provider's list put an address on the suppression "
     "list. ``address``, "
     "``list``, ``reason``, ``source``, ``evidence``.",
 )
-unsubscribed = _signals.signal(
+unsubscribed: NamedSignal = _signals.signal(
     "unsubscribed",
     doc="A recipient unsubscribed from a list by the link in a mail. ``address``, "
     "``list``.",
 )
-resubscribed = _signals.signal(
+resubscribed: NamedSignal = _signals.signal(
     "resubscribed",
     doc="A recipient undid that on the same page. ``address``, ``list``.",
 )
-email_dispatched = _signals.signal(
+email_dispatched: NamedSignal = _signals.signal(
     "email-dispatched",
     doc="Flask-Mail's signal, sent once ``message`` is enqueued. Not sent for a "
     "duplicate, a message whose recipients are all suppressed, or one that an "

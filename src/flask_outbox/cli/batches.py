@@ -151,7 +151,7 @@ def batch() -> None:
     """Show, pause and cancel batches."""
 
 
-id_argument = click.argument("id")
+_id_argument = click.argument("id")
 
 
 @batch.command("list")
@@ -186,7 +186,7 @@ def _document(one: BatchRecord) -> dict[str, Any]:
 
 
 @batch.command()
-@id_argument
+@_id_argument
 @click.option("--follow", is_flag=True, help="Show a progress bar until it is done.")
 @json_option
 def show(id: str, follow: bool, as_json: bool) -> None:
@@ -273,7 +273,7 @@ def _header(found: BatchRecord) -> str:
 
 
 @batch.command()
-@id_argument
+@_id_argument
 def report(id: str) -> None:
     """Print the recipients who did not get the mail, or complained, as CSV.
 
@@ -289,7 +289,7 @@ def _command(name: str) -> None:
     action = BATCH_ACTIONS[name]
 
     @batch.command(name, help=action.effect)
-    @id_argument
+    @_id_argument
     @json_option
     def command(id: str, as_json: bool) -> None:
         runtime = app_runtime()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from flask import current_app
@@ -15,6 +16,9 @@ from ..outbox.records import Actor
 
 if TYPE_CHECKING:
     from ..runtime import Runtime
+
+
+Command = TypeVar("Command", bound=Callable[..., object] | click.Command)
 
 
 class OutOfReach(click.ClickException):
@@ -123,14 +127,19 @@ def _os_user() -> str:
         return f"uid {id}"
 
 
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document, for machines."
-)
+def json_option(command: Command) -> Command:
+    """The option ``--json``."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON document, for machines."
+    )(command)
 
-limit_option = click.option(
-    "--limit",
-    default=20,
-    show_default=True,
-    type=click.IntRange(1, 1_000),
-    help="Show at most this many.",
-)
+
+def limit_option(command: Command) -> Command:
+    """The option ``--limit``."""
+    return click.option(
+        "--limit",
+        default=20,
+        show_default=True,
+        type=click.IntRange(1, 1_000),
+        help="Show at most this many.",
+    )(command)

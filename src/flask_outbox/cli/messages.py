@@ -88,11 +88,11 @@ def _show_result(one: Result, action: Action) -> None:
         say_error(one.error)
 
 
-retry = _command("retry")
-cancel = _command("cancel")
-release = _command("release")
-drop = _command("drop")
-send_again = _command("send-again")
+retry: click.Command = _command("retry")
+cancel: click.Command = _command("cancel")
+release: click.Command = _command("release")
+drop: click.Command = _command("drop")
+send_again: click.Command = _command("send-again")
 
 
 HEADINGS = ("Id", "State", "Age", "Attempts", "To", "Subject")

@@ -187,7 +187,7 @@ class Result:
     """What is to be known beside it."""
 
 
-list_option = click.option(
+_list_option = click.option(
     "--list", "list_", default="", metavar="TAG", help="Only for mail with this tag."
 )
 
@@ -195,7 +195,7 @@ list_option = click.option(
 @click.command()
 @click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
 @click.option("--reason", default="", help="The reason, shown with the address.")
-@list_option
+@_list_option
 @json_option
 @click.pass_context
 def suppress(
@@ -223,7 +223,7 @@ def suppress(
 
 @click.command()
 @click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
-@list_option
+@_list_option
 @click.option(
     "--at-provider",
     is_flag=True,

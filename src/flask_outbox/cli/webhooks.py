@@ -31,11 +31,11 @@ def webhooks(context: click.Context, as_json: bool) -> None:
         _show_all(app_runtime(), as_json)
 
 
-name_argument = click.argument("name")
+_name_argument = click.argument("name")
 
 
 @webhooks.command()
-@name_argument
+@_name_argument
 @limit_option
 @json_option
 def show(name: str, limit: int, as_json: bool) -> None:
@@ -66,7 +66,7 @@ def show(name: str, limit: int, as_json: bool) -> None:
 
 
 @webhooks.command()
-@name_argument
+@_name_argument
 @click.option("--failed", is_flag=True, help="Those that were given up.")
 @click.option(
     "--since",
@@ -88,7 +88,7 @@ def replay(name: str, failed: bool, since: str | None) -> None:
 
 
 @webhooks.command()
-@name_argument
+@_name_argument
 @click.option("--reason", default="", help="The reason, shown with the status.")
 def pause(name: str, reason: str) -> None:
     """Send nothing to an endpoint until it is resumed.
@@ -101,7 +101,7 @@ def pause(name: str, reason: str) -> None:
 
 
 @webhooks.command()
-@name_argument
+@_name_argument
 def resume(name: str) -> None:
     """End any pause of an endpoint, and send it what waits."""
     runtime = _runtime_with(name)
@@ -110,7 +110,7 @@ def resume(name: str) -> None:
 
 
 @webhooks.command("test")
-@name_argument
+@_name_argument
 def try_endpoint(name: str) -> None:
     """Have a courier send a webhook of the type outbox.test, and wait for the answer.
 

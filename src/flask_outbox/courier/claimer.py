@@ -44,8 +44,8 @@ class Claimer:
         in_thread: Callable[..., Awaitable[Any]],
         start: Callable[[Sequence[Claim]], None],
     ) -> None:
-        self.lanes = Lanes()
-        self.claiming = asyncio.Lock()
+        self.lanes: Lanes = Lanes()
+        self.claiming: asyncio.Lock = asyncio.Lock()
         self._id = courier_id
         self._context = context
         self._outbox = context.outbox

@@ -80,7 +80,7 @@ class Courier:
     """
 
     def __init__(self, context: CourierContext) -> None:
-        self.id = new_id()
+        self.id: str = new_id()
         self._context = context
         self._outbox = context.outbox
         self._in_flight = InFlight(context.tag_concurrency)

@@ -51,11 +51,12 @@ class DynamicLane(Lane):
             found.limits,
         )
         self.found = found
-        self.opened_at = self.used_at = time.monotonic()
-        self.fresh_until = self.opened_at + context.transport_cache_seconds
+        self.opened_at: float = time.monotonic()
+        self.used_at: float = self.opened_at
+        self.fresh_until: float = self.opened_at + context.transport_cache_seconds
         self.expired = False
         """Whether the app must be asked again first."""
-        self.has_row = bool(found.limits)
+        self.has_row: bool = bool(found.limits)
         """Whether the outbox may keep something of it."""
         self.keeping_open: asyncio.Task[None] | None = None
 

@@ -40,7 +40,7 @@ class Lane:
         self.name = name
         self.transport = transport
         self.limits = limits
-        self.allowed_at = 0.0
+        self.allowed_at: float = 0.0
         """When its limits allow another message, by `time.monotonic`."""
         self.reason: str | None = None
         """What is wrong with its transport; None when nothing is."""
@@ -48,7 +48,7 @@ class Lane:
         """Why a person paused it; None when no person did."""
         self.ending = False
         """Whether no more is claimed for it, and it is closed when nothing is left."""
-        self.went_down = asyncio.Event()
+        self.went_down: asyncio.Event = asyncio.Event()
         self._pause_cap_seconds = pause_cap_seconds
         self._failures = 0
         self._pause_factor = 1

@@ -34,7 +34,7 @@ class ProviderList:
 
     def __init__(self, name: str, transport: Transport, found: SuppressionList) -> None:
         self.name = name
-        self.provider = transport.scheme
+        self.provider: str = transport.scheme
         self._transport = transport
         self._list = found
         self._runner = asyncio.Runner()

@@ -37,13 +37,16 @@ NAME = "flask_outbox"
 ROLES = "outbox_roles"
 """The name in ``g`` of the roles that this request has, once it has access."""
 
-dashboard = Blueprint(NAME, __name__, static_folder="static")
+dashboard: Blueprint = Blueprint(NAME, __name__, static_folder="static")
 """Each view module adds its routes, and says with `needs` which role each needs. Both
 access and roles are checked here for all of them, so that none can be forgotten."""
 
-role_table = RoleTable()
+role_table: RoleTable = RoleTable()
 
-needs = role_table.needs
+
+def needs(role: Role) -> Callable[[View], View]:
+    """Declare the role that the view below needs."""
+    return role_table.needs(role)
 
 
 def runtime() -> Runtime:

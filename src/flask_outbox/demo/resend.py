@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from email.parser import BytesHeaderParser
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from .server import HOST, Arrival, Behaviour, Codes, LocalServer, arrived_at
 
@@ -30,7 +30,11 @@ class Refused(Exception):
     def __init__(self, status: int, name: str, message: str) -> None:
         super().__init__(message)
         self.status = status
-        self.body = {"statusCode": status, "name": name, "message": message}
+        self.body: dict[str, int | str] = {
+            "statusCode": status,
+            "name": name,
+            "message": message,
+        }
 
 
 _REFUSALS = {
@@ -54,7 +58,7 @@ class LocalResend(LocalServer):
     """``POST /emails``, with idempotency keys that are remembered with the mails."""
 
     name = "fake of Resend"
-    codes = Codes(yes=200, not_now=503, never=422)
+    codes: ClassVar[Codes] = Codes(yes=200, not_now=503, never=422)
     suffix = ".json"
 
     def __init__(self, mailbox: Path) -> None:

@@ -73,10 +73,10 @@ class LocalServer(ABC):
     """The suffix of the mails' files."""
 
     def __init__(self, mailbox: Path) -> None:
-        self.port = 0
-        self.behaviour = Behaviour.WELL
-        self.slow_seconds = SLOW_SECONDS
-        self.next_seconds = 0.0
+        self.port: int = 0
+        self.behaviour: Behaviour = Behaviour.WELL
+        self.slow_seconds: float = SLOW_SECONDS
+        self.next_seconds: float = 0.0
         """How long the next mail takes, unless the server is slow anyway."""
         self._mailbox = mailbox
         self._arrived: list[Arrival] = []

@@ -118,7 +118,7 @@ def _row(step: Step, beginning: datetime) -> Json:
     }
 
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "MAIL_DEFAULT_SENDER": ("The demo", "demo@example.com"),
     "MAIL_LOCAL_HOSTNAME": "localhost",
     "OUTBOX_URL": "sqlite:///outbox.db",
@@ -139,9 +139,9 @@ the app answered before any mail server was asked. By then this mail was in its 
 The demo of Flask-Outbox
 """
 
-mail = Mail()
-sending = Blueprint("sending", __name__)
-numbers = count(1)
+mail: Mail = Mail()
+sending: Blueprint = Blueprint("sending", __name__)
+numbers: count[int] = count(1)
 
 
 @sending.route("/send-email", methods=["GET", "POST"])

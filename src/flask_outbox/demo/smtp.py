@@ -5,7 +5,7 @@ from __future__ import annotations
 from email import policy
 from email.parser import BytesHeaderParser
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from aiosmtpd.smtp import SMTP
 
@@ -21,7 +21,7 @@ class LocalSmtp(LocalServer):
     """A real SMTP server."""
 
     name = "SMTP server"
-    codes = Codes(yes=250, not_now=451, never=550)
+    codes: ClassVar[Codes] = Codes(yes=250, not_now=451, never=550)
     suffix = ".eml"
 
     @property

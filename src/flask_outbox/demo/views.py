@@ -31,7 +31,7 @@ from .web import own_pages_only
 
 SLOWEST_SECONDS = 600.0
 
-watching = Blueprint("watching", __name__)
+watching: Blueprint = Blueprint("watching", __name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ class WebServer:
 
     def __init__(self, app: WSGIApplication, listener: socket.socket) -> None:
         port = listener.getsockname()[1]
-        self.address = f"http://{HOST}:{port}/"
+        self.address: str = f"http://{HOST}:{port}/"
         self._server = make_server(HOST, port, app, threaded=True, fd=listener.fileno())
         listener.close()
         self._thread = threading.Thread(

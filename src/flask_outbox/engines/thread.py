@@ -22,7 +22,7 @@ class CourierThread:
     """
 
     def __init__(self, context: CourierContext) -> None:
-        self.courier = Courier(context)
+        self.courier: Courier = Courier(context)
         self._context = context
         self._stopped = threading.Event()
         self._ready = threading.Event()

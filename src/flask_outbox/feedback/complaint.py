@@ -38,7 +38,7 @@ class Complaint:
         part = mail.part("feedback-report")
         self._fields = Fields.read(part.text if part else "")
         self._mail = mail
-        self.kind = (self._fields.first("feedback-type") or "abuse").lower()
+        self.kind: str = (self._fields.first("feedback-type") or "abuse").lower()
         """Such as ``abuse``."""
         if part is None and not mail.returned.has(_HOTMAIL):
             self.kind = "other"

@@ -46,7 +46,7 @@ class JsonValue:
     __slots__ = ("raw",)
 
     def __init__(self, raw: Any) -> None:
-        self.raw = raw
+        self.raw: Any = raw
 
     def __getitem__(self, name: str) -> JsonValue:
         return JsonValue(self.raw.get(name) if isinstance(self.raw, dict) else None)

@@ -82,9 +82,9 @@ class ProviderEvents(ABC):
 
     def __init__(self, settings: EventSettings) -> None:
         self.settings = settings
-        self.source = settings.scheme
+        self.source: str = settings.scheme
         """What `Feedback.source` is."""
-        self.secrets = EventSecrets(settings)
+        self.secrets: EventSecrets = EventSecrets(settings)
 
     @classmethod
     def check_settings(cls, settings: EventSettings) -> None:

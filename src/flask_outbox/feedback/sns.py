@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
@@ -31,7 +31,7 @@ TOLERANCE = timedelta(hours=1)
 
 NOTIFICATION, CONFIRMATION = "Notification", "SubscriptionConfirmation"
 
-SIGNED = {
+SIGNED: Mapping[str, tuple[str, ...]] = {
     NOTIFICATION: ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
     **dict.fromkeys(
         (CONFIRMATION, "UnsubscribeConfirmation"),

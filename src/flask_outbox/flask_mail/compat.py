@@ -60,7 +60,9 @@ class RecipientsRefused(AddressError, smtplib.SMTPRecipientsRefused):
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(field, problem)
-        self.recipients = {field: (NO_MAILBOX, problem.encode())}
+        self.recipients: dict[str, tuple[int, bytes]] = {
+            field: (NO_MAILBOX, problem.encode())
+        }
 
 
 class SenderRefused(AddressError, smtplib.SMTPSenderRefused):
@@ -68,8 +70,8 @@ class SenderRefused(AddressError, smtplib.SMTPSenderRefused):
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(field, problem)
-        self.smtp_code = NO_MAILBOX
-        self.smtp_error = problem.encode()
+        self.smtp_code: int = NO_MAILBOX
+        self.smtp_error: bytes = problem.encode()
         self.sender = field
 
 
@@ -78,7 +80,8 @@ class AttachmentRefused(AttachmentError, smtplib.SMTPDataError):
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(field, problem)
-        self.smtp_code, self.smtp_error = NOT_TAKEN, problem.encode()
+        self.smtp_code: int = NOT_TAKEN
+        self.smtp_error: bytes = problem.encode()
 
 
 class MessageRefused(MessageError, smtplib.SMTPDataError):
@@ -86,7 +89,8 @@ class MessageRefused(MessageError, smtplib.SMTPDataError):
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(field, problem)
-        self.smtp_code, self.smtp_error = NOT_TAKEN, problem.encode()
+        self.smtp_code: int = NOT_TAKEN
+        self.smtp_error: bytes = problem.encode()
 
 
 class Unavailable(OutboxUnavailable, smtplib.SMTPException):
@@ -114,7 +118,7 @@ def as_flask_mail_error(error: MessageError | OutboxUnavailable) -> OutboxError:
     return theirs(error.field, error.problem)
 
 
-signals = Namespace()
+signals: Namespace = Namespace()
 """Flask-Mail's namespace, which has ``email-dispatched``."""
 
 signals[email_dispatched.name] = email_dispatched

@@ -37,7 +37,7 @@ class Connection:
 
     def __init__(self, mail: Any) -> None:
         self.mail = mail
-        self.num_emails = 0
+        self.num_emails: int = 0
         """How many messages were sent in this block."""
 
     def __enter__(self) -> Self:
@@ -213,15 +213,15 @@ class State(_MailMixin):
     process sends are stored as *cancelled*, and never leave.
     """
 
-    server = _Setting("MAIL_SERVER", "127.0.0.1")
-    username = _Setting("MAIL_USERNAME", None)
-    password = _Setting("MAIL_PASSWORD", None)
-    port = _Setting("MAIL_PORT", 25)
-    use_tls = _Setting("MAIL_USE_TLS", False)
-    use_ssl = _Setting("MAIL_USE_SSL", False)
-    default_sender = _Setting("MAIL_DEFAULT_SENDER", None)
-    max_emails = _Setting("MAIL_MAX_EMAILS", None)
-    ascii_attachments = _Setting("MAIL_ASCII_ATTACHMENTS", False)
+    server: Any = _Setting("MAIL_SERVER", "127.0.0.1")
+    username: Any = _Setting("MAIL_USERNAME", None)
+    password: Any = _Setting("MAIL_PASSWORD", None)
+    port: Any = _Setting("MAIL_PORT", 25)
+    use_tls: Any = _Setting("MAIL_USE_TLS", False)
+    use_ssl: Any = _Setting("MAIL_USE_SSL", False)
+    default_sender: Any = _Setting("MAIL_DEFAULT_SENDER", None)
+    max_emails: Any = _Setting("MAIL_MAX_EMAILS", None)
+    ascii_attachments: Any = _Setting("MAIL_ASCII_ATTACHMENTS", False)
 
     def __init__(
         self, mail: Any, config: Mapping[str, Any], debug: bool | int, testing: bool

@@ -136,7 +136,7 @@ class _Conversation(LMTP):
         )
         self._lmtp_server = server
         self._has_content = False
-        self.is_idle = asyncio.Event()
+        self.is_idle: asyncio.Event = asyncio.Event()
         """Not set while a mail is being taken, until its reply is written."""
         self.is_idle.set()
 

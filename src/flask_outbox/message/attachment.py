@@ -165,16 +165,18 @@ class Attachment:
         content_id: str | None = None,
     ) -> None:
         content = content_of(data)
-        self.data = content.data
-        self.filename = content.filename if filename is None else filename
-        self.content_type = (
+        self.data: str | bytes = content.data
+        self.filename: str | None = content.filename if filename is None else filename
+        self.content_type: str = (
             content_type
             or content.content_type
             or _guess_type(self.filename, self.data)
         )
         self.content_id = content_id
-        self.disposition = disposition or ("inline" if content_id else "attachment")
-        self.headers = dict(headers or {})
+        self.disposition: str = disposition or (
+            "inline" if content_id else "attachment"
+        )
+        self.headers: dict[str, str] = dict(headers or {})
 
     @classmethod
     def from_path(

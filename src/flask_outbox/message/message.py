@@ -84,21 +84,21 @@ class Message:
         rfc_message_id: str | None = None,
     ) -> None:
         self.subject = subject
-        self.recipients = listed(recipients, "recipients")
+        self.recipients: list[AddressLike] = listed(recipients, "recipients")
         self.body = body
         self.alts: dict[str, str] = dict(alts or ())
         if html is not None:
             self.html = html
         self.sender = sender
-        self.cc = listed(cc, "cc")
-        self.bcc = listed(bcc, "bcc")
-        self.attachments = list(attachments or ())
+        self.cc: list[AddressLike] = listed(cc, "cc")
+        self.bcc: list[AddressLike] = listed(bcc, "bcc")
+        self.attachments: list[Attachment] = list(attachments or ())
         self.reply_to = reply_to
         self.date = date
         self.charset = charset
-        self.extra_headers = dict(extra_headers or {})
-        self.mail_options = _options(mail_options, "mail_options")
-        self.rcpt_options = _options(rcpt_options, "rcpt_options")
+        self.extra_headers: dict[str, str] = dict(extra_headers or {})
+        self.mail_options: list[str] = _options(mail_options, "mail_options")
+        self.rcpt_options: list[str] = _options(rcpt_options, "rcpt_options")
         self.rfc_message_id = rfc_message_id
         self.template: Template | None = None
         """The template to render later (``render="later"``); None if there is none."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64, a2b_qp
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import MessageError
@@ -79,8 +80,10 @@ def check_label(field: str, label: Any) -> None:
 
 _PATTERN = r"=\?([^? *]+)(?:\*[^? ]*)?\?([bBqQ])\?([^? ]*)\?="
 
-encoded_word = re.compile(_PATTERN)
-are_encoded_words = re.compile(rf"(?:{_PATTERN})+").fullmatch
+encoded_word: re.Pattern[str] = re.compile(_PATTERN)
+are_encoded_words: Callable[[str], re.Match[str] | None] = re.compile(
+    rf"(?:{_PATTERN})+"
+).fullmatch
 
 
 def decoded(words: str) -> str:

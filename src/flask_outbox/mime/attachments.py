@@ -18,7 +18,7 @@ from .header_syntax import extra, header_name, one_line, parameterised
 
 _WORD = r"[A-Za-z0-9!#$&+.^_`{|}~-]{1,60}"
 _is_essence = re.compile(f"{_WORD}/{_WORD}").fullmatch
-is_token = re.compile(_WORD).fullmatch
+_is_token = re.compile(_WORD).fullmatch
 _next_parameter = re.compile(
     rf' *; *({_WORD})=(?:({_WORD})(?= *(?:;|$))|"((?:[^"\\]|\\.)*)")'
 ).match
@@ -170,7 +170,7 @@ def _message_body(
 def _disposition(attachment: Attachment, field: str) -> str:
     field = f"{field}.disposition"
     text = one_line(attachment.disposition, field, AttachmentError)
-    if not is_token(text):
+    if not _is_token(text):
         raise AttachmentError(
             field, f"{shown(text)} is not a disposition; use 'attachment' or 'inline'"
         )

@@ -83,7 +83,7 @@ def fitting(due: Sequence[Due], load: Load) -> Sequence[Due]:
     return due
 
 
-write_replies = RowsUpdate(
+write_replies: RowsUpdate = RowsUpdate(
     recipient,
     keys=("message_id", "address"),
     values=("state", "reply_code", "reply_enhanced", "reply_text", "replied_at"),

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, exc, text
+from sqlalchemy import URL, Connection, Engine, exc, text
 
 from ..concurrency import gevent_patched, run_blocking
 from ..config import EncryptionKey
@@ -143,12 +143,12 @@ class Database:
         listen_url: str | None = None,
         keys: Sequence[EncryptionKey] | None = None,
     ) -> None:
-        self.url = parse_url(url)
-        self.keys = Keyring(keys) if keys else None
+        self.url: URL = parse_url(url)
+        self.keys: Keyring | None = Keyring(keys) if keys else None
         """The keys by which it is encrypted; None if it is not."""
-        self.embedded = self.url.get_backend_name() == "sqlite"
+        self.embedded: bool = self.url.get_backend_name() == "sqlite"
         """Whether this is an SQLite file, which is made and upgraded automatically."""
-        self.shown = shown_url(url)
+        self.shown: str = shown_url(url)
         """The URL to show to people, without its password."""
         self.durability = durability
         self._listen_url = listen_url

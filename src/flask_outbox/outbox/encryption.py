@@ -82,7 +82,7 @@ class Keyring:
                 "OUTBOX_ENCRYPTION_KEYS needs the package cryptography: pip install "
                 "'flask-outbox[encryption]'."
             ) from error
-        self.first = next(iter(self._keys))
+        self.first: str = next(iter(self._keys))
         """The id of the key that encrypts."""
         self._first = self._keys[self.first]
 

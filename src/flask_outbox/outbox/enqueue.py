@@ -43,11 +43,11 @@ Barred = Mapping[str, Mapping[str, Reply]]
 
 NOBODY: Mapping[str, Reply] = {}
 
-add_events = PreparedStatement(
+add_events: PreparedStatement = PreparedStatement(
     event.insert(), ("message_id", "at", "kind", "detail"), adds_to=event
 )
 
-add_notes = PreparedStatement(
+add_notes: PreparedStatement = PreparedStatement(
     event.insert().from_select(
         ["message_id", "at", "kind", "detail"],
         select(
@@ -105,7 +105,7 @@ class Enqueue(SharedWork):
         self._ran = False
         self._plain = not guard.only_to
         """Whether only rows of the messages and their recipients are added."""
-        self.may_block = False
+        self.may_block: bool = False
         """Whether another transaction may have to end first: it may have added the same
         key or the same attachment.
         """

@@ -133,7 +133,7 @@ class Outbox:
         self.database = database
         self._write = database.write
         self.guard = guard
-        self.clock = clock or database.now
+        self.clock: Callable[[], float] = clock or database.now
         self.retry_window = retry_window
         self.feedback_rules = feedback_rules
         self.bounces = bounces

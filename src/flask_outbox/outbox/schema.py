@@ -36,7 +36,7 @@ REVISION = "0010"
 
 VERSION_TABLE = "outbox_version"
 
-metadata = MetaData()
+metadata: MetaData = MetaData()
 
 _Id = String(26)
 _Key = String(255)
@@ -52,7 +52,7 @@ ONE: ColumnElement[int] = literal_column("1")
 """SQL literals. A partial index is used only if its value is in the statement's text;
 and frequent statements have fewer parameters to bind."""
 
-message = Table(
+message: Table = Table(
     "outbox_message",
     metadata,
     Column("id", _Id, primary_key=True),
@@ -90,7 +90,7 @@ is limited, else "" (see the module `due`). ``sensitive`` is a `Sensitivity`; NU
 none.
 """
 
-content = Table(
+content: Table = Table(
     "outbox_content",
     metadata,
     Column(
@@ -112,7 +112,7 @@ content = Table(
 holds only its attachments.
 """
 
-attachment = Table(
+attachment: Table = Table(
     "outbox_attachment",
     metadata,
     Column("digest", String(64), primary_key=True),
@@ -120,7 +120,7 @@ attachment = Table(
 )
 """Large attachments of any number of messages, by their SHA-256."""
 
-attached = Table(
+attached: Table = Table(
     "outbox_attached",
     metadata,
     Column(
@@ -134,7 +134,7 @@ attached = Table(
 )
 """Where in a message's ``body`` an attachment belongs."""
 
-recipient = Table(
+recipient: Table = Table(
     "outbox_recipient",
     metadata,
     Column(
@@ -157,7 +157,7 @@ recipient = Table(
 """Its state and the next hop's last reply, and beside these its fate: what others have
 reported since (`feedback.Fate`), when that happened, and their words."""
 
-provider_id = Table(
+provider_id: Table = Table(
     "outbox_provider_id",
     metadata,
     Column(
@@ -173,7 +173,7 @@ provider_id = Table(
 """The ids that providers gave a message for its recipients, by which they report.
 ``provider`` is the scheme of the transport."""
 
-feedback = Table(
+feedback: Table = Table(
     "outbox_feedback",
     metadata,
     Column("id", _Id, primary_key=True),
@@ -200,7 +200,7 @@ the message that the report itself names. ``address`` is written as by
 `message.addresses.comparable`. A row with another fate than `feedback.Fate` knows is no
 report, but a token that was used (`received.use_token`)."""
 
-event = Table(
+event: Table = Table(
     "outbox_event",
     metadata,
     Column("id", _Serial, primary_key=True, autoincrement=True),
@@ -217,7 +217,7 @@ event = Table(
 """The history of each message, but for its first event, which its own row stands for;
 rows are only ever added."""
 
-suppression = Table(
+suppression: Table = Table(
     "outbox_suppression",
     metadata,
     Column("address", _Key, primary_key=True),
@@ -230,7 +230,7 @@ suppression = Table(
 """Addresses, as `message.addresses.comparable` writes them, that must not be mailed.
 ``evidence`` is the report that said so, as JSON, if one did."""
 
-pardon = Table(
+pardon: Table = Table(
     "outbox_pardon",
     metadata,
     Column("address", _Key, primary_key=True),
@@ -240,7 +240,7 @@ pardon = Table(
 """When a suppression was last removed. What was reported before that suppresses the
 address on that list no more."""
 
-lane = Table(
+lane: Table = Table(
     "outbox_lane",
     metadata,
     Column("name", String(64), primary_key=True),
@@ -255,7 +255,7 @@ lane = Table(
 whose limits are in use (``taken``, by `Allowance`). A lane without a row is open.
 """
 
-batch = Table(
+batch: Table = Table(
     "outbox_batch",
     metadata,
     Column("id", _Id, primary_key=True),
@@ -276,7 +276,7 @@ batch = Table(
 """Batches. The first ``rows_stored`` rows of each are stored, and ``digest`` is a hash
 of their recipients; ``ended_at`` is when the last row was stored."""
 
-courier = Table(
+courier: Table = Table(
     "outbox_courier",
     metadata,
     Column("id", _Id, primary_key=True),
@@ -290,7 +290,7 @@ courier = Table(
 )
 """Heartbeats. A message's lease runs as long as its owner's ``lease_until``."""
 
-stats = Table(
+stats: Table = Table(
     "outbox_stats",
     metadata,
     Column("at", BigInteger, primary_key=True, autoincrement=False),
@@ -308,7 +308,7 @@ later: then ``courier`` is "", and after a day ``at`` is the beginning of an hou
 Where ``at`` is 0, it is all that was ever merged; there the ``lane`` "" is all lanes.
 """
 
-tally = Table(
+tally: Table = Table(
     "outbox_tally",
     metadata,
     Column("name", String(32), primary_key=True),
@@ -319,7 +319,7 @@ tally = Table(
 JSON: those that are pruned since, too."""
 
 
-departure = Table(
+departure: Table = Table(
     "outbox_departure",
     metadata,
     Column(
@@ -336,7 +336,7 @@ departure = Table(
 )
 """The messages that are *moving*: the state each had, and the outbox it goes to."""
 
-arrival = Table(
+arrival: Table = Table(
     "outbox_arrival",
     metadata,
     Column("move", _Id, primary_key=True),
@@ -346,7 +346,7 @@ arrival = Table(
 )
 """The moves to this outbox, and the number of the last chunk of each that arrived."""
 
-mailbox = Table(
+mailbox: Table = Table(
     "outbox_mailbox",
     metadata,
     Column("name", _Key, primary_key=True),
@@ -355,7 +355,7 @@ mailbox = Table(
 )
 """How far each mailbox is read into which reports about mail come."""
 
-webhook_endpoint = Table(
+webhook_endpoint: Table = Table(
     "outbox_webhook_endpoint",
     metadata,
     Column("name", String(64), primary_key=True),
@@ -370,7 +370,7 @@ webhook_endpoint = Table(
 """The endpoints of webhooks. Of the events up to the id ``copied_to``, all have been
 seen but those in ``gaps`` (see the module `webhook_feed`). ``failures`` in a row."""
 
-webhook = Table(
+webhook: Table = Table(
     "outbox_webhook",
     metadata,
     Column("endpoint", String(64), primary_key=True),
@@ -390,7 +390,7 @@ webhook = Table(
 """What endpoints are to be told, and were: kept apart from the messages, which may be
 pruned before. While one is sent, it is due only when its lease has run out."""
 
-alert = Table(
+alert: Table = Table(
     "outbox_alert",
     metadata,
     Column("kind", String(16), primary_key=True),
@@ -409,7 +409,7 @@ is away since ``calm_since``. Which news of it was ``told`` last, and until when
 process has time for the next: see the module `alerts`."""
 
 
-encryption_key = Table(
+encryption_key: Table = Table(
     "outbox_encryption_key",
     metadata,
     Column("id", String(16), primary_key=True),
@@ -418,7 +418,7 @@ encryption_key = Table(
 """The keys with which something here may be encrypted, each with a text that it has
 encrypted. A row whose id is "" says that something may be in the clear."""
 
-audit = Table(
+audit: Table = Table(
     "outbox_audit",
     metadata,
     Column("id", _Id, primary_key=True),

@@ -14,11 +14,11 @@ from ..outbox.records import SENSITIVE_SUBJECT, NewMessage, Receipt
 from ..signals import emit
 from ..trace_context import TraceContext, trace_fields
 
-to_record = NamedSignal("message-to-record")
+to_record: NamedSignal = NamedSignal("message-to-record")
 """As `email_dispatched`, with the content of sensitive messages too: for
 `Mail.record_messages` alone."""
 
-to_test = NamedSignal("message-to-test")
+to_test: NamedSignal = NamedSignal("message-to-test")
 """As `message_sent_now`, with the content of sensitive messages too: for
 `flask_outbox.testing` alone."""
 

@@ -107,7 +107,7 @@ class Message(PlainMessage):
     def _defer_rendering(self, template: Template) -> None:
         """Leave rendering to the courier that delivers the message."""
         templates = _app_templates()
-        self.template = templates.prepared(template)
+        self.template: Template | None = templates.prepared(template)
         if self.subject is None and not templates.may_have_subject(template):
             raise without_subject(template.name)
 

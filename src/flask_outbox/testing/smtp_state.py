@@ -34,10 +34,10 @@ class LoopbackServer(ABC):
     host = "127.0.0.1"
 
     def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
-        self.port = port
-        self.connections_made = 0
+        self.port: int = port
+        self.connections_made: int = 0
         """How many connections there have been."""
-        self.most_connections = 0
+        self.most_connections: int = 0
         """How many connections were open at the same time, at most."""
         self._tls = tls
         self._changed = threading.Condition()
@@ -155,7 +155,7 @@ class ArrivedMail(Reading):
         """The addresses that were accepted in RCPT TO."""
         self.login = login
         """The name that the client logged in with; None if it did not log in."""
-        self.at = datetime.now(UTC)
+        self.at: datetime = datetime.now(UTC)
         """When it was stored."""
 
     def __repr__(self) -> str:
@@ -178,7 +178,7 @@ class ServerState:
 
     def __init__(self, server: LoopbackServer) -> None:
         self.server = server
-        self.script = Script()
+        self.script: Script = Script()
         self.mails: list[ArrivedMail] = []
         self.dialogue: list[str] = []
         self.workers: list[WorkerProcess] = []

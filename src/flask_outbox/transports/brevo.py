@@ -10,6 +10,7 @@ from uuid import UUID
 from ..delivery import Envelope
 from ..errors import MessageError
 from ..feedback.brevo import ECHOED_HEADER, BrevoEvents
+from ..feedback.provider import ProviderEvents
 from .http.api import FieldsTransport, Means, as_json, echoed, hashed
 from .http.client import ApiReply, ApiRequest
 from .http.fields import Fields, Mailbox
@@ -26,7 +27,7 @@ class BrevoTransport(FieldsTransport):
 
     host = "api.brevo.com"
     max_recipients = 50
-    events = BrevoEvents
+    events: ClassVar[type[ProviderEvents] | None] = BrevoEvents
     idempotent = True
 
     errors: ClassVar[Mapping[str, Means]] = {

@@ -27,7 +27,7 @@ class GraphTransport(HeadersTransport):
     host = "graph.microsoft.com"
     oauth_function = "microsoft"
     max_recipients = 500
-    options = (
+    options: ClassVar[tuple[Key, ...]] = (
         TLS,
         Key("mailbox", "str", None, "Whose mail it is.", as_text, "must be set"),
     )

@@ -9,6 +9,7 @@ from typing import ClassVar
 from ..delivery import Envelope, Outcome, RecipientReport, Reply, Report
 from ..errors import MessageError
 from ..feedback.mailersend import MailerSendEvents
+from ..feedback.provider import ProviderEvents
 from ..message import comparable
 from .http.api import FieldsTransport, Means, as_json, echoed
 from .http.client import ApiReply, ApiRequest
@@ -23,7 +24,7 @@ class MailerSendTransport(FieldsTransport):
 
     host = "api.mailersend.com"
     max_recipients = 10  # as many in Cc or in Bcc; 50 in To
-    events = MailerSendEvents
+    events: ClassVar[type[ProviderEvents] | None] = MailerSendEvents
 
     # Numbers at the end of its texts; the others mean what their status does.
     errors: ClassVar[Mapping[str, Means]] = {

@@ -12,6 +12,7 @@ from ..config import UrlSettings
 from ..delivery import Envelope
 from ..errors import ConfigError
 from ..feedback.mailgun import MailgunEvents
+from ..feedback.provider import ProviderEvents
 from .http.api import BytesTransport, Means, echoed
 from .http.client import ApiReply, ApiRequest
 from .suppression_lists.mailgun import MailgunSuppressions
@@ -22,7 +23,7 @@ class MailgunTransport(BytesTransport):
 
     host = "api.mailgun.net"
     max_recipients = 1000
-    events = MailgunEvents
+    events: ClassVar[type[ProviderEvents] | None] = MailgunEvents
 
     # 404 "Domain not found", 401, 402 and 403 are the account's, by their status.
     errors: ClassVar[Mapping[str, Means]] = {}

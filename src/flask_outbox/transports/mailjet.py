@@ -11,6 +11,7 @@ from ..config import UrlSettings
 from ..delivery import Envelope
 from ..errors import ConfigError, MessageError
 from ..feedback.mailjet import MailjetEvents
+from ..feedback.provider import ProviderEvents
 from ..message import comparable
 from .http.api import Means, Part, as_json
 from .http.client import ApiReply, ApiRequest
@@ -23,7 +24,7 @@ class MailjetTransport(SharedCallTransport):
 
     host = "api.mailjet.com"
     max_recipients = 50
-    events = MailjetEvents
+    events: ClassVar[type[ProviderEvents] | None] = MailjetEvents
     messages_per_call = 50
 
     # Its codes, such as send-0003, mean what their status does.

@@ -10,6 +10,7 @@ from ..config import Key
 from ..config.convert import as_text
 from ..delivery import Envelope, Outcome, RecipientReport, Reply, Report
 from ..feedback.postmark import PostmarkEvents
+from ..feedback.provider import ProviderEvents
 from ..message import comparable
 from .http.api import TLS, Means, Part, as_json, echoed
 from .http.client import ApiReply, ApiRequest
@@ -23,9 +24,9 @@ class PostmarkTransport(SharedCallTransport):
 
     host = "api.postmarkapp.com"
     max_recipients = 50
-    events = PostmarkEvents
+    events: ClassVar[type[ProviderEvents] | None] = PostmarkEvents
     messages_per_call = 500
-    options = (
+    options: ClassVar[tuple[Key, ...]] = (
         TLS,
         Key("stream", "str", "outbound", "The message stream.", as_text),
     )

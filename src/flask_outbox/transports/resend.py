@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from ..delivery import Envelope
 from ..errors import MessageError
+from ..feedback.provider import ProviderEvents
 from ..feedback.resend import ResendEvents
 from .http.api import FieldsTransport, Means, as_json, echoed
 from .http.client import ApiReply, ApiRequest
@@ -19,7 +20,7 @@ class ResendTransport(FieldsTransport):
 
     host = "api.resend.com"
     max_recipients = 50
-    events = ResendEvents
+    events: ClassVar[type[ProviderEvents] | None] = ResendEvents
     idempotent = True
 
     # https://resend.com/docs/api-reference/errors

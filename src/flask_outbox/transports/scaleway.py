@@ -9,6 +9,7 @@ from ..config import Key, UrlSettings
 from ..config.convert import as_text
 from ..delivery import Envelope
 from ..errors import ConfigError, MessageError
+from ..feedback.provider import ProviderEvents
 from ..feedback.scaleway import OUTBOX_HEADER, ScalewayEvents
 from ..message import comparable
 from .http.api import TLS, FieldsTransport, Means, as_json
@@ -21,8 +22,8 @@ class ScalewayTransport(FieldsTransport):
 
     host = "api.scaleway.com"
     max_recipients = 50
-    events = ScalewayEvents
-    options = (
+    events: ClassVar[type[ProviderEvents] | None] = ScalewayEvents
+    options: ClassVar[tuple[Key, ...]] = (
         TLS,
         Key("project", "str", None, "The project's id.", as_text, "must be set"),
         Key("region", "str", "fr-par", "The region.", as_text),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ..delivery import Envelope
+from ..feedback.provider import ProviderEvents
 from ..feedback.sendgrid import SendGridEvents
 from .http.api import FieldsTransport, Means, as_json, echoed
 from .http.client import ApiReply, ApiRequest
@@ -18,7 +19,7 @@ class SendGridTransport(FieldsTransport):
 
     host = "api.sendgrid.com"
     max_recipients = 1000
-    events = SendGridEvents
+    events: ClassVar[type[ProviderEvents] | None] = SendGridEvents
 
     # It has no codes: 400 and 413 are the message's, 401, 403, 404 and 405 the
     # account's.

@@ -17,6 +17,7 @@ from ..config import Key, UrlSettings
 from ..config.convert import as_text
 from ..delivery import Envelope
 from ..errors import ConfigError, TransportDown, raised
+from ..feedback.provider import ProviderEvents
 from ..feedback.ses import SesEvents
 from .http.api import TLS, BytesTransport, Means, Question, as_json, echoed
 from .http.client import ApiReply, ApiRequest
@@ -42,8 +43,8 @@ class SesTransport(BytesTransport):
 
     host = ""
     max_recipients = 50
-    events = SesEvents
-    options = (
+    events: ClassVar[type[ProviderEvents] | None] = SesEvents
+    options: ClassVar[tuple[Key, ...]] = (
         TLS,
         Key("region", "str", None, "The AWS region.", as_text, "must be set"),
         Key("configuration_set", "str", None, "A configuration set.", as_text, "none"),
@@ -72,7 +73,7 @@ class SesTransport(BytesTransport):
         self._key = AwsCredentials(settings)
         self._region: str = settings.options["region"]
         if not settings.host:
-            self.base = f"https://email.{self._region}.amazonaws.com"
+            self.base: str = f"https://email.{self._region}.amazonaws.com"
 
     @classmethod
     def check_key(cls, settings: UrlSettings) -> None:

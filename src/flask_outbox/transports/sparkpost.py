@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ..delivery import Envelope, Outcome, Reply, Report
 from ..errors import MessageError
+from ..feedback.provider import ProviderEvents
 from ..feedback.sparkpost import SparkPostEvents
 from .http.api import BytesTransport, Means, as_json, echoed, hashed
 from .http.client import ApiReply, ApiRequest
@@ -21,7 +22,7 @@ class SparkPostTransport(BytesTransport):
 
     host = "api.sparkpost.com"
     max_recipients = 1  # the reply only counts those that it accepted
-    events = SparkPostEvents
+    events: ClassVar[type[ProviderEvents] | None] = SparkPostEvents
 
     idempotent = True
 

@@ -11,8 +11,8 @@ class WrappingTransport(Transport):
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self.scheme = transport.scheme
-        self.server_address = transport.server_address
+        self.scheme: str = transport.scheme
+        self.server_address: tuple[str, int] | None = transport.server_address
 
     @property
     def riders(self) -> int:

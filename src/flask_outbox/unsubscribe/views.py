@@ -55,7 +55,7 @@ def _app_has(template: str) -> bool:
     return True
 
 
-unsubscribe = Blueprint(NAME, __name__)
+unsubscribe: Blueprint = Blueprint(NAME, __name__)
 
 COME_BACK = "Subscribe=Again"
 """What the page posts to subscribe again."""

@@ -19,7 +19,7 @@ from .listing import Listing, listing
 from .run import TAKES_SECONDS, Lesson, StepResult, step_results
 from .text import QUIZ, STEPS
 
-touring = Blueprint("touring", __name__)
+touring: Blueprint = Blueprint("touring", __name__)
 
 
 @dataclass(frozen=True, slots=True)

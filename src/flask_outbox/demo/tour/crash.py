@@ -98,7 +98,7 @@ class ReportingSmtp(LocalSmtp):
 
     def __init__(self, mailbox: Path) -> None:
         super().__init__(mailbox)
-        self.in_hand = threading.Event()
+        self.in_hand: threading.Event = threading.Event()
         self.kept: Callable[[], None] = lambda: None
         """Called when a mail is stored, before the server replies."""
 

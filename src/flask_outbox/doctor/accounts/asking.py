@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
+from ...config import UrlSettings
 from ...errors import TransportDown
 from ...feedback.json_value import JsonValue, parse
 from ...transports.http.api import ApiTransport, Question
@@ -74,7 +75,7 @@ class Account:
         self, section: Section, transport: ApiTransport, rejects: Rejects
     ) -> None:
         self.section = section
-        self.settings = transport.settings
+        self.settings: UrlSettings = transport.settings
         self._transport = transport
         self._rejects = rejects
         self._is_accepted = False

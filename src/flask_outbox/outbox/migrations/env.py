@@ -6,7 +6,7 @@ from sqlalchemy import MetaData
 from flask_outbox.outbox.ddl import add_tables
 from flask_outbox.outbox.schema import VERSION_TABLE
 
-tables = MetaData()
+tables: MetaData = MetaData()
 add_tables(tables)
 context.configure(
     connection=context.config.attributes["connection"],

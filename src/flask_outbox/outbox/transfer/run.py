@@ -51,10 +51,10 @@ class TransferRun:
     """
 
     def __init__(self, source: Outbox, target: Outbox, *, hold_unknown: bool) -> None:
-        self.carried = Carried()
-        self.left = Left(0, 0, 0, 0)
+        self.carried: Carried = Carried()
+        self.left: Left = Left(0, 0, 0, 0)
         """What was still in ``source`` at the end."""
-        self.ended = ""
+        self.ended: str = ""
         """Why it ended: ``empty``, ``waited`` (time ran out) or the name of a signal.
 
         ``""`` until then.

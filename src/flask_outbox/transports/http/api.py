@@ -130,9 +130,9 @@ class ApiTransport(Transport):
         http = "https" if settings.options["tls"] else "http"
         port = f":{settings.port}" if settings.port else ""
         host = settings.host or self.host
-        self.base = f"{http}://{host}{port}"
+        self.base: str = f"{http}://{host}{port}"
         default_port = 443 if settings.options["tls"] else 80
-        self.server_address = host, settings.port or default_port
+        self.server_address: tuple[str, int] = host, settings.port or default_port
 
     @classmethod
     def check_settings(cls, settings: UrlSettings) -> None:

@@ -54,7 +54,7 @@ class SmtpTransport(Transport):
     """
 
     def __init__(self, settings: SmtpSettings) -> None:
-        self.server_address = settings.host, settings.port
+        self.server_address: tuple[str, int] = settings.host, settings.port
         self._pool = SmtpPool(
             SmtpConnector(settings).connect,
             max_connections=settings.max_connections,

@@ -28,14 +28,14 @@ class Delivery:
     """
 
     def __init__(self, envelope: Envelope, content: bytes, progress: Progress) -> None:
-        self.envelope = envelope
+        self.envelope: Envelope = envelope
         """The envelope of the next transaction."""
-        self.content = with_crlf(content)
+        self.content: bytes = with_crlf(content)
         self.progress = progress
         self.carrier: Carrier | None = None
         """The connection it was begun on."""
-        self.tries = 0
-        self.wants_fresh = False
+        self.tries: int = 0
+        self.wants_fresh: bool = False
         """Whether the next try must be on a connection that carried no message yet."""
         self._times_put_back = 0
         self._everyone = tuple(dict.fromkeys(envelope.recipients))

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import aiosmtplib
 from aiosmtplib.auth import auth_plain_encode, auth_xoauth2_encode
+from aiosmtplib.protocol import SMTPProtocol
 
 from ...concurrency import DaemonExecutor
 from ...config import SmtpSettings
@@ -56,7 +57,8 @@ class Client(aiosmtplib.SMTP):
         if not self.is_connected:
             raise aiosmtplib.SMTPServerDisconnected("Connection lost")
         transport = cast(asyncio.Transport, self.transport)
-        self.transport = self.protocol = None
+        self.transport: asyncio.BaseTransport | None = None
+        self.protocol: SMTPProtocol | None = None
         return transport
 
     @property
@@ -80,7 +82,7 @@ class Login:
         self._settings = settings
         self._first = asyncio.Lock()
         self._accepted_at = -inf
-        self.rejections = 0
+        self.rejections: int = 0
         """How many logins were rejected."""
         self._rejection = (0, "")
 

@@ -84,7 +84,7 @@ class SmtpLink(asyncio.Protocol):
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = inf
         self._ended = asyncio.Event()
-        self.congested = False
+        self.congested: bool = False
         """Whether too much of what was written is still unsent."""
         transport.set_protocol(self)
 

@@ -31,7 +31,7 @@ class PipelineAfterContent:
 
     def __init__(self, settings: SmtpSettings) -> None:
         self._settings = settings
-        self.ended = False
+        self.ended: bool = False
         """Whether the server has not coped."""
 
     def wanted_at(self, offer: Offer) -> bool:
@@ -117,8 +117,8 @@ class SmtpSession:
         self._beginning = False
         self._place_words = f"on an open connection to {settings.place}"
         self._deadline_words = f"deadline of {settings.deadline_seconds:g} s passed"
-        self.messages_begun = 0
-        self.kept_open = False
+        self.messages_begun: int = 0
+        self.kept_open: bool = False
         link.on_broken = self._broke
         link.on_readable = self._may_have_room
 

@@ -27,7 +27,7 @@ class Decisions:
     """Each recipient's outcome. The first one stays, unless it is overruled."""
 
     def __init__(self, recipients: Iterable[str]) -> None:
-        self.undecided = dict.fromkeys(recipients)
+        self.undecided: dict[str, None] = dict.fromkeys(recipients)
         """Recipients that still need an outcome here, in the envelope's order."""
         self.made: dict[str, RecipientReport] = {}
         """The reports on all decided recipients."""
@@ -96,25 +96,25 @@ class Transaction:
     reply there decides.
     """
 
-    begun = False
+    begun: bool = False
     """Whether the server has answered MAIL."""
-    written_out = False
+    written_out: bool = False
     """Whether nothing is left to write, whatever the server replies."""
-    past_the_dot = False
+    past_the_dot: bool = False
     """Whether the server may have the whole content."""
-    streamed = False
-    clean = True
+    streamed: bool = False
+    clean: bool = True
     """Whether the server is known to have no transaction open."""
-    goodbye = False
+    goodbye: bool = False
     """Whether the server replied 421."""
-    used_up = False
+    used_up: bool = False
     """Whether no further message may be begun on this connection."""
-    out_of_sequence = False
+    out_of_sequence: bool = False
     """Whether the server replied 503 although the commands were in order."""
-    answered = False
+    answered: bool = False
     """Whether the delivery is answered; further replies may still be due."""
-    abandoned = False
-    awaiting = 0
+    abandoned: bool = False
+    awaiting: int = 0
     """How many replies are due."""
     _mail_refused = False
     _taken = 0
@@ -138,7 +138,7 @@ class Transaction:
         self.rides = rides
         """Whether its commands are sent before the reply to the previous content."""
         self.delivery = delivery
-        self.size_bytes = len(delivery.content)
+        self.size_bytes: int = len(delivery.content)
         self._progress = delivery.progress
         self._link = link
         self._offer = offer

@@ -9,12 +9,14 @@ from flask_outbox.outbox.ddl import OPTIONS
 revision = "0001"
 down_revision = None
 
-Long = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
-Address = sa.String(length=255).with_variant(
+Long: sa.Text = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+Address: sa.String = sa.String(length=255).with_variant(
     sa.String(length=255, collation="C"), "postgresql"
 )
-Bytes = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
-Serial = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+Bytes: sa.LargeBinary = sa.LargeBinary().with_variant(
+    mysql.LONGBLOB(), "mysql", "mariadb"
+)
+Serial: sa.BigInteger = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:

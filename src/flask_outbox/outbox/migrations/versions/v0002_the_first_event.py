@@ -7,7 +7,7 @@ from sqlalchemy.dialects import mysql
 revision = "0002"
 down_revision = "0001"
 
-Long = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+Long: sa.Text = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 
 
 def upgrade() -> None:

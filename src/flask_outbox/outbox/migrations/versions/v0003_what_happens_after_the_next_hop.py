@@ -9,7 +9,7 @@ from flask_outbox.outbox.ddl import OPTIONS
 revision = "0003"
 down_revision = "0002"
 
-Long = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+Long: sa.Text = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 
 FATE = ("fate", "fate_at", "fate_text")
 

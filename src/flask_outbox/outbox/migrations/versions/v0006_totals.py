@@ -9,7 +9,7 @@ from flask_outbox.outbox.ddl import OPTIONS
 revision = "0006"
 down_revision = "0005"
 
-Long = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+Long: sa.Text = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 
 SUMS = ("waits_seconds", "durations_seconds")
 

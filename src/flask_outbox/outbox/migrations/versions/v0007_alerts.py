@@ -9,7 +9,7 @@ from flask_outbox.outbox.ddl import OPTIONS
 revision = "0007"
 down_revision = "0006"
 
-Long = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
+Long: sa.Text = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 
 
 def upgrade() -> None:
