@@ -14,7 +14,10 @@
     ├── InterceptorError         an interceptor raised another error
     ├── StoreError               the outbox could not do what was asked
     │   ├── OutboxUnavailable    its database did not answer, is full or read-only
+    │   │   └── KeyRefused       OUTBOX_ENCRYPTION_KEYS does not fit it
     │   ├── SchemaError          its tables are missing or of another version
+    │   ├── KeyMissing           a key that it was encrypted with is missing
+    │   ├── Damaged              something encrypted in it was changed
     │   ├── LeaseLost            a courier's lease ran out before it sent the message
     │   ├── MessageNotFound      no message has that id
     │   ├── BatchNotFound        no batch has that id
@@ -46,6 +49,24 @@ from typing import Any
 
 class OutboxError(Exception):
     """Base of every error that this package raises on purpose."""
+
+    @property
+    def section(self) -> str:
+        """Where the documentation says what to do, such as
+        ``errors.html#addresserror``. A traceback names it below the text.
+        """
+        ours = (one for one in type(self).__mro__ if one.__module__ == __name__)
+        return f"errors.html#{next(ours).__name__.lower()}"
+
+    @property
+    def __notes__(self) -> list[str]:
+        said = f"See {self.section} in the documentation of Flask-Outbox."
+        notes: list[str] = self.__dict__.setdefault("__notes__", [said])
+        return notes
+
+    @__notes__.setter
+    def __notes__(self, notes: list[str]) -> None:
+        self.__dict__["__notes__"] = notes
 
 
 class ConfigError(OutboxError):

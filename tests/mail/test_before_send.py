@@ -212,8 +212,7 @@ def test_flask_outboxs_own_errors_are_raised_unchanged(site: Site):
 
     with pytest.raises(HeaderError, match="needs a number") as caught:
         site.send()
-    (note,) = caught.value.__notes__
-    assert note.endswith("refuse.")
+    assert caught.value.__notes__[-1].endswith("refuse.")
 
 
 def test_an_answer_that_is_no_message_is_refused(site: Site):
