@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from inbox import take_inbox
+from letter import take_letter
 from playwright.sync_api import Browser, FloatRect, Page, sync_playwright
 from shop import Shop, open_shop
 from tutorial import take_tutorial
@@ -33,6 +34,7 @@ def main() -> None:
             take_dark(new_page(browser, viewport=PHONE, color_scheme="dark"), shop)
         take_inbox(browser)
         take_tutorial(browser)
+        take_letter(browser)
 
 
 def new_page(browser: Browser, **options: Any) -> Page:

@@ -18,6 +18,16 @@ PNG = bytes.fromhex(
 )
 """One pixel."""
 
+EXAMPLE = Path(__file__).parents[2] / "docs" / "mail"
+"""The mail of the documentation."""
+
+NEWS = {
+    "name": "Ada",
+    "url": "https://shop.example.com/kettle?a=1&b=2",
+    "unsubscribe_url": "https://shop.example.com/unsubscribe/WyJhZGFA",
+}
+"""What its template wants."""
+
 
 class Stationery:
     """One site, and the folders of its templates and of its static files."""
@@ -35,6 +45,11 @@ class Stationery:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         return path
+
+    def write_example(self) -> None:
+        """Write the templates of the documentation's mail, ``news``."""
+        for path in EXAMPLE.iterdir():
+            self.write(path.name, path.read_text(encoding="utf-8"))
 
     def keep(self, name: str, content: bytes) -> Path:
         """Write the static file ``name``."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flask_outbox import Message, State
-from tests.browser import chromium, opened
+from tests.browser import chromium, opened, serious_findings
 from tests.dashboard.serving import served
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA
-from tests.templates.stationery import PNG, Stationery, said
+from tests.templates.stationery import NEWS, PNG, Stationery, said
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -80,6 +80,28 @@ def test_html_and_text_say_the_same(
     assert text.replace(link, "your order").replace("*", "").split() == expected
     source = said(content, "html")
     assert "<li>1 kettle &lt;brass&gt;</li><li>2 cups &amp; saucers</li>" in source
+
+
+def test_the_components_are_readable_by_day_and_by_night(
+    desk: Stationery, browser: Browser
+) -> None:
+    desk.write_example()
+    html = desk.compose("news", **NEWS).html or ""
+    desk.site.app.add_url_rule("/letter", "letter", lambda: html)
+    phone = {"viewport": {"width": 390, "height": 800}, "color_scheme": "dark"}
+    with served(desk.site.app) as address:
+        letter = f"{address.removesuffix('/outbox')}/letter"
+        for options, card_color, widest in (
+            ({}, "rgb(255, 255, 255)", 1280),
+            (phone, "rgb(31, 41, 55)", 390),
+        ):
+            with opened(browser, letter, **options) as page:
+                assert serious_findings(page) == []
+                card = page.locator(".mail-card")
+                color = card.evaluate("e => getComputedStyle(e).backgroundColor")
+                width = page.evaluate("document.documentElement.scrollWidth")
+            assert color == card_color
+            assert width <= widest
 
 
 def test_the_dashboard_shows_a_message_that_is_not_rendered(

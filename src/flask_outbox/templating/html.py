@@ -143,7 +143,7 @@ def _url_for_request(endpoint: str, **values: Any) -> str:
     return flask.url_for(endpoint, **values)
 
 
-_styled = re.compile(r"<(?:style|link)\b", re.IGNORECASE)
+_styled = re.compile(r'<(?:style(?! data-css-inline="ignore")|link)\b', re.IGNORECASE)
 _begun = re.compile(r"<!--|<(style|link)\b", re.IGNORECASE)
 _style_ended = re.compile(r"</style\b", re.IGNORECASE)
 

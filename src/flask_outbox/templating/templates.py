@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from flask import Flask, current_app, has_app_context
-from jinja2 import Environment, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 
 from ..errors import TemplateError
 from ..message import Rendered, Template
@@ -24,16 +25,26 @@ from .html import has_styles, inlined, mail_image, url_for
 from .loader import Files, Sources, find, in_locale, locale_of
 from .render import SUBJECT, as_template_errors, render_files
 
+COMPONENTS = Path(__file__).parent / "components"
+"""The folder of the layout and the components that templates may use; an app's own
+files of the same name come first.
+"""
+
 
 def mail_environment(app: Flask) -> Environment:
-    """The app's own environment, with its filters, tests, globals and loaders.
+    """The app's own environment, with its filters, tests, globals and loaders, and our
+    `COMPONENTS`.
 
     A missing value is an error, since nobody would see the gap before the mail is sent.
     ``url_for`` gives absolute URLs. A changed template is reloaded, so that a failed
     message can be retried without a restart.
     """
+    loaders = [app.jinja_env.loader, FileSystemLoader(COMPONENTS)]
     environment = app.jinja_env.overlay(
-        undefined=StrictUndefined, auto_reload=True, enable_async=False
+        undefined=StrictUndefined,
+        auto_reload=True,
+        enable_async=False,
+        loader=ChoiceLoader([one for one in loaders if one is not None]),
     )
     own: dict[str, Any] = {"url_for": url_for, "mail_image": mail_image}
     globals_: Any = ChainMap(own, app.jinja_env.globals)
