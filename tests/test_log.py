@@ -34,6 +34,7 @@ END: dict[str, Any] = {
     "due_at": None,
     "reason": None,
     "dialogue": ["us: EHLO me", "them: 250 you"],
+    "hidden": False,
 }
 BOTH = "ada@example.org: 250 2.0.0 ok; bob@example.org: 451 4.3.0 later"
 
@@ -75,6 +76,13 @@ WORDS: list[tuple[Any, dict[str, Any], int, str]] = [
         ERROR,
         f"Message {ID} failed: it was deferred for too long. {BOTH} Retry it with: "
         f"flask outbox retry {ID}",
+    ),
+    (
+        signals.message_failed,
+        {**END, "hidden": True},
+        ERROR,
+        f"Message {ID} failed. {BOTH} It was sensitive, so its content was removed: "
+        "have the app send a new one.",
     ),
     (
         signals.message_unknown,

@@ -51,7 +51,11 @@ class Action:
     """Sent afterwards."""
 
     def is_offered_for(self, record: MessageRecord) -> bool:
-        """Whether it may be possible: what has lost its content is over for good."""
+        """Whether it may be possible: what has lost its content is over for good, and
+        what belongs to a cancelled batch is not retried.
+        """
+        if record.batch_cancelled and self.signal is message_retried:
+            return False
         return record.state in self.states and not record.content_removed
 
     def do(

@@ -108,8 +108,8 @@ class AttemptEnd:
     log_level: int
     log_format: str
     """What the log says after the message's id. It may name ``message_id``,
-    ``attempt``, ``replies``, ``reason``, and ``because``: the reason after a colon, ""
-    without one."""
+    ``attempt``, ``replies``, ``reason``, ``because``: the reason after a colon, ""
+    without one, and ``retry``: how to retry it, or why that cannot be."""
 
 
 _ENDS = (
@@ -132,7 +132,7 @@ _ENDS = (
         State.FAILED,
         signals.message_failed,
         logging.ERROR,
-        "failed{because}. {replies} Retry it with: flask outbox retry {message_id}",
+        "failed{because}. {replies} {retry}",
     ),
     AttemptEnd(
         EventKind.UNKNOWN,

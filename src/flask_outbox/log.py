@@ -352,14 +352,21 @@ def _how_it_ended(
     attempt: int,
     replies: Mapping[str, str],
     reason: str | None,
+    hidden: bool,
     **_: Any,
 ) -> str:
+    retry = f"Retry it with: flask outbox retry {message_id}"
+    if hidden:
+        retry = (
+            "It was sensitive, so its content was removed: have the app send a new one."
+        )
     return end.log_format.format(
         message_id=message_id,
         attempt=attempt,
         replies=_replies(replies),
         reason=reason,
         because=f": {reason}" if reason else "",
+        retry=retry,
     )
 
 

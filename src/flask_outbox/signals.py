@@ -9,7 +9,8 @@ attempt have ``trace_id``, the trace in which the message was handed over.
 
 The signals that end an attempt (sent, deferred, failed, unknown, returned) all carry
 ``message_id``, ``attempt``, ``lane``, ``courier``, ``replies`` (address → reply),
-``due_at``, ``reason`` and ``dialogue``.
+``due_at``, ``reason``, ``dialogue`` and ``hidden``: whether nobody may see its content,
+which is removed at its end.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from flask_outbox import Message, signals
+from flask_outbox import Message, Search, signals
 from tests.dashboard.conftest import OpenShop
 from tests.dashboard.shop import Shop
 from tests.mail.site import url_of
@@ -60,6 +60,30 @@ def test_a_sensitive_message_is_over_for_good_once_it_is_cancelled(
     assert buttons(working, later) == []
     assert "removed when it became cancelled" in working.page(f"/messages/{later}")
     assert "stays as it is" in working.page(f"/act?action=retry&id={later}")
+
+
+def test_what_has_lost_its_content_is_over_for_good(
+    open_shop: OpenShop,
+) -> None:
+    shop = open_shop(OUTBOX_ENGINE="thread", MAIL_URL="inbox://")
+    kept, later = shop.keep(hello()), shop.keep(hello(), delay=3_600)
+    shop.wait_for(signals.message_sent)
+    assert "Release to a real server" in shop.page(f"/inbox/{kept}")
+    assert buttons(shop, kept) == ["send-again"]
+    with shop.app.app_context():
+        shop.mail.erase_person("ada@example.org")
+    for one in kept, later:
+        assert buttons(shop, one) == []
+        assert "Release to a real server" not in shop.page(f"/inbox/{one}")
+
+
+def test_what_belongs_to_a_cancelled_batch_is_only_sent_again(shop: Shop) -> None:
+    with shop.app.app_context():
+        batch = shop.mail.send_many([hello()], name="News", delay=3_600).id
+        (kept,) = shop.mail.search(Search(batch=batch)).messages
+        assert buttons(shop, kept.id) == ["retry", "cancel"]
+        shop.mail.cancel_batch(batch)
+    assert buttons(shop, kept.id) == ["send-again"]
 
 
 def test_an_unknown_message_is_released(

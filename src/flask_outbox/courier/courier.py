@@ -387,6 +387,7 @@ class Courier:
                 due_at=None,
                 reason=claim.unreadable,
                 dialogue=(),
+                hidden=claim.hidden,
             )
         if claim.key_missing:
             self.emit(
@@ -398,6 +399,7 @@ class Courier:
                 due_at=None,
                 reason=claim.key_missing,
                 dialogue=(),
+                hidden=claim.hidden,
             )
 
     def _return_stuck_queues(self) -> None:

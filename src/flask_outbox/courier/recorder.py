@@ -369,6 +369,7 @@ class Recorder:
             "due_at": record.verdict.due_at,
             "reason": record.verdict.reason,
             "dialogue": record.detail.get("dialogue", ()),
+            "hidden": claim.hidden,
             **trace_fields(claim.trace),
         }
         self._emit(ATTEMPT_ENDS[record.kind].signal, **payload)

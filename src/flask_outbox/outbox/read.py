@@ -55,6 +55,7 @@ from .schema import (
     LEASED,
     PENDING,
     alert,
+    batch,
     content,
     courier,
     departure,
@@ -80,8 +81,15 @@ def get(connection: Connection, message_id: str) -> MessageRecord | None:
     """Everything about one message except its content; None if it does not exist."""
     row = query(
         connection,
-        select(message, content.c.metadata.label("given_metadata"), content.c.template)
+        select(
+            message,
+            content.c.message_id.label("kept"),
+            content.c.metadata.label("given_metadata"),
+            content.c.template,
+            batch.c.cancelled_at.label("batch_cancelled_at"),
+        )
         .outerjoin(content, content.c.message_id == message.c.id)
+        .outerjoin(batch, batch.c.id == message.c.batch)
         .where(message.c.id == message_id),
     ).first()
     if row is None:
@@ -113,6 +121,8 @@ def get(connection: Connection, message_id: str) -> MessageRecord | None:
         batch_row=row.batch_row,
         sensitive=bool(row.sensitive),
         hidden=hidden,
+        content_removed=row.kept is None,
+        batch_cancelled=row.batch_cancelled_at is not None,
         trace_id=trace.trace_id if trace else None,
     )
 

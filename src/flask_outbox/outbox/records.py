@@ -242,11 +242,11 @@ class MessageRecord:
     """Whether it is sensitive and nobody may see its content: its subject, metadata and
     template's context are left out here. False of a sensitive message that an app in
     debug or testing mode keeps in the dev inbox."""
-
-    @property
-    def content_removed(self) -> bool:
-        """Whether its content was removed at its end, because it is hidden."""
-        return self.hidden and self.state.final and self.state is not State.UNKNOWN
+    content_removed: bool = False
+    """Whether its content is gone: pruned, erased, or removed at its end because it is
+    hidden. Then it cannot be sent any more."""
+    batch_cancelled: bool = False
+    """Whether its batch was cancelled. Then it cannot be retried, only sent again."""
 
 
 @dataclass(frozen=True, slots=True)
