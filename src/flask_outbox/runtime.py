@@ -265,27 +265,31 @@ class Runtime:
         With ``session``, store it as part of that transaction. Raises
         `OutboxUnavailable` if it was not stored.
         """
+        store = self._enqueue if session is None else partial(self._join, session)
         if self.traces is None:
-            return self._send(message, options, origin, session)[1]
-        with self.traces.hand_over() as span:
-            new, receipt = self._send(message, options, origin, session, span.context)
-            span.note_message(new.lane, receipt.id)
+            receipt = self._hand_over(message, options, origin, store)[1]
+        else:
+            with self.traces.hand_over() as span:
+                new, receipt = self._hand_over(
+                    message, options, origin, store, span.context
+                )
+                span.note_message(new.lane, receipt.id)
+        self._burst.note_sent()
         return receipt
 
-    def _send(
+    def _hand_over(
         self,
         message: Message | StandardMessage,
         options: SendOptions,
         origin: Mapping[str, Any] | None,
-        session: Any,
+        store: Callable[[NewMessage], Receipt],
         trace: TraceContext | None = None,
     ) -> tuple[NewMessage, Receipt]:
         began = time.perf_counter()
         dispatched, new = self._pipeline.prepare(message, options, origin, trace)
-        receipt = self._enqueue(new) if session is None else self._join(new, session)
+        receipt = store(new)
         seconds = time.perf_counter() - began
         announce_handover(self.sender, dispatched, new, receipt, seconds)
-        self._burst.note_sent()
         return new, receipt
 
     def send_many(
@@ -520,15 +524,16 @@ class Runtime:
     def mail_alert(self, news: AlertNews) -> None:
         """Enqueue the mail about an alert, unless that was done before.
 
-        Raises `OutboxUnavailable` if it was not stored, and what `send` raises.
+        Starts no courier: a courier's thread calls it. Raises `OutboxUnavailable` if it
+        was not stored, and what `send` raises.
         """
         app, outbox = name_of(self.sender), self.outbox.database.shown
         message, options = alert_mail(news, self.settings, app, outbox)
-        began = time.perf_counter()
-        dispatched, new = self._pipeline.prepare(message, options, None)
-        (receipt,) = self.outbox.enqueue([new])
-        seconds = time.perf_counter() - began
-        announce_handover(self.sender, dispatched, new, receipt, seconds)
+
+        def store(new: NewMessage) -> Receipt:
+            return self.outbox.enqueue([new])[0]
+
+        _, receipt = self._hand_over(message, options, None, store)
         self.look([receipt.id])
 
     # The courier
@@ -667,7 +672,7 @@ class Runtime:
             self._announce([new.id])
         return receipt
 
-    def _join(self, new: NewMessage, session: Any) -> Receipt:
+    def _join(self, session: Any, new: NewMessage) -> Receipt:
         """Enqueue in the app's transaction; couriers look for the message when it
         commits.
         """
