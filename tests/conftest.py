@@ -30,7 +30,7 @@ NOT_FAST = (
     "checks/test_any_bytes.py", "cli/test_batch.py", "cli/test_feedback.py",
     "cli/test_feedback_imap.py", "cli/test_feedback_servers.py", "cli/test_move.py",
     "cli/test_processes.py", "cli/test_schema.py", "cli/test_send_many.py",
-    "cli/test_worker.py", "compose/test_roundtrip.py", "crash",
+    "cli/test_templates.py", "cli/test_worker.py", "compose/test_roundtrip.py", "crash",
     "dashboard/test_access.py", "demo", "docs", "doctor", "drop_in", "engines",
     "examples", "hosts",
     "mail/test_claim_ahead.py", "mail/test_drain.py", "mail/test_isolation.py",

@@ -55,6 +55,7 @@ COMMANDS = {
     "suppress": "suppressions.suppress",
     "suppressions": "suppressions.suppressions",
     "sync-suppressions": "suppression_sync.sync_suppressions",
+    "templates": "templates.templates",
     "unsuppress": "suppressions.unsuppress",
     "upgrade": "schema.upgrade",
     "webhooks": "webhooks.webhooks",
