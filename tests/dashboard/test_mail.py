@@ -349,7 +349,7 @@ def test_the_plots_are_on_the_overview(
     for span in ("hour", "day", "week", "nonsense"):
         page = shop.page(f"/?span={span}")
         words = text_of(page)
-        assert "1 message sent, at most 1 in" in words
+        assert "1 message sent, at most 1 per" in words
         assert "1 failed, 0 deferred, 0 unknown" in words
         assert f'1×</strong> <a href="/outbox/messages/{id}">550 5.1.1 no such' in page
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -352,18 +355,45 @@ def test_a_plot_says_its_values(shop: Shop, visit: Visit) -> None:
     tally.waits.add(0.2)
     minute = int(shop.outbox.clock()) // 60 * 60 - 600
     shop.outbox.write_stats([stats_row(minute, "", "default", tally)])
-    page = visit("/", viewport=NARROW)
+    page = visit("/", viewport=NARROW, timezone_id="Asia/Tokyo")
     sent = page.locator(
         "figure", has=page.get_by_role("heading", name="Sent", exact=True)
     )
     sent.locator("rect").hover()
-    expect(sent.locator(".reading")).to_contain_text("1,234 sent")
+    there = datetime.fromtimestamp(minute, ZoneInfo("Asia/Tokyo"))
+    expect(sent.locator(".reading")).to_have_text(f"{there:%a %H:%M} GMT+9: 1,234 sent")
     page.get_by_text("The plots as a table").click()
     row = page.locator("#stats-table tbody tr")
     expect(row.locator('[data-heading="Sent"]')).to_have_text("1,234")
     expect(row.locator('[data-heading="Half waited"]')).to_have_text("within 250.0 ms")
     assert serious_findings(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
+
+
+def test_times_are_those_of_the_viewer(shop: Shop, visit: Visit) -> None:
+    id = shop.keep(hello("Later"), delay=3_600)
+    at = shop.outbox.get(id).enqueued_at
+    page = visit("/messages", timezone_id="Asia/Tokyo")
+    page.clock.set_fixed_time(at + timedelta(hours=2))  # the browser's is wrong
+    page.reload()
+    shown = page.locator("tbody time")
+    expect(shown).to_have_text(re.compile(r"^(now|\d+ sec\. ago)$"))
+    there = at.astimezone(ZoneInfo("Asia/Tokyo"))
+    exactly = f"{there:%Y-%m-%d %H:%M:%S} GMT+9"
+    expect(shown).to_have_attribute("title", f"{exactly}, Asia/Tokyo")
+    expect(page.get_by_role("contentinfo")).to_contain_text(
+        "Times are in Asia/Tokyo (GMT+9)."
+    )
+    page.get_by_role("link", name="Later").click()
+    expect(page.locator("dd time")).to_have_text(exactly)
+    assert serious_findings(page) == []
+
+
+def test_without_javascript_times_are_in_utc(shop: Shop, visit: Visit) -> None:
+    at = shop.outbox.get(shop.keep(hello(), delay=3_600)).enqueued_at
+    page = visit("/messages", java_script_enabled=False, timezone_id="Asia/Tokyo")
+    expect(page.locator("tbody time")).to_have_text(f"{at:%Y-%m-%d %H:%M:%S} UTC")
+    expect(page.get_by_role("contentinfo")).to_contain_text("Times are in UTC.")
 
 
 def test_a_batch_is_followed_and_stopped(visit: Visit, shop: Shop) -> None:

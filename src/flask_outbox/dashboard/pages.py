@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
@@ -156,12 +156,6 @@ def page(template: str, **names: Any) -> str:
     return _TEMPLATES.get_template(template).render(names)
 
 
-def _ago(at: datetime, now: datetime) -> str:
-    """The time relative to now: ``3 min 4 s ago``, ``in 12.0 s``."""
-    seconds = (now - at).total_seconds()
-    return f"in {duration(-seconds)}" if seconds < 0 else f"{duration(seconds)} ago"
-
-
 def _since(at: datetime, beginning: datetime) -> str:
     """How long after ``beginning``: ``+3.2 ms``."""
     seconds = (at - beginning).total_seconds()
@@ -170,6 +164,11 @@ def _since(at: datetime, beginning: datetime) -> str:
 
 def _as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def _now_here() -> datetime:
+    """The time by the outbox's clock, which the browser's may differ from."""
+    return datetime.fromtimestamp(runtime().outbox.clock(), UTC)
 
 
 def _recipient_guard() -> Guard:
@@ -187,11 +186,10 @@ _TEMPLATES.globals.update(
     guard=_recipient_guard,
     may=may,
     navigation=navigation,
+    now_here=_now_here,
     widths=WIDTHS,
 )
-_TEMPLATES.filters.update(
-    ago=_ago, as_json=_as_json, clock=clock, duration=duration, since=_since
-)
+_TEMPLATES.filters.update(as_json=_as_json, clock=clock, since=_since)
 
 
 @dashboard.errorhandler(StoreError)

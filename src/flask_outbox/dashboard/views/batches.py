@@ -39,7 +39,6 @@ def batches() -> str:
         seen=seen,
         found=found[:ROWS],
         older=found[ROWS - 1].id if len(found) > ROWS else None,
-        now=datetime.fromtimestamp(outbox.clock(), UTC),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from flask import Response, abort, make_response, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -42,7 +41,6 @@ def inbox() -> str:
             name for name, one in here.settings.transports.items() if one.keeps_mail
         ],
         suppress=here.settings.suppress,
-        now=datetime.fromtimestamp(outbox.clock(), UTC),
     )
 
 

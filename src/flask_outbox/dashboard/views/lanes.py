@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from flask import abort, redirect, request, url_for
 from werkzeug.wrappers import Response
 
@@ -26,7 +24,6 @@ def lanes() -> str:
             here.outbox.overview().lanes,
             resolves=here.resolves_transports,
         ),
-        now=datetime.fromtimestamp(here.outbox.clock(), UTC),
     )
 
 

@@ -40,5 +40,4 @@ def overview() -> str:
         span=span,
         spans=list(SPANS),
         engine=here.settings.engine,
-        now=now,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from itertools import islice
 
 from flask import abort, redirect, request, url_for
@@ -34,7 +33,6 @@ def suppressions() -> str:
         given=address,
         source=source,
         sources=SOURCES,
-        now=datetime.fromtimestamp(outbox.clock(), UTC),
     )
 
 
@@ -80,7 +78,6 @@ def confirm_unsuppress() -> str:
         "confirm_unsuppress.html",
         one=found,
         at_provider=bool(runtime().provider_lists()),
-        now=datetime.fromtimestamp(runtime().outbox.clock(), UTC),
     )
 
 

@@ -25,7 +25,6 @@ def webhooks() -> str:
     return page(
         "webhooks.html",
         endpoints=here.webhook_statuses(),
-        now=datetime.fromtimestamp(here.outbox.clock(), UTC),
     )
 
 
