@@ -65,6 +65,7 @@ def test_a_filter_reads_as_people_write_it(shop: Shop) -> None:
         ("until=0001-01-01T00:00%2B14:00", "until", "is not a time such as"),
         ("since=2026-02-01&until=2026-01-01", "until", "before the time from which"),
         ("last=1h&until=2026-01-01", "until", "before the time from which"),
+        ("each=perhaps", "each", "perhaps is not yes"),
         ("to=@example.org", "to", "a domain alone cannot be searched"),
         ("q=@example.org", "q", "a domain alone cannot be searched"),
         ("q=ada@example.org&to=bob", "to", "ada@example.org is searched for already"),
@@ -88,6 +89,29 @@ def test_no_value_breaks_the_page(shop: Shop, field: str) -> None:
     for value in ("%00", "%F0%9F%92%8C*", "'\"<b>%5C%25_", "0" * 26, "9" * 400, "@"):
         page = shop.page(f"/messages?{field}={value}")
         assert "<b>" not in page
+
+
+def test_a_batch_is_one_row_unless_its_messages_are_asked_for(shop: Shop) -> None:
+    keep(shop, "Hello", "ada@example.org")
+    rows = [Message("News", [f"user{row}@example.org"], "News") for row in range(3)]
+    with shop.app.app_context():
+        id = shop.mail.send_many(rows, name="Newsletter", tag="news", delay=60).id
+        shop.mail.cancel(shop.outbox.list()[0].id)
+    for query in ("", "?last=1h"):
+        page = shop.page(f"/messages{query}")
+        row = page.partition(f'<tr id="batch-{id}"')[2].partition("</tr>")[0]
+        assert f'<a href="/outbox/batches/{id}">Newsletter</a>' in row
+        text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", row))
+        assert "3 messages of the batch Newsletter" in text
+        assert "2 waiting 1 cancelled" in text
+        assert f"/outbox/messages?batch={id}&amp;is=cancelled" in row
+        assert "News" not in subjects(page)
+        assert "Hello" in subjects(page)
+    for query in ("each=yes", "tag=news", f"batch={id}", "to=user"):
+        assert subjects(shop.page(f"/messages?{query}"))[:3] == ["News"] * 3
+    assert list(chips(shop.page("/messages?each=yes"))) == [
+        "Batches: message by message"
+    ]
 
 
 def test_times_say_their_zone_or_are_utc(shop: Shop) -> None:

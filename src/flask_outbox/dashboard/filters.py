@@ -23,6 +23,7 @@ LABELS = {
     "last": "Time",
     "since": "From",
     "until": "Until",
+    "each": "Batches",
 }
 """The fields of the search form, and what people call them."""
 
@@ -33,6 +34,11 @@ PRESETS = {
     "30d": ("last 30 days", timedelta(days=30)),
 }
 """The values of ``last``."""
+
+_TIMES = frozenset({"last", "since", "until"})
+
+EACH = "message by message"
+"""What ``each`` means, whose value is ``yes``."""
 
 _ID = re.compile(r"0[0-9A-HJKMNP-TV-Z]{4,25}", re.IGNORECASE)
 """An id, or so long a prefix of one that it cannot be a word."""
@@ -73,6 +79,11 @@ class Filters:
         """The chosen state; None for all."""
         word = self.given.get("is", "")
         return Tab(word) if word in list(Tab) else None
+
+    @property
+    def folds(self) -> bool:
+        """Whether each batch is one row: where the time alone is filtered by."""
+        return self.given.keys() <= _TIMES
 
     @property
     def chips(self) -> list[Chip]:
@@ -181,6 +192,12 @@ def _time(text: str) -> datetime:
         raise ValueError(f"{text} is not a time such as 2026-02-14T09:30.") from None
 
 
+def _each(word: str, _now: datetime) -> Criteria:
+    if word != "yes":
+        raise ValueError(f"{word} is not yes.")
+    return {}
+
+
 _READERS: Mapping[str, Callable[[str, datetime], Criteria]] = {
     "q": _words,
     "to": _recipient,
@@ -192,6 +209,7 @@ _READERS: Mapping[str, Callable[[str, datetime], Criteria]] = {
     "last": _last,
     "since": lambda text, _: {"since": _time(text)},
     "until": lambda text, _: {"until": _time(text)},
+    "each": _each,
 }
 """What the value of each field means; a `ValueError` says why it means nothing."""
 
@@ -200,6 +218,8 @@ def _shown(name: str, value: str) -> str:
     """A valid value as a person reads it."""
     if name == "last":
         return PRESETS[value][0]
+    if name == "each":
+        return EACH
     if name in ("since", "until"):
         return f"{value.replace('T', ' ')} UTC"
     return value.replace("_", " ") if name == "fate" else value

@@ -83,12 +83,9 @@ def draft(
     actor: Actor | None, act: Act, now: float, target: str = "", note: str = ""
 ) -> Draft:
     """A line for an act at ``now``; ``target`` is an id, a name or `masked`."""
-    id = "" if actor is None else ids.id_at(now)[:TIME] + ids.new_id()[TIME:]
+    id = "" if actor is None else ids.dated(ids.new_id(), now)
     return Draft(id, now, actor, act, target, note)
 
-
-TIME = 10
-"""How many characters of an id say the time."""
 
 NOBODYS = draft(None, Act.VIEW, 0.0)
 """The line of an act that is not recorded."""

@@ -332,7 +332,8 @@ def get(connection: Connection, which: str) -> BatchRecord | None:
     row = query(connection, select(batch).where(batch.c.id == which)).first()
     if row is None:
         return None
-    return replace(_record(connection, row), fates=_fates(connection, which))
+    counts = _counts(connection, [which])[which]
+    return replace(_record(row, counts), fates=_fates(connection, which))
 
 
 def _fates(connection: Connection, which: str) -> dict[Fate, int]:
@@ -350,18 +351,25 @@ def newest(connection: Connection, limit: int, before: str | None) -> list[Batch
     wanted = select(batch).order_by(batch.c.id.desc()).limit(limit)
     if before is not None:
         wanted = wanted.where(batch.c.id < before)
-    return [_record(connection, row) for row in query(connection, wanted)]
+    rows = query(connection, wanted).all()
+    counts = _counts(connection, [row.id for row in rows])
+    return [_record(row, counts[row.id]) for row in rows]
 
 
-def _record(connection: Connection, row: Row[Any]) -> BatchRecord:
-    counts = {
-        State(state): count
-        for state, count in connection.execute(
-            select(message.c.state, func.count())
-            .where(message.c.batch == row.id)
-            .group_by(message.c.state)
-        )
-    }
+def _counts(connection: Connection, ids: Sequence[str]) -> dict[str, dict[State, int]]:
+    """How many messages of each of these batches are in which state."""
+    found: dict[str, dict[State, int]] = {one: {} for one in ids}
+    rows = connection.execute(
+        select(message.c.batch, message.c.state, func.count())
+        .where(message.c.batch.in_(ids))
+        .group_by(message.c.batch, message.c.state)
+    )
+    for which, state, count in rows:
+        found[which][State(state)] = count
+    return found
+
+
+def _record(row: Row[Any], counts: dict[State, int]) -> BatchRecord:
     return BatchRecord(
         id=row.id,
         name=row.name,

@@ -74,6 +74,11 @@ def time_of(message_id: str) -> float:
     return _number(message_id[:_TIME_LENGTH]) / 1_000
 
 
+def dated(message_id: str, at: float) -> str:
+    """The id as if it had been made at that time."""
+    return id_at(at)[:_TIME_LENGTH] + message_id[_TIME_LENGTH:]
+
+
 def order_of(message_id: str) -> int:
     """A number that grows from one id to the next: its time, and what follows down to
     `_STEP`.

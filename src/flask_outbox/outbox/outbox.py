@@ -34,6 +34,7 @@ from . import (
     due,
     enqueue,
     fates,
+    folding,
     key_register,
     lanes,
     mailboxes,
@@ -820,6 +821,23 @@ class Outbox:
         """
         with self.database.reading() as connection:
             return search.search(connection, wanted, self.clock(), limit, before, after)
+
+    def search_folded(
+        self,
+        wanted: Search,
+        limit: int = 50,
+        *,
+        before: str | None = None,
+        after: str | None = None,
+    ) -> Page:
+        """As `search`, with each batch as one row in place of its messages.
+
+        Of ``wanted``, ``since`` and ``until`` apply to batches, too; nothing else does.
+        """
+        with self.database.reading() as connection:
+            return folding.search_folded(
+                connection, wanted, self.clock(), limit, before, after
+            )
 
     def counts(self) -> Mapping[Tab, Count]:
         """How many messages are in each tab, counted up to `COUNT_LIMIT`."""

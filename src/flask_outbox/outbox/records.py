@@ -265,6 +265,11 @@ class MessageSummary:
     fate: Fate | None = None
     """The furthest fate of any of its recipients; None if nothing is reported."""
 
+    @property
+    def position(self) -> str:
+        """Where it stands in a list: what is newer has a higher one."""
+        return self.id
+
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
@@ -749,6 +754,25 @@ class Search:
     """Enqueued before this time."""
     in_inbox: bool = False
     """Only messages that the dev inbox caught, for any of their recipients."""
+    alone: bool = False
+    """Only messages of no batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSummary:
+    """One batch in a list of messages."""
+
+    id: str
+    name: str
+    tag: str | None
+    messages: int
+    """How many of its rows were stored, including those that are pruned now."""
+    stored_at: datetime
+    """When its latest rows were stored."""
+    position: str
+    """Where it stands in a list: what is newer has a higher one."""
+    counts: Mapping[State, Count] = field(default_factory=dict, hash=False)
+    """How many of its messages are in each state that any is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -767,6 +791,14 @@ class Page:
     """The value of ``after`` for the page before this one; None if there is none."""
     looked_to: datetime | None
     """The time that the search has reached; None if it did not stop at its limit."""
+    batches: tuple[BatchSummary, ...] = ()
+    """The batches whose messages are folded away; none in a plain search."""
+
+    @property
+    def rows(self) -> list[MessageSummary | BatchSummary]:
+        """Its messages and batches, newest first."""
+        rows: list[MessageSummary | BatchSummary] = [*self.messages, *self.batches]
+        return sorted(rows, key=lambda one: one.position, reverse=True)
 
 
 class Tab(StrEnum):

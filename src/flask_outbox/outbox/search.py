@@ -35,6 +35,10 @@ from .sealed import keys_of, query
 SCAN_LIMIT = 10_000
 """The most messages that one scan examines."""
 
+PAST_BATCHES = 10
+"""A search for messages of no batch examines this many times as many: it passes large
+batches, whose messages only have to be skipped."""
+
 FIRST_WINDOW = 250
 WINDOW_GROWTH = 4
 """Windows are small at first, because frequent messages are found soon."""
@@ -157,6 +161,8 @@ class IdScan:
     index_ranges: Sequence[IndexRange]
     conditions: Sequence[Condition]
     upwards: bool
+    most: int
+    """The most messages to examine."""
     subject: str | None = None
     """What the subject contains, where it is encrypted: then that is looked for in each
     row of a window."""
@@ -166,7 +172,7 @@ class IdScan:
     ) -> tuple[list[Row[Any]], str | None]:
         """Up to ``limit`` messages that match, in the order of the scan.
 
-        Also returns the last id examined, if `SCAN_LIMIT` ended the scan.
+        Also returns the last id examined, if ``most`` ended the scan.
         """
         found: list[Row[Any]] = []
         looked, size = 0, FIRST_WINDOW
@@ -177,10 +183,10 @@ class IdScan:
             looked += size
             if end is None or len(found) >= limit:
                 return found, None
-            if looked >= SCAN_LIMIT:
+            if looked >= self.most:
                 return found, end
             id_range = beyond
-            size = min(size * WINDOW_GROWTH, SCAN_LIMIT - looked)
+            size = min(size * WINDOW_GROWTH, self.most - looked)
 
     def _end(self, id_range: IdRange, size: int) -> str | None:
         """Where the next window ends, so that no index range has more than ``size``."""
@@ -203,7 +209,7 @@ class IdScan:
 
     def _rows(self, window: IdRange, limit: int) -> list[Row[Any]]:
         part = None if self.subject is None else self.subject.lower()
-        examined = limit if part is None else SCAN_LIMIT
+        examined = limit if part is None else self.most
         found = {
             row.id: row
             for one in self.index_ranges
@@ -238,7 +244,10 @@ def search(
         wanted, subject = replace(wanted, subject=None), wanted.subject
     conditions = _conditions(wanted, now)
     index_ranges, more = _index_ranges(connection, wanted, id_range)
-    scan = IdScan(connection, index_ranges, [*conditions, *more], upwards, subject)
+    most = SCAN_LIMIT * (PAST_BATCHES if wanted.alone else 1)
+    scan = IdScan(
+        connection, index_ranges, [*conditions, *more], upwards, most, subject
+    )
     found, last = scan.collect(id_range.within(after, before), limit + 1)
     shown = found[:limit]
     border = None
@@ -310,6 +319,7 @@ def _conditions(wanted: Search, now: float) -> list[Condition]:
         (wanted.subject, _contains(wanted.subject or "")),
         (wanted.due, _is_due(now, due=bool(wanted.due))),
         (wanted.in_inbox or None, _is_in_this_inbox()),
+        (wanted.alone or None, message.c.batch.is_(None)),
     ]
     return [condition for value, condition in given if value is not None]
 

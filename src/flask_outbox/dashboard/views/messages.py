@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -24,7 +25,7 @@ from ...outbox.records import (
     Tab,
 )
 from ...status import LanePause, MessageStatus
-from ..filters import PRESETS, fields, printable, read_filters
+from ..filters import PRESETS, fields, read_filters
 from ..mail_view import MailUrls, download, framed_html, mail_view, part_of, source_of
 from ..pages import actor, dashboard, may, needs, page, runtime
 from ..roles import Role
@@ -42,11 +43,9 @@ def messages() -> str:
     now = datetime.fromtimestamp(outbox.clock(), UTC)
     chosen = read_filters(request.args, now)
     seen = outbox.change_marker()
-    found = outbox.search(
-        chosen.search,
-        ROWS,
-        before=printable(request.args.get("before", "")) or None,
-        after=printable(request.args.get("after", "")) or None,
+    search = outbox.search_folded if chosen.folds else outbox.search
+    found = search(
+        chosen.search, ROWS, before=_cursor("before"), after=_cursor("after")
     )
     return page(
         "messages.html",
@@ -61,6 +60,15 @@ def messages() -> str:
         presets=PRESETS,
         now=now,
     )
+
+
+_CURSOR = re.compile(r"[0-9A-HJKMNP-TV-Z]{26,27}")
+
+
+def _cursor(name: str) -> str | None:
+    """Where the page begins or ends, if the address says so."""
+    found = _CURSOR.fullmatch(request.args.get(name, ""))
+    return found[0] if found else None
 
 
 @dashboard.get("/messages/<id>")
