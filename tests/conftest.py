@@ -39,6 +39,7 @@ NOT_FAST = (
     "mail/test_testing.py", "mail/test_transactions.py", "mail/test_unsubscribe.py",
     "many/test_send_many.py", "migrating", "moving", "outbox/test_couriers.py",
     "outbox/test_fork.py", "outbox/test_interrupted.py", "outbox/test_schema.py",
+    "packaging",
     "process_models", "processes", "provider_events/test_any_body.py",
     "provider_events/test_newsletter.py",
     "smtp/test_exim.py", "smtp/test_haraka.py",
