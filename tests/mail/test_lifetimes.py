@@ -6,16 +6,21 @@ import gc
 import threading
 import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask, current_app
 from sqlalchemy import Connection
 
 from flask_outbox import ConfigError, Mail, Message, signals
+from flask_outbox.outbox import Pruned, prune
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, QUICK, Site, make_app, url_of
 from tests.servers import JournalSmtp
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
+
+LONG_ENOUGH_SECONDS = 0.2
+"""For a courier to come to its end, but for what it waits for."""
 
 
 def _hello() -> Message:
@@ -33,7 +38,11 @@ def _are_collected(apps: list[weakref.ref[Flask]]) -> bool:
 
 
 def _couriers() -> int:
-    return sum(one.name == "outbox-courier" for one in threading.enumerate())
+    return len(_threads("outbox-courier"))
+
+
+def _threads(name: str) -> list[threading.Thread]:
+    return [one for one in threading.enumerate() if one.name.startswith(name)]
 
 
 # ------------------------------------------------------------------ late, and again
@@ -186,6 +195,31 @@ def test_an_app_is_collected_in_a_transaction_of_its_outbox(tmp_path: Path):
 
     assert database.write(collect)
     eventually(lambda: not database.opened)
+
+
+def test_a_courier_that_is_stopped_while_it_prunes_leaves_nothing_open(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+):
+    """Pruning went on, and opened the outbox again."""
+    site = make_site()
+    pruning, go_on = threading.Event(), threading.Event()
+    prune_once = prune.prune
+
+    def slow_prune(*given: Any) -> Pruned:
+        pruning.set()
+        assert go_on.wait(WAIT_SECONDS)
+        return prune_once(*given)
+
+    monkeypatch.setattr(prune, "prune", slow_prune)
+    site.make_ready()
+    assert pruning.wait(WAIT_SECONDS)
+    closing = threading.Thread(target=site.runtime.close)
+    closing.start()
+    closing.join(LONG_ENOUGH_SECONDS)
+    go_on.set()
+    closing.join(WAIT_SECONDS)
+    eventually(lambda: not _threads("outbox-store"))
+    assert not site.outbox.database.opened
 
 
 def test_a_mail_keeps_the_app_that_it_was_made_with(tmp_path: Path):

@@ -41,7 +41,8 @@ DRAIN_SHARE = 0.5
 is for finishing them: an attempt cut off after the final dot is *unknown*."""
 
 CLOSE_SECONDS = 1.0
-"""How long it then tries to close its connections politely."""
+"""How long it then tries to close its connections politely, and after that waits for
+calls to the outbox that are still going on."""
 
 STORE_THREADS = 2
 """Two, so that a claim and a record need not wait for each other."""
@@ -234,7 +235,7 @@ class Courier:
         self._deliverer.close()
         if self._claimer.dynamic_lanes is not None:
             self._claimer.dynamic_lanes.close()
-        self._store.close()
+        await self._store.close(CLOSE_SECONDS)
         await asyncio.wait([recording])
         for task in (working, recording):
             if not task.cancelled():

@@ -397,14 +397,15 @@ class Maintenance:
         """Prune, but no event that an endpoint of webhooks has still to be told of."""
         if self._context.webhooks is not None:
             await self._courier.in_thread(self._context.webhooks.queue_events)
-        pruned: Pruned = await self._courier.in_thread(
-            partial(
-                self._outbox.prune,
-                self._context.keep_bodies_seconds,
-                self._context.keep_rows_seconds,
-                audit_seconds=self._context.keep_audit_seconds,
-            )
+        steps = self._outbox.prune_steps(
+            self._context.keep_bodies_seconds,
+            self._context.keep_rows_seconds,
+            audit_seconds=self._context.keep_audit_seconds,
         )
+        pruned = Pruned()
+        next_step = partial(self._courier.in_thread, next, steps, None)
+        while (step := await next_step()) is not None:
+            pruned += step
         if pruned:
             self._courier.emit(
                 signals.outbox_pruned, bodies=pruned.bodies, rows=pruned.rows

@@ -36,6 +36,7 @@ class DaemonPool:
             queue.SimpleQueue()
         )
         self._threads = threads
+        self._all_ended: asyncio.Future[None] = self._loop.create_future()
         for number in range(threads):
             threading.Thread(
                 target=self._serve, name=f"{name}-{number}", daemon=True
@@ -62,15 +63,23 @@ class DaemonPool:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback)
 
-    def close(self) -> None:
-        """End each thread when it has done what it was given."""
+    async def close(self, timeout_seconds: float) -> None:
+        """End each thread when it has done what it was given; wait at most so long."""
         for _ in range(self._threads):
             self._calls.put(None)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._all_ended, timeout_seconds)
 
     def _serve(self) -> None:
         while (call := self._calls.get()) is not None:
             with suppress(RuntimeError):  # the loop has ended meanwhile
                 call()
+        self._outcomes.add(self._note_end, None)
+
+    def _note_end(self, _outcome: None) -> None:
+        self._threads -= 1
+        if not self._threads:
+            self._all_ended.set_result(None)
 
     def _settle(
         self, future: asyncio.Future[T], function: Callable[..., T], args: Any

@@ -53,7 +53,7 @@ class CourierThread:
         self.courier.stop(drain=drain)
         if self._thread.is_alive():
             self._wait_for_end(
-                self._context.grace_seconds + FLUSH_SECONDS + CLOSE_SECONDS
+                self._context.grace_seconds + FLUSH_SECONDS + 2 * CLOSE_SECONDS
             )
 
     def _wait_for_end(self, seconds: float) -> None:

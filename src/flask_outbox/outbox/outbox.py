@@ -923,15 +923,34 @@ class Outbox:
         audit_seconds: float | None = None,
         line: audit.Draft = audit.NOBODYS,
     ) -> Pruned:
-        """Delete what was finished too long ago, in small transactions.
+        """Do all `prune_steps`; return what was deleted in all.
+
+        Calls ``on_progress`` after each step with what was deleted in it.
+        """
+        total = Pruned()
+        for step in self.prune_steps(
+            bodies_seconds, rows_seconds, audit_seconds=audit_seconds, line=line
+        ):
+            total += step
+            if step:
+                on_progress(step)
+        return total
+
+    def prune_steps(
+        self,
+        bodies_seconds: float,
+        rows_seconds: float,
+        *,
+        audit_seconds: float | None = None,
+        line: audit.Draft = audit.NOBODYS,
+    ) -> Iterator[Pruned]:
+        """Delete what was finished too long ago, in a small transaction each.
 
         Content goes after ``bodies_seconds``, the whole message after ``rows_seconds``,
         and lines of the audit trail after ``audit_seconds``. ``line`` of the audit
         trail counts the messages (`note_act`).
-        Calls ``on_progress`` after each step with what was deleted in it.
         """
         now = self.clock()
-        total = Pruned()
 
         def prune_some(connection: Connection) -> Pruned:
             step = prune.prune(connection, now - bodies_seconds, now - rows_seconds)
@@ -940,18 +959,16 @@ class Outbox:
             return step
 
         while step := self._write(prune_some):
-            total += step
-            on_progress(step)
-        while self._write(attachments.delete_unused):
-            continue
-        while self._write(lambda conn: tally.count_on(conn, now)):
-            continue
-        while self._write(lambda conn: received.delete_old(conn, now - rows_seconds)):
-            continue
-        while self._write(lambda conn: stats.shrink(conn, now, now - rows_seconds)):
-            continue
+            yield step
+        leftovers: list[Callable[[Connection], object]] = [
+            attachments.delete_unused,
+            lambda conn: tally.count_on(conn, now),
+            lambda conn: received.delete_old(conn, now - rows_seconds),
+            lambda conn: stats.shrink(conn, now, now - rows_seconds),
+        ]
         if audit_seconds is not None:
             before = now - audit_seconds
-            while self._write(lambda conn: audit.delete_old(conn, before)):
-                continue
-        return total
+            leftovers.append(lambda conn: audit.delete_old(conn, before))
+        for tidy in leftovers:
+            while self._write(tidy):
+                yield Pruned()
