@@ -21,6 +21,7 @@ from tests.dashboard.conftest import OpenShop
 from tests.dashboard.serving import served
 from tests.dashboard.shop import Shop
 from tests.servers import Behaviour, JournalSmtp
+from tests.servers.webhook_receiver import SECRET
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -394,6 +395,75 @@ def test_without_javascript_times_are_in_utc(shop: Shop, visit: Visit) -> None:
     page = visit("/messages", java_script_enabled=False, timezone_id="Asia/Tokyo")
     expect(page.locator("tbody time")).to_have_text(f"{at:%Y-%m-%d %H:%M:%S} UTC")
     expect(page.get_by_role("contentinfo")).to_contain_text("Times are in UTC.")
+    expect(page.get_by_role("button", name="Keyboard shortcuts")).to_be_hidden()
+    page.get_by_role("link", name="Hello").click()
+    expect(page.get_by_role("button", name="Copy")).to_have_count(0)
+
+
+def test_single_keys_do_what_their_sheet_says(shop: Shop, visit: Visit) -> None:
+    for name in ("First", "Second"):
+        shop.keep(hello(name), delay=3_600)
+    page = visit("/")
+    press_keys(page, "g", "m")
+    page.get_by_role("heading", name="Mail", exact=True).wait_for()
+    press_keys(page, "j", "j", "x", "k")
+    assert focused(page) == "Second"
+    expect(page.get_by_label("Choose First")).to_be_checked()
+    press_keys(page, "t")
+    expect(page.locator("tbody time").first).to_contain_text("UTC")
+    press_keys(page, "t", "s")
+    page.keyboard.type("g?x")
+    expect(page.get_by_label("Search")).to_have_value("g?x")
+    page.get_by_role("link", name="First").focus()
+    press_keys(page, "Control+j", "?")
+    sheet = page.get_by_role("dialog", name="Keyboard shortcuts")
+    expect(sheet).to_contain_text("Go to Suppressions")
+    assert serious_findings(page) == []
+    sheet.get_by_label("Use single keys as shortcuts").uncheck()
+    press_keys(page, "Escape")
+    expect(sheet).to_be_hidden()
+    page.reload()
+    press_keys(page, "?", "g", "l")
+    expect(sheet).to_be_hidden()
+    assert page.url.endswith("/messages")
+    page.get_by_role("button", name="Keyboard shortcuts").click()
+    sheet.get_by_role("button", name="Close").click()
+    expect(sheet).to_be_hidden()
+
+
+def press_keys(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def test_each_page_of_the_navigation_has_a_key_of_its_own(open_shop: OpenShop) -> None:
+    endpoint = {"url": "https://crm.example.com/", "secrets": SECRET}
+    shop = open_shop(MAIL_URL="inbox://", OUTBOX_WEBHOOKS={"crm": endpoint})
+    shop.mail.preview(hello)
+    keys = re.findall(r'data-key="(.)"', shop.page("/"))
+    assert len(keys) == 10
+    assert len(set(keys)) == 10
+
+
+def test_what_people_need_elsewhere_is_copied(
+    shop: Shop, visit: Visit, server: JournalSmtp
+) -> None:
+    server.behaviour = Behaviour(at_rcpt="550 5.1.1 no such person")
+    id = shop.keep(hello())
+    shop.wait_for(signals.message_failed)
+    page = visit(f"/messages/{id}", permissions=["clipboard-read", "clipboard-write"])
+    for what, copied in {
+        "the id": id,
+        "the Message-ID": shop.outbox.get(id).rfc_message_id,
+        "the address ada@example.org": "ada@example.org",
+        "the reply for ada@example.org": "550 5.1.1 no such person",
+    }.items():
+        page.get_by_role("button", name=f"Copy {what}", exact=True).click()
+        button = page.get_by_role("button", name=f"Copied {what}", exact=True)
+        button.wait_for()
+        assert page.evaluate("navigator.clipboard.readText()") == copied
+    expect(page.locator("#said")).to_have_text("Copied")
+    assert serious_findings(page) == []
 
 
 def test_a_batch_is_followed_and_stopped(visit: Visit, shop: Shop) -> None:

@@ -110,16 +110,30 @@ function readPlots() {
   });
 }
 
-/** A button beside each line that is to be written elsewhere. */
+const COPIED_MS = 2_000;
+
+/** Buttons that copy what they name. */
 function offerToCopy() {
   if (!navigator.clipboard) return; // it is there on safe pages only
-  for (const button of document.querySelectorAll("[data-copy]")) {
-    button.hidden = false;
-    button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(button.previousElementSibling.textContent);
-      button.textContent = "Copied";
-    });
-  }
+  document.documentElement.classList.add("can-copy");
+  document.addEventListener("click", ({ target }) => {
+    const button = target.closest("[data-copy]");
+    if (button) copy(button);
+  });
+}
+
+async function copy(button) {
+  const label = button.firstChild;
+  const done = await navigator.clipboard.writeText(button.dataset.copy).then(
+    () => "Copied",
+    () => "Not copied",
+  );
+  label.data = done;
+  document.getElementById("said").textContent = done;
+  setTimeout(() => {
+    label.data = "Copy";
+    document.getElementById("said").textContent = "";
+  }, COPIED_MS);
 }
 
 /** A form whose answer takes long is sent once. */

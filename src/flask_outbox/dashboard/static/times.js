@@ -1,6 +1,8 @@
 // Times in the zone of the person who looks. Without JavaScript they stay as the server
 // wrote them, in UTC.
 
+import { remember, remembered } from "./remembered.js";
+
 const EVERY_MS = 5_000;
 const UNITS = [
   ["day", 86_400],
@@ -52,15 +54,24 @@ function relative(at) {
   return seconds === 0 ? "now" : distance.format(Math.trunc(seconds / size), unit);
 }
 
+const REMEMBERED_AS = "outbox-times";
+const exactly = document.getElementById("exact-times");
+
+/** Show exact times in place of relative ones, or no longer. */
+export function switchExact() {
+  const pressed = exactly.ariaPressed !== "true";
+  exactly.ariaPressed = String(pressed);
+  remember(REMEMBERED_AS, pressed ? "exact" : "relative");
+  showTimes();
+}
+
 /** `data-show` says what stands on the page; the rest is in the title. */
 function showTime(element) {
   const at = new Date(element.dateTime);
-  const isRelative = element.dataset.show === "relative";
-  if (isRelative) write(element, relative(at));
-  else if (!element.dataset.show) write(element, exact(at));
-  element.title = isRelative || element.dataset.show
-    ? `${exact(at)}, ${zone}`
-    : `${relative(at)}, ${zone}`;
+  const stays = element.dataset.show === "offset";
+  const isRelative = element.dataset.show === "relative" && exactly.ariaPressed !== "true";
+  if (!stays) write(element, isRelative ? relative(at) : exact(at));
+  element.title = `${stays || isRelative ? exact(at) : relative(at)}, ${zone}`;
 }
 
 function write(element, text) {
@@ -90,6 +101,9 @@ function showAll() {
   showPlotTimes();
 }
 
+exactly.ariaPressed = String(remembered(REMEMBERED_AS) === "exact");
+exactly.hidden = false;
+exactly.addEventListener("click", switchExact);
 showAll();
 write(document.getElementById("zone"), `${zone} (${parts(new Date()).timeZoneName})`);
 document.addEventListener("htmx:after:swap", showAll);
