@@ -8,14 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, MetaData, inspect
+from sqlalchemy import Connection, Engine, MetaData, inspect
 
 from flask_outbox.delivery import State
-from flask_outbox.errors import SchemaError
-from flask_outbox.outbox import Database, Outbox, add_tables
+from flask_outbox.errors import OutboxUnavailable, SchemaError
+from flask_outbox.outbox import Database, Outbox, add_tables, dialects, migrations
 from flask_outbox.outbox.schema import REVISION, VERSION_TABLE, metadata
+from tests.waiting import WAIT_SECONDS
 
 from . import elsewhere
 from .conftest import Opener
@@ -179,6 +182,50 @@ def test_missing_tables_of_a_server_are_an_error_that_names_the_command(
 
     outbox.database.upgrade()
     put(outbox)
+
+
+SLEEP = {"postgresql": "SELECT pg_sleep(2.5)", "mysql": "SELECT sleep(2.5)"}
+
+
+@on_servers
+def test_an_upgrade_may_take_long_and_others_wait_for_it(
+    bare_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialects, "ANSWER_SECONDS", 1)
+    monkeypatch.setattr(dialects, "BUSY_SECONDS", 1.0)
+    upgrade, begun = command.upgrade, threading.Event()
+
+    def slowly(config: Config, revision: str) -> None:
+        if not begun.is_set():
+            begun.set()
+            connection: Connection = config.attributes["connection"]
+            connection.exec_driver_sql(SLEEP[connection.dialect.name]).all()
+        upgrade(config, revision)
+
+    monkeypatch.setattr(command, "upgrade", slowly)
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(Database(bare_url).upgrade)
+        assert begun.wait(WAIT_SECONDS)
+        Database(bare_url).upgrade()
+        assert Database(bare_url).version() == REVISION
+        first.result()
+
+
+@on_servers
+def test_an_upgrade_that_others_make_for_too_long_is_an_error(
+    bare_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "WAIT_SECONDS", 0.0)
+    upgrade = command.upgrade
+
+    def meanwhile(config: Config, revision: str) -> None:
+        with pytest.raises(OutboxUnavailable, match="Another process"):
+            Database(bare_url).upgrade()
+        upgrade(config, revision)
+
+    monkeypatch.setattr(command, "upgrade", meanwhile)
+    Database(bare_url).upgrade()
+    assert Database(bare_url).version() == REVISION
 
 
 @on_servers

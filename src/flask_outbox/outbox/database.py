@@ -199,9 +199,12 @@ class Database:
         with self._gate.use():
             _ = self.engine
 
-    def connect(self) -> Engine:
-        """A new engine; the tables are not checked."""
-        engine = open_engine(self.url, self.durability)
+    def connect(self, *, patient: bool = False) -> Engine:
+        """A new engine; the tables are not checked.
+
+        If it is ``patient``, no answer of a server is given up.
+        """
+        engine = open_engine(self.url, self.durability, patient=patient)
         if self.keys is not None:
             engine.update_execution_options(**{KEYS: self.keys})
         self._driver_error = engine.dialect.loaded_dbapi.Error
@@ -311,7 +314,7 @@ class Database:
             if self.upgrade_on(connection) and note is not None:
                 note(connection)
 
-        own = engine or self.connect()
+        own = engine or self.connect(patient=True)
         try:
             with self.errors():
                 self._set_clock(own)

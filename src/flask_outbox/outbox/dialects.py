@@ -105,13 +105,17 @@ def shown_url(url: str | URL) -> str:
     return redacted(make_url(url).render_as_string(hide_password=True))
 
 
-def open_engine(url: URL, durability: str) -> Engine:
-    """An engine for ``url``. Raises `ConfigError` if its driver is not installed."""
+def open_engine(url: URL, durability: str, *, patient: bool = False) -> Engine:
+    """An engine for ``url``. Raises `ConfigError` if its driver is not installed.
+
+    If it is ``patient``, a server may take any time to answer, as it needs to change
+    large tables.
+    """
     backend = url.get_backend_name()
     try:
         # In a context of its own: opened in a courier's, which is kept out of traces,
         # the engine would not be traced for views either.
-        engine: Engine = Context().run(_OPENERS[backend], url, durability)
+        engine: Engine = Context().run(_OPENERS[backend], url, durability, patient)
         return engine
     except (exc.NoSuchModuleError, ModuleNotFoundError) as error:
         raise _no_driver(url) from error
@@ -135,7 +139,7 @@ def _no_driver(url: URL, given_as: str = "OUTBOX_URL") -> ConfigError:
     )
 
 
-def _open_sqlite(url: URL, durability: str) -> Engine:
+def _open_sqlite(url: URL, durability: str, _patient: bool) -> Engine:
     assert url.database
     path = _path_of(url)
     if path is not None:
@@ -266,11 +270,12 @@ def _path_of(url: URL) -> Path | None:
     return Path(path)
 
 
-def _open_postgresql(url: URL, durability: str) -> Engine:
+def _open_postgresql(url: URL, durability: str, patient: bool) -> Engine:
     milliseconds = 1_000
+    answer_seconds = inf if patient else ANSWER_SECONDS
     session = {
         "lock_timeout": int(BUSY_SECONDS * milliseconds),
-        "statement_timeout": ANSWER_SECONDS * milliseconds,
+        "statement_timeout": 0 if patient else ANSWER_SECONDS * milliseconds,
         "idle_in_transaction_session_timeout": ANSWER_SECONDS * milliseconds,
         "tcp_user_timeout": ANSWER_SECONDS * milliseconds,
         "tcp_keepalives_idle": CONNECT_SECONDS,
@@ -291,7 +296,7 @@ def _open_postgresql(url: URL, durability: str) -> Engine:
 
     bare = url.difference_update_query(["prepare_threshold", "client_encoding"])
     engine = _open_server(bare, {**arguments, "client_encoding": "utf8"})
-    connect = connect_with_timeout(ANSWER_SECONDS)
+    connect = connect_with_timeout(answer_seconds)
     settings = SessionSettings(session, prepares="prepare_threshold" in arguments)
 
     @event.listens_for(engine, "do_connect")
@@ -337,10 +342,10 @@ def prepare_threshold(url: URL, given_as: str = "OUTBOX_URL") -> int | None:
     return int(said)
 
 
-def _open_mysql(url: URL, durability: str) -> Engine:
+def _open_mysql(url: URL, durability: str, patient: bool) -> Engine:
     arguments = {
         "connect_timeout": CONNECT_SECONDS,
-        "read_timeout": ANSWER_SECONDS,
+        "read_timeout": None if patient else ANSWER_SECONDS,
         "write_timeout": ANSWER_SECONDS,
         "init_command": f"SET innodb_lock_wait_timeout = {int(BUSY_SECONDS)} "
         f"/*M! , idle_transaction_timeout = {ANSWER_SECONDS} */",  # MariaDB only
@@ -407,7 +412,7 @@ def _is_readable(driver: Any) -> bool:
         return True
 
 
-_OPENERS: Mapping[str, Callable[[URL, str], Engine]] = {
+_OPENERS: Mapping[str, Callable[[URL, str, bool], Engine]] = {
     "sqlite": _open_sqlite,
     "postgresql": _open_postgresql,
     "mysql": _open_mysql,

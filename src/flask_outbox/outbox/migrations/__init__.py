@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,15 @@ from alembic.config import Config
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, text
 
+from ...errors import OutboxUnavailable
+from ...humanize import duration
 from ..schema import version_of
+
+WAIT_SECONDS = 600.0
+"""How long to wait for another process that migrates."""
+
+POLL_SECONDS = 0.2
+"""How often to look meanwhile. A wait in the database would end at its time limits."""
 
 _alone = threading.Lock()
 """Allows one migration at a time per process: Alembic keeps it in a global."""
@@ -37,12 +46,13 @@ def upgrade(connection: Connection, revision: str = "head") -> bool:
     """Bring the tables to ``revision``, in the transaction of ``connection``; whether
     they were not there yet.
 
-    Safe to repeat, and to run from several processes at once. Raises `UnknownRevision`.
+    Safe to repeat, and to run from several processes at once. Raises `UnknownRevision`,
+    and `OutboxUnavailable` if another process does not come to an end.
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = connection
-    with _alone, _exclusively(connection):
+    with _exclusively(connection), _alone:
         before = version_of(connection)
         try:
             command.upgrade(config, revision)
@@ -60,7 +70,7 @@ def _exclusively(connection: Connection) -> Iterator[None]:
     """
     take, give = _LOCKS.get(connection.dialect.name, (None, None))
     if take:
-        connection.execute(text(take))
+        _wait_for(connection, take)
     try:
         yield
         if give:
@@ -70,13 +80,26 @@ def _exclusively(connection: Connection) -> Iterator[None]:
             connection.execute(text(give))
 
 
+def _wait_for(connection: Connection, take: str) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not connection.scalar(text(take)):
+        if time.monotonic() > deadline:
+            raise OutboxUnavailable(
+                "Another process has been making or upgrading the outbox's tables for "
+                f"{duration(WAIT_SECONDS)}: look there, or in the database, for what "
+                "it waits for, and run the command again. Nothing was changed here."
+            )
+        time.sleep(POLL_SECONDS)
+
+
 _MYSQL_LOCK = (
-    "SELECT get_lock('flask-outbox migration', 60)",
+    "SELECT get_lock('flask-outbox migration', 0)",
     "SELECT release_lock('flask-outbox migration')",
 )
 _LOCKS = {
-    "postgresql": ("SELECT pg_advisory_xact_lock(hashtext('flask-outbox'))", None),
+    "postgresql": ("SELECT pg_try_advisory_xact_lock(hashtext('flask-outbox'))", None),
     "mysql": _MYSQL_LOCK,
     "mariadb": _MYSQL_LOCK,
 }
-"""Dialect → statement that takes the lock, and one that releases it if needed."""
+"""Dialect → statement that takes the lock if it is free, and one that releases it if
+needed."""
