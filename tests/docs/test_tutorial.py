@@ -113,7 +113,7 @@ class Reader:
 
     @property
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, **PATHS, **self.settings}
+        return {**os.environ, **PATHS, "COLUMNS": "120", **self.settings}
 
 
 def commands(step: str) -> list[str]:
