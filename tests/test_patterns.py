@@ -25,6 +25,7 @@ from flask_outbox.dashboard.mail_view import sanitized_html
 from flask_outbox.mime.parse import parse_message
 from flask_outbox.templating.html import has_styles, inlined
 from flask_outbox.templating.loader import locale_of
+from flask_outbox.templating.mjml import MjmlError, compiled
 from flask_outbox.templating.templates import text_of
 
 SMALL, LARGE = 50, 500
@@ -164,7 +165,7 @@ PIECES = (
     "<table><tr><td>", "</a>", "<!", "<![", "<!--", "<?", "&", "&#", "<a href='",
     "<li>",
     "<style>", "<script>", "a ", "   ", "<pre>   ", "<p>x", "<title>", "</", "<link ",
-    "<link rel=stylesheet href=x>",
+    "<link rel=stylesheet href=x>", "<b></b>", "<a href=''/>", "<!-- -->",
 )  # fmt: skip
 
 
@@ -179,7 +180,15 @@ def styled(html: str) -> object:
     return has_styles(html) and inlined(html)
 
 
-@pytest.mark.parametrize("work", [text_of, styled, read_as_mail])
+def compiled_or_refused(mjml: str) -> object:
+    """What MJML becomes, or the mistake in it."""
+    try:
+        return compiled(f"<mjml><mj-body><mj-raw>{mjml}</mj-raw></mj-body></mjml>")
+    except MjmlError as error:
+        return error.line
+
+
+@pytest.mark.parametrize("work", [text_of, styled, read_as_mail, compiled_or_refused])
 @pytest.mark.parametrize(("before", "after"), [("", ""), ("<pre>", "x")])
 def test_any_html_is_parsed_in_linear_time(
     work: Callable[[str], object], before: str, after: str

@@ -4,6 +4,7 @@
 - `templates`: `MailTemplates`, which renders them, and the Jinja environment for mail
 - `loader`: the files of a template, in its mail's locale, and its version
 - `render`: renders a template's files; errors name the template and the line
+- `mjml`: MJML, compiled to HTML
 - `html`: links, images and CSS in mail
 """
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import product
 from typing import Any
 
 from flask import current_app
@@ -18,6 +19,7 @@ from jinja2.nodes import Template as JinjaTree
 from ..errors import TemplateError
 from ..message import LOCALE_LENGTH
 from ..message.text import shown
+from .mjml import ENDING as MJML
 
 FOLDER = "mail"
 """The folder of mail templates, in the template folders of the app and its
@@ -30,12 +32,18 @@ class Files:
     """The files found under one name."""
 
     html: JinjaTemplate | None
+    """In HTML, or in MJML."""
     text: JinjaTemplate | None
     subject: JinjaTemplate | None
 
     def __iter__(self) -> Iterator[JinjaTemplate]:
         found = (self.html, self.text, self.subject)
         return (one for one in found if one is not None)
+
+    @property
+    def in_mjml(self) -> bool:
+        """Whether the HTML is still to be compiled from MJML."""
+        return self.html is not None and str(self.html.name).endswith(f".{MJML}")
 
 
 def find(environment: Environment, name: str, locale: str | None) -> Files:
@@ -45,7 +53,7 @@ def find(environment: Environment, name: str, locale: str | None) -> Files:
     Jinja's errors for templates that do not compile.
     """
     files = Files(
-        html=_nearest(environment, name, locale, "html"),
+        html=_nearest(environment, name, locale, "html", MJML),
         text=_nearest(environment, name, locale, "txt"),
         subject=_nearest(environment, name, locale, "subject.txt"),
     )
@@ -63,9 +71,9 @@ def find(environment: Environment, name: str, locale: str | None) -> Files:
 
 
 def _nearest(
-    environment: Environment, name: str, locale: str | None, kind: str
+    environment: Environment, name: str, locale: str | None, *kinds: str
 ) -> JinjaTemplate | None:
-    for language in (*_languages(locale), None):
+    for language, kind in product((*_languages(locale), None), kinds):
         between = "" if language is None else f".{language}"
         try:
             return environment.get_template(f"{FOLDER}/{name}{between}.{kind}")
@@ -190,6 +198,18 @@ class Sources:
                 node.name for node in one.tree.find_all(Name) if node.ctx != "load"
             }
         return asked - given
+
+    def place_of(self, names: Iterable[str], line: str) -> tuple[str, int] | None:
+        """The template and the number of this ``line``, in these templates and all that
+        they use; None if there is none like it, or several.
+        """
+        places = [
+            (one.name, number)
+            for one in self._all(names)
+            for number, text in enumerate(one.text.split("\n"), 1)
+            if text.strip() == line.strip()
+        ]
+        return places[0] if len(places) == 1 else None
 
     def _known(self, names: Iterable[str]) -> _Read:
         key = tuple(names)

@@ -10,7 +10,7 @@ import re
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,11 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from ..errors import TemplateError
 from ..message import Rendered, Template
 from ..message.plain_json import NotPlainError, WriteJson, plain
+from ..message.text import shown
 from .html import has_styles, inlined, mail_image, url_for
 from .loader import Files, Sources, find, in_locale, locale_of
+from .mjml import ENDING as MJML
+from .mjml import MjmlError, compiled, need_mrml
 from .render import SUBJECT, as_template_errors, render_files
 
 COMPONENTS = Path(__file__).parent / "components"
@@ -44,12 +47,22 @@ def mail_environment(app: Flask) -> Environment:
         undefined=StrictUndefined,
         auto_reload=True,
         enable_async=False,
+        autoescape=partial(_is_escaped, app.jinja_env.autoescape),
         loader=ChoiceLoader([one for one in loaders if one is not None]),
     )
     own: dict[str, Any] = {"url_for": url_for, "mail_image": mail_image}
     globals_: Any = ChainMap(own, app.jinja_env.globals)
     environment.globals = globals_
     return environment
+
+
+def _is_escaped(
+    otherwise: bool | Callable[[str | None], bool], name: str | None
+) -> bool:
+    """Whether values are escaped in this template: always in MJML."""
+    if name is not None and name.endswith(f".{MJML}"):
+        return True
+    return otherwise(name) if callable(otherwise) else otherwise
 
 
 TellMissing = Callable[[str, str, str], None]
@@ -150,8 +163,11 @@ class MailTemplates:
             rendered = render_files(files, values)
             html, body = rendered.html, rendered.text
             if html is not None:
+                if files.in_mjml:
+                    html = self._compiled(files, html)
                 body = self._text(template.name, html) if body is None else body
-                html = self._styled(template.name, html)
+                if not files.in_mjml:  # its styles are in the elements already
+                    html = self._styled(template.name, html)
             return Rendered(
                 name=template.name,
                 subject=rendered.subject,
@@ -168,7 +184,10 @@ class MailTemplates:
         own copy of the context, and the effective locale.
         """
         with self._in_its_locale(template) as locale:
-            self._version(find(self._environment, template.name, locale))
+            files = find(self._environment, template.name, locale)
+            if files.in_mjml:
+                need_mrml()
+            self._version(files)
             context = json_context(
                 template.context, template.name, self._app.json.dumps
             )
@@ -195,6 +214,27 @@ class MailTemplates:
             self._app.update_template_context(given)
             names = (str(one.name) for one in files)
             return self._sources.undeclared(names) - given.keys()
+
+    def _compiled(self, files: Files, source: str) -> str:
+        """The HTML that ``source`` stands for."""
+        need_mrml()
+        try:
+            return compiled(source)
+        except MjmlError as error:
+            raise self._template_error(files, source, error) from error
+
+    def _template_error(
+        self, files: Files, source: str, error: MjmlError
+    ) -> TemplateError:
+        """``error`` with the line of the template, where it can be told from others."""
+        name = str(files.html.name) if files.html else ""
+        if error.line is None:
+            return TemplateError(error.problem, name)
+        line = source.split("\n")[error.line - 1]
+        if place := self._sources.place_of([name], line):
+            return TemplateError(error.problem, *place)
+        rendered = f"line {error.line} of what Jinja made: {shown(line.strip())}"
+        return TemplateError(f"{error.problem} It is {rendered}.", name)
 
     def _text(self, name: str, html: str) -> str | None:
         without = "has no .txt beside its .html, so that its mail has no text"
