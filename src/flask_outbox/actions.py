@@ -6,7 +6,7 @@ The command line and the dashboard offer the same actions in the same words.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,26 @@ class Action:
             if receipt is not None:
                 span.note_message(runtime.outbox.get(receipt.id).lane, receipt.id)
         return receipt
+
+    def do_to_each(
+        self,
+        runtime: Runtime,
+        ids: Collection[str],
+        actor: Actor | None = None,
+        note: str = "",
+    ) -> dict[str, str]:
+        """Change these messages in one transaction, then do as `do` does.
+
+        Not for what makes new messages. Returns the messages that stay unchanged, and
+        why. The audit trail has a line for each of the others, with ``note``.
+        """
+        refused = runtime.outbox.act_on_each(self.change, ids, actor, note)
+        done = [one for one in ids if one not in refused]
+        for id in done:
+            emit(self.signal, runtime.sender, message_id=id)
+        if self.signal is message_retried:
+            runtime.look(done)
+        return refused
 
     def _do(
         self, runtime: Runtime, id: str, actor: Actor | None, **options: Any

@@ -27,7 +27,8 @@ NEEDED = {
         "audit_trail",
     },
     "operate": {
-        "confirm", "act", "confirm_batch", "act_on_batch", "pause", "resume",
+        "confirm", "act", "confirm_all", "act_on_all", "confirm_batch", "act_on_batch",
+        "pause", "resume",
         "suppress", "confirm_unsuppress", "unsuppress", "release", "carry_out_release",
         "pause_webhooks", "resume_webhooks", "replay_webhooks", "test_webhooks",
         "doctor", "examine_now",
@@ -183,7 +184,7 @@ def links(page: str) -> list[str]:
             f"&id={id}" for id in re.findall(r'"id" value="(.+?)"', inside)
         )
         names = re.findall(r'name="action" value="([^"]+)"', inside)
-        if chosen or "/batches/" in form:
+        if chosen or "/batches/" in form or form.endswith("/act/all"):
             found += [f"{form}?action={name}{chosen}" for name in names]
     return [unescape(one) for one in found]
 

@@ -121,6 +121,15 @@ def printable(text: str) -> str:
     return "".join(one for one in text if one.isprintable())
 
 
+_CURSOR = re.compile(r"[0-9A-HJKMNP-TV-Z]{26,27}")
+
+
+def cursor(text: str) -> str | None:
+    """Where a page of the list begins or ends, if ``text`` says so."""
+    found = _CURSOR.fullmatch(text)
+    return found[0] if found else None
+
+
 def _together(before: Criteria, more: Criteria) -> Criteria:
     """Both criteria at once. Raises `ValueError` if they contradict each other."""
     if "address" in before and "address" in more:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -39,9 +39,13 @@ class Draft:
 
     def write(self, connection: Connection, many: int = 1) -> None:
         """Add the line. Run again, it changes nothing."""
+        write_all(connection, [self], many)
+
+    def row(self, many: int) -> Mapping[str, Any] | None:
+        """The line as a row of the table; None if it is nobody's."""
         if self.actor is None:
-            return
-        row = {
+            return None
+        return {
             "id": self.id,
             "at": self.at,
             "actor": self.actor.name,
@@ -51,7 +55,6 @@ class Draft:
             "many": many,
             "note": storable(self.note)[:LENGTH],
         }
-        copy(connection, [row])
 
     def count(self, connection: Connection, more: int) -> None:
         """Say in the line, which is written, that the act concerned ``more``."""
@@ -89,6 +92,13 @@ def draft(
 
 NOBODYS = draft(None, Act.VIEW, 0.0)
 """The line of an act that is not recorded."""
+
+
+def write_all(connection: Connection, lines: Iterable[Draft], many: int = 1) -> None:
+    """Add these lines, in one statement. Run again, it changes nothing."""
+    rows = [row for one in lines if (row := one.row(many)) is not None]
+    if rows:
+        copy(connection, rows)
 
 
 def copy(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from ..alerts import NO_ALERTS, Alert, AlertNews, AlertRules
 from ..bounce_address import BounceAddress
 from ..delivery import Reply, State
+from ..errors import MessageNotFound, TransitionRefused
 from ..feedback import Feedback
 from ..feedback.one_time import OneTimeToken
 from ..feedback.rules import NO_RULES, FeedbackRules
@@ -539,17 +540,45 @@ class Outbox:
         line = audit.draft(actor, _ACTS[action.__name__], now, message_id)
 
         def work(connection: Connection) -> T:
-            message = MessageActions(
-                connection,
-                message_id,
-                now,
-                self.retry_window,
-                self.guard,
-                self.bounces,
-            )
+            message = self._actions(connection, message_id, now)
             return action(message, *args, **options)
 
         return self._write(line.beside(work))
+
+    def act_on_each(
+        self,
+        action: Callable[[MessageActions], object],
+        message_ids: Collection[str],
+        actor: Actor | None = None,
+        note: str = "",
+    ) -> dict[str, str]:
+        """Carry out ``action`` on each of these messages, in one transaction.
+
+        Returns the messages for which it is refused, and why; they are unchanged. The
+        audit trail has a line for each of the others, with ``note``.
+        """
+        now, act = self.clock(), _ACTS[action.__name__]
+        lines = {one: audit.draft(actor, act, now, one, note) for one in message_ids}
+
+        def work(connection: Connection) -> dict[str, str]:
+            refused = {}
+            for one in lines:
+                try:
+                    action(self._actions(connection, one, now))
+                except (MessageNotFound, TransitionRefused) as error:
+                    refused[one] = str(error)
+            done = [line for one, line in lines.items() if one not in refused]
+            audit.write_all(connection, done)
+            return refused
+
+        return self._write(work)
+
+    def _actions(
+        self, connection: Connection, message_id: str, now: float
+    ) -> MessageActions:
+        return MessageActions(
+            connection, message_id, now, self.retry_window, self.guard, self.bounces
+        )
 
     # The tables
 
@@ -821,6 +850,13 @@ class Outbox:
         """
         with self.database.reading() as connection:
             return search.search(connection, wanted, self.clock(), limit, before, after)
+
+    def count(self, wanted: Search) -> Count:
+        """How many messages match ``wanted``: at least so many, where counting on would
+        be slow.
+        """
+        with self.database.reading() as connection:
+            return search.count(connection, wanted, self.clock())
 
     def search_folded(
         self,

@@ -28,7 +28,7 @@ from ..feedback import Fate
 from ..message import Address
 from .ids import HIGHEST, ID_LENGTH, LOWEST, id_at, is_id, time_of
 from .read import moment, summaries_of
-from .records import Page, Search
+from .records import COUNT_LIMIT, Count, Page, Search
 from .schema import PENDING, message, recipient
 from .sealed import keys_of, query
 
@@ -238,16 +238,7 @@ def search(
 ) -> Page:
     """The newest messages that match, or the next ones below or above a page."""
     upwards = after is not None
-    id_range = _id_range(connection, wanted)
-    subject = None
-    if keys_of(connection) is not None:
-        wanted, subject = replace(wanted, subject=None), wanted.subject
-    conditions = _conditions(wanted, now)
-    index_ranges, more = _index_ranges(connection, wanted, id_range)
-    most = SCAN_LIMIT * (PAST_BATCHES if wanted.alone else 1)
-    scan = IdScan(
-        connection, index_ranges, [*conditions, *more], upwards, most, subject
-    )
+    scan, id_range = _scan(connection, wanted, now, upwards=upwards)
     found, last = scan.collect(id_range.within(after, before), limit + 1)
     shown = found[:limit]
     border = None
@@ -261,6 +252,31 @@ def search(
         newer=border if upwards else before,
         looked_to=None if last is None else moment(time_of(last)),
     )
+
+
+def count(connection: Connection, wanted: Search, now: float) -> Count:
+    """How many messages match, as far as one scan tells."""
+    scan, id_range = _scan(connection, wanted, now, upwards=False)
+    found, last = scan.collect(id_range, COUNT_LIMIT + 1)
+    counted = Count.of(len(found))
+    return counted if last is None else replace(counted, exact=False)
+
+
+def _scan(
+    connection: Connection, wanted: Search, now: float, *, upwards: bool
+) -> tuple[IdScan, IdRange]:
+    """The scan that finds ``wanted``, and the ids in which that can be."""
+    id_range = _id_range(connection, wanted)
+    subject = None
+    if keys_of(connection) is not None:
+        wanted, subject = replace(wanted, subject=None), wanted.subject
+    conditions = _conditions(wanted, now)
+    index_ranges, more = _index_ranges(connection, wanted, id_range)
+    most = SCAN_LIMIT * (PAST_BATCHES if wanted.alone else 1)
+    scan = IdScan(
+        connection, index_ranges, [*conditions, *more], upwards, most, subject
+    )
+    return scan, id_range
 
 
 # ------------------------------------------------------------------------- id range

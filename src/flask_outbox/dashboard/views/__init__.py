@@ -3,6 +3,7 @@
 from . import (
     audit,
     batches,
+    bulk,
     doctor,
     inbox,
     lanes,
@@ -17,6 +18,7 @@ from . import (
 __all__ = [
     "audit",
     "batches",
+    "bulk",
     "doctor",
     "inbox",
     "lanes",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -25,11 +24,12 @@ from ...outbox.records import (
     Tab,
 )
 from ...status import LanePause, MessageStatus
-from ..filters import PRESETS, fields, read_filters
+from ..filters import PRESETS, cursor, fields, read_filters
 from ..mail_view import MailUrls, download, framed_html, mail_view, part_of, source_of
 from ..pages import actor, dashboard, may, needs, page, runtime
 from ..roles import Role
 from ..security import allow_frame
+from .bulk import USUAL
 
 ROWS = 50
 """How many messages are on one page."""
@@ -45,13 +45,17 @@ def messages() -> str:
     seen = outbox.change_marker()
     search = outbox.search_folded if chosen.folds else outbox.search
     found = search(
-        chosen.search, ROWS, before=_cursor("before"), after=_cursor("after")
+        chosen.search,
+        ROWS,
+        before=cursor(request.args.get("before", "")),
+        after=cursor(request.args.get("after", "")),
     )
     return page(
         "messages.html",
         seen=seen,
         found=found,
         actions=ACTIONS,
+        on_all=[(name, ACTIONS[name]) for name in USUAL],
         filters=chosen,
         given=chosen.given,
         tabs=list(Tab),
@@ -60,15 +64,6 @@ def messages() -> str:
         presets=PRESETS,
         now=now,
     )
-
-
-_CURSOR = re.compile(r"[0-9A-HJKMNP-TV-Z]{26,27}")
-
-
-def _cursor(name: str) -> str | None:
-    """Where the page begins or ends, if the address says so."""
-    found = _CURSOR.fullmatch(request.args.get(name, ""))
-    return found[0] if found else None
 
 
 @dashboard.get("/messages/<id>")
