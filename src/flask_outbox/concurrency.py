@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import Context
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -68,9 +70,28 @@ def start_apart(thread: threading.Thread) -> None:
     """Start ``thread`` outside the context of the caller.
 
     Where threads inherit contexts, as they do with Sentry, all that it does would count
-    as part of the request that happened to start it.
+    as part of the request that happened to start it. Under uWSGI no signal reaches it.
     """
-    Context().run(thread.start)
+    with _threads_without_signals():
+        Context().run(thread.start)
+
+
+@contextmanager
+def _threads_without_signals() -> Iterator[None]:
+    """Under uWSGI, have threads that start here block all signals, as its own do, and
+    so will the threads that they start.
+
+    uWSGI ends a worker in the thread that a signal happens to reach. In any but the
+    main thread, Python would then wait for the main thread, which does not end.
+    """
+    if "uwsgi" not in sys.modules:
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class ForkAware(Protocol):

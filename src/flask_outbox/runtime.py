@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .alerts import AlertNews, AlertRules
 from .bounce_address import BounceAddress
-from .concurrency import call_at_forks
+from .concurrency import call_at_forks, start_apart
 from .config import Settings, TransportSettings, listed
 from .courier import Courier, CourierContext, build_context
 from .courier.notifier import (
@@ -840,4 +840,4 @@ def _close_parts(
 
     if thread is not None or notifier is not None or database.opened:
         with suppress(RuntimeError):  # what is stored is delivered by the next process
-            threading.Thread(target=end, name="outbox-end").start()
+            start_apart(threading.Thread(target=end, name="outbox-end"))
