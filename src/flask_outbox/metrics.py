@@ -85,12 +85,21 @@ def _messages(found: Measurements) -> Iterator[Family]:
         "messages",
         "gauge",
         "Messages that wait for something, by state.",
-        [Sample({"state": state}, count) for state, count in found.states.items()],
+        [
+            Sample({"state": state}, count)
+            for state, count in found.backlog.states.items()
+        ],
+    )
+    yield Family(
+        "backlog_age_seconds",
+        "gauge",
+        "How long ago the messages and lane_messages were counted; 0 if just now.",
+        [Sample({}, _age(found.at, found.backlog.counted_at))],
     )
 
 
 def _lanes(found: Measurements, named: Sequence[str]) -> Iterator[Family]:
-    waiting = _with_others(found.waiting, named)
+    waiting = _with_others(found.backlog.lanes, named)
     yield Family(
         "lane_messages",
         "gauge",

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from flask_outbox import ConfigError, Mail, Message, metrics
 from flask_outbox.delivery import Reply
 from flask_outbox.events import ATTEMPT_ENDS
 from flask_outbox.feedback import Fate
 from flask_outbox.metrics import OPENMETRICS_TYPE, OTHERS, TEXT_TYPE, Family, Sample
+from flask_outbox.outbox import backlog
+from flask_outbox.outbox.schema import tally
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, BOB, Site, make_app
 from tests.metrics.reading import (
@@ -24,6 +27,7 @@ from tests.metrics.reading import (
 )
 from tests.reports import report
 from tests.servers import Behaviour, JournalSmtp
+from tests.waiting import eventually
 
 PAGE = "/outbox/metrics"
 SECRET = "whsec_" + "A" * 32
@@ -272,6 +276,30 @@ def test_the_oldest_due_message_has_an_age(idle: Site) -> None:
         "time passes",
     )
     assert value(read(idle), "lane_messages", lane="default", when="due") == 1
+
+
+def test_a_large_backlog_is_counted_by_the_couriers(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog, "LARGE", 0)
+    site = make_site(OUTBOX_METRICS="local")
+    site.send(delay=3_600)
+    site.make_ready()
+
+    def kept() -> str | None:
+        with site.outbox.database.reading() as connection:
+            wanted = select(tally.c.counts).where(tally.c.name == backlog.NAME)
+            return connection.scalar(wanted)
+
+    eventually(kept)
+    site.send(delay=3_600)
+    clock = site.outbox.clock
+    site.outbox.clock = lambda: clock() + 9
+    text = read(site)
+
+    assert value(text, "messages", state="pending") == 1
+    assert value(text, "lane_messages", lane="default", when="scheduled") == 1
+    assert value(text, "backlog_age_seconds") >= 9
 
 
 def test_reports_and_suppressions_are_counted(idle: Site) -> None:

@@ -13,7 +13,7 @@ from flask_outbox.delivery import State
 from flask_outbox.events import EventKind
 from flask_outbox.feedback import Fate, Feedback
 from flask_outbox.outbox import MessageActions, Outbox, new_suppression, stats, tally
-from flask_outbox.outbox.measuring import Waiting
+from flask_outbox.outbox.backlog import Waiting
 from flask_outbox.outbox.schema import feedback
 
 from .making import (
@@ -38,8 +38,8 @@ KEEP_ROWS = 90 * DAY
 def test_an_empty_outbox(outbox: Outbox) -> None:
     found = outbox.measure(["default"])
 
-    assert not any(found.states.values())
-    assert found.waiting == {}
+    assert not any(found.backlog.states.values())
+    assert found.backlog.lanes == {}
     assert found.paused == {}
     assert found.attempts.ended.total() == 0
     assert found.attempts_by_lane.keys() == {"default"}
@@ -62,14 +62,14 @@ def test_messages_that_wait_are_counted_by_state_and_lane(
 
     found = outbox.measure()
 
-    assert found.states == {
+    assert found.backlog.states == {
         State.PENDING: 4,
         State.LEASED: 1,
         State.PAUSED: 0,
         State.MOVING: 0,
         State.UNKNOWN: 1,
     }
-    assert found.waiting == {
+    assert found.backlog.lanes == {
         "default": Waiting(2, 1, clock.now - 7),
         "bulk": Waiting(0, 1, None),
     }

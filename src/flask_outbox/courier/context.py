@@ -69,6 +69,8 @@ class CourierContext:
     """The sender of the couriers' signals: the Flask app."""
     traces: Traces | None
     """Makes a span of each attempt; None if the app does not want that."""
+    counts_backlog: bool
+    """Whether somebody reads the metrics, which tell how much waits."""
 
     def for_workers(self, settings: Settings) -> CourierContext:
         """The same for worker processes, in which no app sends messages.
@@ -139,6 +141,7 @@ def build_context(
         templates=templates,
         sender=sender,
         traces=traces,
+        counts_backlog=settings.metrics is not None,
     )
 
 

@@ -41,6 +41,9 @@ first is due for that."""
 PRUNE_EVERY_SECONDS = 3_600.0
 """Retention is counted in days, so once an hour is enough."""
 
+COUNT_EVERY_SECONDS = 30.0
+"""How often a large backlog is counted, so that none who reads the metrics has to."""
+
 _log = logging.getLogger("flask_outbox")
 
 
@@ -156,6 +159,8 @@ class Maintenance:
                 group.create_task(self._context.webhooks.run())
             if self._context.alerts is not None:
                 group.create_task(self._keep_watching(self._context.alerts))
+            if self._context.counts_backlog:
+                group.create_task(self._every(COUNT_EVERY_SECONDS, self._count_backlog))
             if self._context.listens:
                 group.create_task(self._every(RETRY_WAIT_SECONDS, self._listen))
 
@@ -384,6 +389,11 @@ class Maintenance:
         )
         until = self._outbox.clock() + seconds
         await self._courier.in_thread(self._outbox.pause_lane, lane.name, until, reason)
+
+    async def _count_backlog(self) -> None:
+        await asyncio.to_thread(  # not in_thread, for it takes long
+            call_untraced, self._outbox.backlog, COUNT_EVERY_SECONDS
+        )
 
     async def _match_feedback(self) -> None:
         """Apply reports that came before their message did."""

@@ -16,13 +16,14 @@ from .schema import REVISION, has_tables
 
 if TYPE_CHECKING:
     from .actions import MessageActions
+    from .backlog import Backlog, Waiting
     from .batch_store import BatchStore, OnProgress, no_progress
     from .batches import BatchProgress
     from .claim import Began, Load, Record, Rendition
     from .database import Database
     from .due import DEFAULT_QUEUE
     from .enqueue import event_row
-    from .measuring import Measurements, Waiting
+    from .measuring import Measurements
     from .notify import LANES, MAIL, Notifications, can_notify, notify_of_mail
     from .outbox import Outbox
     from .person import PersonStore
@@ -58,6 +59,7 @@ __all__ = [
     "REVISION",
     "SOURCES",
     "TOTALS_WRAP",
+    "Backlog",
     "BatchProgress",
     "BatchStore",
     "Began",
@@ -106,6 +108,7 @@ __all__ = [
 
 _LATER = {
     "actions": ("MessageActions",),
+    "backlog": ("Backlog", "Waiting"),
     "batch_store": ("BatchStore", "OnProgress", "no_progress"),
     "batches": ("BatchProgress",),
     "claim": ("Began", "Load", "Record", "Rendition"),
@@ -113,7 +116,7 @@ _LATER = {
     "due": ("DEFAULT_QUEUE",),
     "enqueue": ("event_row",),
     "notify": ("LANES", "MAIL", "Notifications", "can_notify", "notify_of_mail"),
-    "measuring": ("Measurements", "Waiting"),
+    "measuring": ("Measurements",),
     "outbox": ("Outbox",),
     "person": ("PersonStore",),
     "prune": ("Pruned",),

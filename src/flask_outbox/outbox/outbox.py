@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Concatenate, ParamSpec, TypeVar
@@ -17,7 +18,7 @@ from sqlalchemy import Connection
 from ..alerts import NO_ALERTS, Alert, AlertNews, AlertRules
 from ..bounce_address import BounceAddress
 from ..delivery import Reply, State
-from ..errors import MessageNotFound, TransitionRefused
+from ..errors import MessageNotFound, StoreError, TransitionRefused
 from ..feedback import Feedback
 from ..feedback.one_time import OneTimeToken
 from ..feedback.rules import NO_RULES, FeedbackRules
@@ -30,6 +31,7 @@ from . import (
     attachments,
     audit,
     auto_suppress,
+    backlog,
     claim,
     couriers,
     due,
@@ -52,6 +54,7 @@ from . import (
     webhook_queue,
 )
 from .actions import MessageActions, not_found
+from .backlog import Backlog
 from .claim import Began, Load, Record, Rendition
 from .couriers import HeartbeatWatch, is_gone
 from .database import Database, Locked
@@ -925,10 +928,31 @@ class Outbox:
     def measure(self, lanes: Collection[str] = ()) -> Measurements:
         """What monitoring is told, with the attempts on each of ``lanes``.
 
-        Exact, and as fast with millions of finished messages as with none.
+        As fast with millions of messages as with none, while a courier keeps the
+        counts of a large backlog young.
         """
+        now = self.clock()
+        waiting = self._backlog(now, backlog.OLD_SECONDS)
         with self.database.reading() as connection:
-            return measuring.measure(connection, self.clock(), lanes, self.alert_rules)
+            return measuring.measure(connection, now, waiting, lanes, self.alert_rules)
+
+    def backlog(self, old_seconds: float = backlog.OLD_SECONDS) -> Backlog:
+        """What waits: as it is, or if that is much, as it was less than
+        ``old_seconds`` ago.
+
+        Counts it if nobody has done so since.
+        """
+        return self._backlog(self.clock(), old_seconds)
+
+    def _backlog(self, now: float, old_seconds: float) -> Backlog:
+        with self.database.reading() as connection:
+            found = backlog.known(connection, now, old_seconds)
+            if found is not None:
+                return found
+            found = backlog.counted(connection, now)
+        with suppress(StoreError):  # such as a full disk, which is to be monitored
+            self._write(lambda conn: backlog.keep(conn, found))
+        return found
 
     def suppressed_by(self, address: str, tag: str) -> Suppression | None:
         """The suppression that bars mail with ``tag`` to ``address``, if any."""

@@ -316,7 +316,8 @@ tally: Table = Table(
     Column("counts", LONG, nullable=False),
 )
 """How many rows of a table there ever were up to the id ``counted_to``, by kind, as
-JSON: those that are pruned since, too."""
+JSON: those that are pruned since, too. The row ``backlog`` has how many messages waited
+then (see the module `backlog`)."""
 
 
 departure: Table = Table(
