@@ -87,6 +87,8 @@ def take_unsubscribing(page: Page, shop: Shop) -> None:
     """What a reader sees who follows the link."""
     page.goto(shop.unsubscribe.replace("https:", "http:"))
     page.screenshot(path=HERE / "unsubscribe.png", clip=CORNER)
+    page.goto(f"{page.url}?lang=de")
+    page.screenshot(path=HERE / "unsubscribe-de.png", clip=CORNER)
 
 
 def take_dark(page: Page, shop: Shop) -> None:

@@ -576,7 +576,9 @@ class Mail:
             synced.append(total)
         return synced
 
-    def unsubscribe_url(self, address: AddressLike, *, list: str) -> str:
+    def unsubscribe_url(
+        self, address: AddressLike, *, list: str, locale: str | None = None
+    ) -> str:
         """The link by which ``address`` ends all mail with the tag ``list``.
 
         Use it in the text of a mail; ``send(..., unsubscribe=True)`` puts it in the
@@ -584,8 +586,11 @@ class Mail:
         :doc:`/unsubscribe`. Raises `MessageError` for an invalid address or tag, and
         `ConfigError` without ``OUTBOX_UNSUBSCRIBE_PATH``, without a secret key, and
         outside a request without ``SERVER_NAME``.
+
+        :param locale: the language of the mail, such as ``"de"``, in which the page is
+            then shown; by default it is in that of the browser
         """
-        return url_of(self._app, address, list)
+        return url_of(self._app, address, list, locale)
 
     # --------------------------------------------------------------------- people
 

@@ -41,6 +41,8 @@ class Rendered:
     """The inline images of the HTML."""
     version: str
     """A short hash of all sources that it was rendered from."""
+    locale: str | None
+    """The language that it was rendered in, if one was chosen."""
 
 
 class Templates(Protocol):
@@ -101,6 +103,7 @@ class Message:
         self.rcpt_options: list[str] = _options(rcpt_options, "rcpt_options")
         self.rfc_message_id = rfc_message_id
         self.template: Template | None = None
+        self.locale: str | None = None
         """The template to render later (``render="later"``); None if there is none."""
 
     def filled(self, rendered: Rendered | None) -> Self:
@@ -123,6 +126,7 @@ class Message:
         if rendered.html is not None:
             self.alts = _with_html(self.alts, rendered.html)
         self.attachments += rendered.images
+        self.locale = rendered.locale
 
     @property
     def html(self) -> str | None:

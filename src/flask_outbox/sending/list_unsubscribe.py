@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from email.message import Message as StandardMessage
 from email.utils import getaddresses
+from typing import Protocol
 
 from ..errors import ConfigError, MessageError
 from ..message import Address, AddressLike, Message
 from ..message.message import copied, unrendered
 
-Link = Callable[[str, str], str]
-"""Makes the link by which an address unsubscribes from a list."""
+
+class Link(Protocol):
+    """Makes the link by which an address unsubscribes from a list."""
+
+    def __call__(self, address: str, list: str, locale: str | None = None, /) -> str:
+        """The link; its page is in ``locale`` if it can be, else as the browser asks.
+
+        Raises `MessageError` and `ConfigError`.
+        """
+
 
 ONE_CLICK = "List-Unsubscribe=One-Click"
 """What a mailbox provider posts there (RFC 8058 section 3.1)."""
@@ -33,7 +42,7 @@ def with_unsubscribe_headers(
     recipients, or where the message has such a header of its own.
     """
     _refuse_own(message)
-    url = link(_only_recipient(message), list)
+    url = link(_only_recipient(message), list, _language(message))
     new = copied(message)
     for name, value in ((LINK, f"<{url}>"), (POST, ONE_CLICK)):
         if isinstance(new, Message):
@@ -47,9 +56,16 @@ def with_unsubscribe_headers(
     return new
 
 
-def no_link(_address: str, _list: str) -> str:
+def no_link(_address: str, _list: str, _locale: str | None = None, /) -> str:
     """Raise `ConfigError`: the app has no unsubscribe page."""
     raise ConfigError("The app has no unsubscribe page: set OUTBOX_UNSUBSCRIBE_PATH.")
+
+
+def _language(message: Message | StandardMessage) -> str | None:
+    """The language of the message, if it is known."""
+    if isinstance(message, StandardMessage):
+        return None
+    return message.locale if message.template is None else message.template.locale
 
 
 def _refuse_own(message: Message | StandardMessage) -> None:

@@ -175,6 +175,7 @@ class MailTemplates:
                 html=html,
                 images=rendered.images,
                 version=self._version(files),
+                locale=locale,
             )
 
     def prepared(self, template: Template) -> Template:

@@ -36,8 +36,15 @@ class Subscriber(NamedTuple):
     list: str
 
 
-def url_of(app: Flask, address: AddressLike, list: str) -> str:
-    """The URL of the page where ``address`` unsubscribes from ``list``.
+LANGUAGE = "lang"
+"""The argument of a link that names the language of its mail."""
+
+
+def url_of(
+    app: Flask, address: AddressLike, list: str, locale: str | None = None, /
+) -> str:
+    """The URL of the page where ``address`` unsubscribes from ``list``, which is in the
+    language ``locale`` if it can be.
 
     It begins with ``https://``, as RFC 8058 section 3.1 requires, unless the app is in
     debug or testing mode. Raises `MessageError` if an argument is not an address or a
@@ -52,9 +59,10 @@ def url_of(app: Flask, address: AddressLike, list: str) -> str:
             "example to '/unsubscribe'."
         )
     token = str(_serializer(app).dumps(Subscriber(mailbox, list)))
+    language = locale and locale.replace("_", "-")
     return _url_adapter(app).build(
         f"{NAME}.page",
-        {"token": token},
+        {"token": token, LANGUAGE: language},
         force_external=True,
         url_scheme=None if app.debug or app.testing else "https",
     )

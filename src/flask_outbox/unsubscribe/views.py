@@ -7,7 +7,6 @@ An app may replace the page by its own template.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from flask import (
@@ -20,10 +19,12 @@ from flask import (
 )
 from jinja2 import TemplateNotFound
 
+from ..errors import StoreError
 from ..mounting import own_templates
 from ..runtime import Runtime
 from ..sending.list_unsubscribe import ONE_CLICK
 from .links import NAME, Subscriber, come_back, leave, read, subscription_of
+from .words import FOLDER, words_of_request
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
@@ -31,11 +32,12 @@ POLICY = (
 )
 """The content security policy of our own pages, which fetch nothing."""
 
-_OWN_TEMPLATES = own_templates(Path(__file__).parent / "templates")
+_OWN_TEMPLATES = own_templates(FOLDER / "templates")
 
 
 def render_page(template: str, status: int = 200, **names: Any) -> Response:
-    """The page, rendered from ``template`` and ``names``."""
+    """The page, rendered from ``template`` and ``names`` in the reader's language."""
+    names["words"] = words_of_request()
     if _app_has(template):
         return make_response(render_template(template, **names), status)
     response = make_response(
@@ -60,15 +62,12 @@ unsubscribe: Blueprint = Blueprint(NAME, __name__)
 COME_BACK = "Subscribe=Again"
 """What the page posts to subscribe again."""
 
-NOT_OURS = "The link is damaged, or not from us. Use it exactly as it is in the mail."
-NOTHING_ASKED = "The request has no action. Open the link in a browser."
-
 
 @unsubscribe.get("/<token>")
 def page(token: str) -> Response:
     """Ask for confirmation, or say that the address is unsubscribed."""
     subscriber = read(current_app, token)
-    return _subscription_page(subscriber) if subscriber else _error_page(NOT_OURS, 404)
+    return _subscription_page(subscriber) if subscriber else _not_our_link()
 
 
 @unsubscribe.post("/<token>")
@@ -76,13 +75,18 @@ def answer(token: str) -> Response:
     """Do what was requested, and say whether the address is subscribed now."""
     subscriber = read(current_app, token)
     if subscriber is None:
-        return _error_page(NOT_OURS, 404)
+        return _not_our_link()
     if _asks_for(ONE_CLICK):
         leave(_runtime(), subscriber)
     elif _asks_for(COME_BACK):
         come_back(_runtime(), subscriber)
     else:
-        return _error_page(NOTHING_ASKED, 400)
+        words = words_of_request()
+        return _error_page(
+            words("This link does not work"),
+            words("The request has no action. Open the link in a browser."),
+            400,
+        )
     return _subscription_page(subscriber)
 
 
@@ -101,8 +105,32 @@ def _subscription_page(subscriber: Subscriber) -> Response:
     )
 
 
-def _error_page(problem: str, status: int) -> Response:
-    return render_page("outbox/unsubscribe_error.html", status, problem=problem)
+def _not_our_link() -> Response:
+    words = words_of_request()
+    return _error_page(
+        words("This link does not work"),
+        words(
+            "The link is damaged, or not from us. Use it exactly as it is in the mail."
+        ),
+        404,
+    )
+
+
+@unsubscribe.errorhandler(StoreError)
+def _out_of_order(error: StoreError) -> Response:
+    current_app.logger.error("The unsubscribe page cannot be shown: %s", error)
+    words = words_of_request()
+    return _error_page(
+        words("Please try again later"),
+        words("We cannot do that just now. Open the link again in a few minutes."),
+        503,
+    )
+
+
+def _error_page(title: str, problem: str, status: int) -> Response:
+    return render_page(
+        "outbox/unsubscribe_error.html", status, title=title, problem=problem
+    )
 
 
 def _runtime() -> Runtime:
