@@ -25,6 +25,21 @@ def test_the_address_in_the_terminal_opens_the_dashboard(
         page.get_by_role("heading", name="History").wait_for()
 
 
+def test_a_receipt_comes_into_the_inbox_and_has_a_preview(
+    browser: Browser, demo: RunningDemo
+) -> None:
+    with opened(browser, demo.opens_at) as page:
+        page.get_by_role("button", name="Put a receipt into the inbox").click()
+        page.get_by_role("link", name="inbox", exact=True).click()
+        page.get_by_role("link", name="Your order 2026114").first.click()
+        page.frame_locator("iframe").get_by_text("Thank you, Ada!").wait_for()
+        page.get_by_role("link", name="Previews").click()
+        page.get_by_role("link", name="receipt").click()
+        page.frame_locator("iframe").get_by_text("2 brass kettles").wait_for()
+    arrived = {one["subject"] for one in demo.now()["arrived"]}
+    assert "Your order 2026114" not in arrived
+
+
 def test_the_page_does_not_reveal_the_token(demo: RunningDemo) -> None:
     token = urlsplit(demo.opens_at).query.removeprefix("token=")
     assert len(token) > 20

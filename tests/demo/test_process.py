@@ -184,6 +184,8 @@ def test_check_sends_waits_and_prints_the_history(tmp_path: Path) -> None:
         assert heading in done.stdout
     assert "The response" in done.stdout
     assert "Email sent! 250" in " ".join(done.stdout.split())
+    for page in ("/outbox/", "/outbox/inbox", "/outbox/previews"):
+        assert re.search(rf"http://127\.0\.0\.1:\d+{page} answers", done.stdout)
     (mail,) = arrived_in(tmp_path)
     arrived = re.search(r"Mail (<\S+>) arrived at the SMTP server", done.stdout)
     assert arrived

@@ -19,7 +19,7 @@ from flask_outbox.dashboard.security import ACCESS_ARGUMENT, access_token
 
 from .resend import LocalResend
 from .server import LocalServer
-from .shop import SETTINGS, Watch, mail, sending
+from .shop import INBOX, SETTINGS, Watch, mail, sending
 from .smtp import LocalSmtp
 from .tour import touring
 from .tour.crash import Crashes
@@ -39,7 +39,12 @@ TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 def create_app(folder: Path, server: LocalServer) -> Flask:
     """The app, with its outbox in ``folder``; its mail is sent by ``server``."""
     app = Flask(__name__, instance_path=str(folder.resolve()))
-    app.config.update(SETTINGS, MAIL_URL=server.url, OUTBOX_DASHBOARD="local")
+    app.config.update(
+        SETTINGS,
+        MAIL_URL=server.url,
+        MAIL_TRANSPORTS={INBOX: "inbox://"},
+        OUTBOX_DASHBOARD="local",
+    )
     app.before_request(_begin)
     app.after_request(_say_how_long_it_took)
     protect(app)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from html import unescape
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,7 +29,8 @@ COLUMNS = ("step", "what", "background", "request", "output")
 
 
 def check(demo: Demo) -> None:
-    """Send a mail, wait for its arrival and its whole history, and print both.
+    """Send a mail, wait for its arrival and its whole history, open the dashboard, and
+    print what happened.
 
     Raises `CannotRun` if a step does not succeed in time.
     """
@@ -35,14 +38,20 @@ def check(demo: Demo) -> None:
         urlsplit(demo.address).netloc, timeout=ANSWER_PATIENCE_SECONDS
     )
     try:
-        path = _send(http)
-        _history_when(http, path, _has_responded, ANSWER_PATIENCE_SECONDS)
-        deadline = time.monotonic() + MAIL_PATIENCE_SECONDS
-        history = _history_when(http, path, _has_ended, MAIL_PATIENCE_SECONDS)
+        _follow_a_mail(http, demo)
+        _open_pages(http, demo)
     except (OSError, HTTPException) as error:
         raise CannotRun(f"{demo.address} does not answer: {error!r}.") from error
     finally:
         http.close()
+
+
+def _follow_a_mail(http: HTTPConnection, demo: Demo) -> None:
+    """Send a mail, wait for its arrival and its whole history, and print both."""
+    path = _send(http)
+    _history_when(http, path, _has_responded, ANSWER_PATIENCE_SECONDS)
+    deadline = time.monotonic() + MAIL_PATIENCE_SECONDS
+    history = _history_when(http, path, _has_ended, MAIL_PATIENCE_SECONDS)
     rows = [[str(row[column]) for column in COLUMNS] for row in history["rows"]]
     print(f"\n{table(HEADINGS, rows)}\n")
     arrival = demo.server.wait_for(history["id"], deadline - time.monotonic())
@@ -52,6 +61,38 @@ def check(demo: Demo) -> None:
             f"{history['state']}, {history['summary']}."
         )
     print(f"Mail {arrival.known_as} arrived at the {demo.server.name}.")
+
+
+_DASHBOARD_LINK = re.compile(r'href="(/outbox/[^"]*)"')
+
+
+def _open_pages(http: HTTPConnection, demo: Demo) -> None:
+    """Open the dashboard, the inbox and the previews by the links of the demo's page,
+    and print where they are.
+    """
+    _expect(303, http, "POST", "/order")
+    start = urlsplit(demo.opens_at)
+    _, page = _expect(200, http, "GET", f"{start.path}?{start.query}")
+    for link in _DASHBOARD_LINK.findall(page):
+        response, _ = _expect(303, http, "GET", unescape(link))
+        path, cookie = response.headers["Location"], response.headers["Set-Cookie"]
+        _expect(200, http, "GET", path, {"Cookie": cookie.partition(";")[0]})
+        print(f"{demo.address.rstrip('/')}{path} answers.")
+
+
+def _expect(
+    status: int,
+    http: HTTPConnection,
+    method: str,
+    path: str,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[HTTPResponse, str]:
+    """The response, which must have this status."""
+    response, text = _ask(http, method, path, headers)
+    if response.status != status:
+        place = path.partition("?")[0]
+        raise CannotRun(f"{method} {place} answered {response.status}: {text}")
+    return response, text
 
 
 def _send(http: HTTPConnection) -> str:
@@ -93,7 +134,12 @@ def _history_when(
         time.sleep(POLL_SECONDS)
 
 
-def _ask(http: HTTPConnection, method: str, path: str) -> tuple[HTTPResponse, str]:
-    http.request(method, path)
+def _ask(
+    http: HTTPConnection,
+    method: str,
+    path: str,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[HTTPResponse, str]:
+    http.request(method, path, headers=headers or {})
     response = http.getresponse()
     return response, response.read().decode()

@@ -9,7 +9,16 @@ from itertools import count
 from threading import Lock
 from typing import Any
 
-from flask import Blueprint, Flask, Response, url_for
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from werkzeug.wrappers import Response as AnyResponse
 
 from flask_outbox import Mail, Message, signals
 from flask_outbox.history import Step, describe
@@ -131,6 +140,9 @@ SETTINGS: dict[str, Any] = {
     "OUTBOX_GRACE_SECONDS": SLOW_SECONDS + 2,
 }
 
+INBOX = "inbox"
+"""The name of the transport whose mail stays in the dev inbox."""
+
 BODY = """\
 Hello Ada,
 
@@ -161,3 +173,24 @@ def send_email() -> Response:
         {"Location": url_for("watching.history", id=receipt.id)},
         mimetype="text/plain",
     )
+
+
+@mail.preview
+def receipt(name: str = "Ada", kettles: int = 2) -> Message:
+    """What a customer gets after an order."""
+    number = 2026_114
+    return Message(
+        f"Your order {number}",
+        recipients=["ada@example.org"],
+        body=f"Thank you, {name}! Your order {number} is on its way.\n",
+        html=render_template("receipt.html", name=name, kettles=kettles, number=number),
+    )
+
+
+@sending.post("/order")
+@own_pages_only
+def order() -> AnyResponse:
+    """Send a receipt that stays in the dev inbox, and go back to the same page."""
+    mail.send(receipt(), transport=INBOX, tag="orders")
+    asked: dict[str, Any] = request.args.to_dict()
+    return redirect(url_for("watching.page", **asked), 303)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import urlencode
+from typing import Any
 
 from flask import (
     Blueprint,
@@ -29,6 +29,9 @@ from .tour.crash import Crashes
 from .tour.run import Lessons
 from .web import own_pages_only
 
+PAGES = {"dashboard": "overview", "inbox": "inbox", "previews": "previews"}
+"""What the page calls the pages of the dashboard that it links to, and their views."""
+
 SLOWEST_SECONDS = 600.0
 
 watching: Blueprint = Blueprint("watching", __name__)
@@ -48,17 +51,20 @@ class Watched:
 def page() -> str:
     """The page with the button *Send*.
 
-    Its link to the dashboard passes on the token with which the page was opened; the
+    Its links to the dashboard pass on the token with which the page was opened; the
     token is shown in the terminal. Opened without the token, the page does not have it.
     """
-    path = url_for(f"{DASHBOARD}.overview")
-    token = request.args.get(ACCESS_ARGUMENT)
+    token: dict[str, Any] = {ACCESS_ARGUMENT: request.args.get(ACCESS_ARGUMENT)}
     return render_template(
         "demo.html",
         server=watched().server,
         slow_seconds=SLOW_SECONDS,
         tour=url_for("touring.tour") if "touring" in current_app.blueprints else None,
-        dashboard=f"{path}?{urlencode({ACCESS_ARGUMENT: token})}" if token else path,
+        order=url_for("sending.order", **token),
+        pages={
+            name: url_for(f"{DASHBOARD}.{view}", **token)
+            for name, view in PAGES.items()
+        },
     )
 
 

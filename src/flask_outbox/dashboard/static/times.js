@@ -95,6 +95,11 @@ function showTimes() {
   document.querySelectorAll("time[datetime]").forEach(showTime);
 }
 
+function nameZone() {
+  const name = parts(new Date()).timeZoneName;
+  write(document.getElementById("zone"), name === zone ? zone : `${zone} (${name})`);
+}
+
 function showAll() {
   compareClocks();
   showTimes();
@@ -105,6 +110,6 @@ exactly.ariaPressed = String(remembered(REMEMBERED_AS) === "exact");
 exactly.hidden = false;
 exactly.addEventListener("click", switchExact);
 showAll();
-write(document.getElementById("zone"), `${zone} (${parts(new Date()).timeZoneName})`);
+nameZone();
 document.addEventListener("htmx:after:swap", showAll);
 setInterval(showTimes, EVERY_MS);
