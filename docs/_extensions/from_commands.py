@@ -19,7 +19,7 @@ class OutboxCommands(SphinxDirective):
     """Each command of ``flask outbox``, as ``flask outbox COMMAND --help`` says it."""
 
     def run(self) -> list[Node]:
-        """Write one definition for each command and have it parsed."""
+        """Write one section for each command, which a search for it finds first."""
         with TemporaryDirectory() as folder:
             app = Flask("docs", instance_path=folder)
             app.testing = True
@@ -36,15 +36,17 @@ class OutboxCommands(SphinxDirective):
             context = click.Context(
                 command, info_name=name, parent=outbox, terminal_width=78
             )
+            title = f"flask outbox {name}"
             lines += [
-                f".. describe:: flask outbox {name}",
+                title,
+                "~" * len(title),
                 "",
-                "   .. code-block:: text",
+                ".. code-block:: text",
                 "",
-                textwrap.indent(command.get_help(context), " " * 6),
+                textwrap.indent(command.get_help(context), " " * 3),
                 "",
             ]
-        return self.parse_text_to_nodes("\n".join(lines))
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:
