@@ -166,6 +166,7 @@ PIECES = (
     "<li>",
     "<style>", "<script>", "a ", "   ", "<pre>   ", "<p>x", "<title>", "</", "<link ",
     "<link rel=stylesheet href=x>", "<b></b>", "<a href=''/>", "<!-- -->",
+    "<p style='background:position:'>",
 )  # fmt: skip
 
 

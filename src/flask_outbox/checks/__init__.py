@@ -1,7 +1,7 @@
 """Checks: finds problems of a message that its readers would see, before it is sent.
 
 - `html`: what an HTML body shows
-- `bodies`, `links`, `images`, `bulk`: the checks of one subject each
+- `bodies`, `links`, `images`, `clients`, `bulk`: the checks of one subject each
 - `findings`: what they find
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ..mime.parse import ParsedMessage
 from .bodies import check_bodies, check_subject
 from .bulk import check_bulk, check_size
+from .clients import check_clients
 from .findings import Finding, Severity
 from .html import VisibleHtml, read_html
 from .images import check_images, image_hosts
@@ -67,5 +68,6 @@ def _findings(
     yield from (link.finding for link in links if link.finding)
     if seen is not None:
         yield from check_images(seen.images, parsed.parts)
+        yield from check_clients(seen, parsed.parts)
     yield from check_bulk(parsed, tag)
     yield from check_size(size_bytes)

@@ -56,6 +56,10 @@ class VisibleHtml:
     """Elements that mail clients remove, each once."""
     remote_style: bool
     """Whether it links to an external style sheet."""
+    styles: str
+    """All styles: those of the elements, and those of ``<style>``."""
+    elements: frozenset[str]
+    """The names of all elements."""
 
 
 def read_html(html: str) -> VisibleHtml:
@@ -71,6 +75,8 @@ def read_html(html: str) -> VisibleHtml:
         images=tuple(reader.images),
         removed=tuple(dict.fromkeys(reader.removed)),
         remote_style=reader.remote_style,
+        styles="\n".join(reader.styles),
+        elements=frozenset(reader.elements),
     )
 
 
@@ -92,12 +98,17 @@ class _Reader(HTMLParser):
         self.images: list[Image] = []
         self.removed: list[str] = []
         self.remote_style = False
+        self.styles: list[str] = []
+        self.elements: set[str] = set()
         self._unseen: list[str] = []
         self._target: str | None = None
         self._anchor_text: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = {name: value or "" for name, value in reversed(attrs)}
+        self.elements.add(tag)
+        if "style" in attributes:
+            self.styles.append(attributes["style"])
         if tag == "body":
             self._unseen.clear()
         if tag in REMOVED:
@@ -124,6 +135,8 @@ class _Reader(HTMLParser):
     def handle_data(self, data: str) -> None:
         if not self._unseen:
             self._say(data)
+        elif self._unseen[-1] == "style":
+            self.styles.append(data)
 
     def end_anchor(self) -> None:
         """Add the link that was begun, whether or not its end tag exists."""
