@@ -53,14 +53,18 @@ def hand_over(site: Site, server: JournalSmtp, say: Say) -> None:
     server.behaviour = Behaviour()
     with site.app.app_context():
         site.mail.send_many("hello", _rows(say), subject=say("subject"))
-        site.mail.suppress("cy@example.org", reason=say("reason"))
+        site.mail.suppress(_address(say), reason=say("reason"))
         site.runtime.outbox.pause_lane_by_operator("default", say("pause"))
         _send_one(site, say, template="hello")
     _report(site, failed.id, say)
 
 
 def _rows(say: Say) -> Iterable[dict[str, str]]:
-    return [{"to": f"row{n}@example.org", "name": say("context")} for n in range(20)]
+    return [{"to": _address(say), "name": say("context")} for _ in range(20)]
+
+
+def _address(say: Say) -> str:
+    return f"{say('address')}@example.org"
 
 
 def _send_one(site: Site, say: Say, template: str | None = None) -> Receipt:
@@ -70,6 +74,7 @@ def _send_one(site: Site, say: Say, template: str | None = None) -> Receipt:
         given["sender"] = (say("sender"), "shop@example.com")
         given["reply_to"] = (say("reply_to"), "shop@example.com")
         given["cc"] = [(say("cc"), BOB)]
+        given["bcc"] = [_address(say)]
         given["extra_headers"] = {"X-Customer": say("header")}
         if template:
             message = Message.from_template(
@@ -80,7 +85,8 @@ def _send_one(site: Site, say: Say, template: str | None = None) -> Receipt:
         for size in (1, 4_000):
             attached = say("attachment").encode() * size
             message.attach(f"{say('filename')}.bin", "application/x-own", attached)
-        return site.mail.send(message, metadata={say("name"): say("metadata")})
+        metadata = {say("name"): say("metadata")}
+        return site.mail.send(message, metadata=metadata, key=say("key"))
 
 
 def _report(site: Site, message_id: str, say: Say) -> None:

@@ -19,8 +19,9 @@ from tests.waiting import WAIT_SECONDS
 
 __all__ = ["make_site", "server", "spans"]
 
-OF_OTHERS = ("reply", "words", "reason", "pause")
-"""What servers, providers and people have said is for the log and for webhooks."""
+OF_OTHERS = ("reply", "words", "reason", "pause", "address")
+"""What servers, providers and people have said is for the log and for webhooks, and so
+is whom it concerns."""
 
 
 def written(span: ReadableSpan) -> str:

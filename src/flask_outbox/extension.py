@@ -339,7 +339,8 @@ class Mail:
 
         ``limit`` is the maximum. ``before`` takes the ``older`` of another page,
         ``after`` its ``newer``. The time hardly depends on the outbox's size: see
-        `Page`.
+        `Page`. Raises `AddressError` for the beginning of an address, if the outbox is
+        encrypted.
         """
         return self._runtime.outbox.search(
             criteria or Search(), limit, before=before, after=after
@@ -541,9 +542,10 @@ class Mail:
     def suppressions(
         self, list: str | None = None, *, source: str | None = None
     ) -> Iterator[Suppression]:
-        """The suppressed addresses in alphabetical order: of one list, or of all.
+        """The suppressed addresses: of one list, or of all.
 
-        With ``source``, only those that come from there (`Suppression.source`).
+        In alphabetical order, unless the outbox is encrypted. With ``source``, only
+        those that come from there (`Suppression.source`).
         """
         return self._runtime.outbox.suppressions(list, source)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from html import unescape
 
 import pytest
 
 from flask_outbox import Message
+from tests.dashboard.conftest import OpenShop
 from tests.dashboard.shop import Shop
 
 
@@ -124,3 +126,21 @@ def test_times_say_their_zone_or_are_utc(shop: Shop) -> None:
         page = shop.page(f"/messages?{query}")
         assert subjects(page) == ["Hello"]
         assert "data-wrong" not in page
+
+
+def test_of_encrypted_addresses_only_whole_ones_are_found_and_the_page_says_so(
+    open_shop: OpenShop,
+) -> None:
+    shop = open_shop(OUTBOX_ENCRYPTION_KEYS={"new": b64encode(b"1" * 32).decode()})
+    keep(shop, "Hello", "ada@example.org")
+
+    assert subjects(shop.page("/messages?to=ada@example.org")) == ["Hello"]
+    for query in ("to=ada", "q=ada*"):
+        page = shop.page(f"/messages?{query}")
+        assert subjects(page) == ["Hello"]
+        (said,) = re.findall(r'<p class="wrong" id="wrong-\w+">(.*?)</p>', page)
+        assert "encrypted" in said
+        assert "give the whole address" in said
+    page = shop.page("/messages?to=bob@example.org")
+    assert "only as a whole" in page
+    assert "ada*" not in page

@@ -38,6 +38,12 @@ def test_an_encrypted_outbox_is_not_opened_without_keys(open_with: Opener) -> No
         put(open_with())
 
 
+def open_without_old(open_with: Opener) -> Outbox:
+    """The outbox once the new key is in use, and the old one was removed too early."""
+    open_with(NEW, OLD).database.open()
+    return open_with(NEW)
+
+
 def test_all_keys_decrypt(open_with: Opener) -> None:
     first = put(open_with(OLD), content=b"Subject: first\r\n\r\n" + LARGE)
     both = open_with(NEW, OLD)
@@ -55,7 +61,7 @@ def test_a_message_waits_for_its_key_and_the_others_go_on(
 ) -> None:
     content = b"Subject: Hello\r\n\r\n" + LARGE
     locked = [put(open_with(OLD)), put(open_with(OLD), content=content)]
-    outbox = open_with(NEW)
+    outbox = open_without_old(open_with)
     free = put(outbox)
 
     claims = outbox.claim(enlist(outbox), "default", 10)
@@ -79,7 +85,7 @@ def test_a_message_waits_for_its_key_and_the_others_go_on(
 
 def test_what_lacks_its_key_is_listed_and_says_so(open_with: Opener) -> None:
     message_id = put(open_with(OLD), subject="Secret")
-    outbox = open_with(NEW)
+    outbox = open_without_old(open_with)
 
     (listed,) = outbox.list()
     assert listed.subject == "(encrypted with the key old, which is missing)"
@@ -94,7 +100,7 @@ def test_nobody_is_mailed_because_the_key_of_their_suppression_is_missing(
     open_with: Opener,
 ) -> None:
     open_with(OLD).suppress(ADA, reason="asked")
-    outbox = open_with(NEW)
+    outbox = open_without_old(open_with)
 
     assert outbox.get(put(outbox, ADA)).state is State.SUPPRESSED
     to_bob = put(outbox, BOB)
@@ -120,7 +126,9 @@ def test_the_log_names_the_message_and_the_key(
 
 def put_with(site: Any, key: EncryptionKey) -> str:
     """A message that another process encrypts with ``key``; its id."""
-    database = Database(site.outbox.database.url.render_as_string(), keys=[key])
+    site.outbox.database.open()
+    url = site.outbox.database.url.render_as_string()
+    database = Database(url, keys=[key, NEW])
     try:
         return put(Outbox(database))
     finally:

@@ -11,7 +11,7 @@ from flask_outbox.config import EncryptionKey
 from flask_outbox.outbox import Database, Outbox
 from flask_outbox.outbox.transfer import TransferRun
 from tests.outbox.databases import put_empty_outbox
-from tests.outbox.making import Clock
+from tests.outbox.making import ADA, CY, Clock
 
 from .conftest import NEW, OLD, Opener
 from .test_at_rest import cells, fill
@@ -54,8 +54,11 @@ def test_all_moves_and_is_read_there_as_here(
     assert after.recipients == before.recipients
     assert after.events[:-1] == before.events
     assert target.content(message_id) == content
-    assert [one.reason for one in target.suppressions()] == ["Ada asked for it"]
+    assert {*target.suppressions()} == {*source.suppressions()}
+    assert target.get(message_id).key == "Ada's order"
+    assert not target.unsuppress(CY)
     assert marked(target, "old:") == set()
     keys = target.database.keys
     there = [str(one) for some in cells(target).values() for one in some]
-    assert any("Ada" in one for one in there) == (keys is None)
+    assert any("Ada's" in one for one in there) == (keys is None)
+    assert any(ADA in one for one in there) == (keys is None)

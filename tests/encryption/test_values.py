@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from flask_outbox.config import EncryptionKey
 from flask_outbox.errors import Damaged, KeyMissing
-from flask_outbox.outbox.encryption import Keyring, Place
+from flask_outbox.outbox.encryption import LOOKUP_MARK, Keyring, Place
 
 from .conftest import NEW, OLD
 
@@ -20,12 +21,47 @@ OTHER_COLUMN = replace(HERE, column="outbox_content.template")
 
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]))
 OLDER, RING, NEWER = Keyring([OLD]), Keyring([NEW, OLD]), Keyring([NEW])
+LOOKING_UP = Keyring([NEW])
+LOOKING_UP.look_up_with(b"3" * 32, may_be_clear=False)
 
 
 @given(texts, st.binary())
 def test_what_is_encrypted_is_read_again(text: str, content: bytes) -> None:
     assert RING.open(RING.seal(text, HERE), HERE) == text
     assert RING.open_bytes(RING.seal_bytes(content, HERE), HERE) == content
+
+
+@given(texts, texts)
+def test_equal_values_of_a_column_stay_equal_and_no_others(
+    text: str, other: str
+) -> None:
+    column, another = str(HERE.column), OTHER_COLUMN.column
+    sealed = LOOKING_UP.seal_equally(text, column)
+
+    assert LOOKING_UP.open(sealed, HERE) == text
+    assert LOOKING_UP.open(sealed, OTHER_ROW) == text
+    assert LOOKING_UP.seal_equally(text, column) == sealed
+    assert (LOOKING_UP.seal_equally(other, column) == sealed) == (other == text)
+    assert (LOOKING_UP.seal_equally(text, another) == sealed) == (text == "")
+    assert LOOKING_UP.forms(text, column) == [sealed]
+
+
+@given(texts, st.data())
+def test_equal_values_that_were_changed_are_not_read(
+    text: str, data: st.DataObject
+) -> None:
+    sealed = LOOKING_UP.seal_equally(f"a{text}", HERE.column)
+    mark, whole = (
+        sealed[: len(LOOKUP_MARK)],
+        bytearray(b64decode(sealed[len(LOOKUP_MARK) :])),
+    )
+    whole[data.draw(st.integers(0, len(whole) - 1))] ^= 1
+    changed = f"{mark}{b64encode(whole).decode()}"
+
+    with pytest.raises(Damaged, match="was changed"):
+        LOOKING_UP.open(changed, HERE)
+    with pytest.raises(Damaged):
+        LOOKING_UP.open(sealed, OTHER_COLUMN)
 
 
 @given(texts)

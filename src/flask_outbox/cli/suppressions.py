@@ -370,7 +370,7 @@ def suppressions(
     file: Path | None,
     as_json: bool,
 ) -> None:
-    """Show suppressed addresses, in alphabetical order.
+    """Show suppressed addresses, in alphabetical order unless they are encrypted.
 
     With ADDRESS, show all that is known of why that one is suppressed; the exit code is
     1 if it is not.

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..feedback import Fate
 from ..outbox import is_id
-from ..outbox.records import Search, Tab
+from ..outbox.records import NO_PARTS, Search, Tab
 
 LABELS = {
     "q": "Search",
@@ -99,12 +99,20 @@ class Filters:
         ]
 
 
-def read_filters(asked: Mapping[str, str], now: datetime) -> Filters:
-    """The filters in a query string or a form, where ``last`` counts from ``now``."""
+def read_filters(
+    asked: Mapping[str, str], now: datetime, *, encrypted: bool = False
+) -> Filters:
+    """The filters in a query string or a form, where ``last`` counts from ``now``.
+
+    In an ``encrypted`` outbox only whole addresses can be searched for.
+    """
     given, criteria, wrong = fields(asked), Criteria(), {}
     for name, value in given.items():
         try:
-            criteria = _together(criteria, _READERS[name](value, now))
+            more = _READERS[name](value, now)
+            if encrypted and more.get("address", "").endswith("*"):
+                raise ValueError(NO_PARTS)
+            criteria = _together(criteria, more)
         except ValueError as error:
             wrong[name] = str(error)
     return Filters(given, Search(**criteria), wrong)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, insert, or_, select, update
 from sqlalchemy.engine import Row
 
 from ..bounce_address import BounceAddress, token_of
@@ -261,14 +261,7 @@ class MessageActions:
 
     def _refuse_if_all_are_barred(self, tag: str | None) -> None:
         """Raise if every recipient who has not got the message is barred."""
-        waiting = self.connection.scalars(
-            select(recipient.c.address)
-            .where(
-                recipient.c.message_id == self.message_id,
-                recipient.c.state.in_({*RETRIED, State.PENDING}),
-            )
-            .order_by(recipient.c.position)
-        ).all()
+        waiting = self._recipients(recipient.c.state.in_({*RETRIED, State.PENDING}))
         found = suppressions.find(self.connection, waiting, self.guard.erased)
         barred = suppressions.barred(found, waiting, tag, self.guard)
         if waiting and len(barred) == len(waiting):
@@ -280,7 +273,7 @@ class MessageActions:
             )
 
     def _sent(self) -> TransitionRefused:
-        left_out = select(recipient.c.address).where(
+        left_out = select(recipient.c.position).where(
             recipient.c.message_id == self.message_id,
             recipient.c.state == State.SUPPRESSED.value,
         )
@@ -340,12 +333,14 @@ class MessageActions:
         head = head.replace(old.encode(), token.encode())
         return replace(new, content=head + blank + rest)
 
-    def _recipients(self) -> Sequence[str]:
-        return self.connection.scalars(
-            select(recipient.c.address)
-            .where(recipient.c.message_id == self.message_id)
-            .order_by(recipient.c.position)
-        ).all()
+    def _recipients(self, *which: ColumnElement[bool]) -> Sequence[str]:
+        rows = query(
+            self.connection,
+            select(*recipient.c["message_id", "address"])
+            .where(recipient.c.message_id == self.message_id, *which)
+            .order_by(recipient.c.position),
+        )
+        return [row.address for row in rows]
 
 
 def not_found(message_id: str) -> MessageNotFound:

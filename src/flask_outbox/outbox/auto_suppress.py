@@ -27,7 +27,7 @@ from .read import moment
 from .received import Received, in_parts
 from .records import Claim, SuppressedListed, Suppression
 from .schema import feedback, pardon, suppression
-from .sealed import query
+from .sealed import all_forms, query
 from .suppressions import EVERYTHING
 
 NO_SUCH_ADDRESS = frozenset({"5.1.1", "5.1.6", "5.1.10"})
@@ -159,7 +159,12 @@ def _pardons(connection: Connection, addresses: Iterable[str]) -> Pardons:
     return {
         (row.address, row.list): row.at
         for some in in_parts(addresses)
-        for row in connection.execute(select(pardon).where(pardon.c.address.in_(some)))
+        for row in query(
+            connection,
+            select(pardon).where(
+                pardon.c.address.in_(all_forms(connection, pardon.c.address, some))
+            ),
+        )
     }
 
 
@@ -230,7 +235,10 @@ def _weigh_soft_bounces(
         for some in in_parts(one.address for one in ended):
             connection.execute(
                 delete(suppression).where(
-                    suppression.c.address.in_(some), suppression.c.list == EVERYTHING
+                    suppression.c.address.in_(
+                        all_forms(connection, suppression.c.address, some)
+                    ),
+                    suppression.c.list == EVERYTHING,
                 )
             )
     return entries
@@ -251,7 +259,7 @@ def _weighed(
         rows = query(
             connection,
             select(feedback).where(
-                feedback.c.address.in_(some),
+                feedback.c.address.in_(all_forms(connection, feedback.c.address, some)),
                 feedback.c.fate.in_([one.value for one in _WEIGHED]),
                 feedback.c.message_id.is_not(None),
                 feedback.c.operator == 0,

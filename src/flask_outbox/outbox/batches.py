@@ -36,7 +36,7 @@ from .ids import new_id
 from .read import fate_of, moment
 from .records import BatchRecord, BatchState, Claim, Failure, NewMessage, Receipt
 from .schema import ONE, ZERO, batch, message, recipient
-from .sealed import query, seal
+from .sealed import insert_sealed, query, same, seal
 from .sensitive import remove_contents
 from .states import transition
 
@@ -141,7 +141,8 @@ def begin(
 ) -> BatchProgress:
     """A new batch, or the one that has ``key``."""
     if key is not None:
-        present = connection.execute(select(batch).where(batch.c.key == key)).first()
+        wanted = select(batch).where(same(connection, batch.c.key, key))
+        present = connection.execute(wanted).first()
         if present is not None:
             return _progress(present)
     which = new_id()
@@ -157,7 +158,7 @@ def begin(
         "began_at": now,
         "stored_at": now,
     }
-    connection.execute(batch.insert().values(**values))
+    insert_sealed(connection, batch, values)
     return BatchProgress(which, name, 0, "", ended=False)
 
 

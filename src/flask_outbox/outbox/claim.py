@@ -9,7 +9,7 @@ still holds.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -380,12 +380,15 @@ def _lease_and_read(
     ids = [one.id for one in due]
     with pipelined(connection):
         _lease.run(connection, [_leased(one, owner) for one in due])
-        recipients = _RECIPIENTS.run(connection, ids)
+        recipients = _RECIPIENTS.run_sealed(connection, ids)
         rows = _CLAIMED.run_sealed(connection, ids)
     states: dict[str, dict[str, str]] = {one: {} for one in ids}
-    for message_id, address, state in recipients:
+    keys = keys_of(connection)
+    sealed: dict[str, StoreError] = {}
+    for message_id, address, state in _opened(keys, _RECIPIENTS, recipients, sealed):
         states[message_id][address] = state
-    found, sealed = _opened(connection, rows)
+    opened = map(ClaimedRow._make, _opened(keys, _CLAIMED, rows, sealed))
+    found = {row.id: row for row in opened}
     apart = {one: row for one, row in found.items() if row.attached}
     whole = reassemble(
         connection,
@@ -410,18 +413,17 @@ def _lease_and_read(
 
 
 def _opened(
-    connection: Connection, rows: Iterable[Sequence[Any]]
-) -> tuple[dict[str, ClaimedRow], dict[str, StoreError]]:
-    """The rows by message, and why others cannot be decrypted."""
-    keys = keys_of(connection)
-    found: dict[str, ClaimedRow] = {}
-    sealed: dict[str, StoreError] = {}
+    keys: Keyring | None,
+    asked: RowsQuery,
+    rows: Iterable[Sequence[Any]],
+    sealed: dict[str, StoreError],
+) -> Iterator[Sequence[Any]]:
+    """The rows decrypted; why those of a message cannot be goes into ``sealed``."""
     for row in rows:
         try:
-            found[row[0]] = ClaimedRow._make(_CLAIMED.open(keys, row))
+            yield asked.open(keys, row)
         except StoreError as error:
             sealed[row[0]] = error
-    return found, sealed
 
 
 _ORIGINS = RowsQuery(

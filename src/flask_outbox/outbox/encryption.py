@@ -3,6 +3,10 @@
 Values are encrypted by AES-256-GCM (NIST SP 800-38D) with a random nonce. An encrypted
 value names its key. It can be decrypted only in the place for which it was encrypted:
 the column and the row are its associated data.
+
+Values by which rows are found, such as addresses, are encrypted by AES-SIV (RFC 5297)
+with the outbox's look-up key, and their column alone is associated: so equal values of
+a column stay equal.
 """
 
 from __future__ import annotations
@@ -18,10 +22,15 @@ from ..config import EncryptionKey
 from ..errors import ConfigError, Damaged, KeyMissing
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 
 MARK = "\x01"
 """How encrypted values begin, and no others: control characters are not stored."""
+
+LOOKUP_MARK = f"{MARK}:"
+"""How what is encrypted with the look-up key begins: no other key has an empty id."""
+
+LOOKUP_KEY_BYTES = 32
 
 NONCE_BYTES = 12
 
@@ -85,6 +94,16 @@ class Keyring:
         self.first: str = next(iter(self._keys))
         """The id of the key that encrypts."""
         self._first = self._keys[self.first]
+        self._lookup: AESSIV | None = None
+        self.may_be_clear: bool = True
+        """Whether rows may have to be found by values in the clear, too."""
+
+    def look_up_with(self, secret: bytes, *, may_be_clear: bool) -> None:
+        """Take the outbox's look-up key, which its register keeps."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+        self._lookup = AESSIV(_derived(secret, "look-up", 64))
+        self.may_be_clear = may_be_clear
 
     @property
     def mark(self) -> str:
@@ -110,6 +129,26 @@ class Keyring:
         nonce = os.urandom(NONCE_BYTES)
         return nonce + self._first.content.encrypt(nonce, value, place.associated_data)
 
+    def seal_equally(self, value: str, column: str) -> str:
+        """``value``, encrypted so that equal values of ``column`` stay equal.
+
+        An empty one stays empty.
+        """
+        if not value:
+            return value
+        sealed = self._lookup_key.encrypt(value.encode(), [column.encode()])
+        return LOOKUP_MARK + b64encode(sealed).decode()
+
+    def forms(self, value: str, column: str) -> list[str]:
+        """Whatever ``value`` may be stored as in ``column``."""
+        sealed = self.seal_equally(value, column)
+        return [sealed, value] if self.may_be_clear and sealed != value else [sealed]
+
+    @property
+    def _lookup_key(self) -> AESSIV:
+        assert self._lookup is not None  # the database is open
+        return self._lookup
+
     def open(self, value: str, place: Place) -> str:
         """What was encrypted for ``place``; a value in the clear as it is.
 
@@ -117,10 +156,21 @@ class Keyring:
         """
         if not value.startswith(MARK):
             return value
+        if value.startswith(LOOKUP_MARK):
+            return self._opened_equally(value, place)
         id, _, rest = value[1:].partition(":")
         try:
             return self._opened(id, b64decode(rest, validate=True), place).decode()
         except ValueError:
+            raise _damaged(place) from None
+
+    def _opened_equally(self, value: str, place: Place) -> str:
+        from cryptography.exceptions import InvalidTag
+
+        try:
+            sealed = b64decode(value[len(LOOKUP_MARK) :], validate=True)
+            return self._lookup_key.decrypt(sealed, [place.column.encode()]).decode()
+        except (InvalidTag, ValueError):
             raise _damaged(place) from None
 
     def open_bytes(self, value: bytes, place: Place) -> bytes:

@@ -24,6 +24,7 @@ from .attachments import LARGE_BYTES, SharedPart, attach, split
 from .group_commit import SharedWork
 from .records import NewMessage, Receipt
 from .schema import content, event, message, recipient
+from .sealed import forms
 from .statements import (
     JOINED_STATEMENTS,
     PreparedStatement,
@@ -241,8 +242,11 @@ _SAME_KEY = select(message.c.id, message.c.rfc_message_id).where(
 
 def with_key(connection: Connection, key: str) -> Receipt | None:
     """A duplicate's receipt, for the message that has ``key``; None if none has."""
-    row = connection.execute(_SAME_KEY, {"key": key}).first()
-    return Receipt(row.id, row.rfc_message_id, duplicate=True) if row else None
+    for stored in forms(connection, message.c.key, key):
+        row = connection.execute(_SAME_KEY, {"key": stored}).first()
+        if row is not None:
+            return Receipt(row.id, row.rfc_message_id, duplicate=True)
+    return None
 
 
 def _duplicates(

@@ -1,16 +1,21 @@
 """The register of the keys with which something in the outbox may be encrypted.
 
-By it a wrong key is known before anything is encrypted with it or cannot be read.
+By it a wrong key is known before anything is encrypted with it or cannot be read. It
+also keeps the look-up key, which is random and the same as long as the outbox is there:
+encrypted with each of the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from sqlalchemy import Connection, delete, exists, select
+from sqlalchemy import Connection, Row, delete, exists, select, update
 
 from ..errors import Damaged, KeyRefused
-from .encryption import Keyring, Place
+from .encryption import LOOKUP_KEY_BYTES, Keyring, Place
 from .records import EncryptionStatus
 from .schema import ONE, encryption_key
 from .sealed import SEALED
@@ -19,15 +24,19 @@ from .statements import RowsInsert, run_together
 CLEAR = ""
 """In place of a key id: something may be in the clear."""
 
+_LOCK = "*"
+"""In place of a key id: somebody registers a key. Nobody else ever sees that row."""
+
 _PROOF = "proof"
 
-_add = RowsInsert(encryption_key, "id", "proof", skip_present=True)
+_add = RowsInsert(encryption_key, "id", "proof", "lookup", skip_present=True)
 
 
 def is_registered(connection: Connection, keys: Keyring | None) -> bool:
     """Whether the first of ``keys`` is registered; with None, that no key is.
 
-    Raises `KeyRefused` if one of them is another one than is registered.
+    If so, ``keys`` have the outbox's look-up key from now on. Raises `KeyRefused` if
+    one of them is another one than is registered.
     """
     known = _known(connection)
     if keys is None:
@@ -38,13 +47,33 @@ def is_registered(connection: Connection, keys: Keyring | None) -> bool:
             )
         return True
     for id in keys.ids:
-        if id in known and not _is_proved(keys, id, known[id]):
+        if id in known and not _is_proved(keys, id, known[id].proof):
             raise KeyRefused(
                 f"The key {id!r} in OUTBOX_ENCRYPTION_KEYS is another one than the "
                 f"key {id!r} with which the outbox is encrypted. Put that back, and "
                 "give a new key an id of its own. Nothing was stored."
             )
-    return keys.first in known
+    secret = _lookup_key(known, keys)
+    if secret is None or keys.first not in known or known[keys.first].lookup is None:
+        return False
+    keys.look_up_with(secret, may_be_clear=CLEAR in known)
+    return True
+
+
+def _lookup_key(known: _Known, keys: Keyring) -> bytes | None:
+    """The look-up key; None if there is none yet. Raises `KeyRefused`."""
+    having = [id for id, row in known.items() if row.lookup is not None]
+    for id in having:
+        if id in keys.ids:
+            return b64decode(keys.open(known[id].lookup, _place(id, "lookup")))
+    if having:
+        raise KeyRefused(
+            "The addresses in the outbox can be read with the keys "
+            f"{_listed(having)}, and none of these is in OUTBOX_ENCRYPTION_KEYS: put "
+            "one back there, after the first key, until 'flask outbox rekey' has run. "
+            "Nothing was stored."
+        )
+    return None
 
 
 def _listed(ids: Iterable[str]) -> str:
@@ -58,24 +87,43 @@ def _is_proved(keys: Keyring, id: str, proof: str) -> bool:
         return False
 
 
-def _place(id: str) -> Place:
-    return Place(f"{encryption_key.name}.proof", id)
+def _place(id: str, column: str = "proof") -> Place:
+    return Place(f"{encryption_key.name}.{column}", id)
 
 
-def _known(connection: Connection) -> dict[str, str]:
-    rows = connection.execute(select(*encryption_key.c["id", "proof"]))
-    return {row.id: row.proof for row in rows}
+_Known = Mapping[str, Row[Any]]
+"""The registered keys, by their ids."""
+
+
+def _known(connection: Connection) -> _Known:
+    rows = connection.execute(
+        select(encryption_key).where(encryption_key.c.id != _LOCK)
+    )
+    return {row.id: row for row in rows}
 
 
 def register(connection: Connection, keys: Keyring) -> None:
-    """Register the first of ``keys``, if it is not yet.
+    """Register the first of ``keys``, if it is not yet, with the look-up key.
 
-    If it is the first of all, what is in the outbox already is in the clear.
+    If there was none, addresses in the outbox are in the clear, and perhaps all of it.
     """
-    rows = [(keys.first, keys.seal(_PROOF, _place(keys.first)))]
-    if not _known(connection) and _has_rows(connection):
-        rows.append((CLEAR, ""))
+    run_together(connection, _add.statements(connection, [(_LOCK, "", None)]))
+    known = _known(connection)
+    present = _lookup_key(known, keys)
+    secret = present or os.urandom(LOOKUP_KEY_BYTES)
+    wrapped = keys.seal(b64encode(secret).decode(), _place(keys.first, "lookup"))
+    proof = keys.seal(_PROOF, _place(keys.first))
+    rows: list[tuple[str, str, str | None]] = [(keys.first, proof, wrapped)]
+    if present is None and _has_rows(connection):
+        rows.append((CLEAR, "", None))
     run_together(connection, _add.statements(connection, rows))
+    connection.execute(
+        update(encryption_key)
+        .where(encryption_key.c.id == keys.first)
+        .values(lookup=wrapped)
+    )
+    connection.execute(delete(encryption_key).where(encryption_key.c.id == _LOCK))
+    is_registered(connection, keys)
 
 
 def _has_rows(connection: Connection) -> bool:

@@ -733,7 +733,7 @@ class Outbox:
         self, list: str | None = None, source: str | None = None
     ) -> Iterator[Suppression]:
         """All suppressions, or those of one list or from one source, ordered by
-        address; read in pages.
+        address if that is not encrypted; read in pages.
         """
         return suppressions.read(self.database.reading, list, source)
 
@@ -849,7 +849,8 @@ class Outbox:
         """The newest messages that match ``wanted``, or the page next to another.
 
         ``before`` is another page's ``older``, ``after`` its ``newer``. The work is
-        bounded, however large the outbox is: see `Page`.
+        bounded, however large the outbox is: see `Page`. Raises `AddressError` for the
+        beginning of an address, if the outbox is encrypted.
         """
         with self.database.reading() as connection:
             return search.search(connection, wanted, self.clock(), limit, before, after)
@@ -877,6 +878,11 @@ class Outbox:
             return folding.search_folded(
                 connection, wanted, self.clock(), limit, before, after
             )
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether addresses are encrypted, so that only whole ones are found."""
+        return self.database.keys is not None
 
     def counts(self) -> Mapping[Tab, Count]:
         """How many messages are in each tab, counted up to `COUNT_LIMIT`."""

@@ -292,10 +292,11 @@ def _recipients_of(
 ) -> Mapping[str, list[Row[Any]]]:
     """The address and the fate of each recipient, by message."""
     found: dict[str, list[Row[Any]]] = {one: [] for one in ids}
-    rows = connection.execute(
+    rows = query(
+        connection,
         select(*recipient.c["message_id", "address", "fate"])
         .where(recipient.c.message_id.in_(ids))
-        .order_by(recipient.c.message_id, recipient.c.position)
+        .order_by(recipient.c.message_id, recipient.c.position),
     )
     for row in rows:
         found[row.message_id].append(row)

@@ -21,6 +21,7 @@ from ..errors import AddressError
 from ..feedback import Fate, Feedback
 from ..feedback.one_time import OneTimeToken
 from ..message import Address, comparable
+from ..message.addresses import ADDRESS_OCTETS
 from .ids import id_at, is_id, new_id
 from .schema import feedback, pardon
 from .sealed import query
@@ -142,7 +143,8 @@ def _address(address: str | None) -> str | None:
     except AddressError:
         address = address.strip()
     found = comparable(address)
-    return found if len(found) <= 255 and found.isprintable() else ""
+    is_one = found.isprintable() and len(found.encode()) <= ADDRESS_OCTETS
+    return found if is_one else ""
 
 
 def _rfc_message_id(given: str | None) -> str | None:

@@ -727,6 +727,13 @@ COUNT_LIMIT = 10_000
 """Counts stop here and then say "or more", because exact counting would be slow."""
 
 
+NO_PARTS = (
+    "This outbox is encrypted, so mail is not found by the beginning of an address: "
+    "give the whole address."
+)
+"""Why a search for the beginning of an address is refused."""
+
+
 @dataclass(frozen=True, slots=True)
 class Search:
     """Criteria for messages: a message matches if it meets all that are given."""
@@ -739,7 +746,8 @@ class Search:
     batch: str | None = None
     """The id of its batch."""
     address: str | None = None
-    """A recipient's address or, if it ends with ``*``, the beginning of one."""
+    """A recipient's address or, if it ends with ``*``, the beginning of one: only where
+    the outbox is not encrypted."""
     id: str | None = None
     """Its id, or the beginning of it."""
     rfc_message_id: str | None = None

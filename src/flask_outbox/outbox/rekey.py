@@ -28,11 +28,12 @@ from sqlalchemy import (
 from ..errors import ConfigError, StoreError
 from . import attachments, audit
 from .database import Database
-from .encryption import Keyring
+from .encryption import LOOKUP_MARK, Keyring
 from .key_register import forget_others
 from .records import Act, Actor
-from .schema import BYTES, attached, attachment
-from .sealed import PLAIN, SEALED, SealedColumns, sealed_values
+from .schema import BYTES, attached, attachment, suppression
+from .sealed import FOUND_BY, PLAIN, SEALED, SealedColumns, sealed_values
+from .suppressions import DIGESTS
 
 CHUNK_ROWS = 100
 """The most rows that one transaction encrypts, so that others wait only briefly."""
@@ -163,7 +164,7 @@ class _Step:
         return self
 
     def _columns(self) -> list[Column[Any]]:
-        return [self._table.c[name] for name in self._sealing.columns]
+        return [self._table.c[name] for name in self._sealing.all]
 
     def _write(self, row: Values, key: list[Any]) -> None:
         if self._table is attachment:
@@ -173,10 +174,21 @@ class _Step:
         sealed = sealed_values(
             self._keys, self._table, row[self._sealing.owner], values
         )
-        self._connection.execute(
-            update(self._table)
-            .where(*(a == b for a, b in zip(self._key_columns, key, strict=True)))
-            .values(sealed)
+        before = dict(zip(self._key_columns, key, strict=True))
+        after = {one: sealed.get(one.name, value) for one, value in before.items()}
+        if after != before and self._is_there(after):
+            self._connection.execute(delete(self._table).where(*_equal(before)))
+        else:
+            self._connection.execute(
+                update(self._table).where(*_equal(before)).values(sealed)
+            )
+
+    def _is_there(self, key: Key) -> bool:
+        """Whether a process that had no keys has stored the same once more."""
+        return bool(
+            self._connection.scalar(
+                select(func.count()).select_from(self._table).where(*_equal(key))
+            )
         )
 
     def _write_attachment(self, row: Values) -> None:
@@ -192,6 +204,14 @@ class _Step:
         self._connection.execute(
             delete(attachment).where(attachment.c.digest == digest)
         )
+
+
+Key = Mapping[Column[Any], Any]
+"""The columns of a primary key, and their values."""
+
+
+def _equal(key: Key) -> Iterator[ColumnElement[bool]]:
+    return (column == value for column, value in key.items())
 
 
 def _beyond(
@@ -216,15 +236,23 @@ def _count(connection: Connection, keys: Keyring, table: Table) -> int:
 
 def _old(keys: Keyring, table: Table) -> ColumnElement[bool]:
     """The condition that something in a row is not encrypted with the first key."""
-    return or_(*(_is_old(keys, table.c[name]) for name in SEALED[table].columns))
+    return or_(*(_is_old(keys, table.c[name]) for name in SEALED[table].all))
 
 
 def _is_old(keys: Keyring, column: Column[Any]) -> ColumnElement[bool]:
+    if column in FOUND_BY:
+        in_the_clear = [column != "", ~_begins(column, LOOKUP_MARK)]
+        if column is suppression.c.address:
+            in_the_clear.append(~_begins(column, DIGESTS))
+        return and_(column.is_not(None), *in_the_clear)
     mark: str | bytes = keys.mark.encode() if column.type is BYTES else keys.mark
-    beginning = func.substr(column, 1, len(mark))
-    given = literal(mark, type_=column.type)
     return and_(
         column.is_not(None),
-        beginning != given,
+        ~_begins(column, mark),
         *(column != plain for plain in PLAIN if isinstance(mark, str)),
     )
+
+
+def _begins(column: Column[Any], mark: str | bytes) -> ColumnElement[bool]:
+    beginning = func.substr(column, 1, len(mark))
+    return beginning == literal(mark, type_=column.type)

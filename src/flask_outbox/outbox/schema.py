@@ -31,16 +31,28 @@ from sqlalchemy.engine import Inspector
 
 from ..events import ATTEMPT_ENDS
 
-REVISION = "0010"
+REVISION = "0011"
 """The newest migration, after which the tables are as they are below."""
 
 VERSION_TABLE = "outbox_version"
 
 metadata: MetaData = MetaData()
 
+SEALED_ADDRESS = 400
+SEALED_KEY = 720
+"""How long addresses and keys are at most when they are encrypted, where a database
+limits that: MariaDB's indexes have up to 768 characters, all columns together."""
+
+_MARIADB = ("mysql", "mariadb")
+_SERVERS = (*_MARIADB, "postgresql")
+
 _Id = String(26)
 _Key = String(255)
-_Address = _Key.with_variant(String(255, collation="C"), "postgresql")
+_Address = _Key.with_variant(String(SEALED_ADDRESS), *_SERVERS)
+_Recipient = _Key.with_variant(String(SEALED_ADDRESS), *_MARIADB).with_variant(
+    String(SEALED_ADDRESS, collation="C"), "postgresql"
+)
+_UniqueKey = _Key.with_variant(String(SEALED_KEY), *_SERVERS)
 _Serial = BigInteger().with_variant(Integer, "sqlite")
 LONG = Text()
 BYTES = LargeBinary()
@@ -66,10 +78,10 @@ message: Table = Table(
     Column("lease_owner", _Id),
     Column("lease_token", Integer, nullable=False),
     Column("begun", SmallInteger, nullable=False),
-    Column("key", _Key),
+    Column("key", _UniqueKey),
     Column("tag", _Key),
     Column("rfc_message_id", String(998), nullable=False),
-    Column("return_path", _Key, nullable=False),
+    Column("return_path", _Address, nullable=False),
     Column("subject", LONG, nullable=False),
     Column("size_bytes", Integer, nullable=False),
     Column("enqueued_at", Double, nullable=False),
@@ -144,7 +156,7 @@ recipient: Table = Table(
         primary_key=True,
     ),
     Column("position", Integer, primary_key=True, autoincrement=False),
-    Column("address", _Address, nullable=False),
+    Column("address", _Recipient, nullable=False),
     Column("state", String(10), nullable=False),
     Column("reply_code", SmallInteger),
     Column("reply_enhanced", String(16)),
@@ -166,7 +178,7 @@ provider_id: Table = Table(
         ForeignKey("outbox_message.id", ondelete="CASCADE"),
         primary_key=True,
     ),
-    Column("address", _Key, primary_key=True),
+    Column("address", _Address, primary_key=True),
     Column("provider", String(64), primary_key=True),
     Column("provider_id", _Key, primary_key=True),
 )
@@ -182,7 +194,7 @@ feedback: Table = Table(
     Column("received_at", Double, nullable=False),
     Column("at", Double, nullable=False),
     Column("fate", String(16), nullable=False),
-    Column("address", _Key),
+    Column("address", _Address),
     Column("message_id", _Id),
     Column("named_id", _Id),
     Column("provider_id", _Key),
@@ -220,7 +232,7 @@ rows are only ever added."""
 suppression: Table = Table(
     "outbox_suppression",
     metadata,
-    Column("address", _Key, primary_key=True),
+    Column("address", _Address, primary_key=True),
     Column("list", _Key, primary_key=True),
     Column("reason", LONG, nullable=False),
     Column("source", String(16), nullable=False),
@@ -233,7 +245,7 @@ suppression: Table = Table(
 pardon: Table = Table(
     "outbox_pardon",
     metadata,
-    Column("address", _Key, primary_key=True),
+    Column("address", _Address, primary_key=True),
     Column("list", _Key, primary_key=True),
     Column("at", Double, nullable=False),
 )
@@ -259,7 +271,7 @@ batch: Table = Table(
     "outbox_batch",
     metadata,
     Column("id", _Id, primary_key=True),
-    Column("key", _Key),
+    Column("key", _UniqueKey),
     Column("name", _Key, nullable=False),
     Column("tag", _Key),
     Column("rows_stored", Integer, nullable=False),
@@ -415,9 +427,11 @@ encryption_key: Table = Table(
     metadata,
     Column("id", String(16), primary_key=True),
     Column("proof", LONG, nullable=False),
+    Column("lookup", LONG),
 )
 """The keys with which something here may be encrypted, each with a text that it has
-encrypted. A row whose id is "" says that something may be in the clear."""
+encrypted, and with the outbox's look-up key, encrypted with it. A row whose id is ""
+says that something may be in the clear."""
 
 audit: Table = Table(
     "outbox_audit",

@@ -28,9 +28,9 @@ from ..feedback import Fate
 from ..message import Address
 from .ids import HIGHEST, ID_LENGTH, LOWEST, id_at, is_id, time_of
 from .read import moment, summaries_of
-from .records import COUNT_LIMIT, Count, Page, Search
+from .records import COUNT_LIMIT, NO_PARTS, Count, Page, Search
 from .schema import PENDING, message, recipient
-from .sealed import keys_of, query
+from .sealed import forms, keys_of, query
 
 SCAN_LIMIT = 10_000
 """The most messages that one scan examines."""
@@ -135,7 +135,7 @@ class IndexRange:
 
 
 def of_recipient(address: str) -> IndexRange:
-    """The messages that have this recipient."""
+    """The messages that have this recipient, as stored."""
     return IndexRange(
         (recipient.c.address == address,),
         recipient.c.message_id,
@@ -269,6 +269,8 @@ def _scan(
     id_range = _id_range(connection, wanted)
     subject = None
     if keys_of(connection) is not None:
+        if wanted.address is not None and wanted.address.endswith("*"):
+            raise AddressError("address", NO_PARTS)
         wanted, subject = replace(wanted, subject=None), wanted.subject
     conditions = _conditions(wanted, now)
     index_ranges, more = _index_ranges(connection, wanted, id_range)
@@ -383,7 +385,7 @@ def _index_ranges(
     way = ways[0] if ways else [IndexRange()]
     more = []
     if wanted.address is not None and way is not to_them:
-        more.append(_has_recipient(wanted.address))
+        more.append(_has_recipient(connection, wanted.address))
     if wanted.fate is not None and way is not with_fate:
         more.append(_has_fate(wanted.fate))
     return way, more
@@ -403,7 +405,7 @@ def _recipient_ranges(
     if wanted is None:
         return None
     if not wanted.endswith("*"):
-        return [of_recipient(_normalized(wanted))]
+        return [*map(of_recipient, _stored(connection, wanted))]
     addresses = _addresses(connection, wanted)
     if len(addresses) > SEVERAL_ADDRESSES:
         return None
@@ -417,7 +419,7 @@ def _addresses(connection: Connection, wanted: str) -> list[str]:
         above = recipient.c.address > found[-1] if found else true()
         address = connection.scalar(
             select(func.min(recipient.c.address)).where(
-                _address_matches(recipient.c.address, wanted), above
+                _begins(recipient.c.address, wanted), above
             )
         )
         if address is None:
@@ -426,11 +428,13 @@ def _addresses(connection: Connection, wanted: str) -> list[str]:
     return found
 
 
-def _has_recipient(wanted: str) -> Condition:
-    own = recipient.alias()
-    return exists().where(
-        own.c.message_id == message.c.id, _address_matches(own.c.address, wanted)
-    )
+def _has_recipient(connection: Connection, wanted: str) -> Condition:
+    address = recipient.alias().c.address
+    if wanted.endswith("*"):
+        matches = _begins(address, wanted)
+    else:
+        matches = address.in_(_stored(connection, wanted))
+    return exists().where(address.table.c.message_id == message.c.id, matches)
 
 
 def _has_fate(wanted: Fate) -> Condition:
@@ -438,13 +442,15 @@ def _has_fate(wanted: Fate) -> Condition:
     return exists().where(own.c.message_id == message.c.id, own.c.fate == wanted.value)
 
 
-def _address_matches(address: ColumnElement[str], wanted: str) -> Condition:
-    """Condition that ``address`` is ``wanted``, or begins with it if ``*`` follows."""
-    if not wanted.endswith("*"):
-        return address == _normalized(wanted)
+def _begins(address: ColumnElement[str], wanted: str) -> Condition:
+    """Condition that ``address`` begins with what comes before the ``*``."""
     local, at, domain = wanted.removesuffix("*").partition("@")
     beginning = local + at + domain.lower()
     return and_(address >= beginning, address < beginning + _LAST_CHARACTER)
+
+
+def _stored(connection: Connection, address: str) -> list[str]:
+    return forms(connection, recipient.c.address, _normalized(address))
 
 
 def _normalized(address: str) -> str:

@@ -24,7 +24,7 @@ from sqlalchemy.types import TypeEngine
 
 from .dialects import MULTI_STATEMENTS, begin_immediate
 from .encryption import Keyring
-from .sealed import SealedColumns, keys_of, seal_rows
+from .sealed import SealedColumns, keys_of, rows_to_find, seal_rows
 
 Row = Mapping[str, Any]
 
@@ -406,7 +406,7 @@ class RowsUpdate:
     def run(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Update ``rows``, which map the names of columns to values."""
         if (keys := keys_of(connection)) is not None:
-            rows = [*seal_rows(keys, self._table, rows)]
+            rows = rows_to_find(keys, self._table, self._keys, rows)
         for start in range(0, len(rows), ROWS_AT_ONCE):
             self._run_some(connection, rows[start : start + ROWS_AT_ONCE])
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Row,
     String,
     bindparam,
     delete,
@@ -34,7 +35,7 @@ from .read import moment
 from .received import LATEST
 from .records import Suppression
 from .schema import pardon, suppression
-from .sealed import SealedColumns, insert_sealed, keys_of, query
+from .sealed import SealedColumns, all_forms, insert_sealed, keys_of, same
 from .statements import PreparedStatement, RowsInsert, Statement, run_together
 
 EVERYTHING = ""
@@ -135,7 +136,10 @@ def queries(
 ) -> list[Statement]:
     """The statements that ask for the suppressions of ``addresses``."""
     statements = []
-    wanted = sorted(_asked({*map(comparable, addresses)}, erased))
+    asked_for = _asked({*map(comparable, addresses)}, erased)
+    if keys_of(connection) is not None:
+        asked_for = {*all_forms(connection, suppression.c.address, asked_for)}
+    wanted = sorted(asked_for)
     may_be_first = bool(erased.keys) and not erased.exist
     for start in range(0, len(wanted), ASKED_AT_ONCE):
         some = wanted[start : start + ASKED_AT_ONCE]
@@ -272,26 +276,31 @@ def read(
     source: str | None,
 ) -> Iterator[Suppression]:
     """The suppressions of ``list`` and from ``source``, or of all lists and from
-    anywhere for None, ordered by address.
+    anywhere for None, ordered by address if that is not encrypted.
 
     Holds one page of them in memory at a time.
     """
     last = None
     while True:
         with reading() as connection:
-            page = _page(connection, list, source, last)
-        yield from page
-        if len(page) < PAGE:
+            rows = _page(connection, list, source, last)
+            keys = keys_of(connection)
+        for row in rows:
+            yield _record(
+                *(row if keys is None else _SEALED.open_what_can_be(keys, row))
+            )
+        if len(rows) < PAGE:
             return
-        last = page[-1]
+        last = rows[-1]
 
 
 def _page(
     connection: Connection,
     list: str | None,
     source: str | None,
-    after: Suppression | None,
-) -> list[Suppression]:
+    after: Row[Any] | None,
+) -> Sequence[Row[Any]]:
+    """The next rows as they are stored."""
     listed = select(*_COLUMNS).where(suppression.c.address != DIGESTS)
     wanted = listed.order_by(*_COLUMNS[:2]).limit(PAGE)
     if list is not None:
@@ -299,10 +308,10 @@ def _page(
     if source is not None:
         wanted = wanted.where(suppression.c.source == source)
     if after is not None:
-        same = suppression.c.address == after.address
+        here = suppression.c.address == after.address
         later = suppression.c.address > after.address
-        wanted = wanted.where(or_(later, same & (suppression.c.list > after.list)))
-    return [_record(*row) for row in query(connection, wanted)]
+        wanted = wanted.where(or_(later, here & (suppression.c.list > after.list)))
+    return connection.execute(wanted).all()
 
 
 # Changing
@@ -392,7 +401,8 @@ def remove(
         if one.list == list and source in (None, one.source)
     ]
     wanted = delete(suppression).where(
-        suppression.c.address.in_(ours), suppression.c.list == list
+        suppression.c.address.in_(all_forms(connection, suppression.c.address, ours)),
+        suppression.c.list == list,
     )
     if not ours or not connection.execute(wanted).rowcount:
         return False
@@ -404,9 +414,10 @@ def remove(
 def write_pardons(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Note when addresses were taken off lists, unless a later time is noted."""
     for row in rows:
-        place = pardon.c.address == row["address"], pardon.c.list == row["list"]
+        address = same(connection, pardon.c.address, row["address"])
+        place = address, pardon.c.list == row["list"]
         known = connection.scalar(select(pardon.c.at).where(*place))
         if known is None:
-            connection.execute(pardon.insert().values(**row))
+            insert_sealed(connection, pardon, row)
         elif known < row["at"]:
             connection.execute(update(pardon).where(*place).values(at=row["at"]))

@@ -127,7 +127,8 @@ def _asked(fields: Mapping[str, str], at: datetime) -> BulkAct:
     name = fields.get("action", "")
     if name not in USUAL:
         abort(400, f"There is no action {name!r} on all that match.")
-    chosen = read_filters(fields, at)
+    encrypted = runtime().outbox.encrypted
+    chosen = read_filters(fields, at, encrypted=encrypted)
     for field, why in chosen.wrong.items():
         abort(400, f"{LABELS[field]}: {why} Go back and change it: nothing was done.")
     action = ACTIONS[name]

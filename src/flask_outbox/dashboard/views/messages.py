@@ -41,7 +41,7 @@ def messages() -> str:
     """The newest messages that match the search."""
     outbox = runtime().outbox
     now = datetime.fromtimestamp(outbox.clock(), UTC)
-    chosen = read_filters(request.args, now)
+    chosen = read_filters(request.args, now, encrypted=outbox.encrypted)
     seen = outbox.change_marker()
     search = outbox.search_folded if chosen.folds else outbox.search
     found = search(
@@ -54,6 +54,7 @@ def messages() -> str:
         "messages.html",
         seen=seen,
         found=found,
+        encrypted=outbox.encrypted,
         actions=ACTIONS,
         on_all=[(name, ACTIONS[name]) for name in USUAL],
         filters=chosen,

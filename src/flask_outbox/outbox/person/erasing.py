@@ -40,7 +40,7 @@ from ..schema import (
     suppression,
     webhook,
 )
-from ..sealed import SEALED, query, seal
+from ..sealed import SEALED, query, same, seal
 from ..states import transition
 from ..suppressions import EVERYTHING
 from .finding import (
@@ -97,7 +97,8 @@ def keep_suppressions(
         ]
         suppressions.add(connection, entries, erased)
     for table in (suppression, pardon):
-        connection.execute(delete(table).where(table.c.address == person.address))
+        theirs = same(connection, table.c.address, person.address)
+        connection.execute(delete(table).where(theirs))
     return PersonErased(suppressions=len(wanted))
 
 
@@ -108,7 +109,7 @@ def blank_reports(connection: Connection, person: Person) -> PersonErased:
     """
     ids = connection.scalars(
         select(feedback.c.id)
-        .where(feedback.c.address == person.address)
+        .where(same(connection, feedback.c.address, person.address))
         .order_by(feedback.c.id)
         .limit(AT_ONCE)
         .with_for_update()
@@ -182,10 +183,11 @@ def _recipients(
     connection: Connection, person: Person, ids: Sequence[str]
 ) -> Mapping[str, _Recipients]:
     found: dict[str, list[Row[Any]]] = {one: [] for one in ids}
-    for row in connection.execute(
+    for row in query(
+        connection,
         select(recipient)
         .where(recipient.c.message_id.in_(ids))
-        .order_by(recipient.c.message_id, recipient.c.position)
+        .order_by(recipient.c.message_id, recipient.c.position),
     ):
         found[row.message_id].append(row)
     return {
@@ -260,11 +262,12 @@ def _erase_own(
         connection.execute(
             delete(provider_id).where(
                 provider_id.c.message_id == one.message_id,
-                provider_id.c.address == one.address,
+                same(connection, provider_id.c.address, one.address),
             )
         )
     if theirs:
-        connection.execute(_erase_recipient, [_erased_row(one) for one in theirs])
+        rows = [_erased_row(connection, one) for one in theirs]
+        connection.execute(_erase_recipient, rows)
     add_events.run_many(
         connection, [event_row(one, now, EventKind.ERASED) for one in ids]
     )
@@ -285,11 +288,12 @@ _erase_recipient = (
 )
 
 
-def _erased_row(one: Row[Any]) -> dict[str, Any]:
+def _erased_row(connection: Connection, one: Row[Any]) -> dict[str, Any]:
+    address = {"address": erased_recipient(one.position)}
     return {
         "its_message": one.message_id,
         "its_position": one.position,
-        "new_address": erased_recipient(one.position),
+        "new_address": seal(connection, recipient, one.message_id, address)["address"],
         "new_text": None if one.reply_text is None else "",
     }
 
@@ -380,7 +384,7 @@ def make_nameless(
 ) -> PersonErased:
     """Put a placeholder wherever these rows of one table still name the person."""
     (table,) = {one.table for one in found}
-    still = mentions(connection, person, table, among(found))
+    still = mentions(connection, person, table, among(connection, found))
     return PersonErased(mentions=_write_nameless(connection, still))
 
 
@@ -391,7 +395,8 @@ def _write_nameless(connection: Connection, found: Iterable[Mention]) -> int:
         if one.table in SEALED:
             owner = one.row._mapping[SEALED[one.table].owner]
             values = seal(connection, one.table, owner, values)
-        connection.execute(update(one.table).where(among([one])).values(values))
+        its = among(connection, [one])
+        connection.execute(update(one.table).where(its).values(values))
         number += 1
     return number
 

@@ -22,7 +22,7 @@ from ..attachments import StoredContent, stored_content
 from ..read import get, moment
 from ..records import MessageRecord
 from ..schema import feedback, pardon, provider_id, webhook
-from ..sealed import query
+from ..sealed import query, same
 from .finding import (
     OF_MESSAGES,
     OTHERS,
@@ -62,8 +62,8 @@ def _suppressions(
     found = suppressions.find(connection, [person.address], erased)
     for one in found.get(person.address, ()):
         yield _record({"kind": "suppression", **asdict(one)})
-    wanted = select(pardon).where(pardon.c.address == person.address)
-    for row in connection.execute(wanted.order_by(pardon.c.list)):
+    wanted = select(pardon).where(same(connection, pardon.c.address, person.address))
+    for row in query(connection, wanted.order_by(pardon.c.list)):
         yield _record({"kind": "unsuppressed", "list": row.list, "at": moment(row.at)})
 
 
@@ -73,7 +73,7 @@ def _reports(
     for row in query(
         connection,
         select(feedback)
-        .where(feedback.c.address == person.address)
+        .where(same(connection, feedback.c.address, person.address))
         .order_by(feedback.c.id),
     ):
         given = dict(row._mapping)
@@ -150,10 +150,11 @@ def _message(connection: Connection, person: Person, record: MessageRecord) -> V
 
 
 def _provider_ids(connection: Connection, person: Person, id: str) -> list[Values]:
-    rows = connection.execute(
+    rows = query(
+        connection,
         select(provider_id)
         .where(provider_id.c.message_id == id)
-        .order_by(*provider_id.primary_key)
+        .order_by(*provider_id.primary_key),
     )
     return [
         {"provider": row.provider, "id": row.provider_id}

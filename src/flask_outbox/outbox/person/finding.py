@@ -33,7 +33,7 @@ from ...message import Address, AddressLike, comparable
 from ..enqueue import as_json
 from ..ids import HIGHEST, LOWEST
 from ..schema import feedback, message, metadata, recipient, webhook
-from ..sealed import is_encrypted, query
+from ..sealed import FOUND_BY, is_encrypted, query, same
 
 ROWS_AT_ONCE = 5_000
 """How many messages, or rows of another large table, one statement reads."""
@@ -179,11 +179,11 @@ def messages_to(
     connection: Connection, person: Person, spread: Spread
 ) -> Sequence[str]:
     """The ids of the messages of which they are a recipient."""
-    rows = connection.execute(
-        select(*recipient.c["message_id", "address"])
-        .where(spread.of(recipient.c.message_id), person.may_be_to())
-        .order_by(recipient.c.message_id)
-    )
+    wanted = select(*recipient.c["message_id", "address"])
+    wanted = wanted.where(spread.of(recipient.c.message_id))
+    if not is_encrypted(connection, recipient):
+        wanted = wanted.where(person.may_be_to())
+    rows = query(connection, wanted.order_by(recipient.c.message_id))
     return [*dict.fromkeys(row.message_id for row in rows if person.owns(row.address))]
 
 
@@ -236,14 +236,23 @@ def mentions_in(reading: Reading, person: Person, table: Table) -> list[Mention]
     return found
 
 
-def among(found: Collection[Mention]) -> ColumnElement[bool]:
+def among(connection: Connection, found: Collection[Mention]) -> ColumnElement[bool]:
     """Condition that a row is one of those."""
     return or_(
         *(
-            and_(*(key == one.row._mapping[key] for key in one.table.primary_key))
+            and_(
+                *(
+                    _has(connection, key, one.row._mapping[key])
+                    for key in one.table.primary_key
+                )
+            )
             for one in found
         )
     )
+
+
+def _has(connection: Connection, key: Column[Any], value: Any) -> ColumnElement[bool]:
+    return same(connection, key, value) if key in FOUND_BY else key == value
 
 
 def _own_id(table: Table) -> Collection[Column[Any]]:

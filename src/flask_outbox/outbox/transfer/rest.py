@@ -16,7 +16,7 @@ from ..outbox import Outbox
 from ..schema import audit as audit_table
 from ..schema import batch, feedback, lane, pardon
 from ..schema import stats as stats_table
-from ..sealed import insert_sealed, query, seal
+from ..sealed import insert_sealed, query, same, seal
 
 AT_A_TIME = 500
 """How many rows are carried in one transaction."""
@@ -65,7 +65,9 @@ def _write_all(connection: Connection, rows: list[Values]) -> None:
 
 def _add(connection: Connection, row: Values) -> None:
     """Insert a batch, without its key if another batch in the target has that key."""
-    taken = connection.scalar(select(batch.c.id).where(batch.c.key == row["key"]))
+    key = row["key"]
+    has_it = batch.c.key == key if key is None else same(connection, batch.c.key, key)
+    taken = connection.scalar(select(batch.c.id).where(has_it))
     insert_sealed(connection, batch, {**row, "key": None} if taken else row)
 
 
@@ -119,7 +121,8 @@ def carry_suppressions(source: Outbox, target: Outbox) -> None:
     while some := list(islice(every, AT_A_TIME)):
         target.suppress_all(some)
     with source.database.reading() as connection:
-        rows = [dict(row) for row in connection.execute(select(pardon)).mappings()]
+        found = query(connection, select(pardon), exactly=True).mappings()
+        rows = [dict(row) for row in found]
     for start in range(0, len(rows), AT_A_TIME):
         part = rows[start : start + AT_A_TIME]
         target.database.write(partial(suppressions.write_pardons, rows=part))

@@ -30,7 +30,7 @@ from ..schema import (
     provider_id,
     recipient,
 )
-from ..sealed import insert_sealed, query
+from ..sealed import all_forms, insert_sealed, query
 from ..sensitive import remove_contents
 from ..states import FINISHED, transition
 from ..webhook_feed import step_back
@@ -322,8 +322,9 @@ def _states_here(connection: Connection, ids: list[str]) -> Mapping[str, str]:
 
 def _keys_here(connection: Connection, keys: Iterable[str | None]) -> dict[str, str]:
     given = [key for key in keys if key is not None]
-    found = select(*message.c["key", "id"]).where(message.c.key.in_(given))
-    return {row.key: row.id for row in connection.execute(found)}
+    stored = all_forms(connection, message.c.key, given)
+    found = select(*message.c["key", "id"]).where(message.c.key.in_(stored))
+    return {row.key: row.id for row in query(connection, found)}
 
 
 def _arrived(one: Values, taken: Mapping[str, str], now: float) -> Values:
