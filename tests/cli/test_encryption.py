@@ -31,8 +31,13 @@ def test_an_id_that_could_not_be_used_is_refused(make_shop: MakeShop):
 def test_an_outbox_in_the_clear_is_encrypted(make_shop: MakeShop):
     message_id = make_shop().send(subject="Secret")
     shop = make_shop(OUTBOX_ENCRYPTION_KEYS=new_key(make_shop, "mine"))
-    header = shop.run("status", code=1).stdout
-    assert "key mine; something may be in the clear" in " ".join(header.split())
+    header = " ".join(shop.run("status", code=1).stdout.split())
+    rows = shop.document("status", code=1)["encryption"]["rows_left"]
+    assert rows > 1
+    assert (
+        f"key mine; something may be in the clear; {rows} rows left to encrypt; "
+        "'flask outbox rekey' does that" in header
+    )
 
     done = shop.run("rekey")
 
@@ -45,8 +50,25 @@ def test_an_outbox_in_the_clear_is_encrypted(make_shop: MakeShop):
         "old_keys": [],
         "missing_keys": [],
         "clear": False,
+        "rows_left": None,
     }
     assert shop.document("rekey") == {"key": "mine", "rows": 0, "failed": []}
+
+
+def test_an_old_key_may_go_once_no_row_needs_it(make_shop: MakeShop):
+    old, new = (new_key(make_shop, one) for one in ("old", "new"))
+    not_restarted = make_shop(OUTBOX_ENCRYPTION_KEYS=f"{old},{new}")
+    not_restarted.send()
+    shop = make_shop(OUTBOX_ENCRYPTION_KEYS=f"{new},{old}")
+    left = " ".join(shop.run("status", code=1).stdout.split())
+    assert "key new; something may need the old key old; 2 rows left" in left
+    shop.run("rekey")
+    done = " ".join(shop.run("status", code=1).stdout.split())
+    assert "key new; no row needs another key: the others can be removed" in done
+
+    not_restarted.send()
+    left = " ".join(shop.run("status", code=1).stdout.split())
+    assert "key new; 2 rows left to encrypt; 'flask outbox rekey' does that" in left
 
 
 def test_what_lacks_its_key_is_told_and_is_a_problem(make_shop: MakeShop):

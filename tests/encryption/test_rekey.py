@@ -75,6 +75,7 @@ def check_rekeying(open_with: Opener, *before: EncryptionKey) -> None:
 
     rekeying = Rekeying(both.database)
     expected = rekeying.count()
+    assert rows_left(both) == expected > 0
     result = rekeying.run()
 
     assert (result.rows, result.failed) == (expected, [])
@@ -87,9 +88,16 @@ def check_rekeying(open_with: Opener, *before: EncryptionKey) -> None:
     stored = [str(one) for some in cells(after).values() for one in some]
     assert not any("Ada's" in one or ADA in one for one in stored)
     assert Rekeying(after.database).count() == 0
+    assert rows_left(both) == (0 if before else None)
+    assert rows_left(after) is None
     encryption = after.status().encryption
     assert encryption is not None
     assert (encryption.clear, encryption.old_keys) == (False, ())
+
+
+def rows_left(outbox: Outbox) -> int | None:
+    encryption = outbox.status(count_rows_left=True).encryption
+    return encryption.rows_left if encryption else None
 
 
 def test_a_run_that_was_killed_is_continued(open_with: Opener) -> None:

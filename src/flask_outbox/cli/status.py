@@ -54,7 +54,7 @@ def status(context: click.Context, as_json: bool) -> None:
     alert.
     """
     runtime = app_runtime()
-    found = runtime.outbox.status()
+    found = runtime.outbox.status(count_rows_left=True)
     now = datetime.fromtimestamp(runtime.outbox.clock(), UTC)
     stats = runtime.outbox.stats(now - RECENT, now, buckets=1)
     lanes = lane_statuses(
@@ -210,8 +210,11 @@ def _keys(found: EncryptionStatus) -> str:
         parts.append("something may be in the clear")
     if found.old_keys:
         parts.append(f"something may need the old key {', '.join(found.old_keys)}")
-    if len(parts) > 1:
-        parts.append("'flask outbox rekey' changes that")
+    if found.rows_left == 0 and len(parts) == 1:
+        parts.append("no row needs another key: the others can be removed")
+    elif found.rows_left is not None:
+        parts.append(f"{counted(found.rows_left, 'row')} left to encrypt")
+        parts.append("'flask outbox rekey' does that")
     return "; ".join(parts)
 
 

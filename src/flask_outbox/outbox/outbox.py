@@ -88,6 +88,7 @@ from .records import (
     TransferChunk,
     audit_target,
 )
+from .rekey import rows_left
 from .schema import REVISION
 from .statements import Row
 from .stats import Stats
@@ -922,14 +923,24 @@ class Outbox:
                 connection, since.timestamp(), until.timestamp(), buckets, lane
             )
 
-    def status(self) -> OutboxStatus:
-        """Exact counts for monitoring, however long counting takes."""
+    def status(self, *, count_rows_left: bool = False) -> OutboxStatus:
+        """Exact counts for monitoring, however long counting takes.
+
+        With ``count_rows_left``, also how many rows are still to be encrypted with the
+        first key, where there may be such: while it is not known to be the only one in
+        use, or others are configured. That reads all rows.
+        """
         keys = self.database.keys
         with self.database.reading() as connection:
             found = read.status(connection, self.clock(), self.alert_rules)
             if keys is None:
                 return found
-            return replace(found, encryption=key_register.status(connection, keys))
+            encryption = key_register.status(connection, keys)
+            others = encryption.clear or encryption.old_keys or len(keys.ids) > 1
+            if count_rows_left and others:
+                left = rows_left(connection, keys)
+                encryption = replace(encryption, rows_left=left)
+            return replace(found, encryption=encryption)
 
     def measure(self, lanes: Collection[str] = ()) -> Measurements:
         """What monitoring is told, with the attempts on each of ``lanes``.

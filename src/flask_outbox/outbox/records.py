@@ -598,6 +598,9 @@ class EncryptionStatus:
     """Those of them that ``OUTBOX_ENCRYPTION_KEYS`` does not have."""
     clear: bool
     """Whether something may still be in the clear."""
+    rows_left: int | None = None
+    """How many rows are in the clear or encrypted with another key; None if that was
+    not counted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ class Rekeying:
     def count(self) -> int:
         """How many rows are to be encrypted."""
         with self._database.reading() as connection:
-            return sum(_count(connection, self._keys, table) for table in SEALED)
+            return rows_left(connection, self._keys)
 
     def run(self, on_progress: OnProgress = lambda rows: None) -> Rekeyed:
         """Encrypt all, and call ``on_progress`` with the size of each step.
@@ -227,6 +227,11 @@ def _beyond(
     yield first >= after[0]
     rest = [one > value for one, value in zip(others, after[1:], strict=True)]
     yield or_(first > after[0], and_(*rest)) if rest else first > after[0]
+
+
+def rows_left(connection: Connection, keys: Keyring) -> int:
+    """How many rows are not encrypted with the first of ``keys``; reads all rows."""
+    return sum(_count(connection, keys, table) for table in SEALED)
 
 
 def _count(connection: Connection, keys: Keyring, table: Table) -> int:
