@@ -85,13 +85,15 @@ def expect(found: Locator) -> LocatorAssertions:
     return expected(found)
 
 
-def serious_findings(page: Page) -> list[str]:
-    """axe-core's serious findings on the current page."""
+def serious_findings(page: Page, *rules: str) -> list[str]:
+    """axe-core's serious findings on the current page, by all its rules or by these."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text(encoding="utf-8"))
     # Mail content is not ours.
     found = page.evaluate(
-        "axe.run(document, {iframes: false, resultTypes: ['violations']})"
+        "rules => axe.run(document, {iframes: false, resultTypes: ['violations'],"
+        " runOnly: rules.length ? rules : undefined})",
+        list(rules),
     )
     return [
         f"{one['id']}: {one['help']}: {[node['target'] for node in one['nodes']]}"

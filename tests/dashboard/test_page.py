@@ -287,40 +287,6 @@ def test_an_html_mail_is_shown_in_its_frame(shop: Shop, visit: Visit) -> None:
     [("light", WIDE), ("dark", NARROW)],
     ids=["light and wide", "dark and narrow"],
 )
-def test_every_page_is_accessible_and_fits_the_screen(
-    shop: Shop,
-    visit: Visit,
-    server: JournalSmtp,
-    scheme: str,
-    viewport: dict[str, int],
-) -> None:
-    server.behaviour = Behaviour(at_rcpt="550 5.1.1 no such person")
-    failed = shop.keep(hello("x" * 200, html="<p>Hello</p>"), tag="a" * 60)
-    shop.wait_for(signals.message_failed)
-    page = visit("/", color_scheme=scheme, viewport=viewport)
-    home = page.url.rstrip("/")
-    for path in (
-        "/",
-        "/messages",
-        "/messages?q=nothing",
-        f"/messages/{failed}",
-        f"/messages/{failed}?view=text",
-        f"/messages/{failed}?view=headers",
-        "/lanes",
-        "/suppressions?address=ada@example.org",
-        f"/act?action=retry&id={failed}",
-    ):
-        page.goto(f"{home}{path}")
-        assert serious_findings(page) == [], path
-        width = page.evaluate("document.documentElement.scrollWidth")
-        assert width == viewport["width"], path
-
-
-@pytest.mark.parametrize(
-    ("scheme", "viewport"),
-    [("light", WIDE), ("dark", NARROW)],
-    ids=["light and wide", "dark and narrow"],
-)
 def test_an_alert_comes_and_goes_on_the_overview(
     open_shop: OpenShop, browser: Browser, scheme: str, viewport: dict[str, int]
 ) -> None:
