@@ -60,6 +60,9 @@ def test_the_wheel_has_the_package_and_nothing_else(release: Release) -> None:
         "flask_outbox/outbox/migrations/script.py.mako",
         "flask_outbox/outbox/migrations/versions/v0001_the_first_tables.py",
     } <= names
+    catalogues = {one for one in names if one.endswith(".po")}
+    assert catalogues
+    assert {one.removesuffix(".po") + ".mo" for one in catalogues} <= names
 
 
 def test_the_sdist_has_what_builds_and_runs_it(release: Release) -> None:
