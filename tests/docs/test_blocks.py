@@ -25,7 +25,7 @@ from jinja2 import Environment
 
 from flask_outbox.cli import outbox_commands
 from flask_outbox.config import KEYS
-from tests.docs.blocks import PAGES, Block, blocks
+from tests.docs.blocks import DOCS, PAGES, Block, blocks
 from tests.processes.running import ROOT
 
 EVERY = [block for page in PAGES for block in blocks(page)]
@@ -61,6 +61,32 @@ def test_the_python_of_pages_has_no_type_errors(tmp_path: Path) -> None:
         timeout=CHECK_SECONDS,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+RUN_BY_TESTS = {
+    "docs/bounces": "cli/test_feedback.py",
+    "docs/events": "provider_events/test_docs.py",
+    "docs/mail": "templates/test_components.py",
+    "docs/migrating/code": "migrating/test_pages.py",
+    "docs/testing": "testing/test_docs.py",
+    "docs/traces": "traces/test_spans.py",
+    "docs/webhooks": "webhooks/test_docs.py",
+    "examples/newsletter": "examples/test_newsletter.py",
+    "examples/password_reset": "examples/test_password_reset.py",
+    "examples/receipts": "examples/test_receipts.py",
+}
+"""Folders with files that pages show, and the test that runs these."""
+
+
+def test_each_file_that_a_page_shows_is_run_by_a_test() -> None:
+    for page in PAGES:
+        path = DOCS / f"{page}.rst"
+        shown = re.findall(r"literalinclude:: (\S+)", path.read_text(encoding="utf-8"))
+        for name in shown:
+            file = (path.parent / name).resolve().relative_to(ROOT).as_posix()
+            tests = [test for at, test in RUN_BY_TESTS.items() if file.startswith(at)]
+            assert tests, f"{page}.rst: {name}"
+    assert all((ROOT / "tests" / test).exists() for test in RUN_BY_TESTS.values())
 
 
 def test_each_setting_in_python_exists() -> None:
@@ -118,9 +144,12 @@ def read_ini(text: str) -> Any:
     parser.read_string(text if "[" in text else f"[all]\n{text}")
 
 
+read_jinja = Environment(autoescape=True, extensions=["jinja2.ext.i18n"]).parse
+
 READERS: dict[str, Callable[[str], Any]] = {
+    "html+jinja": read_jinja,
     "ini": read_ini,
-    "jinja": Environment(autoescape=True).parse,
+    "jinja": read_jinja,
     "json": json.loads,
     "toml": tomllib.loads,
     "yaml": yaml.safe_load,
