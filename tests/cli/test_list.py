@@ -63,6 +63,8 @@ def test_the_list_is_printed_as_json(shop: Shop) -> None:
         "lane": "default",
         "attempts": 0,
         "fate": None,
+        "sent": 0,
+        "reply": None,
     }
 
 

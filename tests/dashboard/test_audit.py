@@ -123,6 +123,10 @@ def acts(shop: Shop, there: SimpleNamespace) -> Iterator[tuple[Do, Expected]]:
     yield get(f"/messages/{there.later}/html"), ("view", there.later, 1, "")
     yield get(f"/messages/{there.unknown}/source"), ("view", there.unknown, 1, "")
     yield get(f"/inbox/{there.kept}"), ("view", there.kept, 1, "")
+    for kind in ("csv", "json"):
+        note = f"{kind}, all that match: Search, State sent"
+        found = f"/messages.{kind}?is=sent&q={there.sent}"
+        yield get(found), ("export messages", "", 1, note)
     yield get(f"{mail}/message.eml"), ("download", there.sent, 1, "")
     part = part_of(shop, there.sent)
     yield get(f"{mail}/parts/{part}"), ("download", there.sent, 1, f"part {part}")

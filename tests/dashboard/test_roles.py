@@ -23,7 +23,8 @@ from tests.servers.webhook_receiver import SECRET
 NEEDED = {
     "read": {
         "static", "overview", "messages", "message", "stream", "batches", "batch",
-        "batch_report", "lanes", "suppressions", "webhooks", "webhook_endpoint",
+        "batch_report", "export_csv", "export_json", "lanes",
+        "suppressions", "webhooks", "webhook_endpoint",
         "audit_trail",
     },
     "operate": {

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..feedback import Fate
 from ..outbox import is_id
-from ..outbox.records import NO_PARTS, Search, Tab
+from ..outbox.records import NO_PARTS, Search, Tab, audit_target
 
 LABELS = {
     "q": "Search",
@@ -86,6 +86,17 @@ class Filters:
         return self.given.keys() <= _TIMES
 
     @property
+    def note(self) -> str:
+        """The search for the audit trail, without addresses and words of mail."""
+        said = [
+            LABELS[name]
+            if name in ("q", "to")
+            else f"{LABELS[name]} {audit_target(value)}"
+            for name, value in self.given.items()
+        ]
+        return f"all that match: {', '.join(said)}" if said else "all mail"
+
+    @property
     def chips(self) -> list[Chip]:
         """Each filter that is set."""
         return [
@@ -100,7 +111,7 @@ class Filters:
 
 
 def read_filters(
-    asked: Mapping[str, str], now: datetime, *, encrypted: bool = False
+    asked: Mapping[str, str], now: datetime, *, encrypted: bool
 ) -> Filters:
     """The filters in a query string or a form, where ``last`` counts from ``now``.
 

@@ -616,6 +616,10 @@ class Outbox:
             self._write(lambda conn: line.write(conn, many))
         return line
 
+    def count_act(self, line: audit.Draft, more: int) -> None:
+        """Have a line of the audit trail (`note_act`) count ``more``."""
+        self._write(lambda conn: line.count(conn, more))
+
     def note_view(self, actor: Actor | None, message_id: str) -> None:
         """Have the audit trail say that ``actor`` views a message's content, unless it
         says so already of the last `VIEW_SECONDS`.

@@ -282,19 +282,27 @@ def summaries_of(
             enqueued_at=moment(row.enqueued_at),
             due_at=moment(row.due_at),
             fate=furthest(fate_of(one.fate) for one in recipients[row.id]),
+            sent=sum(one.state == State.SENT for one in recipients[row.id]),
+            reply=_why_not(recipients[row.id]),
         )
         for row in rows
     ]
 
 
+def _why_not(recipients: Sequence[Row[Any]]) -> str | None:
+    """The last reply for the first of them who has not got the message."""
+    replies = (_reply(one) for one in recipients if one.state != State.SENT)
+    return next((str(one) for one in replies if one), None)
+
+
 def _recipients_of(
     connection: Connection, ids: Sequence[str]
 ) -> Mapping[str, list[Row[Any]]]:
-    """The address and the fate of each recipient, by message."""
+    """Each recipient, with the last reply for them, by message."""
     found: dict[str, list[Row[Any]]] = {one: [] for one in ids}
     rows = query(
         connection,
-        select(*recipient.c["message_id", "address", "fate"])
+        select(recipient)
         .where(recipient.c.message_id.in_(ids))
         .order_by(recipient.c.message_id, recipient.c.position),
     )

@@ -264,6 +264,16 @@ class MessageSummary:
     due_at: datetime
     fate: Fate | None = None
     """The furthest fate of any of its recipients; None if nothing is reported."""
+    sent: int = 0
+    """To how many of its recipients it was sent."""
+    reply: str | None = None
+    """The last reply for the first recipient who has not got it; None if there is none.
+    """
+
+    @property
+    def partly_sent(self) -> bool:
+        """Whether some of its recipients have got it, and others have not."""
+        return 0 < self.sent < len(self.recipients)
 
     @property
     def position(self) -> str:
@@ -907,6 +917,8 @@ class Act(StrEnum):
     RESUME_WEBHOOKS = "resume webhooks"
     REPLAY_WEBHOOKS = "replay webhooks"
     TEST_WEBHOOKS = "test webhooks"
+    EXPORT_MESSAGES = "export messages"
+    """Had all that a search on the dashboard finds as a file."""
     EXPORT_PERSON = "export person"
     ERASE_PERSON = "erase person"
     INIT = "init"

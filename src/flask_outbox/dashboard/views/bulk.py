@@ -16,7 +16,7 @@ from flask import abort, request
 from ...actions import ACTIONS, Action
 from ...delivery import State
 from ...outbox import id_at
-from ...outbox.records import Search, audit_target
+from ...outbox.records import Search
 from ..filters import LABELS, Filters, cursor, read_filters
 from ..pages import actor, dashboard, needs, page, runtime
 from ..roles import Role
@@ -108,7 +108,7 @@ def _carry_on(asked: BulkAct, progress: Progress) -> dict[str, str]:
     """Change the next messages; which were refused, and why."""
     until = time.monotonic() + REQUEST_SECONDS
     reasons: dict[str, str] = {}
-    who, note = actor(), _note(asked.filters)
+    who, note = actor(), asked.filters.note
     while progress.before and asked.wanted:
         found = runtime().outbox.search(asked.wanted, AT_ONCE, before=progress.before)
         ids = [one.id for one in found.messages]
@@ -151,12 +151,3 @@ def _number(name: str) -> int:
     """A number of the form, which is only shown."""
     text = request.form.get(name, "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
-
-
-def _note(chosen: Filters) -> str:
-    """The search for the audit trail, which has neither addresses nor words of mail."""
-    said = [
-        LABELS[name] if name in ("q", "to") else f"{LABELS[name]} {audit_target(value)}"
-        for name, value in chosen.given.items()
-    ]
-    return f"all that match: {', '.join(said)}" if said else "all mail"
