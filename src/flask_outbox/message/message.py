@@ -103,8 +103,9 @@ class Message:
         self.rcpt_options: list[str] = _options(rcpt_options, "rcpt_options")
         self.rfc_message_id = rfc_message_id
         self.template: Template | None = None
-        self.locale: str | None = None
         """The template to render later (``render="later"``); None if there is none."""
+        self.locale: str | None = None
+        """The language that its template was rendered in; None if none was chosen."""
 
     def filled(self, rendered: Rendered | None) -> Self:
         """A copy with the rendered texts in place of `template`."""

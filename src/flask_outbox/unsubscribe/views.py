@@ -129,7 +129,11 @@ def _out_of_order(error: StoreError) -> Response:
 
 def _error_page(title: str, problem: str, status: int) -> Response:
     return render_page(
-        "outbox/unsubscribe_error.html", status, title=title, problem=problem
+        "outbox/unsubscribe_error.html",
+        status,
+        title=title,
+        problem=problem,
+        nothing_changed=status < 500,  # else it may have failed after the change
     )
 
 
