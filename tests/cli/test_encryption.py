@@ -74,6 +74,7 @@ def test_an_old_key_may_go_once_no_row_needs_it(make_shop: MakeShop):
 def test_what_lacks_its_key_is_told_and_is_a_problem(make_shop: MakeShop):
     old, new = (new_key(make_shop, one) for one in ("old", "new"))
     message_id = make_shop(OUTBOX_ENCRYPTION_KEYS=old).send()
+    make_shop(OUTBOX_ENCRYPTION_KEYS=f"{new},{old}").send()
     shop = make_shop(OUTBOX_ENCRYPTION_KEYS=new)
 
     said = shop.run("rekey", code=1)
@@ -82,6 +83,13 @@ def test_what_lacks_its_key_is_told_and_is_a_problem(make_shop: MakeShop):
     assert "is encrypted with the key 'old'" in said.stderr
     problems = shop.document("status", code=1)["problems"]
     assert any("'old', which is not in OUTBOX_ENCRYPTION_KEYS" in p for p in problems)
+
+
+def test_a_key_that_nobody_has_used_here_does_not_open_the_outbox(make_shop: MakeShop):
+    old, new = (new_key(make_shop, one) for one in ("old", "new"))
+    make_shop(OUTBOX_ENCRYPTION_KEYS=old).send()
+    said = make_shop(OUTBOX_ENCRYPTION_KEYS=new).run("rekey", code=2)
+    assert "can be read with the keys 'old'" in said.stderr
 
 
 def test_rekeying_without_keys_says_what_to_set(make_shop: MakeShop):
