@@ -40,9 +40,20 @@ def test_a_script_has_no_request_to_wait_for(record: MessageRecord) -> None:
     assert (request.state, request.text) == (StageState.NOW, "not yet answered")
 
 
-@pytest.mark.parametrize("state", [State.FAILED, State.PENDING])
-def test_the_server_stage_says_who_got_it_and_who_did_not(
-    record: MessageRecord, state: State
+@pytest.mark.parametrize(
+    ("state", "others", "end", "summary"),
+    [
+        (
+            State.FAILED,
+            "1 failed",
+            StageState.PARTLY,
+            "3 of 4 sent, 1 failed: it will not be tried again",
+        ),
+        (State.PENDING, "1 waiting", StageState.AHEAD, "waiting for a courier"),
+    ],
+)
+def test_a_mail_that_only_some_have_got_says_so(
+    record: MessageRecord, state: State, others: str, end: StageState, summary: str
 ) -> None:
     taken, refused = Reply(250, None, "ok"), Reply(550, "5.1.1", "no such user")
     recipients = (
@@ -50,11 +61,12 @@ def test_the_server_stage_says_who_got_it_and_who_did_not(
         Recipient("bob@example.org", state, refused),
     )
     partly = replace(record, state=state, recipients=recipients)
-    (server,) = [
-        one for one in MessageStatus(partly, None, NOW).stages if one.name == "server"
-    ]
-    assert server.state is StageState.TROUBLE
-    assert server.text == "3 got it, 1 did not: 550 5.1.1 no such user"
+    status = MessageStatus(partly, None, NOW)
+    *_, server, last = status.stages
+    assert server.state is StageState.PARTLY
+    assert server.text == f"3 of 4 sent, {others}: 550 5.1.1 no such user"
+    assert last.state is end
+    assert status.summary == summary
 
 
 def test_the_server_stage_begins_with_the_attempt(

@@ -27,14 +27,15 @@ class LanePause:
 
 
 class StageState(StrEnum):
-    """Whether a message has yet to reach a stage, is in it, has passed it, or failed in
-    it.
+    """Whether a message has yet to reach a stage, is in it, has passed it, failed in
+    it, or passed it for some of its recipients only.
     """
 
     AHEAD = "ahead"
     NOW = "now"
     DONE = "done"
     TROUBLE = "trouble"
+    PARTLY = "partly"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +146,25 @@ class MessageStatus:
         return {fate: found[fate] for fate in reversed(Fate) if fate in found}
 
     @property
-    def counts(self) -> str:
-        """How many recipients got it and how many did not, if both: "3 got it, …"."""
-        got = sum(one.state is State.SENT for one in self.record.recipients)
-        others = len(self.record.recipients) - got
-        return f"{got} got it, {others} did not: " if got and others else ""
+    def parts(self) -> str:
+        """How many recipients got it and what became of the others, if there are both:
+        "3 of 4 sent, 1 failed". Else "".
+        """
+        found = Counter(one.state for one in self.record.recipients)
+        sent = found.pop(State.SENT, 0)
+        if not sent or not found:
+            return ""
+        others = ", ".join(f"{count} {_word(state)}" for state, count in found.items())
+        return f"{sent} of {len(self.record.recipients)} sent, {others}"
+
+
+def _word(state: State) -> str:
+    return "waiting" if state is State.PENDING else state
+
+
+def _failed(status: MessageStatus) -> str:
+    parts = status.parts
+    return f"{parts}{': ' if parts else ''}it will not be tried again"
 
 
 def _pending(status: MessageStatus) -> str:
@@ -176,7 +191,7 @@ _SUMMARIES: dict[State, Callable[[MessageStatus], str]] = {
     State.SENT: lambda status: (
         "it is in the dev inbox" if status.in_inbox else "the server accepted it"
     ),
-    State.FAILED: lambda _: "it will not be tried again",
+    State.FAILED: _failed,
     State.UNKNOWN: _unknown,
     State.CANCELLED: lambda _: "it will not be sent",
     State.SUPPRESSED: lambda _: "its recipients are suppressed",
@@ -229,7 +244,9 @@ def _server(status: MessageStatus) -> _Stage:
         return StageState.TROUBLE, "down"
     if not status.reply:
         return StageState.AHEAD, ""
-    return StageState.TROUBLE, status.counts + status.reply
+    if status.parts:
+        return StageState.PARTLY, f"{status.parts}: {status.reply}"
+    return StageState.TROUBLE, status.reply
 
 
 def _end(status: MessageStatus) -> _Stage:
@@ -246,6 +263,8 @@ def _end(status: MessageStatus) -> _Stage:
         return StageState.DONE, "in the dev inbox" if status.in_inbox else "Email sent!"
     if status.unfinished:
         return StageState.AHEAD, ""
+    if status.parts:
+        return StageState.PARTLY, status.parts
     return StageState.TROUBLE, status.summary
 
 
