@@ -35,6 +35,7 @@ END: dict[str, Any] = {
     "reason": None,
     "dialogue": ["us: EHLO me", "them: 250 you"],
     "hidden": False,
+    "suppressed": False,
 }
 BOTH = "ada@example.org: 250 2.0.0 ok; bob@example.org: 451 4.3.0 later"
 
@@ -76,6 +77,13 @@ WORDS: list[tuple[Any, dict[str, Any], int, str]] = [
         ERROR,
         f"Message {ID} failed: it was deferred for too long. {BOTH} Retry it with: "
         f"flask outbox retry {ID}",
+    ),
+    (
+        signals.message_failed,
+        {**END, "suppressed": True},
+        ERROR,
+        f"Message {ID} failed. {BOTH} Who refused it is suppressed from now on: to "
+        "retry it, end that first, with: flask outbox unsuppress",
     ),
     (
         signals.message_failed,

@@ -353,12 +353,18 @@ def _how_it_ended(
     replies: Mapping[str, str],
     reason: str | None,
     hidden: bool,
+    suppressed: bool,
     **_: Any,
 ) -> str:
     retry = f"Retry it with: flask outbox retry {message_id}"
     if hidden:
         retry = (
             "It was sensitive, so its content was removed: have the app send a new one."
+        )
+    elif suppressed:
+        retry = (
+            "Who refused it is suppressed from now on: to retry it, end that first, "
+            "with: flask outbox unsuppress"
         )
     return end.log_format.format(
         message_id=message_id,

@@ -9,8 +9,9 @@ attempt have ``trace_id``, the trace in which the message was handed over.
 
 The signals that end an attempt (sent, deferred, failed, unknown, returned) all carry
 ``message_id``, ``attempt``, ``lane``, ``courier``, ``replies`` (address → reply),
-``due_at``, ``reason``, ``dialogue`` and ``hidden``: whether nobody may see its content,
-which is removed at its end.
+``due_at``, ``reason``, ``dialogue``, ``hidden`` (whether nobody may see its content,
+which is removed at its end) and ``suppressed`` (whether everyone who refused it has
+been suppressed for that).
 """
 
 from __future__ import annotations

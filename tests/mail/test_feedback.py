@@ -72,6 +72,8 @@ def test_a_refused_address_is_suppressed_and_the_app_is_told(
     (told,) = site.wait_for(signals.address_suppressed)
     assert (told["address"], told["list"], told["source"]) == (BOB, "", "refusal")
     assert told["evidence"]["message_id"] == receipt.id
+    (failed,) = site.told(signals.message_failed)
+    assert failed["suppressed"]
     assert site.send(BOB).suppressed.keys() == {BOB}
 
 
@@ -82,6 +84,7 @@ def test_refusals_suppress_only_if_they_should(
     server.behaviour = Behaviour(at_rcpt=NOBODY)
     assert site.settled(site.send(ADA)).state is State.FAILED
     assert site.settled(site.send(ADA)).state is State.FAILED
+    assert not any(one["suppressed"] for one in site.told(signals.message_failed))
 
 
 def test_a_courier_applies_a_report_that_came_first(tmp_path: Path):

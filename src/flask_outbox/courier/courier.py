@@ -389,6 +389,7 @@ class Courier:
                 reason=claim.unreadable,
                 dialogue=(),
                 hidden=claim.hidden,
+                suppressed=False,
             )
         if claim.key_missing:
             self.emit(
@@ -401,6 +402,7 @@ class Courier:
                 reason=claim.key_missing,
                 dialogue=(),
                 hidden=claim.hidden,
+                suppressed=False,
             )
 
     def _return_stuck_queues(self) -> None:

@@ -6,15 +6,17 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Self
 
 from .. import signals
+from ..delivery import State
 from ..errors import MessageError, StoreError
 from ..events import ATTEMPT_ENDS
+from ..message import comparable
 from ..outbox import (
     Began,
     Fault,
@@ -306,7 +308,7 @@ class Recorder:
                     return error
                 await asyncio.sleep(RETRY_WAIT_SECONDS)
             else:
-                self._settle(batch.records, lost)
+                self._settle(batch.records, lost, {one.address for one in suppressed})
                 for entry in suppressed:
                     signal, said = suppressed_announcement(entry)
                     self._emit(signal, **said)
@@ -333,7 +335,9 @@ class Recorder:
         self._emit(signals.courier_stalled, error=error)
         return True
 
-    def _settle(self, records: Sequence[Record], lost: Sequence[Claim]) -> None:
+    def _settle(
+        self, records: Sequence[Record], lost: Sequence[Claim], suppressed: Set[str]
+    ) -> None:
         """Report written records. An error with one does not stop the next."""
         self._unsettled_on.subtract(one.claim.own_lane for one in records)
         try:
@@ -342,7 +346,7 @@ class Recorder:
             _log.exception("Attempts were recorded, but not counted.")
         for record in records:
             try:
-                self._send_signal(record, record.claim in lost)
+                self._send_signal(record, record.claim in lost, suppressed)
             except Exception:
                 _log.exception(
                     "Message %s was recorded, but its signals were not sent.",
@@ -352,7 +356,7 @@ class Recorder:
         self._unsettled.subtract(one.claim.id for one in records)
         self._unsettled = +self._unsettled
 
-    def _send_signal(self, record: Record, lost: bool) -> None:
+    def _send_signal(self, record: Record, lost: bool, suppressed: Set[str]) -> None:
         claim = record.claim
         if lost:
             self._emit(
@@ -370,9 +374,18 @@ class Recorder:
             "reason": record.verdict.reason,
             "dialogue": record.detail.get("dialogue", ()),
             "hidden": claim.hidden,
+            "suppressed": bool(suppressed) and _all_failed_are_in(record, suppressed),
             **trace_fields(claim.trace),
         }
         self._emit(ATTEMPT_ENDS[record.kind].signal, **payload)
+
+
+def _all_failed_are_in(record: Record, suppressed: Set[str]) -> bool:
+    """Whether all recipients to whom a retry would go are ``suppressed`` by now."""
+    ends = record.verdict.recipients.items()
+    failed = {comparable(address) for address, (end, _) in ends if end is State.FAILED}
+    failed_before = State.FAILED in record.claim.settled
+    return bool(failed) and failed <= suppressed and not failed_before
 
 
 def _is_plain(error: Exception) -> bool:
