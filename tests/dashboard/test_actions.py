@@ -70,10 +70,12 @@ def test_what_has_lost_its_content_is_over_for_good(
     shop.wait_for(signals.message_sent)
     assert "Release to a real server" in shop.page(f"/inbox/{kept}")
     assert buttons(shop, kept) == ["send-again"]
+    assert "Suppress <" in shop.page(f"/messages/{kept}")
     with shop.app.app_context():
         shop.mail.erase_person("ada@example.org")
     for one in kept, later:
         assert buttons(shop, one) == []
+        assert "Suppress <" not in shop.page(f"/messages/{one}")
         assert "Release to a real server" not in shop.page(f"/inbox/{one}")
 
 

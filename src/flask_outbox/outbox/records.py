@@ -13,6 +13,7 @@ from blinker import NamedSignal
 from .. import signals
 from ..alerts import Alert
 from ..delivery import Envelope, Reply, State, storable
+from ..erased_address import is_erased_recipient
 from ..events import Event, EventKind
 from ..feedback import Fate
 from ..message import Template
@@ -191,6 +192,11 @@ class Recipient:
     """When that happened, by whoever reports it."""
     fate_text: str | None = None
     """The words of the recipient's server, or of the provider."""
+
+    @property
+    def erased(self) -> bool:
+        """Whether a placeholder is in place of their address, which was erased."""
+        return is_erased_recipient(self.address)
 
 
 @dataclass(frozen=True, slots=True)
