@@ -20,6 +20,7 @@ extensions = [
     "from_doctor",
     "from_events",
     "from_scripts",
+    "keyboard",
 ]
 exclude_patterns = ["_build"]
 default_role = "py:obj"
