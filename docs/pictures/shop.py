@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +37,12 @@ mail = Mail()
 class Shop:
     """Where the shop can be looked at."""
 
+    app: Flask
     dashboard: str
     order: str
     """The id of the mail whose history is worth a look."""
+    refused: str
+    """The id of a mail that the server refused."""
     batch: str
     """The id of a newsletter that is half sent."""
     unsubscribe: str
@@ -47,31 +50,39 @@ class Shop:
 
 
 @contextmanager
-def open_shop() -> Iterator[Shop]:
-    """The shop, for the ``with`` block."""
+def open_shop(
+    transports: Mapping[str, str] | None = None, **more: object
+) -> Iterator[Shop]:
+    """The shop, for the ``with`` block; with more ``transports`` and settings."""
     with TemporaryDirectory() as folder:
         smtp = LocalSmtp(Path(folder) / "arrived")
         smtp.start()
-        app = make_app(Path(folder), smtp)
+        app = make_app(Path(folder), smtp, transports or {}, more)
         web = WebServer(app, listen(0))
         web.start()
         with app.app_context():
             batch = send_newsletter()
-            order = fill(app, smtp)
+            order, refused = fill(app, smtp)
         with app.test_request_context(base_url=web.address):
             link = mail.unsubscribe_url("grace@example.org", list="news")
-        yield Shop(f"{web.address}outbox", order, batch, link)
+        yield Shop(app, f"{web.address}outbox", order, refused, batch, link)
         web.stop()
         with app.app_context():
             mail.stop()
         smtp.stop()
 
 
-def make_app(folder: Path, smtp: LocalSmtp) -> Flask:
+def make_app(
+    folder: Path,
+    smtp: LocalSmtp,
+    transports: Mapping[str, str],
+    more: Mapping[str, object],
+) -> Flask:
     """The shop: one view that sends a mail, and two transports."""
     app = Flask("shop", instance_path=str(folder))
-    app.config.update(SETTINGS, MAIL_URL=f"smtp://{HOST}:{smtp.port}")
-    app.config["MAIL_TRANSPORTS"] = {"news": f"smtp://{HOST}:{smtp.port}"}
+    url = f"smtp://{HOST}:{smtp.port}"
+    app.config.update(SETTINGS, MAIL_URL=url)
+    app.config.update(more, MAIL_TRANSPORTS={"news": url, **transports})
     mail.init_app(app)
 
     @app.post("/orders/<int:number>")
@@ -89,8 +100,10 @@ def make_app(folder: Path, smtp: LocalSmtp) -> Flask:
     return app
 
 
-def fill(app: Flask, smtp: LocalSmtp) -> str:
-    """Send mail of several kinds with several ends; the id of the order's."""
+def fill(app: Flask, smtp: LocalSmtp) -> tuple[str, str]:
+    """Send mail of several kinds with several ends; the ids of the order's and of the
+    one that was refused.
+    """
     outbox: Outbox = app.extensions["outbox"].runtime.outbox
     mail.drain(30)
     smtp.behave(Behaviour.REFUSING)
@@ -106,7 +119,7 @@ def fill(app: Flask, smtp: LocalSmtp) -> str:
         reminder = hello(f"Your basket is waiting ({hours})", "alan@example.org")
         mail.send(reminder, tag="reminders", delay=3_600 * hours)
     beat(outbox, refused.id)
-    return order
+    return order, refused.id
 
 
 def send_newsletter() -> str:
