@@ -317,6 +317,16 @@ CASES: dict[str, tuple[list[tuple[Any, Any]], list[Any]]] = {
         [True, False, 1, "Local", "everyone", ["local"]],
     ),
     "OUTBOX_DASHBOARD_PATH": PATH,
+    "OUTBOX_DASHBOARD_VIEWS": (
+        [
+            ({}, {}),
+            (
+                {"Failed today": "is=failed&last=24h", "All": ""},
+                {"Failed today": {"is": "failed", "last": "24h"}, "All": {}},
+            ),
+        ],
+        ["is=failed", ["is=failed"], {"": "is=failed"}, {"Failed": {"is": "failed"}}],
+    ),
     "OUTBOX_AUDIT_USER": ([(str, str)], ["eva", 5]),
     "OUTBOX_METRICS": (
         [

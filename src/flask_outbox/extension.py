@@ -23,6 +23,7 @@ from .app_state import (
     state_of,
 )
 from .cli import outbox_commands
+from .config import Settings
 from .delivery import Report
 from .errors import AppUnknown, ConfigError, MessageError
 from .message import AddressLike, check_label
@@ -118,7 +119,7 @@ class Mail:
                 app.before_request(_begin_request)
             app.cli.add_command(outbox_commands)
             if state.settings.dashboard is not None:
-                _mount_dashboard(app, state.settings.dashboard_path)
+                _mount_dashboard(app, state.settings)
             if state.settings.unsubscribe_path is not None:
                 mount(app, state.settings.unsubscribe_path)
             if state.settings.events_path is not None:
@@ -835,11 +836,12 @@ def _itself(app: Flask) -> Flask:
     return here
 
 
-def _mount_dashboard(app: Flask, path: str) -> None:
+def _mount_dashboard(app: Flask, settings: Settings) -> None:
     """Mount the dashboard; it is imported only for an app that uses it."""
-    from .dashboard import mount
+    from .dashboard import mount, refuse_wrong_views
 
-    mount(app, path, log.log_dashboard_address)
+    refuse_wrong_views(settings.dashboard_views)
+    mount(app, settings.dashboard_path, log.log_dashboard_address)
 
 
 def _mount_events(app: Flask, path: str) -> None:

@@ -8,7 +8,7 @@ from html import unescape
 
 import pytest
 
-from flask_outbox import Message
+from flask_outbox import ConfigError, Message
 from tests.dashboard.conftest import OpenShop
 from tests.dashboard.shop import Shop
 
@@ -114,6 +114,42 @@ def test_a_batch_is_one_row_unless_its_messages_are_asked_for(shop: Shop) -> Non
     assert list(chips(shop.page("/messages?each=yes"))) == [
         "Batches: message by message"
     ]
+
+
+def test_a_search_is_kept_under_a_name(open_shop: OpenShop) -> None:
+    views = {"Bills of ada": "tag=bills&to=ada", "All of it": "each=yes"}
+    shop = open_shop(OUTBOX_DASHBOARD_VIEWS=views)
+    page = shop.page("/messages?to=ada&tag=bills")
+    saved = page.partition('aria-label="Saved views"')[2].partition("</nav>")[0]
+    assert re.findall(r'href="([^"]+)"([^>]*)>([^<]+)', saved) == [
+        (
+            "/outbox/messages?tag=bills&amp;to=ada",
+            ' aria-current="true"',
+            "Bills of ada",
+        ),
+        ("/outbox/messages?each=yes", "", "All of it"),
+    ]
+    assert "OUTBOX_DASHBOARD_VIEWS" not in page
+    page = shop.page("/messages?tag=bills&q=a%26b")
+    assert '{"A name": "q=a%26b&amp;tag=bills"}' in page
+    assert "aria-current" not in page.partition("Saved views")[2].partition("</nav>")[0]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        (
+            "state=failed",
+            "'state' of 'Mine' is wrong. There is no such field",
+        ),
+        ("is=lost", "the field 'is' of 'Mine' is wrong. No state is called lost"),
+    ],
+)
+def test_a_view_that_means_nothing_is_refused_at_once(
+    open_shop: OpenShop, query: str, words: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        open_shop(OUTBOX_DASHBOARD_VIEWS={"Mine": query})
 
 
 def test_times_say_their_zone_or_are_utc(shop: Shop) -> None:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import parse_qsl
 
 from ..bounce_address import LONGEST_LOCAL
 from ..errors import AddressError, ConfigError
@@ -240,6 +241,23 @@ def as_dashboard_access(name: str, value: Any) -> Any:
         '"local", for this machine only, or a function without arguments that returns '
         "True, or a list of roles, to allow the request",
     )
+
+
+def as_views(name: str, value: Any) -> Mapping[str, Mapping[str, str]]:
+    """Named searches, each of which becomes the fields of its query string."""
+    if not isinstance(value, Mapping) or not all(
+        isinstance(one, str) and one.strip() and isinstance(query, str)
+        for one, query in value.items()
+    ):
+        raise wrong(
+            name,
+            value,
+            "a dict of names and query strings, as in "
+            '{"Failed today": "is=failed&last=24h"}',
+        )
+    return {
+        one: dict(parse_qsl(query.removeprefix("?"))) for one, query in value.items()
+    }
 
 
 TOKEN_LENGTH = 16

@@ -32,6 +32,7 @@ from .convert import (
     as_text,
     as_transports,
     as_url_path,
+    as_views,
     as_whole,
     as_words,
 )
@@ -692,6 +693,16 @@ KEYS: tuple[Key, ...] = (
         "/outbox",
         "The path below which the dashboard is.",
         as_url_path,
+    ),
+    Key(
+        "OUTBOX_DASHBOARD_VIEWS",
+        "dict",
+        {},
+        "Searches that the dashboard's list of mail offers by name: a dict of names "
+        "and what follows the ``?`` in the address of the search. See "
+        ":ref:`finding mail <finding-mail>`.",
+        as_views,
+        "none",
     ),
     Key(
         "OUTBOX_AUDIT_USER",

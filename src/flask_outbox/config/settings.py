@@ -87,6 +87,7 @@ class Settings:
     traces: bool
     dashboard: str | Callable[[], object] | None
     dashboard_path: str
+    dashboard_views: Mapping[str, Mapping[str, str]]
     audit_user: Callable[[], object] | None
     metrics: str | tuple[str, ...] | Callable[[], bool] | None = field(repr=False)
     metrics_path: str

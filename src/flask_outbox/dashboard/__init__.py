@@ -9,10 +9,11 @@ from flask import Flask, request, url_for
 from .. import mounting
 from ..config import LOCAL
 from . import pages, security, views
+from .filters import refuse_wrong_views
 from .pages import NAME, dashboard, runtime
 from .security import wants_no_token
 
-__all__ = ["mount", "pages", "views"]
+__all__ = ["mount", "pages", "refuse_wrong_views", "views"]
 
 
 LogAddress = Callable[[str | None, str], None]

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
+from ..errors import ConfigError
 from ..feedback import Fate
 from ..outbox import is_id
 from ..outbox.records import NO_PARTS, Search, Tab, audit_target
@@ -81,6 +83,11 @@ class Filters:
         return Tab(word) if word in list(Tab) else None
 
     @property
+    def query(self) -> str:
+        """It as ``OUTBOX_DASHBOARD_VIEWS`` has it."""
+        return urlencode(self.given)
+
+    @property
     def folds(self) -> bool:
         """Whether each batch is one row: where the time alone is filtered by."""
         return self.given.keys() <= _TIMES
@@ -127,6 +134,18 @@ def read_filters(
         except ValueError as error:
             wrong[name] = str(error)
     return Filters(given, Search(**criteria), wrong)
+
+
+def refuse_wrong_views(views: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise `ConfigError` if a view in ``OUTBOX_DASHBOARD_VIEWS`` means nothing."""
+    for name, asked in views.items():
+        wrong = dict.fromkeys(asked.keys() - LABELS, "There is no such field.")
+        wrong |= read_filters(asked, datetime.now(UTC), encrypted=False).wrong
+        for field, why in wrong.items():
+            raise ConfigError(
+                f"OUTBOX_DASHBOARD_VIEWS: the field {field!r} of {name!r} is wrong. "
+                f"{why} Copy what follows the ? in the address of a search."
+            )
 
 
 def fields(asked: Mapping[str, str]) -> dict[str, str]:

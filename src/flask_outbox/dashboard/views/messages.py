@@ -63,6 +63,7 @@ def messages() -> str:
         fates=list(Fate),
         lanes=list(runtime().settings.transports),
         presets=PRESETS,
+        saved=runtime().settings.dashboard_views,
         now=now,
     )
 
