@@ -45,7 +45,14 @@ PAGES = {
 }
 """Each view that makes a page, and addresses of it."""
 
-NO_PAGES = {"static", "stream", "batch_report", "preview_digest"}
+NO_PAGES = {
+    "static",
+    "stream",
+    "batch_report",
+    "export_csv",
+    "export_json",
+    "preview_digest",
+}
 """Views with other answers, besides the parts of a mail."""
 
 PARTS = ("html", "source", "file", "part")

@@ -371,7 +371,8 @@ def test_single_keys_do_what_their_sheet_says(shop: Shop, visit: Visit) -> None:
         shop.keep(hello(name), delay=3_600)
     page = visit("/")
     press_keys(page, "g", "m")
-    page.get_by_role("heading", name="Mail", exact=True).wait_for()
+    page.wait_for_url("**/messages")
+    page.get_by_role("button", name="Keyboard shortcuts").wait_for()
     press_keys(page, "j", "j", "x", "k")
     assert focused(page) == "Second"
     expect(page.get_by_label("Choose First")).to_be_checked()
