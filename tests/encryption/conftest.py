@@ -34,19 +34,20 @@ def open_with(tmp_path: Path, clock: Clock) -> Iterator[Opener]:
     """Opens an SQLite outbox with these keys, as a process with such settings would."""
     file = tmp_path / "encrypted.db"
     put_empty_outbox(file)
-    with _opening(f"sqlite:///{file}", clock) as opener:
+    with opening(f"sqlite:///{file}", clock) as opener:
         yield opener
 
 
 @pytest.fixture
 def open_anywhere(url: str, clock: Clock) -> Iterator[Opener]:
     """The same on each database."""
-    with _opening(url, clock) as opener:
+    with opening(url, clock) as opener:
         yield opener
 
 
 @contextmanager
-def _opening(url: str, clock: Clock) -> Iterator[Opener]:
+def opening(url: str, clock: Clock) -> Iterator[Opener]:
+    """Opens the outbox at ``url`` with whichever keys."""
     outboxes: list[Outbox] = []
 
     def open_outbox(*keys: EncryptionKey) -> Outbox:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select, text
 
 from flask_outbox import ConfigError, State
 from flask_outbox.config import EncryptionKey
-from flask_outbox.outbox import Outbox, Rekeying
+from flask_outbox.outbox import BatchStore, Outbox, Rekeying
 from flask_outbox.outbox.schema import attachment
+from tests.outbox.databases import FindHome
 from tests.outbox.making import ADA, claim_one, enlist, new_message, put, sent
+from tests.waiting import eventually
 
-from .conftest import NEW, OLD, Opener
+from .conftest import NEW, OLD, Opener, opening
 from .test_at_rest import LARGE, cells, fill
 
 CONTENT = b"Subject: Hello\r\n\r\n" + LARGE
@@ -134,6 +138,84 @@ def test_couriers_work_meanwhile(open_anywhere: Opener, clock: Any) -> None:
     record = open_anywhere(NEW).get(first)
     assert record.state is State.SENT
     assert held.content == CONTENT
+
+
+@pytest.fixture
+def open_on_postgresql(
+    find_home: FindHome, tmp_path: Path, clock: Any
+) -> Iterator[Opener]:
+    with find_home("postgresql").empty(tmp_path) as database:
+        url = database.url.render_as_string(hide_password=False)
+        with opening(url, clock) as opener:
+            yield opener
+
+
+def test_an_end_that_is_recorded_while_its_recipients_are_encrypted_is_not_lost(
+    open_on_postgresql: Opener, clock: Any
+) -> None:
+    """PostgreSQL alone passes over rows that change while an update waits for them."""
+    to_ada = put(open_on_postgresql())
+    rekeying, courier = open_on_postgresql(NEW), open_on_postgresql(NEW)
+    held = claim_one(courier, enlist(courier))
+    recorded: list[Future[Any]] = []
+    threads = ThreadPoolExecutor(1)
+
+    @event.listens_for(rekeying.database.engine, "after_cursor_execute")
+    def record_meanwhile(*statement: Any) -> None:
+        if statement[2].startswith("UPDATE outbox_recipient"):
+            recorded.append(threads.submit(courier.record, [sent(held, clock())]))
+            eventually(lambda: waits(rekeying))
+
+    with threads:
+        Rekeying(rekeying.database).run()
+
+    assert recorded[0].result() == []
+    assert [one.state for one in rekeying.get(to_ada).recipients] == [State.SENT]
+
+
+def waits(outbox: Outbox) -> bool:
+    """Whether a transaction waits for another one to end."""
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with outbox.database.reading() as connection:
+        return bool(connection.scalar(text(waiting)))
+
+
+def test_a_key_that_a_process_without_keys_used_once_more_stays_with_the_first(
+    open_anywhere: Opener,
+) -> None:
+    clear = open_anywhere()
+    clear.database.open()
+    outbox = open_anywhere(NEW)
+    first = put(outbox, key="order-1")
+    batch = BatchStore(outbox).begin("news", None, "issue-1", None)
+    second = put(clear, key="order-1")
+    BatchStore(clear).begin("news", None, "issue-1", None)
+
+    assert Rekeying(outbox.database).run().failed == []
+
+    assert (outbox.get(first).key, outbox.get(second).key) == ("order-1", None)
+    again = BatchStore(outbox).begin("news", None, "issue-1", None)
+    assert again.id == batch.id
+
+
+def test_a_key_that_is_too_long_to_be_encrypted_keeps_nothing_else_from_it(
+    open_with: Opener,
+) -> None:
+    clear = open_with()
+    message_id = put(clear, subject="Long", key="鍵" * 200)
+    put(clear, subject="Short", key="short")
+    outbox = open_with(NEW)
+
+    result = Rekeying(outbox.database).run()
+
+    (said,) = result.failed
+    assert message_id in said
+    assert "use at most 521 bytes" in said
+    assert outbox.get(message_id).subject == "Long"
+    assert Rekeying(outbox.database).count() == 1
 
 
 def test_equal_attachments_are_stored_once_before_and_after(

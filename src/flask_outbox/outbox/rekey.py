@@ -15,23 +15,34 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Select,
     Table,
     and_,
     delete,
     func,
     literal,
+    not_,
     or_,
     select,
     update,
 )
 
-from ..errors import ConfigError, StoreError
+from ..errors import ConfigError, MessageError, StoreError
 from . import attachments, audit
 from .database import Database
 from .encryption import LOOKUP_MARK, Keyring
 from .key_register import forget_others
 from .records import Act, Actor
-from .schema import BYTES, attached, attachment, suppression
+from .schema import (
+    BYTES,
+    ONE,
+    attached,
+    attachment,
+    batch,
+    message,
+    recipient,
+    suppression,
+)
 from .sealed import FOUND_BY, PLAIN, SEALED, SealedColumns, sealed_values
 from .suppressions import DIGESTS
 
@@ -40,6 +51,10 @@ CHUNK_ROWS = 100
 
 CHUNK_ATTACHMENTS = 4
 """These are large."""
+
+UNIQUE = frozenset({message.c.key, batch.c.key})
+"""Where a row loses its value if another has it: a process without keys, which cannot
+read that, has stored it once more."""
 
 Values = Mapping[str, Any]
 OnProgress = Callable[[int], object]
@@ -143,30 +158,53 @@ class _Step:
         owner = self._table.c[self._sealing.owner]
         columns = {*self._key_columns, owner, *self._columns()}
         wanted = [one for one in self._table.columns if one in columns]
-        found = self._connection.execute(
+        next_rows = (
             select(*wanted)
             .where(_old(self._keys, self._table), *_beyond(self._key_columns, after))
             .order_by(*self._key_columns)
             .limit(limit)
-            .with_for_update()
-        ).all()
+        )
+        if self._table is recipient:
+            next_rows = next_rows.where(self._lock_messages(next_rows))
+        found = self._connection.execute(next_rows.with_for_update()).all()
         opening = SealedColumns(wanted)
         for row in found:
             self.last = [row._mapping[one.name] for one in self._key_columns]
+            names = [one.name for one in wanted]
             try:
                 opened = opening.open(self._keys, row)
+                self._write(dict(zip(names, opened, strict=True)), self.last)
             except StoreError as error:
                 self.failed.append(str(error))
-                continue
-            names = [one.name for one in wanted]
-            self._write(dict(zip(names, opened, strict=True)), self.last)
-            self.rows += 1
+            except MessageError as error:
+                self.failed.append(f"{self._table.name} {self.last[0]}: {error}")
+            else:
+                self.rows += 1
         return self
+
+    def _lock_messages(self, next_rows: Select[Any]) -> ColumnElement[bool]:
+        """Lock the messages of the ``next_rows``, as everyone does who updates their
+        recipients; the condition that a recipient is of one of them.
+
+        PostgreSQL would let an update that waits for a row pass over it, once its
+        address is another than when the update began.
+        """
+        rows = self._connection.execute(next_rows).all()
+        if rows:
+            self.last = [rows[-1]._mapping[one.name] for one in self._key_columns]
+        ids = sorted({row.message_id for row in rows})
+        self._connection.execute(
+            select(message.c.id)
+            .where(message.c.id.in_(ids))
+            .order_by(message.c.id)
+            .with_for_update()
+        )
+        return recipient.c.message_id.in_(ids)
 
     def _columns(self) -> list[Column[Any]]:
         return [self._table.c[name] for name in self._sealing.all]
 
-    def _write(self, row: Values, key: list[Any]) -> None:
+    def _write(self, row: Values, place: list[Any]) -> None:
         if self._table is attachment:
             self._write_attachment(row)
             return
@@ -174,7 +212,11 @@ class _Step:
         sealed = sealed_values(
             self._keys, self._table, row[self._sealing.owner], values
         )
-        before = dict(zip(self._key_columns, key, strict=True))
+        before = dict(zip(self._key_columns, place, strict=True))
+        for column in UNIQUE & {*self._columns()}:
+            key = sealed[column.name]
+            if key is not None and self._has_another(column, key, before):
+                sealed[column.name] = None
         after = {one: sealed.get(one.name, value) for one, value in before.items()}
         if after != before and self._is_there(after):
             self._connection.execute(delete(self._table).where(*_equal(before)))
@@ -190,6 +232,11 @@ class _Step:
                 select(func.count()).select_from(self._table).where(*_equal(key))
             )
         )
+
+    def _has_another(self, column: Column[Any], value: str, row: Key) -> bool:
+        """Whether another row than ``row`` has the value."""
+        same = select(ONE).where(column == value, not_(and_(*_equal(row))))
+        return self._connection.scalar(same) is not None
 
     def _write_attachment(self, row: Values) -> None:
         """Store it under the digest that it has with the first key."""
