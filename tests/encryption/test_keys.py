@@ -83,6 +83,23 @@ def test_a_message_waits_for_its_key_and_the_others_go_on(
     assert content in [one.content for one in claims]
 
 
+def test_what_is_encrypted_is_not_sent_by_a_process_that_had_no_keys_when_it_began(
+    open_with: Opener,
+) -> None:
+    before = open_with()
+    courier = enlist(before)
+    message_id = put(open_with(NEW))
+
+    (claim,) = before.claim(courier, "default", 10)
+
+    assert claim.envelope.recipients == ()
+    after = open_with(NEW)
+    record = after.get(message_id)
+    assert record.state is State.PENDING
+    reason = record.events[-1].detail["reason"]
+    assert f"message {message_id} is encrypted with the key 'new', which" in reason
+
+
 def test_what_lacks_its_key_is_listed_and_says_so(open_with: Opener) -> None:
     message_id = put(open_with(OLD), subject="Secret")
     outbox = open_without_old(open_with)

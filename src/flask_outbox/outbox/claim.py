@@ -31,7 +31,7 @@ from . import suppressions
 from .attachments import Remainder, attach, reassemble, split
 from .batches import skip_stopped_batches
 from .due import Due, lock_due, lock_due_among
-from .encryption import Keyring
+from .encryption import Keyring, key_of
 from .enqueue import add_events, add_notes, event_row, suppressed_row
 from .read import origin_of
 from .records import SENSITIVE_SUBJECT, Claim, Sensitivity
@@ -400,6 +400,8 @@ def _lease_and_read(
             if one in sealed:
                 raise sealed[one]
             row = _present(found.get(one), "its content is missing")
+            if keys is None and (key := key_of(row.body)) is not None:
+                raise KeyMissing(key, f"The body of message {one}")
             kept = whole.get(one) if one in apart else row.body
             if isinstance(kept, StoreError):
                 raise kept

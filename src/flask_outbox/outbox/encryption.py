@@ -175,11 +175,10 @@ class Keyring:
 
     def open_bytes(self, value: bytes, place: Place) -> bytes:
         """Do what `open` does."""
-        if not value.startswith(MARK.encode()):
+        id = key_of(value)
+        if id is None:
             return value
-        id = value[1:_LONGEST_MARK].partition(b":")[0]
-        sealed = value[len(id) + 2 :]
-        return self._opened(id.decode("ascii", "replace"), sealed, place)
+        return self._opened(id, value[len(id.encode()) + 2 :], place)
 
     def _opened(self, id: str, sealed: bytes, place: Place) -> bytes:
         from cryptography.exceptions import InvalidTag
@@ -199,6 +198,13 @@ class Keyring:
 
 
 _LONGEST_MARK = 20
+
+
+def key_of(value: bytes) -> str | None:
+    """The id of the key that ``value`` is encrypted with; None if it is not."""
+    if value[:1] != MARK.encode():
+        return None
+    return bytes(value[1:_LONGEST_MARK]).partition(b":")[0].decode("ascii", "replace")
 
 
 def _damaged(place: Place) -> Damaged:
