@@ -14,8 +14,11 @@ from sqlalchemy import event, func, select, text
 
 from flask_outbox import ConfigError, State
 from flask_outbox.config import EncryptionKey
-from flask_outbox.outbox import BatchStore, Outbox, Rekeying
+from flask_outbox.erased_address import ErasedAddresses
+from flask_outbox.outbox import BatchStore, Outbox, Rekeying, suppressions
 from flask_outbox.outbox.schema import attachment
+from flask_outbox.outbox.statements import run_together
+from flask_outbox.outbox.suppressions import ASKED_AT_ONCE
 from tests.outbox.databases import FindHome
 from tests.outbox.making import ADA, claim_one, enlist, new_message, put, sent
 from tests.waiting import eventually
@@ -171,6 +174,29 @@ def test_an_end_that_is_recorded_while_its_recipients_are_encrypted_is_not_lost(
 
     assert recorded[0].result() == []
     assert [one.state for one in rekeying.get(to_ada).recipients] == [State.SENT]
+
+
+def test_whoever_is_suppressed_is_found_while_the_list_is_encrypted(
+    open_on_postgresql: Opener,
+) -> None:
+    """Even where many addresses are asked for in several statements."""
+    clear = open_on_postgresql()
+    clear.suppress(ADA)
+    outbox = open_on_postgresql(NEW)
+    outbox.database.open()
+    many = [f"{n}@example.org" for n in range(ASKED_AT_ONCE)] + [ADA]
+    nobody = ErasedAddresses(())
+    answers: list[Any] = []
+
+    with outbox.database.reading() as connection:
+        asking = suppressions.queries(connection, many, nobody)
+        for one in asking:
+            answers += run_together(connection, [one])
+            Rekeying(outbox.database).run()
+        found = suppressions.found_in(connection, answers, many, nobody)
+
+    assert len(asking) > 1
+    assert [*found] == [ADA]
 
 
 def waits(outbox: Outbox) -> bool:

@@ -140,9 +140,11 @@ class Keyring:
         return LOOKUP_MARK + b64encode(sealed).decode()
 
     def forms(self, value: str, column: str) -> list[str]:
-        """Whatever ``value`` may be stored as in ``column``."""
+        """Whatever ``value`` may be stored as in ``column``: in the clear first, for
+        whoever asks one after another while that is being encrypted.
+        """
         sealed = self.seal_equally(value, column)
-        return [sealed, value] if self.may_be_clear and sealed != value else [sealed]
+        return [value, sealed] if self.may_be_clear and sealed != value else [sealed]
 
     @property
     def _lookup_key(self) -> AESSIV:

@@ -136,10 +136,9 @@ def queries(
 ) -> list[Statement]:
     """The statements that ask for the suppressions of ``addresses``."""
     statements = []
-    asked_for = _asked({*map(comparable, addresses)}, erased)
+    wanted = sorted(_asked({*map(comparable, addresses)}, erased))
     if keys_of(connection) is not None:
-        asked_for = {*all_forms(connection, suppression.c.address, asked_for)}
-    wanted = sorted(asked_for)
+        wanted = all_forms(connection, suppression.c.address, wanted)
     may_be_first = bool(erased.keys) and not erased.exist
     for start in range(0, len(wanted), ASKED_AT_ONCE):
         some = wanted[start : start + ASKED_AT_ONCE]
