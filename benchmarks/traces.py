@@ -26,7 +26,15 @@ from opentelemetry.sdk.trace.export import (
     SpanExporter,
     SpanExportResult,
 )
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, use_span
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    TraceFlags,
+    use_span,
+)
+
+from flask_outbox import Message
 
 ROUNDS, QUICK_ROUNDS = 40, 5
 WARM_UP_MAILS = 25
@@ -34,6 +42,8 @@ TURNS = 25
 """How many mails each way sends in a round."""
 PACE_SECONDS = 0.02
 GOAL = 1.03
+LIKE_OURS = {f"messaging.attribute.{number}": "value" for number in range(5)}
+"""As many attributes as a span of ours has."""
 PACKAGES = ("Flask", "SQLAlchemy", "opentelemetry-sdk")
 BESIDE_THE_CLONE = Path(__file__).resolve().parents[2]
 
@@ -51,14 +61,13 @@ class Off(Outbox):
     name = "mail.send()"
 
 
-class On(Outbox):
-    """With both, in requests whose trace is recorded, as `Off` is."""
+class Traced(Outbox):
+    """In requests that have a trace."""
 
-    name = "mail.send(), metrics and traces"
     flags = TraceFlags(TraceFlags.SAMPLED)
 
-    def __init__(self, folder: Path, port: int) -> None:
-        super().__init__(folder, port, OUTBOX_TRACES=True, OUTBOX_METRICS="local")
+    def __init__(self, folder: Path, port: int, **config: object) -> None:
+        super().__init__(folder, port, **config)
         self._number = 0
 
     def _request(self, mails: int) -> None:
@@ -66,6 +75,27 @@ class On(Outbox):
         context = SpanContext(self._number, 1, is_remote=True, trace_flags=self.flags)
         with use_span(NonRecordingSpan(context)):
             super()._request(mails)
+
+
+class SdkAlone(Traced):
+    """Without both, in a span that the app makes itself: what the SDK alone costs."""
+
+    name = "mail.send(), in a span of the app's own"
+
+    def hand_over(self, mail: Message) -> None:
+        with trace.get_tracer("app").start_as_current_span(
+            "send", kind=SpanKind.PRODUCER, attributes=LIKE_OURS
+        ):
+            super().hand_over(mail)
+
+
+class On(Traced):
+    """With both, in requests whose trace is recorded."""
+
+    name = "mail.send(), metrics and traces"
+
+    def __init__(self, folder: Path, port: int) -> None:
+        super().__init__(folder, port, OUTBOX_TRACES=True, OUTBOX_METRICS="local")
 
     def settle(self) -> None:
         """Be scraped, too."""
@@ -121,7 +151,7 @@ def main() -> int:
 def compare(folder: Path, rounds: int) -> Mapping[str, Figures]:
     """The figures of each way, by its name."""
     with Sink() as sink, ExitStack() as stack:
-        ways = [kind(folder, sink.port) for kind in (Off, On, Unsampled)]
+        ways = [kind(folder, sink.port) for kind in (Off, SdkAlone, On, Unsampled)]
         for way in ways:
             stack.callback(way.close)
             way.stretch(WARM_UP_MAILS, 0.0)
