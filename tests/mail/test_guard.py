@@ -226,7 +226,7 @@ def test_allowed_recipients_get_their_mail_and_one_address_the_rest(
         ({"OUTBOX_ONLY_TO": "*"}, "OUTBOX_ONLY_TO: '\\*' has no '@'"),
         (
             {"OUTBOX_REDIRECT_TO": "@example.com"},
-            "OUTBOX_REDIRECT_TO: .*Write an address such as 'qa@example.com'\.",
+            r"OUTBOX_REDIRECT_TO: .*Write an address such as 'qa@example.com'\.",
         ),
     ],
 )
