@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flask_outbox import AccountTrouble, Throttled, TransportDown
@@ -301,6 +301,7 @@ pages = st.lists(st.dictionaries(names, values) | values, max_size=3)
 @every_list
 @settings(max_examples=25, deadline=None)
 @given(page=pages, following=values)
+@example(page=[{}], following="?\x1f")
 def test_any_page_is_read_or_refused(
     fake: type[Listing], page: object, following: object
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import string
 from collections.abc import Iterable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote, urlencode, urlsplit
@@ -115,11 +116,12 @@ def as_query(pairs: Mapping[str, str | int]) -> str:
 
 
 def query_of(url: object) -> str:
-    """The query of a URL; "" without one."""
+    """The query of a URL, with what no request may have encoded; "" without one."""
     try:
-        return urlsplit(url).query if isinstance(url, str) else ""
+        query = urlsplit(url).query if isinstance(url, str) else ""
     except ValueError:
         return ""
+    return quote(query, safe=string.punctuation)
 
 
 def in_path(address: str) -> str:
