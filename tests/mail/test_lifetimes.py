@@ -13,7 +13,7 @@ from flask import Flask, current_app
 from sqlalchemy import Connection
 
 from flask_outbox import ConfigError, Mail, Message, signals
-from flask_outbox.outbox import Pruned, prune
+from flask_outbox.outbox import Pruned, backlog, prune
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, QUICK, Site, make_app, url_of
 from tests.servers import JournalSmtp
@@ -219,6 +219,33 @@ def test_a_courier_that_is_stopped_while_it_prunes_leaves_nothing_open(
     go_on.set()
     closing.join(WAIT_SECONDS)
     eventually(lambda: not _threads("outbox-store"))
+    assert not site.outbox.database.opened
+
+
+def test_a_courier_that_is_stopped_while_it_counts_what_waits_leaves_nothing_open(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+):
+    """It kept the counts after that, and opened the outbox again."""
+    counting, go_on = threading.Event(), threading.Event()
+    count = backlog.counted
+
+    def slow_count(*given: Any) -> backlog.Backlog:
+        counting.set()
+        assert go_on.wait(WAIT_SECONDS)
+        return count(*given)
+
+    monkeypatch.setattr(backlog, "LARGE", -1)
+    monkeypatch.setattr(backlog, "counted", slow_count)
+    site = make_site(OUTBOX_METRICS="local")
+    site.make_ready()
+    assert counting.wait(WAIT_SECONDS)
+    closing = threading.Thread(target=site.runtime.close)
+    closing.start()
+    eventually(lambda: not _threads("outbox-store"))
+    closing.join(LONG_ENOUGH_SECONDS)
+    go_on.set()
+    closing.join(WAIT_SECONDS)
+    eventually(lambda: not _threads("outbox-blocking"))
     assert not site.outbox.database.opened
 
 

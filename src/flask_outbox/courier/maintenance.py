@@ -391,9 +391,11 @@ class Maintenance:
         await self._courier.in_thread(self._outbox.pause_lane, lane.name, until, reason)
 
     async def _count_backlog(self) -> None:
-        await asyncio.to_thread(  # not in_thread, for it takes long
-            call_untraced, self._outbox.backlog, COUNT_EVERY_SECONDS
+        found = await asyncio.to_thread(  # not in_thread, for it takes long
+            call_untraced, self._outbox.backlog_to_keep, COUNT_EVERY_SECONDS
         )
+        if found is not None:
+            await self._courier.in_thread(self._outbox.keep_backlog, found)
 
     async def _match_feedback(self) -> None:
         """Apply reports that came before their message did."""

@@ -965,15 +965,31 @@ class Outbox:
         """
         return self._backlog(self.clock(), old_seconds)
 
+    def backlog_to_keep(self, old_seconds: float) -> Backlog | None:
+        """What waits, if it is much and was not counted less than ``old_seconds`` ago:
+        counted, for `keep_backlog`.
+        """
+        found, is_new = self._look_at_backlog(self.clock(), old_seconds)
+        return found if is_new else None
+
+    def keep_backlog(self, found: Backlog) -> None:
+        """Keep the counts for all processes."""
+        self._write(lambda conn: backlog.keep(conn, found))
+
     def _backlog(self, now: float, old_seconds: float) -> Backlog:
+        found, is_new = self._look_at_backlog(now, old_seconds)
+        if is_new:
+            with suppress(StoreError):  # such as a full disk, which is to be monitored
+                self.keep_backlog(found)
+        return found
+
+    def _look_at_backlog(self, now: float, old_seconds: float) -> tuple[Backlog, bool]:
+        """The backlog, and whether it was counted anew and is to be kept."""
         with self.database.reading() as connection:
             found = backlog.known(connection, now, old_seconds)
             if found is not None:
-                return found
-            found = backlog.counted(connection, now)
-        with suppress(StoreError):  # such as a full disk, which is to be monitored
-            self._write(lambda conn: backlog.keep(conn, found))
-        return found
+                return found, False
+            return backlog.counted(connection, now), True
 
     def suppressed_by(self, address: str, tag: str) -> Suppression | None:
         """The suppression that bars mail with ``tag`` to ``address``, if any."""
