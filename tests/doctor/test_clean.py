@@ -114,6 +114,17 @@ def test_another_domain_is_examined(make_shop: MakeShop, serve: Serve) -> None:
     assert verdict["kept"] is False
 
 
+def test_a_section_of_which_nothing_was_seen_is_shown(
+    make_shop: MakeShop, serve: Serve
+) -> None:
+    shop, dns = make_shop(), serve()
+    result = shop.run(
+        "doctor", "--nameserver", dns.place, "--domain", "example.net", code=1
+    )
+    title = "Domain example.net\n==================\n\nbroken: domain-missing\n"
+    assert title in result.stdout
+
+
 def test_an_unknown_transport_is_an_error(make_shop: MakeShop) -> None:
     result = make_shop().run("doctor", "--transport", "bluk", code=1)
     assert "There is no transport 'bluk'" in result.stderr

@@ -96,7 +96,8 @@ def _report(diagnosis: Diagnosis) -> Iterator[str]:
     for section in diagnosis.sections:
         title = f"{section.subject} {section.name}".strip().capitalize()
         lines = [printable(title), "=" * len(title)]
-        lines += [fields((one.step, one.words) for one in section.seen)]
+        if section.seen:
+            lines += [fields((one.step, one.words) for one in section.seen)]
         yield "\n".join(lines)
         yield from map(_finding, section.findings)
     for verdict in diagnosis.verdicts:
