@@ -229,6 +229,26 @@ def test_an_upgrade_that_others_make_for_too_long_is_an_error(
 
 
 @on_servers
+def test_an_upgrade_waits_for_none_of_another_database(
+    bare_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MariaDB's locks are of the whole server."""
+    monkeypatch.setattr(migrations, "WAIT_SECONDS", 0.0)
+    upgrade = command.upgrade
+
+    def meanwhile(config: Config, revision: str) -> None:
+        with (
+            database.engine.connect() as connection,
+            migrations._exclusively(connection),
+        ):
+            upgrade(config, revision)
+
+    monkeypatch.setattr(command, "upgrade", meanwhile)
+    Database(bare_url).upgrade()
+    assert Database(bare_url).version() == REVISION
+
+
+@on_servers
 def test_older_tables_of_a_server_are_an_error_that_names_the_command(
     bare_url: str, opener: Opener
 ) -> None:

@@ -92,9 +92,10 @@ def _wait_for(connection: Connection, take: str) -> None:
         time.sleep(POLL_SECONDS)
 
 
+_OF_THIS_DATABASE = "concat('flask-outbox ', md5(database()))"
 _MYSQL_LOCK = (
-    "SELECT get_lock('flask-outbox migration', 0)",
-    "SELECT release_lock('flask-outbox migration')",
+    f"SELECT get_lock({_OF_THIS_DATABASE}, 0)",
+    f"SELECT release_lock({_OF_THIS_DATABASE})",
 )
 _LOCKS = {
     "postgresql": ("SELECT pg_try_advisory_xact_lock(hashtext('flask-outbox'))", None),
@@ -102,4 +103,4 @@ _LOCKS = {
     "mariadb": _MYSQL_LOCK,
 }
 """Dialect → statement that takes the lock if it is free, and one that releases it if
-needed."""
+needed. PostgreSQL's locks are of one database, MySQL's of the whole server."""
