@@ -80,8 +80,9 @@ def test_$function(app):
 
 _NEXT = """
 Next:
-  1. Run its test: python -m pytest $test
-  2. Write the mail, its text and its HTML; they have the same variables.
+  1. Run its test (pip install pytest): python -m pytest $test
+  2. Write the mail, its text and its HTML, which have the same variables, and what the
+     test expects of them.
   3. Send it:
        from $module import $function
        mail.send($function(user.email, user.name, url))
