@@ -30,6 +30,7 @@ def ask_for_reset(email: str) -> None:
         Message("Choose a new password", [user.email], body),
         tag="password-reset",
         priority=10,
+        sensitive=True,
         session=db.session,
     )
 
