@@ -14,12 +14,13 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-from _figures import Figures, Goal, in_turns
+from _figures import Figures, Goal, Ratio, in_turns
 from _machine import show_machine
 from _results import Chart, add_json_option, report_results
 from _sink import Sink
 from _ways import Failed, Outbox
 from opentelemetry import trace
+from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import (
     BatchSpanProcessor,
@@ -44,7 +45,12 @@ PACE_SECONDS = 0.02
 GOAL = 1.03
 LIKE_OURS = {f"messaging.attribute.{number}": "value" for number in range(5)}
 """As many attributes as a span of ours has."""
-PACKAGES = ("Flask", "SQLAlchemy", "opentelemetry-sdk")
+PACKAGES = (
+    "Flask",
+    "SQLAlchemy",
+    "opentelemetry-sdk",
+    "opentelemetry-instrumentation-flask",
+)
 BESIDE_THE_CLONE = Path(__file__).resolve().parents[2]
 
 
@@ -55,32 +61,19 @@ class Nowhere(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
+BOTH = {"OUTBOX_TRACES": True, "OUTBOX_METRICS": "local"}
+
+
 class Off(Outbox):
     """Without metrics and traces."""
 
     name = "mail.send()"
 
 
-class Traced(Outbox):
-    """In requests that have a trace."""
-
-    flags = TraceFlags(TraceFlags.SAMPLED)
-
-    def __init__(self, folder: Path, port: int, **config: object) -> None:
-        super().__init__(folder, port, **config)
-        self._number = 0
-
-    def _request(self, mails: int) -> None:
-        self._number += 1
-        context = SpanContext(self._number, 1, is_remote=True, trace_flags=self.flags)
-        with use_span(NonRecordingSpan(context)):
-            super()._request(mails)
-
-
-class SdkAlone(Traced):
+class SdkAlone(Outbox):
     """Without both, in a span that the app makes itself: what the SDK alone costs."""
 
-    name = "mail.send(), in a span of the app's own"
+    name = "mail.send() in a span of the app's own"
 
     def hand_over(self, mail: Message) -> None:
         with trace.get_tracer("app").start_as_current_span(
@@ -89,13 +82,13 @@ class SdkAlone(Traced):
             super().hand_over(mail)
 
 
-class On(Traced):
-    """With both, in requests whose trace is recorded."""
+class On(Outbox):
+    """With both."""
 
     name = "mail.send(), metrics and traces"
 
     def __init__(self, folder: Path, port: int) -> None:
-        super().__init__(folder, port, OUTBOX_TRACES=True, OUTBOX_METRICS="local")
+        super().__init__(folder, port, **BOTH)
 
     def settle(self) -> None:
         """Be scraped, too."""
@@ -108,7 +101,40 @@ class Unsampled(On):
     """With both, in requests whose trace is not recorded."""
 
     name = "mail.send(), metrics and traces, not sampled"
-    flags = TraceFlags(TraceFlags.DEFAULT)
+
+    def _request(self, mails: int) -> None:
+        context = SpanContext(1, 1, is_remote=True, trace_flags=TraceFlags.DEFAULT)
+        with use_span(NonRecordingSpan(context)):
+            super()._request(mails)
+
+
+class OffInTracedRequests(Off):
+    """Without both, in an app whose requests Flask's instrumentation traces."""
+
+    name = "mail.send() in traced requests"
+
+    def __init__(self, folder: Path, port: int) -> None:
+        super().__init__(folder, port)
+        FlaskInstrumentor().instrument_app(self.app)
+
+
+class OnInTracedRequests(On):
+    """With both, in such an app."""
+
+    name = "mail.send(), metrics and traces, in traced requests"
+
+    def __init__(self, folder: Path, port: int) -> None:
+        super().__init__(folder, port)
+        FlaskInstrumentor().instrument_app(self.app)
+
+
+WAYS = (Off, SdkAlone, On, Unsampled, OffInTracedRequests, OnInTracedRequests)
+TO_WITHOUT = (
+    (OnInTracedRequests, OffInTracedRequests),
+    (On, Off),
+    (Unsampled, Off),
+)
+"""What is compared with what."""
 
 
 def main() -> int:
@@ -134,24 +160,31 @@ def main() -> int:
     off = measured[Off.name]
     print(f"\n{off.samples} mails each way")
     for name, one in measured.items():
-        print(f"{name:47}{one.p50 * 1e6:6.0f} µs{one.beside(off)}")
+        print(f"{name:53}{one.p50 * 1e6:6.0f} µs{one.beside(off)}")
     report_results(
         options.json,
         surroundings,
         [chart(measured)],
         [
-            Goal(f"{kind.name} to without", GOAL, measured[kind.name].beside(off))
-            for kind in (On, Unsampled)
+            Goal(f"{one.name}, to {other.name}", GOAL, beside(measured, one, other))
+            for one, other in TO_WITHOUT
         ],
         ways={name: asdict(one) for name, one in measured.items()},
     )
     return 0
 
 
+def beside(
+    measured: Mapping[str, Figures], one: type[Outbox], other: type[Outbox]
+) -> Ratio:
+    """How long a mail takes by ``one``, as a share of that by ``other``."""
+    return measured[one.name].beside(measured[other.name])
+
+
 def compare(folder: Path, rounds: int) -> Mapping[str, Figures]:
     """The figures of each way, by its name."""
     with Sink() as sink, ExitStack() as stack:
-        ways = [kind(folder, sink.port) for kind in (Off, SdkAlone, On, Unsampled)]
+        ways = [kind(folder, sink.port) for kind in WAYS]
         for way in ways:
             stack.callback(way.close)
             way.stretch(WARM_UP_MAILS, 0.0)
