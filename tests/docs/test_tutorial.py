@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -176,7 +177,7 @@ def follow_tests(reader: Reader) -> None:
 def follow_deploy(reader: Reader, server: JournalSmtp) -> None:
     write_files("tutorial/deploy", reader.folder)
     lines = (reader.folder / "weekly.env").read_text().splitlines()
-    reader.settings = dict(line.split("=", 1) for line in lines)
+    reader.settings = dict("".join(shlex.split(line)).split("=", 1) for line in lines)
     reader.settings["FLASK_MAIL_URL"] = url_of(server)
     serve, listing = commands("deploy")[-3:-1]
     reader.begin(serve.replace(":8000", f":{reader.port}"))
@@ -184,5 +185,6 @@ def follow_deploy(reader: Reader, server: JournalSmtp) -> None:
     assert reader.page("/outbox/").startswith("404")
     assert "Look into your mailbox." in reader.page(email="dora@example.org")
     (mail,) = server.wait_for(1)
+    assert b"From: The Weekly <weekly@example.com>" in mail.content
     assert b"https://weekly.example.com/confirm/" in mail.content
     assert "dora@example.org" in reader.run(listing)
