@@ -102,6 +102,7 @@ def test_each_setting_in_python_exists() -> None:
 def files_of_the_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder with the files that commands read."""
     (tmp_path / "readers.csv").write_text("email\nada@example.org\n")
+    (tmp_path / "suppressions.csv").write_text("address\nada@example.org\n")
     monkeypatch.chdir(tmp_path)
 
 
@@ -111,7 +112,7 @@ def test_each_command_of_ours_takes_its_arguments(files_of_the_reader: None) -> 
         for command in block.commands if block.language == "console" else ():
             found = re.search(r"\bflask (?:--app \S+ )?outbox (.+)", command)
             if found:
-                words = shlex.split(found[1].partition(" < ")[0])
+                words = shlex.split(re.split(" [<>] ", found[1])[0])
                 parse(outbox_commands, words, f"{block}: {command}")
                 parsed += 1
     assert parsed > 40
