@@ -193,7 +193,8 @@ def test_only_the_user_can_read_the_outboxs_files(tmp_path: Path) -> None:
     [
         (0o600, 0o755, []),
         (0o660, 0o770, []),
-        (0o644, 0o755, ["outbox.db"]),
+        (0o644, 0o755, ["outbox.db*"]),
+        (0o644, 0o700, []),
         (0o600, 0o777, ["instance"]),
         (0o600, 0o1777, []),
     ],

@@ -228,12 +228,12 @@ def warn_of_missing_login(lane: str, place: str, missing: str) -> None:
     )
 
 
-def warn_of_open_files(paths: Sequence[object]) -> None:
+def warn_of_open_files(files: Sequence[str]) -> None:
     """Log which files of the outbox every user of this machine can read or write."""
     log.warning(
         "Every user of this machine can read or change the mail in the outbox. Remove "
         "their permissions with: chmod o= %s",
-        " ".join(map(str, paths)),
+        " ".join(files),
     )
 
 

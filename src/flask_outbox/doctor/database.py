@@ -107,9 +107,9 @@ def _examine(section: Section, runtime: Runtime, clock: Clock, tick: Clock) -> N
             'OUTBOX_LISTEN_URL = "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"',
         )
     if wide := open_to_others(settings.url):
-        files = " ".join(map(str, wide))
+        files = " ".join(wide)
         section.find(
-            "files-open-to-others", f"Open are: {files}", write=f"chmod o-rwx {files}"
+            "files-open-to-others", f"Open are: {files}", write=f"chmod o= {files}"
         )
     _check_digests(section, outbox)
     _check_couriers(section, runtime)

@@ -239,19 +239,27 @@ def _make_file(path: Path) -> None:
         path.touch(mode=0o600, exist_ok=False)
 
 
-def open_to_others(url: str | URL) -> list[Path]:
-    """The files of an SQLite outbox that any user may read or write.
+def open_to_others(url: str | URL) -> list[str]:
+    """What any user may read or write of an SQLite outbox, as words for a shell.
 
-    Includes its folder, if any user may replace files in it. Empty for other databases.
+    A pattern for its files, since SQLite makes and removes those beside it, and its
+    folder, if any user may replace files in it. Empty for other databases, and if the
+    folder keeps other users out.
     """
     path = _path_of(make_url(url))
     if path is None or os.name == "nt":
         return []
+    folder = _mode(path.parent)
+    if not folder & stat.S_IXOTH:
+        return []
+    from shlex import quote
+
     files = [path.with_name(f"{path.name}{one}") for one in ("", "-wal", "-shm")]
-    wide = [one for one in files if _mode(one) & (stat.S_IROTH | stat.S_IWOTH)]
-    mode = _mode(path.parent)
-    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        wide.append(path.parent)
+    wide = []
+    if any(_mode(one) & (stat.S_IROTH | stat.S_IWOTH) for one in files):
+        wide.append(f"{quote(str(path))}*")
+    if folder & stat.S_IWOTH and not folder & stat.S_ISVTX:
+        wide.append(quote(str(path.parent)))
     return wide
 
 
