@@ -69,27 +69,34 @@ WORDS: list[tuple[Any, dict[str, Any], int, str]] = [
         signals.message_failed,
         END,
         ERROR,
-        f"Message {ID} failed. {BOTH} Retry it with: flask outbox retry {ID}",
+        f"Message {ID} failed. {BOTH}. Retry it with: flask outbox retry {ID}",
     ),
     (
         signals.message_failed,
         {**END, "reason": "it was deferred for too long"},
         ERROR,
-        f"Message {ID} failed: it was deferred for too long. {BOTH} Retry it with: "
+        f"Message {ID} failed: it was deferred for too long. {BOTH}. Retry it with: "
         f"flask outbox retry {ID}",
     ),
     (
         signals.message_failed,
         {**END, "suppressed": True},
         ERROR,
-        f"Message {ID} failed. {BOTH} Who refused it is suppressed from now on: to "
-        "retry it, end that first, with: flask outbox unsuppress",
+        f"Message {ID} failed. {BOTH}. Who refused it is suppressed from now on: to "
+        "retry it, end that first, with: flask outbox unsuppress ADDRESS",
+    ),
+    (
+        signals.message_failed,
+        {**END, "replies": {"ada@example.org": "550 5.1.1 Unknown."}},
+        ERROR,
+        f"Message {ID} failed. ada@example.org: 550 5.1.1 Unknown. Retry it with: "
+        f"flask outbox retry {ID}",
     ),
     (
         signals.message_failed,
         {**END, "hidden": True},
         ERROR,
-        f"Message {ID} failed. {BOTH} It was sensitive, so its content was removed: "
+        f"Message {ID} failed. {BOTH}. It was sensitive, so its content was removed: "
         "have the app send a new one.",
     ),
     (

@@ -108,8 +108,9 @@ class AttemptEnd:
     log_level: int
     log_format: str
     """What the log says after the message's id. It may name ``message_id``,
-    ``attempt``, ``replies``, ``reason``, ``because``: the reason after a colon, ""
-    without one, and ``retry``: how to retry it, or why that cannot be."""
+    ``attempt``, ``replies``, ``sentence``: the replies with a full stop, ``reason``,
+    ``because``: the reason after a colon, "" without one, and ``retry``: how to retry
+    it, or why that cannot be."""
 
 
 _ENDS = (
@@ -132,7 +133,7 @@ _ENDS = (
         State.FAILED,
         signals.message_failed,
         logging.ERROR,
-        "failed{because}. {replies} {retry}",
+        "failed{because}. {sentence} {retry}",
     ),
     AttemptEnd(
         EventKind.UNKNOWN,

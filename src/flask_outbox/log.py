@@ -364,16 +364,22 @@ def _how_it_ended(
     elif suppressed:
         retry = (
             "Who refused it is suppressed from now on: to retry it, end that first, "
-            "with: flask outbox unsuppress"
+            "with: flask outbox unsuppress ADDRESS"
         )
+    said = _replies(replies)
     return end.log_format.format(
         message_id=message_id,
         attempt=attempt,
-        replies=_replies(replies),
+        replies=said,
+        sentence=_sentence(said),
         reason=reason,
         because=f": {reason}" if reason else "",
         retry=retry,
     )
+
+
+def _sentence(text: str) -> str:
+    return f"{text}." if text and text[-1] not in ".!?" else text
 
 
 _ENDED = {kind: _ended(end) for kind, end in ATTEMPT_ENDS.items()}

@@ -380,7 +380,8 @@ def test_a_retry_is_refused_while_the_suppression_holds(outbox: Outbox) -> None:
 
     assert str(refused.value) == (
         f"Message {message_id} cannot be retried: all of its remaining recipients are "
-        f"suppressed ({ADA}: {WHY}). 'flask outbox unsuppress' ends a suppression."
+        f"suppressed ({ADA}: {WHY}). End that first, by 'flask outbox unsuppress "
+        "ADDRESS' or on the dashboard's page Suppressions."
     )
     assert outbox.get(message_id) == before
 

@@ -268,8 +268,9 @@ class MessageActions:
             address, reply = next(iter(barred.items()))
             raise TransitionRefused(
                 f"Message {self.message_id} cannot be retried: all of its remaining "
-                f"recipients are suppressed ({address}: {reply}). 'flask outbox "
-                "unsuppress' ends a suppression."
+                f"recipients are suppressed ({address}: {reply}). End that first, by "
+                "'flask outbox unsuppress ADDRESS' or on the dashboard's page "
+                "Suppressions."
             )
 
     def _sent(self) -> TransitionRefused:
