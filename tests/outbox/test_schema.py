@@ -272,7 +272,7 @@ def test_tables_of_a_newer_version_are_refused_and_left_unchanged(
     Database(bare_url).upgrade()
     set_version(bare_url, "9999")
 
-    with pytest.raises(SchemaError):
+    with pytest.raises(SchemaError, match="install a newer Flask-Outbox"):
         put(opener(bare_url))
     with pytest.raises(SchemaError, match="install a newer Flask-Outbox"):
         Database(bare_url).upgrade()

@@ -261,6 +261,8 @@ class Database:
             )
         if present == OUTDATED:
             return self._outdated()
+        if present > REVISION:
+            return self._newer()
         return SchemaError(
             f"The outbox at {self.shown} is at version {present}, this Flask-Outbox "
             f"needs {REVISION}: run 'flask outbox upgrade'."
@@ -338,10 +340,13 @@ class Database:
         try:
             return upgrade(connection)
         except UnknownRevision as error:
-            raise SchemaError(
-                f"The outbox at {self.shown} has a version that this Flask-Outbox "
-                f"(version {REVISION}) does not know: install a newer Flask-Outbox."
-            ) from error
+            raise self._newer() from error
+
+    def _newer(self) -> SchemaError:
+        return SchemaError(
+            f"The outbox at {self.shown} has a version that this Flask-Outbox "
+            f"(version {REVISION}) does not know: install a newer Flask-Outbox."
+        )
 
     def _outdated(self) -> SchemaError:
         return SchemaError(
