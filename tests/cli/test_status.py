@@ -44,7 +44,7 @@ def test_due_mail_without_a_courier_is_a_problem(shop: Shop) -> None:
 def test_with_engine_thread_it_says_to_start_the_app(make_shop: MakeShop) -> None:
     make_shop().send()
     said = make_shop(OUTBOX_ENGINE="thread").run("status", code=1).stdout
-    assert "start the app or 'flask outbox worker'." in said
+    assert "start the app and send it a request, or start 'flask outbox worker'" in said
 
 
 def test_an_unknown_state_is_a_problem(shop: Shop) -> None:

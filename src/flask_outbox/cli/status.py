@@ -34,7 +34,7 @@ PATIENCE_SECONDS = 60.0
 
 
 _STARTS = {
-    "thread": "the app or 'flask outbox worker'",
+    "thread": "the app and send it a request, or start 'flask outbox worker'",
     "external": "'flask outbox worker'",
     "celery": "a worker of the app's Celery app",
 }
