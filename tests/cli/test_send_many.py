@@ -156,7 +156,9 @@ def test_every_invalid_row_is_named(shop: Shop, file: Path) -> None:
     text = FILE + 'bob,"Bob\nB.",7\n,Cy,7\ndi@example.org,Di\ned@example.org,Ed,7,8\n'
     said = complaint(shop, file, text).splitlines()
     assert said[0] == "has 4 invalid rows. Nothing was stored."
-    assert said[1].startswith("  row 3 (line 5): to: 'bob' has no '@'; pass an address")
+    assert said[1].startswith(
+        "  row 3 (line 5): to: 'bob' has no '@'; write an address"
+    )
     assert said[2].startswith("  row 4 (line 6): to: ")
     assert said[3:] == [
         "  row 5 (line 7): it has fewer cells than the header has columns.",

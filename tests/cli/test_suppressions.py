@@ -48,7 +48,7 @@ def test_an_existing_suppression_is_kept_and_shown(shop: Shop) -> None:
 def test_an_invalid_address_does_not_affect_the_others(shop: Shop) -> None:
     result = shop.run("suppress", ADA, "bob", code=1)
     assert result.stderr == (
-        "Error: address: 'bob' has no '@'; pass an address such as 'ada@example.org'\n"
+        "Error: address: 'bob' has no '@'; write an address such as 'ada@example.org'\n"
     )
     assert addresses(shop) == [(ADA, "")]
 
@@ -262,7 +262,7 @@ def test_every_invalid_line_is_named_and_nothing_imported(
     result = shop.run("suppressions", "--import", str(file), code=1)
     assert result.stderr.splitlines() == [
         f"Error: {file} has 5 invalid lines. Nothing was imported.",
-        "  line 57,312: address: 'cy' has no '@'; pass an address such as "
+        "  line 57,312: address: 'cy' has no '@'; write an address such as "
         "'ada@example.org'",
         "  line 57,313: it has more cells than the header has columns.",
         "  line 57,314: source: 'the moon' is none of person, api, import, "

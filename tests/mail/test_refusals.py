@@ -64,7 +64,7 @@ BAD_MESSAGES: dict[str, tuple[Callable[[], Any], type[MessageError], str, str]] 
         lambda: Message("Hello", [ADA, "bob"], "Hello"),
         AddressError,
         "recipients[1]",
-        "'bob' has no '@'; pass an address such as",
+        "'bob' has no '@'; write an address such as",
     ),
     "an address without a domain": (
         lambda: Message("Hello", ["ada@"], "Hello"),

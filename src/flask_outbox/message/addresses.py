@@ -201,7 +201,7 @@ def _read_address(address: object) -> tuple[str, str]:
     address = address.strip(" \t")
     _refuse_barred(address)
     if not address:
-        raise _Refusal("is empty; pass an address such as 'ada@example.org'")
+        raise _Refusal("is empty; write an address such as 'ada@example.org'")
     address = unicodedata.normalize("NFC", address)
     if address.startswith('"'):
         local, end = _read_quoted(address)
@@ -212,7 +212,7 @@ def _read_address(address: object) -> tuple[str, str]:
         if at:
             _check_atom(local)
     if at != "@":
-        raise _Refusal("has no '@'; pass an address such as 'ada@example.org'")
+        raise _Refusal("has no '@'; write an address such as 'ada@example.org'")
     return _within_limits(_wire_local(local), _wire_domain(domain))
 
 
