@@ -44,7 +44,7 @@ def examine_database(
         section.find(
             "outbox-tables",
             str(error),
-            "Run flask outbox init or flask outbox upgrade; the sentence says which.",
+            "Run the command or install the version that the sentence names.",
         )
     except OutboxUnavailable as error:
         section.find(
