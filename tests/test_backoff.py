@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,3 +53,10 @@ def test_some_waits_in_numbers():
     """The defaults: 10 s, doubled up to an hour."""
     longest = [_longest(attempt, 10, 3_600) for attempt in (1, 2, 3, 9, 10, 11)]
     assert longest == [10, 20, 40, 2_560, 3_600, 3_600]
+
+
+def test_the_apps_own_random_numbers_are_left_alone():
+    """Those of a test that seeds them, for instance."""
+    before = random.getstate()
+    backoff(5, base_seconds=10, cap_seconds=3_600)
+    assert random.getstate() == before

@@ -6,11 +6,11 @@ All are pure: they have no clock and no storage, and only `backoff` uses chance.
 from __future__ import annotations
 
 import json
-import random
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import floor
+from random import SystemRandom
 
 SLOTS = 100
 """The number of slots in a window. What was taken is counted by slot, and expires up to
@@ -155,12 +155,16 @@ FIVE_DAYS = RetryWindow(5 * 86_400.0)
 """What RFC 5321 section 4.5.4.1 suggests: at least four to five days."""
 
 
+CHANCE = SystemRandom()
+"""The system's: where an app seeds `random`, its processes still do not wait alike."""
+
+
 def backoff(
     attempt: int,
     *,
     base_seconds: float,
     cap_seconds: float,
-    roll: Callable[[], float] = random.random,
+    roll: Callable[[], float] = CHANCE.random,
 ) -> float:
     """Return the seconds to wait after attempt number ``attempt`` (the first is 1).
 

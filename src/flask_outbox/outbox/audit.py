@@ -86,7 +86,7 @@ def draft(
     actor: Actor | None, act: Act, now: float, target: str = "", note: str = ""
 ) -> Draft:
     """A line for an act at ``now``; ``target`` is an id, a name or `masked`."""
-    id = "" if actor is None else ids.dated(ids.new_id(), now)
+    id = "" if actor is None else ids.new_id_at(now)
     return Draft(id, now, actor, act, target, note)
 
 

@@ -9,7 +9,6 @@ transaction that conflicted with another, and turn database errors into
 from __future__ import annotations
 
 import os
-import random
 import sqlite3
 import sys
 import threading
@@ -23,6 +22,7 @@ from sqlalchemy import URL, Connection, Engine, exc, text
 from ..concurrency import gevent_patched, run_blocking
 from ..config import EncryptionKey
 from ..errors import OutboxUnavailable, SchemaError, StoreError, redacted
+from ..limits import CHANCE
 from .database_errors import Fault, advice, fault_of
 from .dialects import (
     BUSY_SECONDS,
@@ -444,7 +444,7 @@ class Database:
             except Locked:
                 if time.monotonic() > deadline:
                     raise
-            time.sleep(random.uniform(shortest, pause))  # noqa: S311
+            time.sleep(CHANCE.uniform(shortest, pause))
             pause = min(longest, 2 * pause)
 
     def _guarded(self, commit: Callable[[Work[T]], T], work: Work[T]) -> T:
@@ -470,7 +470,7 @@ class Database:
                 longest = CONFLICT_PAUSE_SECONDS * 2 ** (conflicts - 1)
             finally:
                 gate.users.discard(me)
-            time.sleep(random.uniform(0, longest))  # noqa: S311
+            time.sleep(CHANCE.uniform(0, longest))
 
     def _reentrant_call(self, doing: str) -> OutboxUnavailable:
         return OutboxUnavailable(

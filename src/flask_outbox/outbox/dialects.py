@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import select
 import sqlite3
 import stat
@@ -20,6 +19,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..errors import ConfigError, OutboxUnavailable, SchemaError, redacted
+from ..limits import CHANCE
 from .database_errors import Fault, fault_of
 
 BUSY_SECONDS = 10.0
@@ -201,7 +201,7 @@ def begin_immediate(driver: sqlite3.Connection) -> None:
         except sqlite3.OperationalError as error:
             if fault_of(error) is not Fault.BUSY or time.monotonic() > deadline:
                 raise
-            time.sleep(random.uniform(*LOCK_RETRY_SECONDS))  # noqa: S311
+            time.sleep(CHANCE.uniform(*LOCK_RETRY_SECONDS))
         else:
             return
 

@@ -23,6 +23,9 @@ _STEP = 1 << 61
 _newest = 0
 """The number of this process's newest id."""
 
+_newest_at = 0
+"""The same of `new_id_at`."""
+
 
 def new_id() -> str:
     """A new ULID: 48 bits of milliseconds, then 80 random bits, in 26 characters.
@@ -31,12 +34,23 @@ def new_id() -> str:
     Source: the ULID specification, https://github.com/ulid/spec.
     """
     global _newest  # noqa: PLW0603
+    _newest = _next_number(_newest, time.time_ns() // 1_000_000)
+    return _spelled(_newest)
+
+
+def new_id_at(at: float) -> str:
+    """As `new_id`, for a time in epoch seconds that another clock tells."""
+    global _newest_at  # noqa: PLW0603
+    _newest_at = _next_number(_newest_at, round(at * 1_000))
+    return _spelled(_newest_at)
+
+
+def _next_number(newest: int, milliseconds: int) -> int:
     random = int.from_bytes(_random())
-    number = (time.time_ns() // 1_000_000) << 80 | random
-    if _newest - 2 * _MILLISECOND < number < _newest + _STEP:
-        number = _newest + _STEP + random % _STEP
-    _newest = number
-    return _spelled(number)
+    number = milliseconds << 80 | random
+    if newest - 2 * _MILLISECOND < number < newest + _STEP:
+        return newest + _STEP + random % _STEP
+    return number
 
 
 _RANDOM_BYTES, _RANDOM_AT_ONCE = 10, 640

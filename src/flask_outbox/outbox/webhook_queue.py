@@ -7,7 +7,6 @@ webhooks are claimed for it or their ends recorded, so couriers take turns.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from sqlalchemy.engine import Row
 
 from ..alerts import AlertNews
 from ..delivery import storable
+from ..limits import CHANCE
 from ..webhooks.kinds import TEST
 from .ids import new_id
 from .read import moment
@@ -152,7 +152,7 @@ def record(
     endpoint: str,
     attempts: Sequence[WebhookAttempt],
     now: float,
-    roll: Callable[[], float] = random.random,
+    roll: Callable[[], float] = CHANCE.random,
 ) -> Pause | None:
     """Record what came of ``attempts``, but for claims that others have now.
 
