@@ -74,7 +74,7 @@ RUNS = (
     Run("compose", "compose", ("--rounds", "20")),
     Run("signing", "signing", ("--rounds", "20")),
     Run("dashboard", "dashboard", ("--quick",)),
-    Run("metrics", "metrics", ("--quick",)),
+    Run("metrics", "metrics"),
     Run("traces", "traces"),
     Run("footprint", "footprint", ("--quick",)),
     Run("imports", "imports"),
