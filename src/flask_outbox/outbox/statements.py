@@ -453,8 +453,8 @@ class RowsUpdate:
     def _joined(self, count: int) -> str:
         """MariaDB's and MySQL's form: the rows are joined as a union of selects.
 
-        By the primary key: a table that is thought to be small would be read, and
-        locked, as a whole.
+        Each finds its row by the primary key: a table that is thought to be small would
+        else be read, and locked, as a whole.
         """
         first = ", ".join(f"%s AS {name}" for name in self._columns)
         other = ", ".join("%s" for _ in self._columns)
@@ -463,7 +463,7 @@ class RowsUpdate:
         values = ", ".join(f"old.{name} = new.{name}" for name in self._values)
         old = f"{self._table.name} AS old FORCE INDEX (PRIMARY)"
         new = f"(SELECT {rows}) AS new"
-        return f"UPDATE {old} JOIN {new} ON {keys} SET {values}"  # noqa: S608
+        return f"UPDATE {new} STRAIGHT_JOIN {old} ON {keys} SET {values}"  # noqa: S608
 
 
 def _type(type_: TypeEngine[Any]) -> str:
