@@ -240,10 +240,15 @@ headers = st.lists(pieces, max_size=14).map("".join)
 @quickly
 @given(headers, st.sampled_from(list(WAYS)))
 @example("üb@x", "set")
+@example(" .\\", "set")
 def test_no_text_adds_a_recipient_or_a_header(value: str, way: str) -> None:
     """Only what stands in the source, outside of encoded words, is ever mailed."""
     try:
-        one = composed(WAYS[way]({"Cc": value, "To": "t@x"}))
+        source = WAYS[way]({"Cc": value, "To": "t@x"})
+    except (ValueError, IndexError, AttributeError, TypeError):
+        return  # the standard library's parser stumbles
+    try:
+        one = composed(source)
     except (MessageError, ValueError, IndexError, AttributeError):
         return
     for recipient in one.envelope.recipients:
