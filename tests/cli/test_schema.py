@@ -7,6 +7,7 @@ import pty
 import re
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from flask_outbox import MessageNotFound, signals
 from flask_outbox.outbox.schema import REVISION
 from tests.cli.conftest import MakeShop
 from tests.cli.shop import Shop
+from tests.mail.shop import engine_on
 
 DAY = 86_400
 
@@ -36,18 +38,16 @@ def shop(make_shop: MakeShop, file: Path) -> Shop:
 
 
 def set_version(file: Path, version: str) -> None:
-    with sqlite3.connect(file) as connection:
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("UPDATE outbox_version SET version_num = ?", [version])
-    connection.close()
 
 
 def test_init_creates_the_tables_and_may_be_repeated(shop: Shop, file: Path) -> None:
     said = shop.run("init").stdout
     assert said.endswith(f"outbox.db is now at version {REVISION}.\n")
-    connection = sqlite3.connect(file)
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    connection.close()
-    assert "outbox_message" in tables
+    with closing(sqlite3.connect(file)) as connection:
+        found = connection.execute("SELECT name FROM sqlite_master").fetchall()
+    assert ("outbox_message",) in found
     assert shop.run("init").stdout.endswith(f"is at version {REVISION} already.\n")
     assert shop.run("upgrade").stdout.endswith(f"is at version {REVISION} already.\n")
 
@@ -62,7 +62,7 @@ def test_init_says_how_to_keep_flask_migrate_from_dropping_tables(
     found = re.search(r"include_name=(lambda .+)\)\n", shop.run("init").stdout)
     assert found
     include_name = eval(found[1])
-    with shop.app.app_context(), db.engine.connect() as connection:
+    with engine_on(f"sqlite:///{file}") as engine, engine.connect() as connection:
         for options, dropped in (({}, True), ({"include_name": include_name}, False)):
             context = MigrationContext.configure(connection, opts=options)
             changes = compare_metadata(context, db.metadata)

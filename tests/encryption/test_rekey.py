@@ -61,10 +61,10 @@ def test_what_was_in_the_clear_is_encrypted_and_read_as_before(
     check_rekeying(open_with)
 
     assert is_in_the_clear()
-    with sqlite3.connect(tmp_path / "encrypted.db", isolation_level=None) as database:
+    file = tmp_path / "encrypted.db"
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as database:
         database.executescript("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")
     assert not is_in_the_clear()
-    database.close()
 
 
 def check_rekeying(open_with: Opener, *before: EncryptionKey) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from flask_outbox import Message, MessageNotFound, Receipt
@@ -89,30 +89,37 @@ def begins_properly(engine: Engine) -> None:
 
 
 @contextmanager
-def opened(site: Site, url: str, kind: str) -> Iterator[Shop]:
-    """A new shop on the database ``url``; it leaves nothing behind."""
-    engine = create_engine(url)
-    begins_properly(engine)
-    make_tables(url)
+def engine_on(url: str | URL, **options: Any) -> Iterator[Engine]:
+    """An engine of the app's own; no connection outlives the block."""
+    engine = create_engine(url, **options)
     try:
-        with till_of(site, engine, url, kind) as till:
-            yield Shop(site, engine, till)
+        yield engine
     finally:
         engine.dispose()
+
+
+@contextmanager
+def opened(site: Site, url: str, kind: str) -> Iterator[Shop]:
+    """A new shop on the database ``url``; it leaves nothing behind."""
+    make_tables(url)
+    try:
+        with engine_on(url) as engine:
+            begins_properly(engine)
+            with till_of(site, engine, url, kind) as till:
+                yield Shop(site, engine, till)
+    finally:
         drop_tables(url)
 
 
 def make_tables(url: str) -> None:
     """The shop's own, by an engine that waits for SQLite's lock."""
-    engine = create_engine(url)
-    Base.metadata.create_all(engine)
-    engine.dispose()
+    with engine_on(url) as engine:
+        Base.metadata.create_all(engine)
 
 
 def drop_tables(url: str) -> None:
-    engine = create_engine(url)
-    Base.metadata.drop_all(engine)
-    engine.dispose()
+    with engine_on(url) as engine:
+        Base.metadata.drop_all(engine)
 
 
 @contextmanager
@@ -129,6 +136,8 @@ def till_of(site: Site, engine: Engine, url: str, kind: str) -> Iterator[Any]:
         db = SQLAlchemy(site.app)
         with site.app.app_context():
             begins_properly(db.engine)
-            yield db.session
-            db.session.remove()
-            db.engine.dispose()
+            try:
+                yield db.session
+            finally:
+                db.session.remove()
+                db.engine.dispose()

@@ -8,7 +8,6 @@ from email.policy import default
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
 
 from flask_outbox import (
     Attachment,
@@ -24,6 +23,7 @@ from flask_outbox import (
 )
 from flask_outbox.history import describe
 from tests.mail.conftest import MakeSite
+from tests.mail.shop import engine_on
 from tests.mail.site import ADA, BOB, SENDER, Site
 from tests.servers import JournalSmtp
 from tests.waiting import WAIT_SECONDS
@@ -164,13 +164,12 @@ def test_a_person_may_send_a_stopped_message_after_all(site: Site, server: Journ
 def test_a_stopped_message_is_part_of_the_apps_transaction(site: Site):
     site.mail.before_send(_stop)
     assert site.counts() == {}
-    engine = create_engine(site.outbox.database.url)
-    with engine.connect() as connection, connection.begin() as transaction:
-        gone = site.send(session=connection)
-        transaction.rollback()
-    with engine.begin() as connection:
-        kept = site.send(session=connection)
-    engine.dispose()
+    with engine_on(site.outbox.database.url) as engine:
+        with engine.connect() as connection, connection.begin() as transaction:
+            gone = site.send(session=connection)
+            transaction.rollback()
+        with engine.begin() as connection:
+            kept = site.send(session=connection)
 
     assert kept.stopped == gone.stopped == WHY
     assert site.counts() == {State.CANCELLED: 1}

@@ -6,7 +6,6 @@ import logging
 from email import message_from_bytes
 
 import pytest
-from sqlalchemy import create_engine
 
 from flask_outbox import (
     ConfigError,
@@ -20,6 +19,7 @@ from flask_outbox import (
 from flask_outbox.history import describe
 from tests.dkim.keyring import RSA, verified
 from tests.mail.conftest import MakeSite
+from tests.mail.shop import engine_on
 from tests.mail.site import ADA, BOB
 from tests.servers import JournalSmtp
 from tests.servers.journal_smtp import Mail as Journaled
@@ -114,10 +114,11 @@ def test_send_now_and_transactions_are_guarded(
     assert caught.value.report.recipients[ADA].outcome is Outcome.SUPPRESSED
     assert caught.value.report.recipients[QA].outcome is Outcome.ACCEPTED
 
-    engine = create_engine(site.outbox.database.url)
-    with engine.begin() as connection:
+    with (
+        engine_on(site.outbox.database.url) as engine,
+        engine.begin() as connection,
+    ):
         receipt = site.send(session=connection)
-    engine.dispose()
 
     assert site.get(receipt).state is State.SUPPRESSED
     assert [one.recipients for one in server.mails] == [(QA,)]

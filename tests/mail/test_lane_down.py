@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import create_engine
 
 from flask_outbox import State, signals
 from flask_outbox.outbox import MessageActions
 from tests.mail.conftest import MakeSite
+from tests.mail.shop import engine_on
 from tests.mail.site import BOB, PUT_OFF_FOR_LONG, Site
 from tests.servers import Behaviour, JournalSmtp
 from tests.waiting import eventually
@@ -196,20 +196,19 @@ def test_a_pause_that_cannot_be_lifted_at_once_is_lifted_later(
     site.send()
     site.wait_for(signals.lane_paused)
     eventually(lambda: _paused(site))
-    engine = create_engine(site.outbox.database.url)
-    with engine.begin() as connection:
-        connection.exec_driver_sql(
-            "CREATE TRIGGER stuck BEFORE UPDATE ON outbox_lane "
-            "BEGIN SELECT RAISE(ABORT, 'stuck'); END"
-        )
-    server.come_back()
-    site.wait_for(signals.lane_resumed)
-    server.wait_for(1)
-    site.wait_for(signals.courier_stalled)
-    assert _paused(site)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DROP TRIGGER stuck")
-    engine.dispose()
+    with engine_on(site.outbox.database.url) as engine:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(
+                "CREATE TRIGGER stuck BEFORE UPDATE ON outbox_lane "
+                "BEGIN SELECT RAISE(ABORT, 'stuck'); END"
+            )
+        server.come_back()
+        site.wait_for(signals.lane_resumed)
+        server.wait_for(1)
+        site.wait_for(signals.courier_stalled)
+        assert _paused(site)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("DROP TRIGGER stuck")
     eventually(lambda: not _paused(site))
 
 

@@ -11,12 +11,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import MetaData, create_engine
+from sqlalchemy import MetaData
 
 from flask_outbox import SchemaError, add_tables
 from flask_outbox.outbox import Database
 from flask_outbox.outbox.schema import OUTDATED, REVISION
 from tests.mail.conftest import MakeSite
+from tests.mail.shop import engine_on
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,13 +85,12 @@ def test_outdated_tables_of_the_app_are_an_error_that_names_flask_db(
     bare_url: str, make_site: MakeSite
 ):
     """They are the app's to change, and not the outbox's own migrations'."""
-    engine = create_engine(bare_url)
     apps = MetaData()
     add_tables(apps)
-    apps.create_all(engine)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE outbox_lane DROP COLUMN reason")
-    engine.dispose()
+    with engine_on(bare_url) as engine:
+        apps.create_all(engine)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE outbox_lane DROP COLUMN reason")
 
     assert Database(bare_url).version() == OUTDATED
     site = make_site(OUTBOX_URL=bare_url, OUTBOX_ENGINE="external")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pytest
-from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from flask_outbox import Message
 from flask_outbox.actions import ACTIONS
 from flask_outbox.runtime import Runtime
 from tests.mail.conftest import MakeSite
+from tests.mail.shop import engine_on
 from tests.mail.site import ADA, Site
 
 HOUR = 3_600
@@ -79,9 +79,11 @@ def test_couriers_are_notified_of_a_persons_retry(site: Site, ear: Ear):
 
 def test_couriers_are_notified_when_a_transaction_commits(site: Site, ear: Ear):
     site.outbox.status()
-    engine = create_engine(site.outbox.database.url)
     message = Message("Hello", [ADA], "Hello\n")
-    with Session(engine) as session:
+    with (
+        engine_on(site.outbox.database.url) as engine,
+        Session(engine) as session,
+    ):
         site.mail.send(message, session=session)
         session.rollback()
         site.mail.send(message, delay=HOUR, session=session)
@@ -89,7 +91,6 @@ def test_couriers_are_notified_when_a_transaction_commits(site: Site, ear: Ear):
         receipt = site.mail.send(message, session=session)
         assert ear.told == []
         session.commit()
-    engine.dispose()
     assert ear.told == [receipt.id]
     assert [over() for over in ear.over] == [True]
 

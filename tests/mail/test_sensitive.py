@@ -7,6 +7,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -134,9 +135,8 @@ def files_of(site: Site) -> bytes:
     """The outbox's files, once the second is written back."""
     path = site.outbox.database.url.database
     assert path
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
     folder = Path(path).parent
     return b"".join(one.read_bytes() for one in folder.glob(f"{Path(path).name}*"))
 

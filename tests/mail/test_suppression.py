@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import create_engine
 
 from flask_outbox import (
     AddressError,
@@ -17,6 +16,7 @@ from flask_outbox import (
 )
 from flask_outbox.history import describe
 from tests.mail.conftest import MakeSite
+from tests.mail.shop import engine_on
 from tests.mail.site import ADA, BOB, Site
 from tests.servers import Behaviour, JournalSmtp
 from tests.waiting import WAIT_SECONDS
@@ -119,11 +119,9 @@ def test_suppressed_recipients_are_left_out_in_the_apps_transaction(
 ):
     site = make_site(OUTBOX_URL=url)
     site.mail.suppress(ADA)
-    engine = create_engine(url)
-    with engine.begin() as connection:
+    with engine_on(url) as engine, engine.begin() as connection:
         receipt = site.send(ADA, session=connection)
         other = site.send(ADA, BOB, session=connection)
-    engine.dispose()
 
     assert site.get(receipt).state is State.SUPPRESSED
     assert site.settled(other).state is State.SENT

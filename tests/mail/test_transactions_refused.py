@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, sessionmaker
@@ -18,7 +18,7 @@ from flask_outbox import ConfigError, Message, OutboxUnavailable
 from flask_outbox.outbox import Database, database, dialects, schema
 from tests.mail import shop as shops
 from tests.mail.conftest import MakeSite
-from tests.mail.shop import Order, Shop, begins_properly
+from tests.mail.shop import Order, Shop, begins_properly, engine_on
 from tests.mail.site import ADA, Site
 from tests.outbox.databases import put_empty_outbox
 from tests.servers import JournalSmtp
@@ -28,15 +28,6 @@ from tests.servers import JournalSmtp
 def shop(make_site: MakeSite, url: str) -> Iterator[Shop]:
     with shops.opened(make_site(OUTBOX_URL=url), url, "session") as shop:
         yield shop
-
-
-@contextmanager
-def engine_on(url: str | URL, **options: Any) -> Iterator[Engine]:
-    engine = create_engine(url, **options)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
 
 
 def send(site: Site, session: Any, **options: Any) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +81,9 @@ def interrupted_everywhere(call: Callable[[], object], step: int) -> Iterator[No
 
 def is_free(path: Path) -> bool:
     """Whether nobody holds SQLite's write lock."""
-    other = sqlite3.connect(path, isolation_level=None, timeout=0)
-    try:
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as other:
         other.execute("BEGIN IMMEDIATE")
         other.execute("ROLLBACK")
-    finally:
-        other.close()
     return True
 
 

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import alembic.command  # noqa: F401  (what nobody may read cannot be imported later)
@@ -181,13 +181,9 @@ def test_a_damaged_file_is_an_error(sqlite_url: str, opener: Opener) -> None:
 @contextmanager
 def locked(url: str) -> Iterator[None]:
     """Somebody else holds SQLite's one write lock."""
-    connection = sqlite3.connect(path_of(url), isolation_level=None)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with closing(sqlite3.connect(path_of(url), isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
         yield
-    finally:
-        connection.rollback()
-        connection.close()
 
 
 def test_waiting_too_long_for_the_write_lock_is_an_error(

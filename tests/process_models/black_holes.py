@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 CONNECT_SECONDS = 0.2
@@ -44,13 +44,9 @@ def out_of_reach() -> Iterator[str]:
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
     """Holds an SQLite file's write lock."""
-    connection = sqlite3.connect(file, isolation_level=None)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
         yield
-    finally:
-        connection.rollback()
-        connection.close()
 
 
 def _url_of(listener: socket.socket) -> str:

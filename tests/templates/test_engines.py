@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
 
 from flask_outbox import State
 from flask_outbox.testing import RecordedOutbox
 from tests.mail.conftest import MakeSite
+from tests.mail.shop import engine_on
 from tests.servers import JournalSmtp
 from tests.templates.stationery import Stationery, said
 
@@ -73,15 +73,16 @@ def test_a_message_rendered_later_is_part_of_the_apps_transaction(
     desk: Stationery,
 ) -> None:
     assert desk.site.counts() == {}
-    engine = create_engine(desk.site.runtime.settings.url)
     message = desk.compose(render="later", name="Ada")
-    with engine.connect() as connection:
+    with (
+        engine_on(desk.site.runtime.settings.url) as engine,
+        engine.connect() as connection,
+    ):
         desk.site.mail.send(message, session=connection)
         connection.rollback()
         assert desk.site.counts() == {}
         receipt = desk.site.mail.send(message, session=connection)
         connection.commit()
-    engine.dispose()
     assert desk.site.get(receipt).template == message.template
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
 
 from flask_outbox import (
     AddressError,
@@ -21,7 +20,7 @@ from flask_outbox import (
     TemplateError,
 )
 from flask_outbox.testing import RecordedOutbox, SentMessage
-from tests.mail.shop import begins_properly
+from tests.mail.shop import begins_properly, engine_on
 from tests.mail.site import ADA, BOB, SENDER, make_app
 
 LINK = "https://shop.example/reset?token=8fa1"
@@ -84,20 +83,19 @@ def test_a_rolled_back_message_is_not_listed(tmp_path: Path, outbox: RecordedOut
     mail = Mail(make_app(tmp_path, TESTING=True, OUTBOX_URL=url))
     mail.send(_hello(BOB))
     outbox.clear()
-    engine = create_engine(url)
-    begins_properly(engine)
-    with engine.connect() as connection:
-        mail.send(_hello(), session=connection)
-        connection.rollback()
-        mail.send(_hello(), session=connection)
-        outbox.assert_nothing_sent()
-        with pytest.raises(
-            AssertionError, match="and 2 messages handed over in a tran"
-        ):
-            outbox.assert_sent()
-        connection.commit()
-        outbox.assert_sent(count=1)
-    engine.dispose()
+    with engine_on(url) as engine:
+        begins_properly(engine)
+        with engine.connect() as connection:
+            mail.send(_hello(), session=connection)
+            connection.rollback()
+            mail.send(_hello(), session=connection)
+            outbox.assert_nothing_sent()
+            with pytest.raises(
+                AssertionError, match="and 2 messages handed over in a tran"
+            ):
+                outbox.assert_sent()
+            connection.commit()
+            outbox.assert_sent(count=1)
 
 
 def test_a_suppressed_recipient_was_not_sent_it(mail: Mail, outbox: RecordedOutbox):
