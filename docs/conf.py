@@ -31,3 +31,4 @@ autodoc_preserve_defaults = True
 html_theme = "furo"
 html_title = f"Flask-Outbox {version}"
 html_show_sourcelink = False
+html_search_scorer = str(Path(__file__).parent / "search.js")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 from tempfile import TemporaryDirectory
 
 import click
@@ -13,6 +14,17 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
 from flask_outbox import Mail
+
+
+def below(group: click.Group, outer: click.Context) -> Iterator[click.Context]:
+    """A context for each command of the group, and for those of its own groups."""
+    for name in group.list_commands(outer):
+        command = group.get_command(outer, name)
+        assert command
+        context = click.Context(command, outer, info_name=name, terminal_width=78)
+        yield context
+        if isinstance(command, click.Group):
+            yield from below(command, context)
 
 
 class OutboxCommands(SphinxDirective):
@@ -28,22 +40,16 @@ class OutboxCommands(SphinxDirective):
         if not isinstance(group, click.Group):
             raise self.error("flask outbox is not a group of commands.")
         flask = click.Context(click.Group("flask"), info_name="flask")
-        outbox = click.Context(group, info_name="outbox", parent=flask)
+        outbox = click.Context(group, flask, info_name="outbox")
         lines: list[str] = []
-        for name in group.list_commands(outbox):
-            command = group.get_command(outbox, name)
-            assert command
-            context = click.Context(
-                command, info_name=name, parent=outbox, terminal_width=78
-            )
-            title = f"flask outbox {name}"
+        for context in below(group, outbox):
             lines += [
-                title,
-                "~" * len(title),
+                context.command_path,
+                "~" * len(context.command_path),
                 "",
                 ".. code-block:: text",
                 "",
-                textwrap.indent(command.get_help(context), " " * 3),
+                textwrap.indent(context.get_help(), " " * 3),
                 "",
             ]
         return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)

@@ -11,7 +11,9 @@ from flask_outbox.doctor import FAULTS, faults
 
 
 class DoctorFaults(SphinxDirective):
-    """Each fault: its id, how severe it is, what it is and why it matters."""
+    """Each fault: its id, how severe it is, what it is and why it matters. A search for
+    the id leads to it.
+    """
 
     def run(self) -> list[Node]:
         """Write a row for each and have it parsed."""
@@ -27,7 +29,10 @@ class DoctorFaults(SphinxDirective):
         ]
         for one in FAULTS.values():
             lines += [
-                f"   * - ``{one.id}``",
+                f"   * - .. index:: ! {one.id}",
+                f"         :name: {one.id}",
+                "",
+                f"       ``{one.id}``",
                 f"     - {one.severity}",
                 f"     - {one.what} {one.why}",
             ]

@@ -31,7 +31,8 @@ class OutboxSignals(SphinxDirective):
         lines: list[str] = []
         for name, signal in declared():
             lines += [
-                f".. py:data:: flask_outbox.signals.{name}",
+                f".. py:data:: {name}",
+                f"   :module: {signals.__name__}",
                 "",
                 f"   {signal.__doc__}",
                 "",
