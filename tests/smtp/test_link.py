@@ -55,7 +55,7 @@ def test_replies_are_paired_in_order_with_what_asked_for_them() -> None:
         link.write(BATCH)
         replies = await asyncio.gather(*awaited)
         assert [str(one) for one in replies] == ["250 a", "550 b", "354 c"]
-        assert link.open
+        assert link.trouble is None
 
     answers = Step("DATA", b"250 a\r\n550 b\r\n354 c\r\n")
     with_link(Step("MAIL"), Step("RCPT"), answers, QUIT, talk=talk)

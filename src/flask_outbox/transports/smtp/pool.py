@@ -58,8 +58,9 @@ class SmtpPool:
         """The number that was last logged as allowed."""
         self._idle: dict[SmtpSession, float] = {}
         """Idle sessions and since when they are, the last used at the end."""
-        self._with_room: dict[SmtpSession, None] = {}
-        """Busy sessions that can take another message, the longest waiting first."""
+        self._busy: dict[SmtpSession, None] = {}
+        """Busy sessions that may have room for another message, the longest waiting
+        first."""
         self._backlog: deque[Delivery] = deque()
         self._borrowers: deque[asyncio.Future[SmtpSession | None]] = deque()
         """Callers of `lend` that wait; None as result allows them to open a session."""
@@ -101,7 +102,7 @@ class SmtpPool:
         if session is None and self._may_open:
             session = await self._open(delivery.progress)
         if session is None and not delivery.wants_fresh:
-            session = self._take_idle() or self._take_with_room()
+            session = self._take_idle() or self._take_busy()
         if session is not None:
             delivery.wants_fresh = False
             session.begin(delivery)
@@ -112,11 +113,6 @@ class SmtpPool:
                 self._end_an_idle_one()
         else:
             self._backlog.append(delivery)
-
-    @property
-    def _wants_fresh(self) -> bool:
-        """Whether the first in the backlog needs a fresh connection."""
-        return bool(self._backlog) and self._backlog[0].wants_fresh
 
     def _end_an_idle_one(self) -> None:
         session = self._take_idle()
@@ -175,28 +171,30 @@ class SmtpPool:
 
     def settle(self, session: SmtpSession) -> None:
         """Begin waiting messages on a session that has room, or keep it for later."""
-        self._with_room.pop(session, None)
-        while has_room := session.has_room:
-            if not self._backlog or self._borrowers or not self._may_begin(session):
-                break
+        self._busy.pop(session, None)
+        while self._backlog and not self._borrowers and self._may_begin(session):
             session.begin(self._backlog.popleft())
-        if not has_room:
-            return
         if not session.idle:
-            if self._may_begin(session):
-                self._with_room[session] = None
-        elif self._borrowers and not self._used_up(session):
+            self._busy[session] = None
+        elif not session.usable:
+            return
+        elif self._borrowers and session.messages_begun < self._max_messages:
             self._lend_to_next(session)
         else:
             self._keep(session)
 
     def _may_begin(self, session: SmtpSession) -> bool:
-        """Whether a message may be begun on ``session``, as far as the others go."""
-        return not (self._used_up(session) or self._wants_fresh)
+        """Whether the next message may be begun on ``session``."""
+        return session.has_room and not self._is_to_end(session)
+
+    def _is_to_end(self, session: SmtpSession) -> bool:
+        """Whether ``session`` gets no more messages, to make way for a fresh one."""
+        wants_fresh = bool(self._backlog) and self._backlog[0].wants_fresh
+        return wants_fresh or session.messages_begun >= self._max_messages
 
     def ended(self, session: SmtpSession) -> None:
         """Forget a session whose connection has ended; another may be opened."""
-        self._with_room.pop(session, None)
+        self._busy.pop(session, None)
         self._idle.pop(session, None)
         self._connections -= 1
         self._slot_is_free()
@@ -220,15 +218,12 @@ class SmtpPool:
     def _keep(self, session: SmtpSession) -> None:
         if self._closed:
             session.abort()
-        elif not self._may_begin(session):
+        elif self._is_to_end(session):
             self._in_background(session.quit())
         else:
             session.kept_open = True
             self._idle[session] = _now()
             self._watch_idle()
-
-    def _used_up(self, session: SmtpSession) -> bool:
-        return session.messages_begun >= self._max_messages
 
     # ------------------------------------------------------------------------- opening
 
@@ -311,11 +306,11 @@ class SmtpPool:
                 return session
         return None
 
-    def _take_with_room(self) -> SmtpSession | None:
-        while self._with_room:
-            session = next(iter(self._with_room))
-            del self._with_room[session]
-            if session.has_room:
+    def _take_busy(self) -> SmtpSession | None:
+        while self._busy:
+            session = next(iter(self._busy))
+            del self._busy[session]
+            if self._may_begin(session):
                 return session
         return None
 

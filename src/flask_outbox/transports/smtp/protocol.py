@@ -91,11 +91,6 @@ class SmtpLink(asyncio.Protocol):
     # ---------------------------------------------------------------------- talking
 
     @property
-    def open(self) -> bool:
-        """Whether the link is not known to be broken."""
-        return self.trouble is None
-
-    @property
     def just_heard(self) -> bool:
         """Whether actions on replies that have just arrived are running."""
         return self._held is not None
@@ -123,7 +118,8 @@ class SmtpLink(asyncio.Protocol):
         for taker in takers:
             self._awaited.append((taker, timeout_seconds, lost or _ignore))
         if begins:
-            self.restart_clock()
+            self._asked_at = self._loop.time()
+            self._set_alarm()
 
     def end_within(self, seconds: float, words: str) -> None:
         """Set the deadline for the link, replacing an earlier one; then it breaks."""
@@ -257,7 +253,10 @@ class SmtpLink(asyncio.Protocol):
         self._reading = True
         try:
             for reply in self._parser.feed(data):
-                self._arrived(reply)
+                if self._awaited:
+                    self._awaited.popleft()[0](reply)
+                else:
+                    self._break_off_unasked(reply)
         except MalformedReply as error:
             self.break_off(OutOfStep(str(error)))
         self._reading = False
@@ -268,12 +267,8 @@ class SmtpLink(asyncio.Protocol):
         if self._actions:
             self._act()
 
-    def _arrived(self, reply: Reply) -> None:
-        if self.trouble is not None:
-            return
-        if self._awaited:
-            self._awaited.popleft()[0](reply)
-        elif reply.code == 421:
+    def _break_off_unasked(self, reply: Reply) -> None:
+        if reply.code == 421:
             self.break_off(ServerClosing(reply))
         else:
             self.break_off(OutOfStep(f"the server spoke unasked: {reply}"))

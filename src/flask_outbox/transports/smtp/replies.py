@@ -62,7 +62,10 @@ class ReplyParser:
         """
         *lines, self._unread = (self._unread + data).split(b"\n")
         for line in lines:
-            reply = self._take(line)
+            if self._texts or len(line) > COMMON_BYTES:
+                reply = self._take(line)
+            else:
+                reply = _common_reply(line) or self._take(line)
             if reply is not None:
                 yield reply
         if self._unread:
@@ -74,10 +77,6 @@ class ReplyParser:
 
     def _take(self, line: bytes) -> Reply | None:
         """Add one line to the current reply; return the reply if that is complete."""
-        if not self._texts and len(line) <= COMMON_BYTES:
-            common = _common_reply(line)
-            if common is not None:
-                return common
         self._check_room(len(line) + 1)
         line = line.removesuffix(b"\r")
         found = _LINE.fullmatch(line)

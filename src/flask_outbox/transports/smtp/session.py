@@ -187,6 +187,7 @@ class SmtpSession:
             self._offer,
             self._settings,
             self._moved,
+            self._may_have_room,
             served_before=self.kept_open or bool(self._flying),
             rides=bool(self._flying),
         )
@@ -240,22 +241,22 @@ class SmtpSession:
     # ----------------------------------------------------------------- what comes of it
 
     def _moved(self) -> None:
-        """Called when a transaction has ended, or has nothing more to write."""
+        """Called when a reply has ended a transaction, or the connection's use."""
         if self._beginning:
             return
-        before = len(self._flying)
         for transaction in self._flying:
             self._note_state(transaction)
+        ended = None
         while self._flying and self._flying[0].over:
-            self._remove(self._flying.popleft())
-        ended = len(self._flying) < before
-        if ended:
-            self.kept_open = True
+            ended = self._flying.popleft()
+            self._bytes_flying -= ended.size_bytes
+        if ended is not None:
+            self._clean, self.kept_open = ended.clean, True
             self._set_deadline()
             self._link.hold_writes()
         if self._is_useless:
             self.abort()
-        elif ended or self.carries_riders:
+        elif ended is not None:
             self._link.afterwards(self._settle)
 
     def _note_state(self, transaction: Transaction) -> None:
@@ -271,21 +272,18 @@ class SmtpSession:
             return not any(one.in_doubt for one in self._flying)
         return bool(self._flying) and all(one.abandoned for one in self._flying)
 
-    def _remove(self, transaction: Transaction) -> None:
-        self._bytes_flying -= transaction.size_bytes
-        self._clean = transaction.clean
-
     def _set_deadline(self) -> None:
         """Set the deadline for the first transaction; the others wait for it."""
         seconds = self._settings.deadline_seconds if self._flying else inf
         self._link.end_within(seconds, self._deadline_words)
 
     def _may_have_room(self) -> None:
-        if self._flying:
-            self._settle()
+        """Called when a message is written, and when the server reads on."""
+        if self._flying and self.carries_riders and not self._beginning:
+            self._link.afterwards(self._settle)
 
     def _settle(self) -> None:
-        if self._owner is not None and self._link.open:
+        if self._owner is not None and self._link.trouble is None:
             self._owner.settle(self)
 
     def _broke(self, trouble: LinkError) -> None:

@@ -86,8 +86,8 @@ class Transaction:
 
     With PIPELINING (RFC 2920), MAIL, every RCPT and DATA are sent at once, and the
     content with them if it is *streamed* (RFC 3030); else one command at a time. The
-    session is notified (``moved``) when all is written and when the transaction is
-    over.
+    session is notified when all is written (``may_have_room``), and when a reply has
+    ended the transaction or the use of its connection (``moved``).
 
     Guarantees: the delivery is answered exactly once, when the last reply has come or
     when the connection breaks (`broke`); but never after `abandon`. A reply that may
@@ -102,7 +102,6 @@ class Transaction:
     """Whether nothing is left to write, whatever the server replies."""
     past_the_dot: bool = False
     """Whether the server may have the whole content."""
-    streamed: bool = False
     clean: bool = True
     """Whether the server is known to have no transaction open."""
     goodbye: bool = False
@@ -129,6 +128,7 @@ class Transaction:
         offer: Offer,
         settings: SmtpSettings,
         moved: Callable[[], None],
+        may_have_room: Callable[[], None],
         *,
         served_before: bool,
         rides: bool,
@@ -144,6 +144,7 @@ class Transaction:
         self._offer = offer
         self._settings = settings
         self._moved = moved
+        self._may_have_room = may_have_room
         self._decisions = Decisions(delivery.envelope.recipients)
         self._unsaid: deque[_Command] = deque()
         self._asked: deque[str] = deque()
@@ -181,13 +182,13 @@ class Transaction:
             return
         self.clean = False
         self._prepare(streamed=streamed, clear_first=clear_first)
-        if streamed:
-            self._say_all()
-            self._stream()
-        elif self._offer.pipelining:
-            self._say_all()
-        else:
+        if not self._offer.pipelining:
             self._say_next()
+            return
+        self._say(*self._unsaid)
+        self._unsaid.clear()
+        if streamed:
+            self._stream()
 
     def _prepare(self, *, streamed: bool, clear_first: bool) -> None:
         envelope, content = self.delivery.envelope, self.delivery.content
@@ -203,11 +204,8 @@ class Transaction:
         if not streamed:
             self._unsaid.append(("DATA", b"DATA", self._data_replied))
 
-    def _say_all(self) -> None:
-        self._say(*self._unsaid)
-        self._unsaid.clear()
-
     def _say_next(self) -> None:
+        """Send the next command, where they are sent one at a time."""
         self._say(self._unsaid.popleft())
 
     def _say(self, *commands: _Command) -> None:
@@ -218,18 +216,14 @@ class Transaction:
         self._link.expect(self._settings.command_timeout_seconds, *takers)
         self._link.write(b"\r\n".join((*lines, b"")))
 
-    def _go_on(self) -> None:
-        """Send the next command, if they are sent one at a time."""
-        if self._unsaid:
-            self._link.afterwards(self._say_next)
-
     # ----------------------------------------------------------------------- replies
 
     def _cleared(self, reply: Reply) -> None:
         """Handle the reply to RSET."""
         kind = self._understood(reply, (2, 4, 5))
         if kind == 2:
-            self._go_on()
+            if self._unsaid:
+                self._link.afterwards(self._say_next)
         elif kind:
             self._return_untried(reply)
 
@@ -239,7 +233,8 @@ class Transaction:
             return
         self.begun = True
         if kind == 2:
-            self._go_on()
+            if self._unsaid:
+                self._link.afterwards(self._say_next)
             return
         self._mail_refused = True
         if self.served_before or reply.code == OUT_OF_SEQUENCE:
@@ -264,9 +259,11 @@ class Transaction:
             self._decisions.leave_over(recipient)
         elif self._put_back_for is None:
             self._decisions.decide(recipient, _outcome(reply), reply)
+        if not self._unsaid:
+            return
         if self._asked or self._decisions.undecided:
-            self._go_on()
-        elif self._unsaid:
+            self._link.afterwards(self._say_next)
+        else:
             self._unsaid.clear()
             self._link.afterwards(self._reset)
 
@@ -337,7 +334,7 @@ class Transaction:
         connection.
         """
         self.awaiting -= 1
-        self._progress.note("them", _said(reply))
+        self._progress.lines.append(_heard(reply))
         kind = (reply.code or 0) // 100
         if reply.code == 421:
             self._server_closes(reply)
@@ -367,7 +364,7 @@ class Transaction:
             if not self._progress.lease_holds():
                 self._abandon()
                 return
-            self._note_dot_sent()
+            self.past_the_dot = self._progress.final_dot_sent = True
             self._link.write(bytes(piece) + FINAL_DOT)
             self._link.restart_clock()
             self._wrote_out()
@@ -386,11 +383,10 @@ class Transaction:
     def _stream(self) -> None:
         """Send the content without waiting for a go-ahead (RFC 3030 section 2)."""
         content = self.delivery.content
-        self.streamed, self.clean = True, False
         command = b"BDAT %d LAST" % len(content)
         self._progress.note("us", command.decode())
         self._expect_verdict()
-        self._note_dot_sent()
+        self.past_the_dot = self._progress.final_dot_sent = True
         self._link.write(command + b"\r\n" + content)
         self._wrote_out()
 
@@ -408,12 +404,9 @@ class Transaction:
         self.awaiting += 1
         self._link.expect(self._settings.data_timeout_seconds, self._content_replied)
 
-    def _note_dot_sent(self) -> None:
-        self.past_the_dot = self._progress.final_dot_sent = True
-
     def _wrote_out(self) -> None:
         self.written_out = True
-        self._moved()
+        self._may_have_room()
 
     def _content_replied(self, reply: Reply) -> None:
         """Handle the reply to the content, or a refusal before it was complete."""
@@ -462,12 +455,9 @@ class Transaction:
         if first.reply.code in _DOWN and all(one.reply.code in _DOWN for one in others):
             self._down(first.reply)
         elif not self.abandoned:
-            self._take_fewer()
+            if self._decisions.left_over:
+                self.delivery.take_fewer(self._taken)
             self.delivery.answer(Report(made))
-
-    def _take_fewer(self) -> None:
-        if self._decisions.left_over and not self.abandoned:
-            self.delivery.take_fewer(self._taken)
 
     def _return_untried(self, reply: Reply) -> None:
         """Handle a reply that concerns the connection, not the message.
@@ -489,7 +479,8 @@ class Transaction:
 
         If too many recipients may be the cause, try again with fewer.
         """
-        self._take_fewer()
+        if self._decisions.left_over and not self.abandoned:
+            self.delivery.take_fewer(self._taken)
         if self.served_before or self._decisions.left_over:
             self.again(_trouble(reply), fresh=not self.rides)
         else:
@@ -549,7 +540,10 @@ class Transaction:
         self.abandoned = True
 
 
-_said = lru_cache(maxsize=COMMON_REPLIES)(str)
+@lru_cache(maxsize=COMMON_REPLIES)
+def _heard(reply: Reply) -> str:
+    return f"them: {reply}"
+
 
 _DOWN: dict[int, Callable[[Reply, SmtpSettings], TransportDown]] = {
     421: closing,
