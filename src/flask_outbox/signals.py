@@ -235,29 +235,22 @@ def _call_listeners(
     payload: Mapping[str, Any],
 ) -> None:
     with in_signal(payload):
-        _call_each(signal, sender, survive, payload)
-
-
-def _call_each(
-    signal: NamedSignal,
-    sender: object,
-    survive: type[BaseException],
-    payload: Mapping[str, Any],
-) -> None:
-    for receiver in signal.receivers_for(sender):
-        began = time.monotonic()
-        try:
-            receiver(sender, **payload)
-        except survive:
-            _log.exception(
-                "A listener of the signal %s raised; no mail is affected.", signal.name
-            )
-        seconds = time.monotonic() - began
-        if seconds > SLOW_LISTENER_SECONDS:
-            _log.warning(
-                "The listener %s of the signal %s took %.1f s, and all mail of this "
-                "process waited for it: move slow work to a thread or a queue.",
-                getattr(receiver, "__qualname__", repr(receiver)),
-                signal.name,
-                seconds,
-            )
+        for receiver in signal.receivers_for(sender):
+            began = time.monotonic()
+            try:
+                receiver(sender, **payload)
+            except survive:
+                _log.exception(
+                    "A listener of the signal %s raised; no mail is affected.",
+                    signal.name,
+                )
+            seconds = time.monotonic() - began
+            if seconds > SLOW_LISTENER_SECONDS:
+                _log.warning(
+                    "The listener %s of the signal %s took %.1f s, and all mail of "
+                    "this process waited for it: move slow work to a thread or a "
+                    "queue.",
+                    getattr(receiver, "__qualname__", repr(receiver)),
+                    signal.name,
+                    seconds,
+                )

@@ -291,7 +291,7 @@ class Courier:
 
     def forget(self, name: str) -> None:
         """Drop all that is kept for the lane ``name``, which has nothing in flight."""
-        self.lanes.discard(name)
+        self.lanes.pop(name, None)
         self._claimer.forget(name)
         self._in_flight.forget(name)
         self._deliverer.forget(name)
@@ -434,7 +434,7 @@ class Courier:
         self._in_flight.remove(*ids)
         for one in records:
             if one.claim not in lost:
-                self._maintenance.count(one)
+                self._maintenance.stats.count(one)
         if pending or any(map(self._has_room_for_more, lanes)):
             self._wake()
 

@@ -215,22 +215,19 @@ class Deliverer:
         self._recorder.begin(Began(claim, self._clock()))
 
     async def _try(self, claim: Claim, lane: Lane) -> Record:
+        traces = self._context.traces
         try:
-            return await self._render_and_send_traced(claim, lane)
+            if traces is None:
+                return await self._render_and_send(claim, lane)
+            with traces.attempt(claim, lane.transport.server_address) as span:
+                record = await self._render_and_send(claim, lane)
+                span.note_end(record)
+                return record
         except TransportDown as down:
             if lane.is_caused_by(claim.id, down):
                 return poison_record(claim, down, self._policy, self._clock())
             lane.pause(down, claim.id)
             return returned_record(claim, str(down), self._clock())
-
-    async def _render_and_send_traced(self, claim: Claim, lane: Lane) -> Record:
-        traces = self._context.traces
-        if traces is None:
-            return await self._render_and_send(claim, lane)
-        with traces.attempt(claim, lane.transport.server_address) as span:
-            record = await self._render_and_send(claim, lane)
-            span.note_end(record)
-            return record
 
     async def _render_and_send(self, claim: Claim, lane: Lane) -> Record:
         if claim.template is not None:

@@ -393,7 +393,7 @@ class DynamicLanes:
             await self._services.in_thread(self._outbox.forget_lane, name)
         lane = DynamicLane(name, found, self._context)
         self._open[name] = lane
-        self._lanes.add(lane)
+        self._lanes[lane.name] = lane
         lane.keeping_open = self._services.begin(self._services.keep_open(lane))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from ..errors import AccountTrouble, LoginRejected, Throttled, TransportDown
 from ..limits import Limit, backoff
@@ -141,7 +141,7 @@ class Lane:
         return True
 
 
-class Lanes(Mapping[str, Lane]):
+class Lanes(dict[str, Lane]):
     """A courier's lanes by name, and which of them stand in for which."""
 
     def __init__(
@@ -149,7 +149,7 @@ class Lanes(Mapping[str, Lane]):
         lanes: Iterable[Lane] = (),
         failover: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
-        self._lanes = {one.name: one for one in lanes}
+        super().__init__((one.name, one) for one in lanes)
         self._failover = failover or {}
 
     def lane_for(self, name: str) -> Lane | None:
@@ -158,27 +158,10 @@ class Lanes(Mapping[str, Lane]):
         It is their own, or, while its transport is in trouble, the first open stand-in.
         Messages of a lane that a person paused wait.
         """
-        own = self._lanes.get(name)
+        own = self.get(name)
         if own is None or own.paused_by_operator is not None:
             return None
         if own.accepts_claims:
             return own
-        others = (self._lanes[one] for one in self._failover.get(name, ()))
+        others = (self[one] for one in self._failover.get(name, ()))
         return next((one for one in others if one.open), None)
-
-    def add(self, lane: Lane) -> None:
-        """Add a lane, or put it in place of another with its name."""
-        self._lanes[lane.name] = lane
-
-    def discard(self, name: str) -> None:
-        """Remove the lane ``name``, if there is one."""
-        self._lanes.pop(name, None)
-
-    def __getitem__(self, name: str) -> Lane:
-        return self._lanes[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._lanes)
-
-    def __len__(self) -> int:
-        return len(self._lanes)

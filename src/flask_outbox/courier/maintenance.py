@@ -17,7 +17,7 @@ from .. import signals
 from ..concurrency import call_untraced
 from ..errors import StoreError
 from ..humanize import counted, duration
-from ..outbox import CLOCK_SLACK_SECONDS, LANES, Pruned, Record
+from ..outbox import CLOCK_SLACK_SECONDS, LANES, Pruned
 from ..outbox.records import FeedbackTaken
 from .alerts import LOOK_SECONDS, AlertWatch
 from .context import CourierContext
@@ -89,7 +89,7 @@ class Maintenance:
         self._in_flight = in_flight
         self._claiming = claiming
         self._courier = courier
-        self._stats = CourierStats(courier_id, context.retry_window)
+        self.stats: CourierStats = CourierStats(courier_id, context.retry_window)
         self._lanes = Lanes()
         self._were_down: list[Lane] = []
         self._lease_until = 0.0
@@ -107,10 +107,6 @@ class Maintenance:
         """Renew the courier's leases now if they may have run out."""
         if not self.lease_holds():
             await self._renew()
-
-    def count(self, record: Record) -> None:
-        """Count the end of an attempt for the statistics."""
-        self._stats.count(record)
 
     async def enroll(self) -> None:
         """Register the courier; retries for as long as the outbox is out of reach."""
@@ -369,7 +365,7 @@ class Maintenance:
                     await self._operator_acted.wait()
 
     async def _write_stats(self) -> None:
-        await self._stats.write(self._outbox, self._courier.in_thread)
+        await self.stats.write(self._outbox, self._courier.in_thread)
 
     async def _apply_operator_pauses(self) -> None:
         """Follow the pauses and resumes of lanes that a person has ordered."""

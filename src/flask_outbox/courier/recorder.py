@@ -159,15 +159,18 @@ class Recorder:
         """Add the end of an attempt, to be written within ``wait_seconds``."""
         self._unsettled[record.claim.id] += 1
         self._unsettled_on[record.claim.own_lane] += 1
-        self._take(record, wait_seconds)
+        self._entries.append(record)
+        self._write_within(wait_seconds)
 
     def note(self, row: Row) -> None:
         """Add an event that changes no state, to be written soon."""
-        self._take(Note(row), NOTE_WAIT_SECONDS)
+        self._entries.append(Note(row))
+        self._write_within(NOTE_WAIT_SECONDS)
 
     def begin(self, began: Began) -> None:
         """Add the beginning of an attempt, to be written soon."""
-        self._take(began, NOTE_WAIT_SECONDS)
+        self._entries.append(began)
+        self._write_within(NOTE_WAIT_SECONDS)
 
     async def store_rendition(
         self, rendition: Rendition, wait_seconds: float = 0.0
@@ -179,7 +182,8 @@ class Recorder:
         Raises `MessageError` if the database refuses it.
         """
         stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._take(RenditionEntry(rendition, stored), wait_seconds)
+        self._entries.append(RenditionEntry(rendition, stored))
+        self._write_within(wait_seconds)
         return await stored
 
     async def flush(self) -> None:
@@ -202,10 +206,6 @@ class Recorder:
                 await self._write_refused(refused)
             if not self._news.is_set() and not self._put_off:
                 self._idle.set()
-
-    def _take(self, entry: Entry, wait_seconds: float) -> None:
-        self._entries.append(entry)
-        self._write_within(wait_seconds)
 
     def _write_within(self, seconds: float) -> None:
         """Write what was added, at the latest in so many seconds."""

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from ..concurrency import as_exception, call_untraced, start_apart
@@ -45,7 +46,7 @@ class DaemonPool:
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """Return what ``function`` returns in one of the threads."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._calls.put(lambda: self._settle(future, function, args))
+        self._calls.put(partial(self._settle, future, function, args))
         return await future
 
     def post(self, callback: Callable[..., object], *args: Any) -> None:
@@ -56,7 +57,7 @@ class DaemonPool:
         the woken thread. One of the pool's threads makes that call, so that the caller
         goes on.
         """
-        self._calls.put(lambda: self._loop.call_soon_threadsafe(callback, *args))
+        self._calls.put(partial(self._loop.call_soon_threadsafe, callback, *args))
 
     def interrupt(self, callback: Callable[[], object]) -> None:
         """Have the loop call ``callback`` at once, even if all threads are busy."""

@@ -360,6 +360,7 @@ def refused(
     return [
         (record, _refused(record, address, reply))
         for record in records
+        if record.verdict.state is not State.SENT
         for address, reply in _replies_of_their_own(record)
         if reply.enhanced in NO_SUCH_ADDRESS and not guard.redirected([address])
     ]
