@@ -245,7 +245,7 @@ async def _loop_of_parts(outbox: Any, port: int, mails: int) -> None:
                 for claim in claims
             )
         )
-        if outbox.record(records):
+        if outbox.record(records).lost:
             raise Failed("A lease was lost.")
         mails -= len(claims)
     await transport.close()

@@ -257,7 +257,7 @@ def leave_traces(trace: Journal) -> None:
         if is_final_dot(data):
             trace.note("through", message_id_of(bytes(data)))
 
-    def recorded(_lost: object, _outbox: Outbox, records: Any, *_: object) -> None:
+    def recorded(_result: object, _outbox: Outbox, records: Any, *_: object) -> None:
         for one in records:
             trace.note("recorded", message_id_of(one.claim.content))
 

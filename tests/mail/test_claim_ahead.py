@@ -18,7 +18,7 @@ from flask_outbox.courier.claimer import Claimer
 from flask_outbox.courier.local_queue import AHEAD_SECONDS, MOST_AHEAD, LocalQueue
 from flask_outbox.delivery import Envelope
 from flask_outbox.outbox import Outbox
-from flask_outbox.outbox.records import Claim
+from flask_outbox.outbox.records import Claim, Recorded
 from tests.mail.conftest import MakeSite
 from tests.mail.site import Site
 from tests.servers import Behaviour, JournalSmtp
@@ -131,7 +131,7 @@ def test_messages_leave_while_the_ends_of_others_are_being_written(
     monkeypatch.setattr(local_queue, "AHEAD_SECONDS", 3_600.0)
     record = Outbox.record
 
-    def record_later(*args: Any) -> list[Claim]:
+    def record_later(*args: Any) -> Recorded:
         written.wait(WAIT_SECONDS)
         return record(*args)
 

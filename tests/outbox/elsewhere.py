@@ -104,7 +104,7 @@ def claim_and_record(line: Connection, url: str, courier: str, now: str) -> None
     (held,) = outbox.claim(courier, "default", 1)
     line.send(held.id)
     line.recv()
-    line.send([lost.id for lost in outbox.record([sent(held, float(now))])])
+    line.send([lost.id for lost in outbox.record([sent(held, float(now))]).lost])
 
 
 def upgrade(line: Connection, url: str) -> None:

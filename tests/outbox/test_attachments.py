@@ -128,7 +128,7 @@ def test_rendered_messages_share_their_attachments(outbox: Outbox) -> None:
     rendered = [
         Rendition(held, "Receipt", RECEIPT, "receipt", "1", now, 0.1) for held in claims
     ]
-    assert outbox.record([], rendered=rendered) == []
+    assert outbox.record([], rendered=rendered).lost == []
 
     assert kept(outbox) == (1, 2)
     assert [outbox.content(one) for one in ids] == [RECEIPT, RECEIPT]

@@ -664,9 +664,8 @@ def refusal(outbox: Outbox, replies: dict[str, Reply]) -> list[Suppression]:
     put(outbox, *replies)
     held = claim_one(outbox)
     answers = {one: (State.FAILED, reply) for one, reply in replies.items()}
-    suppressed: list[Suppression] = []
     record = ended(held, outbox.clock(), State.FAILED, answers)
-    outbox.record([record], suppressed=suppressed)
+    suppressed = [*outbox.record([record]).suppressed]
     assert suppressed == [*outbox.suppressions()]
     return suppressed
 
@@ -727,7 +726,7 @@ def test_a_refusal_that_is_not_recorded_suppresses_nobody(
     held = claim_one(outbox)
     outbox.return_untried(COURIER, [held.id], "the test says so")
 
-    assert outbox.record([failed(held, clock.now)]) == [held]
+    assert outbox.record([failed(held, clock.now)]).lost == [held]
     assert barred(outbox) == []
 
 

@@ -99,7 +99,7 @@ def everybody_else(outbox: Outbox) -> None:
     put(outbox, key="order-8")
     put(outbox, content=attached(b"b"))
     held = outbox.claim(COURIER, "default", 1)
-    assert outbox.record([sent(one, outbox.clock()) for one in held]) == []
+    assert outbox.record([sent(one, outbox.clock()) for one in held]).lost == []
     assert outbox.renew(COURIER, LEASE_SECONDS)
 
 
@@ -204,4 +204,4 @@ def test_what_became_of_a_message_does_not_wait_for_the_row_of_another(
     with app.begin() as connection:
         wanted = select(recipient).where(recipient.c.message_id == held)
         connection.execute(wanted.with_for_update()).one()
-        assert outbox.record([sent(claim_one(outbox), outbox.clock())]) == []
+        assert outbox.record([sent(claim_one(outbox), outbox.clock())]).lost == []

@@ -99,7 +99,7 @@ class Trying:
         if end is not None:
             assert callable(end)
             record: Record = end(held, self.at())
-            assert self.outbox.record([record]) == []
+            assert self.outbox.record([record]).lost == []
 
     def attempts(self) -> list[tuple[int, str, float, float | None, str | None]]:
         """Number, courier, seconds at which it began and ended, outcome."""

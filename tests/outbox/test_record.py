@@ -40,7 +40,7 @@ from .making import (
 
 def record(outbox: Outbox, *records: Record) -> None:
     """Record ends whose leases hold."""
-    assert outbox.record(records) == []
+    assert outbox.record(records).lost == []
 
 
 # --------------------------------------------------------------------- what comes of it
@@ -195,7 +195,7 @@ def test_a_note_changes_no_state(outbox: Outbox, clock: Clock) -> None:
         response_seconds=0.02,
     )
 
-    assert outbox.record([], [note]) == []
+    assert outbox.record([], [note]).lost == []
 
     found = outbox.get(message_id)
     assert found.state is State.PENDING
@@ -228,7 +228,7 @@ def test_a_note_on_a_deleted_message_harms_no_record(
     held = claim_one(outbox)
     gone = replace(held, id="01GONE00000000000000000000")
 
-    lost = outbox.record([sent(held, clock.now)], [began(gone, clock.now)])
+    lost = outbox.record([sent(held, clock.now)], [began(gone, clock.now)]).lost
 
     assert lost == []
     assert outbox.get(message_id).state is State.SENT
@@ -281,12 +281,12 @@ def test_without_the_lease_nothing_changes(
     before = outbox.get(message_id)
     stale: Claim = replace(held, **changes)  # type: ignore[arg-type]
 
-    assert outbox.record([failed(stale, clock.now)]) == [stale]
+    assert outbox.record([failed(stale, clock.now)]).lost == [stale]
     assert not outbox.begin(stale)
 
     assert outbox.get(message_id) == before
     assert outbox.leased_to(COURIER) == [message_id]
-    assert outbox.record([sent(held, clock.now)]) == []
+    assert outbox.record([sent(held, clock.now)]).lost == []
 
 
 def test_a_lease_ends_with_its_record(outbox: Outbox, clock: Clock) -> None:
@@ -295,7 +295,7 @@ def test_a_lease_ends_with_its_record(outbox: Outbox, clock: Clock) -> None:
     record(outbox, sent(held, clock.now))
     before = outbox.get(message_id)
 
-    assert outbox.record([failed(held, clock.now)]) == [held]
+    assert outbox.record([failed(held, clock.now)]).lost == [held]
 
     assert outbox.get(message_id) == before
 
@@ -306,9 +306,9 @@ def test_a_lease_ends_when_another_takes_over(outbox: Outbox, clock: Clock) -> N
     outbox.rescue(hold_unknown=False)
     new = claim_one(outbox, OTHER_COURIER)
 
-    assert outbox.record([failed(old, clock.now)]) == [old]
+    assert outbox.record([failed(old, clock.now)]).lost == [old]
     assert outbox.get(message_id).state is State.LEASED
-    assert outbox.record([sent(new, clock.now)]) == []
+    assert outbox.record([sent(new, clock.now)]).lost == []
     assert outbox.get(message_id).state is State.SENT
 
 
@@ -320,7 +320,7 @@ def test_a_lost_lease_harms_no_other_record(outbox: Outbox, clock: Clock) -> Non
     records = [sent(claims[ids[0]], clock.now), sent(lost, clock.now)]
     records.append(sent(claims[ids[2]], clock.now))
 
-    assert outbox.record(records) == [lost]
+    assert outbox.record(records).lost == [lost]
     assert [outbox.get(one).state for one in ids] == [
         State.SENT,
         State.LEASED,
@@ -334,8 +334,9 @@ def test_the_same_record_twice_in_one_batch_counts_once(
     message_id = put(outbox)
     held = claim_one(outbox)
 
-    assert outbox.record([sent(held, clock.now), failed(held, clock.now)]) == [held]
+    recorded = outbox.record([sent(held, clock.now), failed(held, clock.now)])
 
+    assert recorded.lost == [held]
     assert outbox.get(message_id).state is State.SENT
     assert states(outbox, message_id) == {ADA: State.SENT}
     assert kinds(outbox, message_id) == ["enqueued", "sent"]
@@ -345,7 +346,7 @@ def test_a_reply_for_each_of_many_recipients(outbox: Outbox, clock: Clock) -> No
     everyone = [f"reader-{number}@example.org" for number in range(2_000)]
     message_id = put(outbox, *everyone)
 
-    assert outbox.record([sent(claim_one(outbox), clock.now)]) == []
+    assert outbox.record([sent(claim_one(outbox), clock.now)]).lost == []
 
     recipients = outbox.get(message_id).recipients
     assert len(recipients) == len(everyone)

@@ -72,7 +72,7 @@ def test_a_template_is_stored_as_given(outbox: Outbox) -> None:
 def test_the_rendition_replaces_the_template(outbox: Outbox, clock: Clock) -> None:
     message_id = put_template(outbox)
     held = claim_one(outbox)
-    assert outbox.record([], rendered=[rendition(held, clock)]) == []
+    assert outbox.record([], rendered=[rendition(held, clock)]).lost == []
     record = outbox.get(message_id)
     assert (record.template, record.subject) == (None, "Grüße 🐦")
     assert record.size_bytes == len(content_of(message_id))
@@ -93,9 +93,9 @@ def test_without_the_lease_no_rendition_is_stored(outbox: Outbox, clock: Clock) 
     clock.advance(LEASE_SECONDS + 1)
     outbox.rescue(hold_unknown=False)
     (theirs,) = outbox.claim(OTHER_COURIER, "default", 1)
-    assert outbox.record([], rendered=[rendition(held, clock)]) == [held]
+    assert outbox.record([], rendered=[rendition(held, clock)]).lost == [held]
     assert outbox.get(message_id).template is not None
-    assert outbox.record([], rendered=[rendition(theirs, clock)]) == []
+    assert outbox.record([], rendered=[rendition(theirs, clock)]).lost == []
     assert outbox.content(message_id) == content_of(message_id)
 
 
@@ -144,7 +144,7 @@ def test_attachments_are_stored_once_before_and_after_rendering(
         put_template(outbox)
     assert pieces() == 1
     for held in outbox.claim(COURIER, "default", 3):
-        assert outbox.record([], rendered=[rendition(held, clock)]) == []
+        assert outbox.record([], rendered=[rendition(held, clock)]).lost == []
     outbox.prune(30.0, 3600.0)
     assert pieces() == 0
 

@@ -88,10 +88,10 @@ def test_its_content_goes_with_the_record_that_it_was_sent(
     held = {one.id: one for one in outbox.claim(COURIER, "default", 10)}
 
     late = replace(held[message_id], token=0)
-    assert outbox.record([sent(late, clock.now)]) == [late]
+    assert outbox.record([sent(late, clock.now)]).lost == [late]
     assert rest(outbox, message_id) == MAIL
 
-    assert outbox.record([sent(one, clock.now) for one in held.values()]) == []
+    assert outbox.record([sent(one, clock.now) for one in held.values()]).lost == []
     assert is_gone(outbox, message_id)
     assert outbox.content(other) == MAIL
     with pytest.raises(SensitiveContent, match="removed when it became sent"):
@@ -231,7 +231,7 @@ def test_a_rendition_of_it_is_hidden_too(outbox: Outbox, clock: Clock) -> None:
 
     held = claim_one(outbox)
     made = Rendition(held, "Your code is 7", MAIL, "code", "abc123", clock.now, 0.25)
-    assert outbox.record([], rendered=[made]) == []
+    assert outbox.record([], rendered=[made]).lost == []
     assert outbox.get(message_id).subject == "(sensitive)"
     assert rest(outbox, message_id) == MAIL
     outbox.record([sent(held, clock.now)])

@@ -27,7 +27,7 @@ from ..outbox import (
     concerns_all,
     fault_of,
 )
-from ..outbox.records import Claim, Suppression, suppressed_announcement
+from ..outbox.records import Claim, Recorded, suppressed_announcement
 from ..trace_context import trace_fields
 from .attempt import shortened_record
 
@@ -293,28 +293,26 @@ class Recorder:
         """
         batch = Batch.of(entries)
         while entries:
-            suppressed: list[Suppression] = []
             try:
-                lost: list[Claim] = await self._in_thread(
+                recorded: Recorded = await self._in_thread(
                     self._outbox.record,
                     batch.records,
                     batch.notes,
                     batch.begun,
                     [one.rendition for one in batch.rendered],
-                    suppressed,
                 )
             except Exception as error:
                 if not await self._is_away(error):
                     return error
                 await asyncio.sleep(RETRY_WAIT_SECONDS)
             else:
-                self._settle(batch.records, lost, {one.address for one in suppressed})
-                for entry in suppressed:
+                self._settle(batch.records, recorded)
+                for entry in recorded.suppressed:
                     signal, said = suppressed_announcement(entry)
                     self._emit(signal, **said)
                 for one in batch.rendered:
                     if not one.stored.done():
-                        one.stored.set_result(one.rendition.claim not in lost)
+                        one.stored.set_result(one.rendition.claim not in recorded.lost)
                 return None
         return None
 
@@ -335,10 +333,10 @@ class Recorder:
         self._emit(signals.courier_stalled, error=error)
         return True
 
-    def _settle(
-        self, records: Sequence[Record], lost: Sequence[Claim], suppressed: Set[str]
-    ) -> None:
+    def _settle(self, records: Sequence[Record], recorded: Recorded) -> None:
         """Report written records. An error with one does not stop the next."""
+        lost = recorded.lost
+        suppressed = {one.address for one in recorded.suppressed}
         self._unsettled_on.subtract(one.claim.own_lane for one in records)
         try:
             self._done(records, lost)

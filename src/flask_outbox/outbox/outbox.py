@@ -81,6 +81,7 @@ from .records import (
     Overview,
     Page,
     Receipt,
+    Recorded,
     Search,
     SuppressedListed,
     Suppression,
@@ -261,30 +262,26 @@ class Outbox:
         notes: Sequence[Row] = (),
         begun: Sequence[Began] = (),
         rendered: Sequence[Rendition] = (),
-        suppressed: list[Suppression] | None = None,
-    ) -> list[Claim]:
-        """Record the ends of attempts; return the claims whose lease was lost.
+    ) -> Recorded:
+        """Record the ends of attempts; return whose lease was lost, and who is
+        suppressed because a server has refused the address as not existing.
 
         ``notes`` (`enqueue.event_row`) are events that change no state. Where an
         attempt in ``begun`` has ended too, one event says both. Each of ``rendered`` is
-        stored in place of its template. ``suppressed`` afterwards has the addresses
-        that are suppressed because a server has refused them as not existing.
+        stored in place of its template.
         """
         refused = auto_suppress.refused(records, self.feedback_rules, self.guard)
 
-        def work(connection: Connection) -> tuple[list[Claim], list[Suppression]]:
+        def work(connection: Connection) -> Recorded:
             lost = claim.record(connection, records, notes, begun)
             new = auto_suppress.suppress_refused(
                 connection, refused, lost, self.guard.erased
             )
             if rendered:
                 lost += claim.store_renditions(connection, rendered)
-            return lost, new
+            return Recorded(lost, new)
 
-        lost, new = self._write(work)
-        if suppressed is not None:
-            suppressed += new
-        return lost
+        return self._write(work)
 
     def check(self) -> None:
         """Return if the outbox can be written; raise what a write would raise."""

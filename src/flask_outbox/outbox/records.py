@@ -321,6 +321,16 @@ class Suppression:
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """What followed when the ends of attempts were recorded."""
+
+    lost: Sequence[Claim]
+    """Those whose lease was lost: nothing was recorded of them."""
+    suppressed: Sequence[Suppression]
+    """The addresses that were refused as not existing, and are suppressed now."""
+
+
+@dataclass(frozen=True, slots=True)
 class SuppressedListed:
     """What became of some entries of a provider's list."""
 
