@@ -108,3 +108,7 @@ def test_an_outbox_moves_to_other_keys(make_shop: MakeShop, tmp_path: Path):
     there = Database(to, keys=as_encryption_keys("it", new))
     assert Outbox(there).get(message_id).subject == "Secret"
     there.close()
+    refused = shop.run("move", "--to", to, "--to-keys", "none", code=2).stderr
+    assert "encrypted, with the keys 'new': set --to-keys." in refused
+    refused = shop.run("move", "--to", to, code=2).stderr
+    assert "the keys 'new', and none of these is in --to-keys" in refused

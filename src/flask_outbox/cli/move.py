@@ -123,7 +123,7 @@ def _outboxes(runtime: Runtime, url: str, keys: Keys) -> tuple[Outbox, Outbox]:
     here, there = runtime.settings.url, placed(url, current_app.instance_path)
     return (
         Outbox(Database(here, "full", keys=runtime.settings.encryption_keys)),
-        Outbox(Database(there, "full", keys=keys)),
+        Outbox(Database(there, "full", keys=keys, keys_from="--to-keys")),
     )
 
 

@@ -133,7 +133,7 @@ class Database:
     ``durability`` is ``full`` (a commit is on the disk) or ``process`` (a commit
     survives the end of the process, but not a power cut). ``listen_url`` leads directly
     to the same database, if ``url`` leads to a pooler. What is personal in it is
-    encrypted with ``keys``, if there are any.
+    encrypted with ``keys``, if there are any: those of the setting ``keys_from``.
     """
 
     def __init__(
@@ -142,6 +142,7 @@ class Database:
         durability: str = "full",
         listen_url: str | None = None,
         keys: Sequence[EncryptionKey] | None = None,
+        keys_from: str = "OUTBOX_ENCRYPTION_KEYS",
     ) -> None:
         self.url: URL = parse_url(url)
         self.keys: Keyring | None = Keyring(keys) if keys else None
@@ -152,6 +153,7 @@ class Database:
         """The URL to show to people, without its password."""
         self.durability = durability
         self._listen_url = listen_url
+        self._keys_from = keys_from
         self._open_fresh()
 
     def _open_fresh(self) -> None:
@@ -234,7 +236,7 @@ class Database:
 
     def _check_keys(self, engine: Engine) -> None:
         with engine.execution_options(outbox_reading=True).connect() as connection:
-            if is_registered(connection, self.keys):
+            if is_registered(connection, self.keys, self._keys_from):
                 return
         with engine.connect() as connection:
             self._transact(connection, [self.check_keys_on])
@@ -244,8 +246,9 @@ class Database:
 
         Raises `KeyRefused`.
         """
-        if not is_registered(connection, self.keys) and self.keys is not None:
-            register(connection, self.keys)
+        registered = is_registered(connection, self.keys, self._keys_from)
+        if not registered and self.keys is not None:
+            register(connection, self.keys, self._keys_from)
 
     def check_version(self) -> None:
         """Raise `SchemaError` unless the tables are, now, those of this version."""

@@ -29,38 +29,41 @@ _LOCK = "*"
 
 _PROOF = "proof"
 
+_CLOSED = "Until then nothing is read from the outbox or stored in it."
+
 _add = RowsInsert(encryption_key, "id", "proof", "lookup", skip_present=True)
 
 
-def is_registered(connection: Connection, keys: Keyring | None) -> bool:
+def is_registered(connection: Connection, keys: Keyring | None, keys_from: str) -> bool:
     """Whether the first of ``keys`` is registered; with None, that no key is.
 
     If so, ``keys`` have the outbox's look-up key from now on. Raises `KeyRefused` if
-    one of them is another one than is registered.
+    one of them is another one than is registered; the error names the setting
+    ``keys_from``.
     """
     known = _known(connection)
     if keys is None:
         if known:
             raise KeyRefused(
                 f"The outbox is encrypted, with the keys {_listed(known)}: set "
-                "OUTBOX_ENCRYPTION_KEYS. Nothing was stored."
+                f"{keys_from}. {_CLOSED}"
             )
         return True
     for id in keys.ids:
         if id in known and not _is_proved(keys, id, known[id].proof):
             raise KeyRefused(
-                f"The key {id!r} in OUTBOX_ENCRYPTION_KEYS is another one than the "
-                f"key {id!r} with which the outbox is encrypted. Put that back, and "
-                "give a new key an id of its own. Nothing was stored."
+                f"The key {id!r} in {keys_from} is another one than the key {id!r} "
+                "with which the outbox is encrypted. Put that back, and give a new key "
+                f"an id of its own. {_CLOSED}"
             )
-    secret = _lookup_key(known, keys)
+    secret = _lookup_key(known, keys, keys_from)
     if secret is None or keys.first not in known or known[keys.first].lookup is None:
         return False
     keys.look_up_with(secret, may_be_clear=CLEAR in known)
     return True
 
 
-def _lookup_key(known: _Known, keys: Keyring) -> bytes | None:
+def _lookup_key(known: _Known, keys: Keyring, keys_from: str) -> bytes | None:
     """The look-up key; None if there is none yet. Raises `KeyRefused`."""
     having = [id for id, row in known.items() if row.lookup is not None]
     for id in having:
@@ -69,9 +72,9 @@ def _lookup_key(known: _Known, keys: Keyring) -> bytes | None:
     if having:
         raise KeyRefused(
             "The addresses in the outbox can be read with the keys "
-            f"{_listed(having)}, and none of these is in OUTBOX_ENCRYPTION_KEYS: put "
-            "one back there, after the first key, until 'flask outbox rekey' has run. "
-            "Nothing was stored."
+            f"{_listed(having)}, and none of these is in {keys_from}: put one back "
+            "there, after the first key, until 'flask outbox rekey' has run. "
+            f"{_CLOSED}"
         )
     return None
 
@@ -102,14 +105,14 @@ def _known(connection: Connection) -> _Known:
     return {row.id: row for row in rows}
 
 
-def register(connection: Connection, keys: Keyring) -> None:
+def register(connection: Connection, keys: Keyring, keys_from: str) -> None:
     """Register the first of ``keys``, if it is not yet, with the look-up key.
 
     If there was none, addresses in the outbox are in the clear, and perhaps all of it.
     """
     run_together(connection, _add.statements(connection, [(_LOCK, "", None)]))
     known = _known(connection)
-    present = _lookup_key(known, keys)
+    present = _lookup_key(known, keys, keys_from)
     secret = present or os.urandom(LOOKUP_KEY_BYTES)
     wrapped = keys.seal(b64encode(secret).decode(), _place(keys.first, "lookup"))
     proof = keys.seal(_PROOF, _place(keys.first))
@@ -123,7 +126,7 @@ def register(connection: Connection, keys: Keyring) -> None:
         .values(lookup=wrapped)
     )
     connection.execute(delete(encryption_key).where(encryption_key.c.id == _LOCK))
-    is_registered(connection, keys)
+    is_registered(connection, keys, keys_from)
 
 
 def _has_rows(connection: Connection) -> bool:
