@@ -50,13 +50,23 @@ class Action:
     signal: NamedSignal
     """Sent afterwards."""
 
-    def is_offered_for(self, record: MessageRecord) -> bool:
-        """Whether it may be possible: what has lost its content is over for good, and
-        what belongs to a cancelled batch is not retried.
+    def is_offered_for(self, record: MessageRecord, barred: Collection[str]) -> bool:
+        """Whether it may be possible while the recipients in ``barred`` must not be
+        mailed.
+
+        What has lost its content is over for good. A message is not tried again for
+        nobody, nor in a cancelled batch; and not retried while its batch is paused.
         """
-        if record.batch_cancelled and self.signal is message_retried:
+        if record.content_removed or record.state not in self.states:
             return False
-        return record.state in self.states and not record.content_removed
+        if self.signal is not message_retried:
+            return True
+        if record.batch_paused and self.change is MessageActions.retry:
+            return False
+        left = [one for one in record.recipients if one.state is not State.SENT]
+        return not record.batch_cancelled and any(
+            one.address not in barred for one in left
+        )
 
     def do(
         self, runtime: Runtime, id: str, actor: Actor | None = None, **options: Any

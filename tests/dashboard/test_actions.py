@@ -88,6 +88,36 @@ def test_what_belongs_to_a_cancelled_batch_is_only_sent_again(shop: Shop) -> Non
     assert buttons(shop, kept.id) == ["send-again"]
 
 
+def test_what_belongs_to_a_paused_batch_is_not_retried(shop: Shop) -> None:
+    with shop.app.app_context():
+        batch = shop.mail.send_many([hello()], name="News", delay=3_600).id
+        (kept,) = shop.mail.search(Search(batch=batch)).messages
+        shop.mail.cancel(kept.id)
+        shop.mail.pause_batch(batch)
+        assert buttons(shop, kept.id) == ["send-again"]
+        shop.mail.resume_batch(batch)
+    assert buttons(shop, kept.id) == ["retry", "send-again"]
+
+
+def test_what_nobody_may_get_is_not_retried(shop: Shop) -> None:
+    to_both = Message("Hello", ["ada@example.org", "bob@example.org"], "Hello\n")
+    with shop.app.app_context():
+        shop.mail.suppress("ada@example.org")
+    suppressed, later = shop.keep(hello()), shop.keep(to_both, delay=3_600)
+    assert buttons(shop, suppressed) == []
+    assert "stays as it is" in shop.page(f"/act?action=retry&id={suppressed}")
+    assert "Suppress <" not in shop.page(f"/messages/{suppressed}")
+    assert buttons(shop, later) == ["retry", "cancel"]
+    with shop.app.app_context():
+        shop.mail.unsuppress("ada@example.org")
+        shop.mail.suppress("bob@example.org", list="news")
+    assert buttons(shop, suppressed) == ["retry"]
+    assert "Suppress <" in shop.page(f"/messages/{suppressed}")
+    with shop.app.app_context():
+        shop.mail.suppress("bob@example.org")
+    assert buttons(shop, later) == ["retry", "cancel"]
+
+
 def test_an_unknown_message_is_released(
     working: Shop, unknown: str, server: JournalSmtp
 ) -> None:

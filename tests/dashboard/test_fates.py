@@ -76,7 +76,7 @@ def test_a_mails_page_shows_the_fate_of_each_recipient(shop: Shop) -> None:
     assert "It was delivered to ada@example.org, as postmark reports" in read
     assert "It came back from bob@example.org for good, as postmark reports" in read
     at = clock(bounced.at)
-    assert f"bounced {at} 550 5.1.1 no such user Suppress bob" in read
+    assert f"bounced {at} 550 5.1.1 no such user suppressed bob" in read
 
 
 def test_a_fate_that_comes_appears_on_the_open_page(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
@@ -758,6 +759,17 @@ class Outbox:
         with self.database.reading() as connection:
             found = suppressions.find(connection, addresses, self.guard.erased)
         return suppressions.barred(found, addresses, tag, self.guard)
+
+    def barred_of(self, records: Collection[MessageRecord]) -> dict[str, set[str]]:
+        """Of each message, by its id, the recipients who must not be mailed now."""
+        to = {one.id: [who.address for who in one.recipients] for one in records}
+        everyone = chain.from_iterable(to.values())
+        with self.database.reading() as connection:
+            found = suppressions.find(connection, everyone, self.guard.erased)
+        return {
+            one.id: {*suppressions.barred(found, to[one.id], one.tag, self.guard)}
+            for one in records
+        }
 
     # What happens after the next hop
 

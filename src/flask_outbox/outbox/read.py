@@ -86,6 +86,7 @@ def get(connection: Connection, message_id: str) -> MessageRecord | None:
             content.c.message_id.label("kept"),
             content.c.metadata.label("given_metadata"),
             content.c.template,
+            batch.c.paused_at.label("batch_paused_at"),
             batch.c.cancelled_at.label("batch_cancelled_at"),
         )
         .outerjoin(content, content.c.message_id == message.c.id)
@@ -122,6 +123,7 @@ def get(connection: Connection, message_id: str) -> MessageRecord | None:
         sensitive=bool(row.sensitive),
         hidden=hidden,
         content_removed=row.kept is None,
+        batch_paused=row.batch_paused_at is not None,
         batch_cancelled=row.batch_cancelled_at is not None,
         trace_id=trace.trace_id if trace else None,
     )

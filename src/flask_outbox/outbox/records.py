@@ -251,6 +251,8 @@ class MessageRecord:
     content_removed: bool = False
     """Whether its content is gone: pruned, erased, or removed at its end because it is
     hidden. Then it cannot be sent any more."""
+    batch_paused: bool = False
+    """Whether its batch is paused. Then it cannot be retried until that is resumed."""
     batch_cancelled: bool = False
     """Whether its batch was cancelled. Then it cannot be retried, only sent again."""
 

@@ -87,13 +87,19 @@ def message(id: str) -> Response:
     urls = MailUrls("message", id=id)
     now = datetime.fromtimestamp(outbox.clock(), UTC)
     steps = describe(record)
+    barred = outbox.barred_of([record])[record.id]
     html = page(
         "message.html",
         seen=seen,
         record=record,
         status=MessageStatus(record, _pause(record, outbox.paused_lanes()), now),
         steps=steps,
-        actions=ACTIONS,
+        actions={
+            name: action
+            for name, action in ACTIONS.items()
+            if action.is_offered_for(record, barred)
+        },
+        barred=barred,
         audit=outbox.audit_trail(AuditSearch(target=id), LINES),
         shown=shown and not unnoted,
         unnoted=unnoted,
@@ -182,13 +188,15 @@ def confirm() -> str:
     name, action = _action(request.args.get("action", ""))
     found = [_record(id) for id in _ids(request.args.getlist("id"))]
     records = [one for one in found if one is not None]
+    barred = runtime().outbox.barred_of(records)
+    possible = [one for one in records if action.is_offered_for(one, barred[one.id])]
     return page(
         "confirm.html",
         name=name,
         action=action,
         given=fields(request.args),
-        records=[one for one in records if action.is_offered_for(one)],
-        others=[one for one in records if not action.is_offered_for(one)],
+        records=possible,
+        others=[one for one in records if one not in possible],
         now=datetime.fromtimestamp(runtime().outbox.clock(), UTC),
     )
 
