@@ -27,6 +27,7 @@ from .schema import content, event, message, recipient
 from .sealed import forms
 from .statements import (
     JOINED_STATEMENTS,
+    PreparedInsert,
     PreparedStatement,
     Row,
     RowsInsert,
@@ -44,9 +45,7 @@ Barred = Mapping[str, Mapping[str, Reply]]
 
 NOBODY: Mapping[str, Reply] = {}
 
-add_events: PreparedStatement = PreparedStatement(
-    event.insert(), ("message_id", "at", "kind", "detail"), adds_to=event
-)
+add_events: PreparedInsert = PreparedInsert(event, "message_id", "at", "kind", "detail")
 
 add_notes: PreparedStatement = PreparedStatement(
     event.insert().from_select(
