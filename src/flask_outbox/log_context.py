@@ -8,6 +8,7 @@ import weakref
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from types import MappingProxyType
 from typing import Any
 
 NOBODY = "-"
@@ -18,7 +19,15 @@ FIELDS = (
 )
 """The attributes of a log record that say what it is about, where they are known."""
 
-_here = threading.local()
+
+class _Here(threading.local):
+    """What this thread's lines are about."""
+
+    name = NOBODY
+    payload: Mapping[str, Any] = MappingProxyType({})
+
+
+_here = _Here()
 _changing = threading.Lock()
 _at_work: Counter[str] = Counter()
 """How many couriers work in this process, by the app's name."""
@@ -26,41 +35,25 @@ _at_work: Counter[str] = Counter()
 
 class about(AbstractContextManager[None]):
     """Inside the block, lines that this thread logs are about ``app``, which may be a
-    weak reference.
+    weak reference, and about what the ``payload`` of a signal names, if one is given.
 
     A class, because a generator takes twice as long, and each signal enters one.
     """
 
-    __slots__ = ("_before", "_name")
+    __slots__ = ("_before", "_name", "_payload")
 
-    def __init__(self, app: object) -> None:
+    def __init__(self, app: object, payload: Mapping[str, Any] | None = None) -> None:
         self._name = name_of(app)
-
-    def __enter__(self) -> None:
-        self._before = getattr(_here, "name", NOBODY)
-        _here.name = self._name
-
-    def __exit__(self, *_: object) -> None:
-        _here.name = self._before
-
-
-class in_signal(AbstractContextManager[None]):
-    """Inside the block, lines that this thread logs are about what ``payload`` names.
-
-    A class for the same reason as `about`.
-    """
-
-    __slots__ = ("_before", "_payload")
-
-    def __init__(self, payload: Mapping[str, Any]) -> None:
         self._payload = payload
 
     def __enter__(self) -> None:
-        self._before = getattr(_here, "payload", None)
-        _here.payload = self._payload
+        self._before = _here.name, _here.payload
+        _here.name = self._name
+        if self._payload is not None:
+            _here.payload = self._payload
 
     def __exit__(self, *_: object) -> None:
-        _here.payload = self._before
+        _here.name, _here.payload = self._before
 
 
 @contextmanager
@@ -93,8 +86,8 @@ def add_context(record: logging.LogRecord) -> str:
 
     What the line itself was given as ``extra`` comes first.
     """
-    record.app = name = getattr(_here, "name", NOBODY)
-    for field, value in (getattr(_here, "payload", None) or {}).items():
+    record.app = name = _here.name
+    for field, value in _here.payload.items():
         if field in FIELDS and value is not None and not hasattr(record, field):
             setattr(record, field, value)
     others = any(count > 0 for other, count in list(_at_work.items()) if other != name)

@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from email.message import Message as StandardMessage
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -84,10 +84,9 @@ from .sending.announce import (
 )
 from .sending.batch import BatchHandOver, Composable, Plan, StoredRow
 from .sending.options import SendOptions, check_options
-from .sending.prepare import Pipeline, StopAll, claimed, route, stop_nothing
+from .sending.prepare import Pipeline, StopAll, claimed, stop_nothing
 from .signals import emit, message_cancelled
 from .status import WebhookStatus, webhook_statuses
-from .trace_context import TraceContext
 from .transports.intakes import EventIntakes
 from .transports.registry import check_message
 from .transports.resolver import FindTransport, Resolvers
@@ -265,32 +264,20 @@ class Runtime:
         With ``session``, store it as part of that transaction. Raises
         `OutboxUnavailable` if it was not stored.
         """
-        store = self._enqueue if session is None else partial(self._join, session)
-        if self.traces is None:
-            receipt = self._hand_over(message, options, origin, store)[1]
-        else:
-            with self.traces.hand_over() as span:
-                new, receipt = self._hand_over(
-                    message, options, origin, store, span.context
-                )
+        with self.traces.hand_over() if self.traces else nullcontext() as span:
+            began = time.perf_counter()
+            trace = span.context if span else None
+            message, new = self._pipeline.prepare(message, options, origin, trace)
+            if session is None:
+                receipt = self._enqueue(new)
+            else:
+                receipt = self._join(session, new)
+            seconds = time.perf_counter() - began
+            announce_handover(self.sender, message, new, receipt, seconds)
+            if span:
                 span.note_message(new.lane, receipt.id)
         self._burst.note_sent()
         return receipt
-
-    def _hand_over(
-        self,
-        message: Message | StandardMessage,
-        options: SendOptions,
-        origin: Mapping[str, Any] | None,
-        store: Callable[[NewMessage], Receipt],
-        trace: TraceContext | None = None,
-    ) -> tuple[NewMessage, Receipt]:
-        began = time.perf_counter()
-        dispatched, new = self._pipeline.prepare(message, options, origin, trace)
-        receipt = store(new)
-        seconds = time.perf_counter() - began
-        announce_handover(self.sender, dispatched, new, receipt, seconds)
-        return new, receipt
 
     def send_many(
         self,
@@ -333,7 +320,7 @@ class Runtime:
         if stop := passed.stop or self._stop_all():
             raise MessageStopped(f"{stop.by} stopped it: {stop.reason}")
         message = passed.message
-        name = route(message, transport, None, self.settings, self._find_transport)
+        name = self._pipeline.route(message, transport, None)
         composed = compose(
             rendered(message, self._templates),
             default_sender=self.settings.default_sender,
@@ -528,12 +515,12 @@ class Runtime:
         was not stored, and what `send` raises.
         """
         app, outbox = name_of(self.sender), self.outbox.database.shown
-        message, options = alert_mail(news, self.settings, app, outbox)
-
-        def store(new: NewMessage) -> Receipt:
-            return self.outbox.enqueue([new])[0]
-
-        _, receipt = self._hand_over(message, options, None, store)
+        began = time.perf_counter()
+        mail, options = alert_mail(news, self.settings, app, outbox)
+        message, new = self._pipeline.prepare(mail, options, None)
+        receipt = self.outbox.enqueue([new])[0]
+        seconds = time.perf_counter() - began
+        announce_handover(self.sender, message, new, receipt, seconds)
         self.look([receipt.id])
 
     # The courier

@@ -24,7 +24,7 @@ from typing import Any
 
 from blinker import NamedSignal, Namespace
 
-from .log_context import about, in_signal
+from .log_context import about
 
 _signals = Namespace()
 
@@ -202,30 +202,16 @@ def emit(signal: NamedSignal, sender: object, /, **payload: Any) -> None:
     A slow one is logged by name, because all mail waits for it. ``sender`` may be a
     weak reference; if it is dead, nothing is sent.
     """
-    if not signal.receivers:
-        return
-    app = _itself(sender)
-    if app is not None:
-        with about(app):
-            _call_listeners(signal, app, Exception, payload)
+    if signal.receivers:
+        _call_listeners(signal, sender, Exception, payload)
 
 
 def emit_in_courier(signal: NamedSignal, sender: object, /, **payload: Any) -> None:
     """Do what `emit` does in a courier's thread, which no listener's ``sys.exit()`` may
     end.
-
-    What is logged there is about the app already (`log_context.courier_of`).
     """
-    if not signal.receivers:
-        return
-    app = _itself(sender)
-    if app is not None:
-        _call_listeners(signal, app, BaseException, payload)
-
-
-def _itself(sender: object) -> object:
-    """The app behind ``sender``; None if it no longer exists."""
-    return sender() if isinstance(sender, weakref.ref) else sender
+    if signal.receivers:
+        _call_listeners(signal, sender, BaseException, payload)
 
 
 def _call_listeners(
@@ -234,11 +220,14 @@ def _call_listeners(
     survive: type[BaseException],
     payload: Mapping[str, Any],
 ) -> None:
-    with in_signal(payload):
-        for receiver in signal.receivers_for(sender):
+    app = sender() if isinstance(sender, weakref.ref) else sender
+    if app is None:
+        return
+    with about(app, payload):
+        for receiver in signal.receivers_for(app):
             began = time.monotonic()
             try:
-                receiver(sender, **payload)
+                receiver(app, **payload)
             except survive:
                 _log.exception(
                     "A listener of the signal %s raised; no mail is affected.",

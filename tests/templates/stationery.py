@@ -9,7 +9,6 @@ from typing import Any
 
 from flask_outbox import Message, Receipt
 from flask_outbox.sending.options import SendOptions
-from flask_outbox.sending.prepare import prepare
 from tests.mail.site import ADA, Site
 
 PNG = bytes.fromhex(
@@ -72,8 +71,7 @@ class Stationery:
         """Enqueue a bill for couriers of other processes, which will render it."""
         message = self.compose("bill", render="later", **given)
         runtime = self.site.runtime
-        now = runtime.outbox.clock()
-        new = prepare(message, SendOptions(), runtime.settings, None, now)
+        _, new = runtime._pipeline.prepare(message, SendOptions(), None)
         return runtime.outbox.enqueue([new])[0]
 
 

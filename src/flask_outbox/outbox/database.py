@@ -13,7 +13,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -407,14 +407,35 @@ class Database:
         with self._gate.use(), self.errors(), self.engine.connect() as connection:
             yield connection.execution_options(outbox_reading=True)
 
-    def write(self, work: Work[T]) -> T:
+    def write(self, work: Work[T], *, grouped: bool = True) -> T:
         """Run ``work`` in a transaction; return its result once that is durable.
 
-        Concurrent callers share one commit. ``work`` may run more than once, so it must
-        have no effect but on its connection. Raises `OutboxUnavailable` if nothing was
-        stored.
+        Concurrent callers share one commit, unless one is not ``grouped``. ``work`` may
+        run more than once, as after a conflict with another transaction, so it must
+        have no effect but on its connection.
+
+        Raises `OutboxUnavailable` if nothing was stored; also if this thread is in the
+        middle of a write already. Then a signal handler or the like interrupted that
+        write, and waiting for it would be a deadlock.
         """
-        return self._guarded(self._group_commit.run, work)
+        me, gate = threading.get_ident(), self._gate
+        if me in gate.users:
+            raise self._reentrant_call("writing to")
+        commit = self._group_commit.run if grouped else self._commit_ungrouped
+        conflicts = 0
+        while True:
+            try:
+                gate.admit(me)
+                return commit(work)
+            except (exc.SQLAlchemyError, self._driver_error) as error:
+                explained = self._explained(error, "Nothing was stored.")
+                conflicts += 1
+                if conflicts > CONFLICTS or not isinstance(explained, Conflict):
+                    raise explained from error
+                longest = CONFLICT_PAUSE_SECONDS * 2 ** (conflicts - 1)
+            finally:
+                gate.users.discard(me)
+            time.sleep(CHANCE.uniform(0, longest))
 
     def write_ungrouped(self, work: Work[T]) -> T:
         """Run ``work`` in a transaction that shares its commit with no other.
@@ -422,7 +443,7 @@ class Database:
         It does not wait for other callers' work, except on SQLite, which has one write
         lock. Otherwise as `write`.
         """
-        return self._guarded(self._commit_ungrouped, work)
+        return self.write(work, grouped=False)
 
     def write_with_lock_retry(self, work: Work[T]) -> T:
         """Run ``work``, which may need a key that another transaction has locked.
@@ -449,31 +470,6 @@ class Database:
                     raise
             time.sleep(CHANCE.uniform(shortest, pause))
             pause = min(longest, 2 * pause)
-
-    def _guarded(self, commit: Callable[[Work[T]], T], work: Work[T]) -> T:
-        """Commit ``work``; repeat it after a conflict with another transaction.
-
-        Raises `OutboxUnavailable` if this thread is in the middle of a write already.
-        Then a signal handler or the like interrupted that write, and waiting for it
-        would be a deadlock.
-        """
-        me, gate = threading.get_ident(), self._gate
-        if me in gate.users:
-            raise self._reentrant_call("writing to")
-        conflicts = 0
-        while True:
-            try:
-                gate.admit(me)
-                return commit(work)
-            except (exc.SQLAlchemyError, self._driver_error) as error:
-                explained = self._explained(error, "Nothing was stored.")
-                conflicts += 1
-                if conflicts > CONFLICTS or not isinstance(explained, Conflict):
-                    raise explained from error
-                longest = CONFLICT_PAUSE_SECONDS * 2 ** (conflicts - 1)
-            finally:
-                gate.users.discard(me)
-            time.sleep(CHANCE.uniform(0, longest))
 
     def _reentrant_call(self, doing: str) -> OutboxUnavailable:
         return OutboxUnavailable(

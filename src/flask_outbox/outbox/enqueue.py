@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -62,12 +62,10 @@ add_notes: PreparedStatement = PreparedStatement(
 """Adds events to histories; skips messages that no longer exist."""
 
 
-def as_json(value: Any) -> str:
-    """Compact JSON, with non-ASCII characters left readable."""
-    return _encode(value)
-
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+as_json: Callable[[Any], str] = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":")
+).encode
+"""Writes compact JSON, with non-ASCII characters left readable."""
 
 
 def event_row(message_id: str, at: float, kind: EventKind, **detail: Any) -> Row:
@@ -325,7 +323,7 @@ class NewRows:
             *(new.batch, new.batch_row, int(new.sensitivity)),
         )
         self._messages.append(row)
-        if not (new.hidden and finished_at):
+        if not (finished_at and new.hidden):
             rest = _rest_of(envelope)
             self._contents.append(
                 (new.id, body, len(parts), new.template, rest, new.metadata)

@@ -135,22 +135,32 @@ def run_and_commit(
     insert must have been made with ``unless_found``.
     """
     driver: Any = connection.connection.dbapi_connection
+    if connection.dialect.name == "sqlite":
+        return _commit_embedded(driver, asking, inserts)
     if connection.dialect.driver == "psycopg":
         return not _run_as_one(driver, asking, inserts)
-    embedded = connection.dialect.name == "sqlite"
-    try:
-        if embedded:
-            begin_immediate(driver)
-        (found,) = _run_in_order(driver, [asking, *inserts])
-        if found:
-            driver.rollback()
-        else:
-            driver.commit()
-    except BaseException:
-        if embedded:
-            driver.rollback()  # does nothing after a commit
-        raise
+    (found,) = _run_in_order(driver, [asking, *inserts])
+    if found:
+        driver.rollback()
+    else:
+        driver.commit()
     return not found
+
+
+def _commit_embedded(
+    driver: Any, asking: Statement, inserts: Sequence[Statement]
+) -> bool:
+    cursor = driver.cursor()
+    try:
+        begin_immediate(driver)
+        if cursor.execute(asking.text, asking.values).fetchall():
+            return False
+        for one in inserts:
+            cursor.execute(one.text, one.values)
+        driver.commit()
+    finally:
+        driver.rollback()  # does nothing after a commit
+    return True
 
 
 def _run_as_one(

@@ -136,7 +136,10 @@ def queries(
 ) -> list[Statement]:
     """The statements that ask for the suppressions of ``addresses``."""
     statements = []
-    wanted = sorted(_asked({*map(comparable, addresses)}, erased))
+    mailboxes = {*map(comparable, addresses)}
+    if erased.exist:
+        mailboxes = mailboxes.union(*map(erased.digests, mailboxes))
+    wanted = sorted(mailboxes)
     if keys_of(connection) is not None:
         wanted = all_forms(connection, suppression.c.address, wanted)
     may_be_first = bool(erased.keys) and not erased.exist
@@ -147,13 +150,6 @@ def queries(
         asked = _query_for(places, or_for_digests=may_be_first)
         statements.append(asked.asking(connection.dialect, some))
     return statements
-
-
-def _asked(addresses: set[str], erased: ErasedAddresses) -> set[str]:
-    """What is asked for: digests too, once there are any."""
-    if not erased.exist:
-        return addresses
-    return addresses.union(*map(erased.digests, addresses))
 
 
 def found_in(

@@ -5,7 +5,6 @@ It is shown to the interceptors, gets its unsubscribe headers, is checked and co
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from email.message import Message as StandardMessage
@@ -88,160 +87,124 @@ class Pipeline:
     ) -> tuple[Message | StandardMessage, NewMessage]:
         """The message as the interceptors leave it, and what is stored of it.
 
+        Of a message that is still to be rendered, all but its bodies is checked and
+        composed, and its template stored. Reports about what may leave by SMTP come
+        back to ``bounces``, unless the message has a return path of its own.
+
         Raises `MessageError` for what can never be sent, and `InterceptorError`.
         """
+        settings, tag = self._settings, options.tag
         passed = self._interceptors(message, options)
         message = passed.message
         if options.unsubscribe:
             message = with_unsubscribe_headers(message, list_of(options), self._link)
-        new = prepare(
-            message,
-            options,
-            self._settings,
-            origin,
-            self._clock(),
-            self._write_json,
-            self._find_transport,
-            self._bounces,
-            trace,
+        message_id, now = new_id(), self._clock()
+        due_at, metadata = check_options(options, now, self._write_json)
+        lane = self.route(message, options.transport, tag)
+        marked, return_path = message, options.return_path
+        if self._bounces and not return_path and self._may_leave_by_smtp(lane):
+            marked = with_complaint_headers(message, message_id, self._bounces)
+            return_path = self._bounces.of(message_id)
+        waits = unrendered(marked)
+        composed = compose(
+            waits[0].filled(None) if waits else marked,
+            default_sender=settings.default_sender,
+            ascii_attachments=settings.ascii_attachments,
+            now=now,
+            unique=message_id,
+            return_path=return_path,
         )
-        stop = passed.stop or self._stop_all()
-        if passed.changes or stop:
-            new = replace(new, changes=passed.changes, stop=stop)
-        return message, new
-
-
-def prepare(
-    message: Message | StandardMessage,
-    options: SendOptions,
-    settings: Settings,
-    origin: Mapping[str, Any] | None,
-    now: float,
-    write_json: WriteJson = json.dumps,
-    find_transport: FindTransport | None = None,
-    bounces: BounceAddress | None = None,
-    trace: TraceContext | None = None,
-) -> NewMessage:
-    """Check and compose ``message``; `MessageError` for what can never be sent.
-
-    What a transport takes that ``find_transport`` finds later is not known yet.
-
-    Of a message that is still to be rendered, all but its bodies is checked and
-    composed, and its template stored. Reports about what may leave by SMTP come back to
-    ``bounces``, unless the message has a return path of its own.
-    """
-    message_id, tag = new_id(), options.tag
-    due_at, metadata = check_options(options, now, write_json)
-    lane = route(message, options.transport, tag, settings, find_transport)
-    return_path = options.return_path
-    if bounces and not return_path and _may_leave_by_smtp(lane, settings):
-        message = with_complaint_headers(message, message_id, bounces)
-        return_path = bounces.of(message_id)
-    waits = unrendered(message)
-    composed = compose(
-        waits[0].filled(None) if waits else message,
-        default_sender=settings.default_sender,
-        ascii_attachments=settings.ascii_attachments,
-        now=now,
-        unique=message_id,
-        return_path=return_path,
-    )
-    content, template, subject = composed.content, None, composed.subject
-    if waits:
-        stored = _stored(waits[0], settings, composed.rfc_message_id, now)
-        content, template = stored.enclosures, stored.text
-        subject = subject or f"({waits[1].name}, not yet rendered)"
-    elif lane in settings.transports:
-        check_message(settings.transports[lane], composed.envelope, content)
-    sensitivity = _sensitivity(options, lane, settings)
-    if sensitivity is Sensitivity.HIDDEN:
-        subject = SENSITIVE_SUBJECT
-    return NewMessage(
-        id=message_id,
-        envelope=composed.envelope,
-        rfc_message_id=composed.rfc_message_id,
-        subject=subject,
-        content=content,
-        template=template,
-        enqueued_at=now,
-        due_at=due_at,
-        give_up_at=due_at + settings.give_up_after.seconds_for(tag),
-        lane=lane,
-        queue=tag if tag and tag in settings.tag_concurrency else DEFAULT_QUEUE,
-        priority=options.priority,
-        key=options.key,
-        tag=tag,
-        metadata=metadata,
-        origin=origin,
-        sensitivity=sensitivity,
-        trace=trace,
-    )
-
-
-def _sensitivity(options: SendOptions, lane: str, settings: Settings) -> Sensitivity:
-    """That of a message for ``lane``: developers may read what their inbox keeps."""
-    if not options.sensitive:
-        return Sensitivity.NONE
-    transport = settings.transports.get(lane)
-    if settings.developing and transport is not None and transport.keeps_mail:
-        return Sensitivity.SHOWN
-    return Sensitivity.HIDDEN
-
-
-def route(
-    message: Message | StandardMessage,
-    asked: str | None,
-    tag: str | None,
-    settings: Settings,
-    find_transport: FindTransport | None,
-) -> str:
-    """The name of the transport that was asked for, or that ``MAIL_ROUTE`` answers.
-
-    Raises `MessageError` for a name that no transport has. If the app finds transports
-    by name when mail is due for them, any valid name may be one's.
-    """
-    answer, problem = asked, f"there is no transport {asked!r}"
-    if asked is None:
-        if callable(settings.route):
-            answer = settings.route(message, tag)
-        elif settings.route is not None and tag is not None:
-            answer = settings.route.get(tag)
-        if answer is None:
-            return DEFAULT
-        problem = f"MAIL_ROUTE returned {answer!r}"
-    if isinstance(answer, str) and answer in settings.transports:
-        return answer
-    if find_transport is None or find_transport.none:
-        raise MessageError(
-            "transport", f"{problem}: this app has {listed(settings.transports)}."
+        content, template, subject = composed.content, None, composed.subject
+        if waits:
+            stored = self._stored(waits[0], composed.rfc_message_id, now)
+            content, template = stored.enclosures, stored.text
+            subject = subject or f"({waits[1].name}, not yet rendered)"
+        elif lane in settings.transports:
+            check_message(settings.transports[lane], composed.envelope, content)
+        sensitivity = self._sensitivity(lane) if options.sensitive else Sensitivity.NONE
+        if sensitivity is Sensitivity.HIDDEN:
+            subject = SENSITIVE_SUBJECT
+        return message, NewMessage(
+            id=message_id,
+            envelope=composed.envelope,
+            rfc_message_id=composed.rfc_message_id,
+            subject=subject,
+            content=content,
+            template=template,
+            enqueued_at=now,
+            due_at=due_at,
+            give_up_at=due_at + settings.give_up_after.seconds_for(tag),
+            lane=lane,
+            queue=tag if tag and tag in settings.tag_concurrency else DEFAULT_QUEUE,
+            priority=options.priority,
+            key=options.key,
+            tag=tag,
+            metadata=metadata,
+            origin=origin,
+            changes=passed.changes,
+            stop=passed.stop or self._stop_all(),
+            sensitivity=sensitivity,
+            trace=trace,
         )
-    if not is_transport_name(answer):
-        raise MessageError(
-            "transport",
-            f"{problem}: a name is 1 to 64 letters, digits and . _ - and begins with a "
-            "letter or a digit.",
+
+    def route(
+        self, message: Message | StandardMessage, asked: str | None, tag: str | None
+    ) -> str:
+        """The name of the transport that was asked for, or that ``MAIL_ROUTE`` answers.
+
+        Raises `MessageError` for a name that no transport has. If the app finds
+        transports by name when mail is due for them, any valid name may be one's.
+        """
+        settings = self._settings
+        answer, problem = asked, f"there is no transport {asked!r}"
+        if asked is None:
+            if callable(settings.route):
+                answer = settings.route(message, tag)
+            elif settings.route is not None and tag is not None:
+                answer = settings.route.get(tag)
+            if answer is None:
+                return DEFAULT
+            problem = f"MAIL_ROUTE returned {answer!r}"
+        if isinstance(answer, str) and answer in settings.transports:
+            return answer
+        if self._find_transport.none:
+            raise MessageError(
+                "transport", f"{problem}: this app has {listed(settings.transports)}."
+            )
+        if not is_transport_name(answer):
+            raise MessageError(
+                "transport",
+                f"{problem}: a name is 1 to 64 letters, digits and . _ - and begins "
+                "with a letter or a digit.",
+            )
+        return str(answer)
+
+    def _may_leave_by_smtp(self, lane: str) -> bool:
+        """Whether the lane or one of its fallbacks is SMTP, or not known yet."""
+        lanes = (lane, *self._settings.failover.get(lane, ()))
+        known = [self._settings.transports.get(one) for one in lanes]
+        return any(
+            one is None or isinstance(one.adapter, SmtpSettings) for one in known
         )
-    return str(answer)
 
+    def _stored(self, message: Message, rfc_message_id: str, now: float) -> Stored:
+        """What the outbox stores of a message that is still to be rendered."""
+        if message.body is not None or message.html is not None:
+            raise TemplateError(
+                "it sets body and html when it is rendered: leave them unset, or pass "
+                "render='now'.",
+                message.template.name if message.template else None,
+            )
+        return store(message, self._settings.default_sender, rfc_message_id, now)
 
-def _may_leave_by_smtp(lane: str, settings: Settings) -> bool:
-    """Whether the lane or one of its fallbacks is SMTP, or not known yet."""
-    lanes = (lane, *settings.failover.get(lane, ()))
-    known = [settings.transports.get(one) for one in lanes]
-    return any(one is None or isinstance(one.adapter, SmtpSettings) for one in known)
-
-
-def _stored(
-    message: Message, settings: Settings, rfc_message_id: str, now: float
-) -> Stored:
-    """What the outbox stores of a message that is still to be rendered."""
-    if message.body is not None or message.html is not None:
-        raise TemplateError(
-            "it sets body and html when it is rendered: leave them unset, or pass "
-            "render='now'.",
-            message.template.name if message.template else None,
-        )
-    return store(message, settings.default_sender, rfc_message_id, now)
+    def _sensitivity(self, lane: str) -> Sensitivity:
+        """That of a sensitive message for ``lane``: developers may read what their
+        inbox keeps.
+        """
+        transport = self._settings.transports.get(lane)
+        if self._settings.developing and transport and transport.keeps_mail:
+            return Sensitivity.SHOWN
+        return Sensitivity.HIDDEN
 
 
 def claimed(new: NewMessage, owner: str, receipt: Receipt) -> Claim | None:
