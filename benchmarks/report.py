@@ -76,7 +76,7 @@ RUNS = (
     Run("dashboard", "dashboard", ("--quick",)),
     Run("metrics", "metrics"),
     Run("traces", "traces"),
-    Run("footprint", "footprint"),
+    Run("footprint", "footprint", ("--quick",)),
     Run("imports", "imports"),
     Run("trip", "trip"),
 )

@@ -14,7 +14,6 @@ version = ".".join(release.split(".")[:2])
 
 extensions = [
     "sphinx.ext.autodoc",
-    "from_benchmarks",
     "from_changelog",
     "from_commands",
     "from_config",

@@ -57,6 +57,18 @@ def test_a_message_claimed_again_before_its_end_was_noted_stays_in_flight():
     assert in_flight.reserve("default", 2).places == 2
 
 
+def test_a_message_that_has_grown_leaves_less_room_until_it_is_gone():
+    in_flight = InFlight({}, most_bytes=100)
+    in_flight.fill(in_flight.reserve("default", 5), [("A", None, 0), ("B", None, 30)])
+    in_flight.resize("A", 50)
+    assert in_flight.reserve("default", 5).load.room_bytes == 20
+    in_flight.resize("A", 120)
+    assert in_flight.reserve("default", 5).load.room_bytes == 0
+    in_flight.remove("A")
+    in_flight.resize("A", 10)
+    assert in_flight.reserve("default", 5).load.room_bytes == 70
+
+
 def test_removing_a_message_that_is_not_in_flight_does_nothing():
     in_flight = InFlight({})
     in_flight.remove("A")

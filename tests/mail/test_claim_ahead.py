@@ -170,6 +170,23 @@ def test_the_most_urgent_comes_first_and_then_the_first():
     assert len(queue) == 0
 
 
+def test_messages_that_are_to_be_rendered_wait_apart():
+    queue, taken = LocalQueue(), list[Claim]()
+    for id, priority in [("A", 0), ("B", 5), ("C", 0)]:
+        queue.push_unrendered(claim(id, priority))
+    queue.push(claim("D", -1))
+    assert queue.least_priority == -1
+    assert set(queue.ids()) == set("ABCD")
+    assert queue.pop_unrendered(taken) is taken[0]
+    assert taken[0].id == "B"
+    assert queue.pop().id == "D"
+    assert (queue.any_ready, queue.any_unrendered, len(queue)) == (False, True, 2)
+    queue.push(claim("B", 5))
+    assert [one.id for one in queue.empty()] == ["B", "A", "C"]
+    assert queue.pop_unrendered(taken) is None
+    assert len(taken) == 1
+
+
 def test_a_queue_is_half_empty_once_after_each_claim():
     queue = LocalQueue()
     for id in "ABCDE":

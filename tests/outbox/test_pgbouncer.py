@@ -22,7 +22,6 @@ from flask_outbox.errors import OutboxUnavailable
 from flask_outbox.outbox import Database, Outbox
 from flask_outbox.outbox.notify import MAIL, Notifications, notify_of_mail
 from tests.cli.shop import Shop
-from tests.servers.ports import free_port
 from tests.waiting import WAIT_SECONDS, eventually
 
 from .conftest import Opener
@@ -45,7 +44,9 @@ def pgbouncer_port() -> Iterator[int]:
         pytest.skip(reason)
     folder = Path(tempfile.mkdtemp(prefix="outbox-pgbouncer-"))
     folder.chmod(0o755)
-    port = free_port()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
     config = folder / "pgbouncer.ini"
     server = make_url(SERVERS["postgresql"])
     config.write_text(

@@ -1,4 +1,4 @@
-"""A TCP proxy before a database server: it can refuse, cut, swallow, and count."""
+"""A TCP proxy before a database server: it can refuse, cut, and swallow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
-from tests.servers.ports import free_port
 from tests.waiting import WAIT_SECONDS
 
 CHUNK_BYTES = 65_536
@@ -26,10 +25,7 @@ class Proxy:
 
     def __init__(self, port: int) -> None:
         self._target = port
-        self.port = free_port()
-        self.round_trips = 0
-        """How often a client spoke first, or after an answer."""
-        self._answered = True
+        self.port = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._passing = asyncio.Event()
@@ -88,6 +84,7 @@ class Proxy:
         self._answering.set()
         if self._server is None:
             self._server = await asyncio.start_server(self._link, self.host, self.port)
+            self.port = self._server.sockets[0].getsockname()[1]
 
     async def _hold(self) -> None:
         self._passing.clear()
@@ -120,14 +117,8 @@ class Proxy:
             await self._passing.wait()
             there = await asyncio.open_connection(self.host, self._target)
             writers.append(there[1])
-            forth = self._pump(reader, there[1], self._note_asked, self._passing)
-            back = self._pump(
-                there[0],
-                writer,
-                self._note_answered,
-                self._passing,
-                self._answering,
-            )
+            forth = self._pump(reader, there[1], self._passing)
+            back = self._pump(there[0], writer, self._passing, self._answering)
             pumps += asyncio.create_task(forth), asyncio.create_task(back)
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
@@ -139,23 +130,14 @@ class Proxy:
                 one.transport.abort()
             self._links.discard(task)
 
-    def _note_asked(self) -> None:
-        self.round_trips += self._answered
-        self._answered = False
-
-    def _note_answered(self) -> None:
-        self._answered = True
-
     async def _pump(
         self,
         source: asyncio.StreamReader,
         sink: asyncio.StreamWriter,
-        note: Callable[[], None],
         *permissions: asyncio.Event,
     ) -> None:
         try:
             while data := await source.read(CHUNK_BYTES):
-                note()
                 for one in permissions:
                     await one.wait()
                 sink.write(data)

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self, cast
 
-from tests.servers.ports import free_port
 from tests.waiting import WAIT_SECONDS
 
 
@@ -432,7 +431,7 @@ class ModelSmtp:
     async def _serve(self) -> None:
         self._ending = asyncio.Event()
         server = await self._loop.create_server(
-            lambda: _Served(self.model, self._greeting), self.host, free_port()
+            lambda: _Served(self.model, self._greeting), self.host, 0
         )
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()

@@ -67,9 +67,9 @@ class Stationery:
         with self.site.app.app_context():
             return Message.from_template(name, **given)
 
-    def keep_later(self, **given: Any) -> Receipt:
-        """Enqueue a bill for couriers of other processes, which will render it."""
-        message = self.compose("bill", render="later", **given)
+    def keep_later(self, name: str = "bill", /, **given: Any) -> Receipt:
+        """Enqueue a message for couriers that will render it, without waking one."""
+        message = self.compose(name, render="later", **given)
         runtime = self.site.runtime
         _, new = runtime._pipeline.prepare(message, SendOptions(), None)
         return runtime.outbox.enqueue([new])[0]

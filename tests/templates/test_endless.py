@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from flask_outbox import Message, State, signals
-from flask_outbox.courier import thread_pool
+from flask_outbox.courier import rendering, thread_pool
 from flask_outbox.courier.rendering import RENDER_THREADS
 from tests.mail.conftest import MakeSite
 from tests.servers import JournalSmtp
@@ -87,6 +87,21 @@ def test_endless_templates_delay_no_other_mail(make_desk, server: JournalSmtp):
     assert not desk.site.told(signals.message_failed)
     desk.site.close()
     eventually(lambda: not _rendering_threads())
+
+
+def test_an_endless_template_delays_no_message_before_or_behind_it(
+    make_desk, server: JournalSmtp, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(rendering, "SET_SECONDS", 3_600.0)
+    desk = make_desk(OUTBOX_GRACE_SECONDS=0.05)
+    names = ["bill", "endless", "bill", "endless", "bill", "bill"]
+    receipts = [desk.keep_later(name) for name in names]
+    desk.site.make_ready()
+    for name, receipt in zip(names, receipts, strict=True):
+        if name == "bill":
+            assert desk.site.settled(receipt).state is State.SENT
+    assert len(server.mails) == 4
+    assert not desk.site.told(signals.message_failed)
 
 
 def test_a_thread_blocked_outside_python_is_abandoned(make_desk, server: JournalSmtp):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from tests.crash.child import Child
@@ -41,3 +43,31 @@ def test_after_a_kill_every_attempt_sends_the_same_bytes(
     assert {mail.content for mail in mails} == {site.outbox.content(receipt.id)}
     assert kept in (None, mails[0].content)
     assert said(mails[0].content, "plain").rstrip().endswith(" for Ada")
+
+
+@pytest.mark.parametrize(
+    "point", ["rendered, before it is kept", "before the commit that keeps it"]
+)
+def test_after_a_kill_each_message_that_was_rendered_with_it_is_sent_once(
+    stationery: Stationery, server: JournalSmtp, point: str
+) -> None:
+    site = stationery.site
+    config = {
+        "OUTBOX_URL": site.runtime.settings.url,
+        "MAIL_URL": site.app.config["MAIL_URL"],
+        "OUTBOX_LEASE_SECONDS": 1.0,
+    }
+    stationery.write("bill.txt", "{{ dice() }} for {{ name }}")
+    receipts = [stationery.keep_later(subject="x", name=name) for name in "ABC"]
+    folder = str(site.app.template_folder)
+
+    with Child(deliver, config, folder, point) as first:
+        first.wait_until_killed()
+    assert [site.outbox.content(one.id) for one in receipts] == [None] * 3
+
+    with Child(deliver, config, folder, None) as second:
+        assert [second.hear() for _ in receipts] == ["sent"] * 3
+        second.say(None)
+    kept = [site.outbox.content(one.id) for one in receipts]
+    sent = [mail.content for mail in server.wait_for(len(receipts))]
+    assert Counter(sent) == Counter(kept)

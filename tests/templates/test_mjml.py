@@ -195,9 +195,8 @@ def test_a_mistake_fails_the_message_with_its_place(desk: Stationery) -> None:
 def test_equal_sources_are_compiled_once(
     desk: Stationery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mrml = sys.modules["mrml"]
     html = html_of(desk.compose("bill", **GIVEN))
-    monkeypatch.setattr(mrml, "to_html", None)
+    monkeypatch.setattr(sys.modules["mrml"], "to_html", None)
     assert html_of(desk.compose("bill", **GIVEN)) == html
 
 

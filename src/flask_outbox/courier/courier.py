@@ -261,9 +261,8 @@ class Courier:
         Call it while nothing is being claimed. The outbox then sees that their leases
         are strays, and they are returned.
         """
-        worked_on = {*self._recorder.ids, *self._deliverer.ids}
-        for queue in self._claimer.queues():
-            worked_on.update(queue.ids())
+        worked_on = {one for queue in self._claimer.queues() for one in queue.ids()}
+        worked_on.update(self._recorder.ids, self._deliverer.ids)
         for message_id in self._in_flight.remove_idle(worked_on):
             _log.error(
                 "Message %s was leased to courier %s, but no task was delivering it. "
@@ -360,14 +359,23 @@ class Courier:
             if claim.suppressed or claim.unreadable or claim.key_missing:
                 self._announce_findings(claim)
             if claim.envelope.recipients:
-                name = claim.own_lane
-                self._claimer.queue(name).push(claim)
-                names.add(name)
+                names.add(claim.own_lane)
+                self._queue(claim)
             else:  # it is finished
                 self._in_flight.remove(claim.id)
                 self._wake()
         for name in names:
             self._deliverer.begin(name)
+
+    def _queue(self, claim: Claim) -> None:
+        """Queue a claim; one that may have caused a crash is rendered in its attempt,
+        alone.
+        """
+        queue = self._claimer.queue(claim.own_lane)
+        if claim.template is None or claim.crashes:
+            queue.push(claim)
+        else:
+            queue.push_unrendered(claim)
 
     def _announce_findings(self, claim: Claim) -> None:
         """Announce what the claim has recorded of its message."""

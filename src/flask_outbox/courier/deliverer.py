@@ -24,7 +24,7 @@ from .in_flight import InFlight
 from .lane import Lane
 from .local_queue import LocalQueue
 from .recorder import BATCH_WAIT_SECONDS, Recorder
-from .rendering import RenderingStep
+from .rendering import Renderer
 
 _log = logging.getLogger("flask_outbox")
 
@@ -68,9 +68,7 @@ class Deliverer:
         self._recorder = recorder
         self._lease_holds = lease_holds
         self._courier = courier
-        self._rendering = RenderingStep(
-            context, recorder.store_rendition, courier.emit, self._lend_place
-        )
+        self._renderer = Renderer(context, recorder, courier.emit, self)
         self._one_suspect = asyncio.Lock()
         self._outside = copy_context()
         """Where tasks begin: an attempt may begin another, which is not part of it."""
@@ -83,15 +81,19 @@ class Deliverer:
 
     @property
     def ids(self) -> Collection[str]:
-        """The ids of the messages that are being delivered."""
-        return {claim.id for claim in self._under_way.values()}
+        """The ids of the messages that are being rendered or delivered."""
+        return {*self._renderer.ids, *(one.id for one in self._under_way.values())}
 
     def begin(self, name: str) -> None:
-        """Deliver what is queued for the lane ``name``, while it has free places."""
-        queue = self._claimer.queue(name)
-        places = 0 if self._stopped else self._claimer.places(name)
+        """Render what is queued for the lane ``name``, and deliver what is ready there
+        while it has free places.
+        """
+        queue, places = self._claimer.queue(name), 0
+        if not self._stopped:
+            self._renderer.begin(name, queue)
+            places = self._claimer.places(name)
         self._places[name] = places
-        while queue and self._taken[name] < places:
+        while queue.any_ready and self._taken[name] < places:
             self._taken[name] += 1
             claim = queue.pop()
             task = asyncio.create_task(
@@ -112,37 +114,40 @@ class Deliverer:
         self._places = dict.fromkeys(self._places, 0)
 
     async def interrupt(self) -> None:
-        """Interrupt all attempts, after `begin_nothing`; what is known of each is
-        recorded.
+        """Interrupt all attempts and renderings, after `begin_nothing`; what is known
+        of each is recorded.
         """
+        await self._renderer.interrupt()
         for task in self._under_way:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
     def close(self) -> None:
         """End the threads that render."""
-        self._rendering.close()
+        self._renderer.close()
 
     def forget(self, name: str) -> None:
         """Drop what is kept for the lane ``name``, which has nothing in flight."""
+        self._renderer.forget(name)
         self._taken.pop(name, None)
         self._places.pop(name, None)
 
     async def _deliver_from(self, queue: LocalQueue, claim: Claim) -> None:
-        """Deliver ``claim``, and then what is queued while the lane has this place."""
+        """Deliver ``claim``, and then what is ready while the lane has this place."""
         task, name = asyncio.current_task(), claim.own_lane
         assert task is not None
         while True:
             await self._deliver(claim, queue)
             queue.count_end()
-            if not queue or self._taken[name] > self._places[name] or task.cancelling():
+            has_place = self._taken[name] <= self._places[name]
+            if not (queue.any_ready and has_place) or task.cancelling():
                 break
             claim = self._under_way[task] = queue.pop()
             if queue.half_empty and self._claimer.wants_early(name):
                 self._courier.wake()
         del self._under_way[task]
         self._taken[name] -= 1
-        if queue:  # an attempt may have left this task cancelled: another goes on
+        if queue.any_ready:  # this task may have been cancelled: another goes on
             self.begin(name)
 
     async def _deliver(self, claim: Claim, queue: LocalQueue) -> None:
@@ -153,19 +158,19 @@ class Deliverer:
             else:
                 await self._attempt(claim, queue)
         except BaseException as error:
-            self._break_off(claim, error)
+            self.break_off(claim, error)
 
     async def _deliver_suspect(self, claim: Claim, queue: LocalQueue) -> None:
         """Deliver messages that may have caused a crash one at a time.
 
         The next crash then has only one possible cause.
         """
-        with self._lend_place(claim.own_lane):
+        with self.lend_place(claim.own_lane):
             async with self._one_suspect:
                 await self._attempt(claim, queue)
 
     @contextmanager
-    def _lend_place(self, name: str) -> Iterator[None]:
+    def lend_place(self, name: str) -> Iterator[None]:
         """Lend a lane another place, and look at once for a message to fill it."""
         try:
             with self._claimer.extra_place(name):
@@ -189,7 +194,7 @@ class Deliverer:
             )
             self._in_flight.remove(claim.id)
         else:
-            self._announce_beginning(claim)
+            self._announce_beginning(claim, self._clock())
             record = await self._try(claim, lane)
             self._recorder.add(record, BATCH_WAIT_SECONDS if queue else 0.0)
 
@@ -203,7 +208,7 @@ class Deliverer:
         begin = self._context.outbox.begin
         return bool(await self._courier.in_thread(begin, claim))
 
-    def _announce_beginning(self, claim: Claim) -> None:
+    def _announce_beginning(self, claim: Claim, at: float) -> None:
         self._courier.emit(
             signals.message_began,
             message_id=claim.id,
@@ -212,7 +217,7 @@ class Deliverer:
             instead_of=claim.instead_of,
             **trace_fields(claim.trace),
         )
-        self._recorder.begin(Began(claim, self._clock()))
+        self._recorder.begin(Began(claim, at))
 
     async def _try(self, claim: Claim, lane: Lane) -> Record:
         traces = self._context.traces
@@ -231,7 +236,7 @@ class Deliverer:
 
     async def _render_and_send(self, claim: Claim, lane: Lane) -> Record:
         if claim.template is not None:
-            ready = await self._rendering.ready(claim)
+            ready = await self._renderer.ready(claim)
             if isinstance(ready, Record):
                 return ready
             claim = ready
@@ -242,7 +247,24 @@ class Deliverer:
             lane.note_attempt()
         return record
 
-    def _break_off(self, claim: Claim, error: BaseException) -> None:
+    def take_rendered(self, claim: Claim) -> None:
+        """Queue a message that is ready for its attempt."""
+        self._in_flight.resize(claim.id, len(claim.content))
+        self._claimer.queue(claim.own_lane).push(claim)
+
+    def end_unsent(self, record: Record) -> None:
+        """Record what becomes of a message that has nothing to send."""
+        claim, traces = record.claim, self._context.traces
+        if record.verdict.attempted:
+            self._announce_beginning(claim, record.at)
+            if traces is not None:
+                with traces.attempt(claim, None) as span:
+                    span.note_end(record)
+        self._recorder.add(record)
+        self._claimer.queue(claim.own_lane).count_end()
+
+    def break_off(self, claim: Claim, error: BaseException) -> None:
+        """Record what ``error`` makes of a message."""
         if isinstance(error, StoreError):
             self._courier.emit(signals.courier_stalled, error=error)
         elif not isinstance(error, asyncio.CancelledError):

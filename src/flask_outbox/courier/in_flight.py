@@ -87,6 +87,16 @@ class InFlight:
             self._enqueuing_since[message_id] = self._clock()
             return True
 
+    def resize(self, message_id: str, size_bytes: int) -> None:
+        """Note that a message in flight has another size now."""
+        with self._lock:
+            place = self._place_of.get(message_id)
+            if place is not None:
+                lane, tag, size_before = place
+                grown_bytes = size_bytes - size_before
+                self._bytes[lane] += grown_bytes * self._copies[message_id]
+                self._place_of[message_id] = lane, tag, size_bytes
+
     def mark_enqueued(self, message_id: str) -> None:
         """Note that a message which `try_add` added is enqueued."""
         with self._lock:

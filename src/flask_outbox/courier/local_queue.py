@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
@@ -21,60 +22,110 @@ STALL_SECONDS = 5.0
 be luckier with that server."""
 
 
+Entry = tuple[int, int, Claim]
+"""A claim behind what orders the queue: its priority, negated, and a serial number."""
+
+
 class LocalQueue:
-    """Claimed messages, the most urgent first, and how many to claim ahead."""
+    """Claimed messages, the most urgent first, and how many to claim ahead.
+
+    Those whose templates are to be rendered first wait apart. `pop_unrendered` may be
+    called from any thread; the rest belongs to the courier's event loop.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._heap: list[tuple[int, int, Claim]] = []
+        self._ready: list[Entry] = []
+        self._unrendered: list[Entry] = []
+        self._lock = threading.Lock()
+        """Guards ``_unrendered``: threads that render take from it."""
         self._order = count()
         self._half = 0
-        """Half of how many there were after the last was added."""
+        """Half of how many were ready after the last was added."""
         self._moved_at = 0.0
         self._counting_since = 0.0
         self._ended = 0
         self._ended_before = 0
 
     def push(self, claim: Claim) -> None:
-        """Add a message behind all that are as urgent."""
-        if not self._heap:
+        """Add a message that is ready for its attempt, behind all that are as
+        urgent.
+        """
+        heappush(self._ready, self._entry(claim))
+        self._half = len(self._ready) // 2
+
+    def push_unrendered(self, claim: Claim) -> None:
+        """Add a message that is to be rendered, behind all that are as urgent."""
+        entry = self._entry(claim)
+        with self._lock:
+            heappush(self._unrendered, entry)
+
+    def _entry(self, claim: Claim) -> Entry:
+        if not self:
             self._moved_at = self._clock()
-        heappush(self._heap, (-claim.priority, next(self._order), claim))
-        self._half = len(self._heap) // 2
+        return -claim.priority, next(self._order), claim
 
     def pop(self) -> Claim:
-        """Remove and return the most urgent message, the oldest of several."""
-        return heappop(self._heap)[2]
+        """Remove and return the most urgent message that is ready, the oldest of
+        several.
+        """
+        return heappop(self._ready)[2]
+
+    def pop_unrendered(self, taken: list[Claim]) -> Claim | None:
+        """Move the most urgent message that is to be rendered to the end of ``taken``,
+        and return it; None if there is none.
+        """
+        with self._lock:
+            if not self._unrendered:
+                return None
+            taken.append(heappop(self._unrendered)[2])
+            return taken[-1]
+
+    @property
+    def any_ready(self) -> bool:
+        """Whether a message is ready for its attempt."""
+        return bool(self._ready)
+
+    @property
+    def any_unrendered(self) -> bool:
+        """Whether a message is to be rendered."""
+        return bool(self._unrendered)
 
     @property
     def half_empty(self) -> bool:
-        """Whether just half of those are left that were there after the last `push`."""
-        return len(self._heap) == self._half
+        """Whether just half of those are ready that were after the last `push`."""
+        return len(self._ready) == self._half
 
     def empty(self) -> list[Claim]:
         """Remove and return all messages, the most urgent first."""
-        claims = [claim for _, _, claim in sorted(self._heap)]
-        self._heap.clear()
-        return claims
+        with self._lock:
+            entries = sorted([*self._ready, *self._unrendered])
+            self._ready.clear()
+            self._unrendered.clear()
+        return [claim for _, _, claim in entries]
 
     @property
     def least_priority(self) -> int:
         """The priority of the least urgent message. Raises `ValueError` if the queue is
         empty.
         """
-        return -max(priority for priority, _, _ in self._heap)
+        return -max(priority for priority, _, _ in self._entries())
 
     def lanes(self) -> set[str]:
         """The lanes by which the queued messages would leave."""
-        return {claim.lane for _, _, claim in self._heap}
+        return {claim.lane for _, _, claim in self._entries()}
 
     def stalled(self) -> bool:
         """Whether messages wait and no attempt has ended for `STALL_SECONDS`."""
-        return bool(self._heap) and self._clock() - self._moved_at > STALL_SECONDS
+        return bool(self) and self._clock() - self._moved_at > STALL_SECONDS
 
     def ids(self) -> Iterator[str]:
         """The ids of the queued messages."""
-        return (claim.id for _, _, claim in self._heap)
+        return (claim.id for _, _, claim in self._entries())
+
+    def _entries(self) -> list[Entry]:
+        with self._lock:
+            return [*self._ready, *self._unrendered]
 
     def count_end(self) -> None:
         """Count an attempt of this lane that has ended."""
@@ -99,4 +150,4 @@ class LocalQueue:
             self._counting_since = now
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self._ready) + len(self._unrendered)

@@ -36,9 +36,9 @@ NOTE_WAIT_SECONDS = 0.05
 people, and most attempts end within it, so that one event says both."""
 
 BATCH_WAIT_SECONDS = 0.02
-"""How long the end of an attempt, or a rendition, may wait for others while more
-messages are in work. Nobody waits for this one, and a crash doubles no more mail than
-leaves in that time."""
+"""How long the end of an attempt may wait for others while more messages are in work.
+Nobody waits for this one, and a crash doubles no more mail than leaves in that
+time."""
 
 RETRY_WAIT_SECONDS = 1.0
 """How often an outbox that is out of reach is retried."""
@@ -65,7 +65,7 @@ class RenditionEntry:
     """A rendition, and the future of the task that waits for it to be stored."""
 
     rendition: Rendition
-    stored: asyncio.Future[bool]
+    stored: asyncio.Future[bool | MessageError]
 
 
 Entry = Record | Began | Note | RenditionEntry
@@ -118,7 +118,7 @@ class Recorder:
     Nothing is lost while the outbox is out of reach: the batch is retried until it is
     written. If a working database refuses a batch, halving it finds the entry at fault,
     and the rest is written. A refused record is written in a shorter form and a refused
-    note is dropped; for a refused rendition, `store_rendition` raises.
+    note is dropped; of a refused rendition, `store_renditions` says why.
 
     ``done`` is called with records that are settled, and the claims whose leases were
     lost.
@@ -172,19 +172,19 @@ class Recorder:
         self._entries.append(began)
         self._write_within(NOTE_WAIT_SECONDS)
 
-    async def store_rendition(
-        self, rendition: Rendition, wait_seconds: float = 0.0
-    ) -> bool:
-        """Store a rendition, to be written within ``wait_seconds``.
+    async def store_renditions(
+        self, renditions: Sequence[Rendition]
+    ) -> list[bool | MessageError]:
+        """Store renditions together.
 
-        Returns once it is stored; False if its lease was lost.
-
-        Raises `MessageError` if the database refuses it.
+        Returns once they are stored. Of each it says False if its lease was lost, and
+        why if the database refuses it.
         """
-        stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._entries.append(RenditionEntry(rendition, stored))
-        self._write_within(wait_seconds)
-        return await stored
+        loop = asyncio.get_running_loop()
+        entries = [RenditionEntry(one, loop.create_future()) for one in renditions]
+        self._entries += entries
+        self._write_within(0.0)
+        return await asyncio.gather(*[entry.stored for entry in entries])
 
     async def flush(self) -> None:
         """Return once everything that was added is written."""
@@ -284,7 +284,7 @@ class Recorder:
         elif not entry.stored.done():
             size = len(entry.rendition.content)
             problem = f"its result, {size:,} bytes, cannot be stored: {error}"
-            entry.stored.set_exception(MessageError("template", problem))
+            entry.stored.set_result(MessageError("template", problem))
 
     async def _try(self, entries: Sequence[Entry]) -> Exception | None:
         """Write ``entries``; return None, or the error of a database that refuses them.

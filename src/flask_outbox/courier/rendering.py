@@ -1,6 +1,6 @@
-"""The step of an attempt that renders a template into the mail.
+"""Rendering templates into mails, ahead of the attempts that send them.
 
-The mail is stored in the outbox before the first byte of it is sent, so that every
+A mail is stored in the outbox before the first byte of it is sent, so that every
 retry, by whichever courier, sends the same bytes.
 """
 
@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from email.message import Message as StandardMessage
 from functools import partial
+from typing import Any, Protocol
 
 from .. import signals
+from ..concurrency import as_exception
 from ..errors import MessageError
 from ..message import Message, Templates
 from ..message.message import unrendered
@@ -25,57 +29,184 @@ from ..outbox.records import Claim
 from ..trace_context import trace_fields
 from .attempt import render_failure, returned_record
 from .context import CourierContext
-from .recorder import BATCH_WAIT_SECONDS
-from .thread_pool import LimitedPool, TookTooLong
+from .local_queue import LocalQueue
+from .recorder import Recorder
+from .thread_pool import LimitedPool, Stopped, TookTooLong
 
 RENDER_THREADS = 2
 """Templates are Python and take turns. With two threads, one that waits for another
 service does not hold up the other. A slow one gets a thread of its own."""
 
+SET_SECONDS = 0.02
+"""How long a thread goes on to the next message before what it has rendered is stored
+and sent: long enough to store many together, and what nobody notices."""
 
-class RenderingStep:
-    """Renders for one courier, in threads that start with the first template.
 
-    ``store`` writes a rendition within some seconds, and returns False if the lease was
-    lost. ``lend_place`` lends a lane another place while one of its messages renders
-    slowly.
+class Attempts(Protocol):
+    """What `Renderer` asks of its `Deliverer`."""
+
+    def begin(self, name: str) -> None:
+        """Begin what is queued for the lane ``name``."""
+
+    def lend_place(self, name: str) -> AbstractContextManager[None]:
+        """Lend a lane another place while one of its messages renders slowly."""
+
+    def take_rendered(self, claim: Claim) -> None:
+        """Queue a message that is ready for its attempt."""
+
+    def end_unsent(self, record: Record) -> None:
+        """Record what becomes of a message that has nothing to send."""
+
+    def break_off(self, claim: Claim, error: BaseException) -> None:
+        """Record what ``error`` makes of a message."""
+
+
+class Renderer:
+    """Renders the queued messages of one courier, in threads that start with the first.
+
+    They are rendered in sets. A set is stored in one transaction, and its messages are
+    then ready in their queue. A template that takes long keeps its thread to itself:
+    the messages before and behind it do not wait.
     """
 
     def __init__(
         self,
         context: CourierContext,
-        store: Callable[[Rendition, float], Awaitable[bool]],
+        recorder: Recorder,
         emit: Callable[..., None],
-        lend_place: Callable[[str], AbstractContextManager[None]],
+        attempts: Attempts,
     ) -> None:
         self._context = context
-        self._store = store
+        self._recorder = recorder
         self._emit = emit
-        self._lend_place = lend_place
+        self._attempts = attempts
         self._pool: LimitedPool | None = None
-        self._rendering = 0
+        self._outside = copy_context()
+        """Where tasks begin: what begins them is another message's attempt."""
+        self._tasks: dict[asyncio.Task[None], RenderingSet] = {}
+        self._quick: defaultdict[str, set[RenderingSet]] = defaultdict(set)
+        """The sets of each lane that are being rendered, without the slow ones."""
+
+    @property
+    def ids(self) -> Iterator[str]:
+        """The ids of the messages whose sets are not yet passed on."""
+        return (claim.id for one in self._tasks.values() for claim in one.claims)
+
+    def begin(self, name: str, queue: LocalQueue) -> None:
+        """Render what is to be rendered in the queue of the lane ``name``."""
+        sets = self._quick[name]
+        while queue.any_unrendered and len(sets) < RENDER_THREADS:
+            one = RenderingSet(name, queue)
+            sets.add(one)
+            self._work_on(one, self._render_ahead(one))
 
     async def ready(self, claim: Claim) -> Claim | Record:
         """Return ``claim`` with the bytes to send, or what to record instead."""
-        if claim.template is None:
-            return claim
-        clock = self._context.outbox.clock
+        queue = LocalQueue()
+        queue.push_unrendered(claim)
+        one = RenderingSet(claim.own_lane, queue)
+        await self._render(one, lambda: None)
+        (ready,) = await self._stored(one.take_ended())
+        return ready
+
+    async def interrupt(self) -> None:
+        """Interrupt the sets that are not passed on; their messages are returned."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def forget(self, name: str) -> None:
+        """Drop what is kept for the lane ``name``, which has nothing in flight."""
+        self._quick.pop(name, None)
+
+    def close(self) -> None:
+        """End the threads once their calls are over."""
+        if self._pool is not None:
+            self._pool.close()
+
+    def _work_on(self, one: RenderingSet, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, context=self._outside.copy())
+        self._tasks[task] = one
+        task.add_done_callback(self._tasks.pop)
+
+    async def _render_ahead(self, one: RenderingSet) -> None:
+        with ExitStack() as lending:
+            try:
+                await self._render(one, partial(self._give_way, one, lending))
+            except BaseException as error:
+                self._break_off(one.take_all(), error)
+            finally:
+                self._quick[one.lane].discard(one)
+        self._attempts.begin(one.lane)  # the next set, while this one is stored
+        await self._pass_on(one)
+
+    def _give_way(self, one: RenderingSet, lending: ExitStack) -> None:
+        """Go on without the message that is slow, for as long as ``lending`` lends."""
+        self._quick[one.lane].discard(one)
+        self._work_on(one, self._pass_on(one))
+        lending.enter_context(self._attempts.lend_place(one.lane))
+
+    async def _render(self, one: RenderingSet, slow: Callable[[], object]) -> None:
+        limit_seconds = self._context.render_timeout_seconds
+        if self._pool is None:
+            self._pool = LimitedPool(
+                RENDER_THREADS, "outbox-render", limit_seconds + SET_SECONDS
+            )
         try:
-            rendition = await self._in_thread(claim)
-        except asyncio.CancelledError:
-            return returned_record(
-                claim, "its courier stopped before it was rendered", clock()
-            )
+            await self._pool.run(slow, one.render, self._rendition)
         except TookTooLong:
-            return render_failure(
-                claim, self._too_long(), self._context.policy, clock()
+            one.give_up(
+                MessageError(
+                    "template",
+                    f"it was not rendered within {limit_seconds:g} s "
+                    "(OUTBOX_RENDER_TIMEOUT_SECONDS)",
+                )
             )
-        except Exception as error:
-            return render_failure(claim, error, self._context.policy, clock())
-        wait_seconds = BATCH_WAIT_SECONDS if self._rendering else 0.0
-        if not await self._store(rendition, wait_seconds):
+
+    async def _pass_on(self, one: RenderingSet) -> None:
+        """Store what has ended in a set, and begin what is ready."""
+        ended = one.take_ended()
+        if not ended:
+            return
+        try:
+            passed_on = await self._stored(ended)
+        except BaseException as error:
+            self._break_off([claim for claim, _ in ended], error)
+            return
+        for ready in passed_on:
+            if isinstance(ready, Claim):
+                self._attempts.take_rendered(ready)
+            else:
+                self._attempts.end_unsent(ready)
+        self._attempts.begin(one.lane)
+
+    def _break_off(self, claims: Iterable[Claim], error: BaseException) -> None:
+        for claim in claims:
+            self._attempts.break_off(claim, error)
+
+    async def _stored(
+        self, ended: Sequence[tuple[Claim, Rendition | Exception]]
+    ) -> list[Claim | Record]:
+        """The claims with the bytes to send, or what to record instead."""
+        renditions = [one for _, one in ended if isinstance(one, Rendition)]
+        answers = iter(await self._recorder.store_renditions(renditions))
+        return [
+            self._kept(outcome, next(answers))
+            if isinstance(outcome, Rendition)
+            else self._failed(claim, outcome)
+            for claim, outcome in ended
+        ]
+
+    def _kept(
+        self, rendition: Rendition, answer: bool | MessageError
+    ) -> Claim | Record:
+        claim = rendition.claim
+        if isinstance(answer, MessageError):
+            return self._failed(claim, answer)
+        if not answer:
+            now = self._context.outbox.clock()
             return returned_record(
-                claim, "its lease was lost while it was rendered", clock()
+                claim, "its lease was lost while it was rendered", now
             )
         self._emit(
             signals.message_rendered,
@@ -87,32 +218,11 @@ class RenderingStep:
         )
         return replace(claim, content=rendition.content, template=None)
 
-    def close(self) -> None:
-        """End the threads once their calls are over."""
-        if self._pool is not None:
-            self._pool.close()
+    def _failed(self, claim: Claim, error: Exception) -> Record:
+        context = self._context
+        return render_failure(claim, error, context.policy, context.outbox.clock())
 
-    async def _in_thread(self, claim: Claim) -> Rendition:
-        if self._pool is None:
-            self._pool = LimitedPool(
-                RENDER_THREADS, "outbox-render", self._context.render_timeout_seconds
-            )
-        self._rendering += 1
-        try:
-            with ExitStack() as lending:
-                slow = partial(lending.enter_context, self._lend_place(claim.own_lane))
-                return await self._pool.run(slow, self._render, claim)
-        finally:
-            self._rendering -= 1
-
-    def _too_long(self) -> MessageError:
-        seconds = self._context.render_timeout_seconds
-        return MessageError(
-            "template",
-            f"it was not rendered within {seconds:g} s (OUTBOX_RENDER_TIMEOUT_SECONDS)",
-        )
-
-    def _render(self, claim: Claim) -> Rendition:
+    def _rendition(self, claim: Claim) -> Rendition:
         assert claim.template is not None
         context, began = self._context, time.perf_counter()
         rendering = render(
@@ -130,6 +240,55 @@ class RenderingStep:
             at=context.outbox.clock(),
             seconds=time.perf_counter() - began,
         )
+
+
+class RenderingSet:
+    """Messages of a lane that one thread renders, the most urgent first.
+
+    It takes up another until `SET_SECONDS` have passed or none is queued.
+    """
+
+    def __init__(self, lane: str, queue: LocalQueue) -> None:
+        self.lane = lane
+        self.queue = queue
+        self.claims: list[Claim] = []
+        self._outcomes: list[Rendition | Exception] = []
+        self._taken = 0
+
+    def render(self, rendition: Callable[[Claim], Rendition]) -> None:
+        """Render in this thread; the rest is called in the event loop."""
+        end_at = time.monotonic() + SET_SECONDS
+        while (claim := self.queue.pop_unrendered(self.claims)) is not None:
+            self._outcomes.append(_outcome(rendition, claim))
+            if time.monotonic() >= end_at:
+                return
+
+    def give_up(self, error: Exception) -> None:
+        """Have ``error`` be the outcome of the message that is being rendered."""
+        self._outcomes.append(error)
+
+    def take_ended(self) -> list[tuple[Claim, Rendition | Exception]]:
+        """The messages that have an outcome and were not taken before."""
+        ended = [*zip(self.claims, self._outcomes, strict=False)][self._taken :]
+        self._taken += len(ended)
+        return ended
+
+    def take_all(self) -> list[Claim]:
+        """All messages that were not taken before."""
+        claims = self.claims[self._taken :]
+        self._taken += len(claims)
+        return claims
+
+
+def _outcome(
+    rendition: Callable[[Claim], Rendition], claim: Claim
+) -> Rendition | Exception:
+    try:
+        return rendition(claim)
+    except Stopped:
+        raise
+    except BaseException as error:
+        return as_exception(error)
 
 
 @dataclass(frozen=True, slots=True)
