@@ -28,8 +28,8 @@ LAYERS = (
     {
         "alerts", "bounce_address", "checks", "concurrency", "config", "counters",
         "delivery", "dkim", "erased_address", "errors", "events", "feedback",
-        "humanize", "limits", "log_context", "message", "mime", "oauth", "previews",
-        "recipient_guard", "signals", "trace_context", "webhooks",
+        "humanize", "limits", "log_context", "message", "mime", "oauth", "phrases",
+        "previews", "recipient_guard", "signals", "trace_context", "webhooks",
     },
     {"outbox", "transports"},
     {"courier", "history", "metrics", "sending", "status", "traces"},
@@ -37,7 +37,7 @@ LAYERS = (
     {
         "__init__", "app_state", "cli", "dashboard", "demo", "extension", "flask_mail",
         "event_routes", "health_routes", "local_requests", "log", "metrics_routes",
-        "mounting", "templating", "testing", "unsubscribe",
+        "mounting", "templating", "testing", "unsubscribe", "words",
     },
 )  # fmt: skip
 """The five layers: core, stores and transports, sending, running, and Flask's faces."""
@@ -56,7 +56,8 @@ AT_START = {
     "config", "delivery", "dkim", "erased_address", "errors", "events", "extension",
     "feedback", "feedback.fate", "feedback.rules", "humanize", "limits", "log",
     "log_context", "message", "outbox", "outbox.database_errors", "outbox.ddl",
-    "outbox.dialects", "outbox.ids", "outbox.records", "outbox.schema", "previews",
+    "outbox.dialects", "outbox.ids", "outbox.records", "outbox.schema", "phrases",
+    "previews",
     "recipient_guard", "sending", "sending.announce", "sending.batch",
     "sending.interceptors", "sending.list_unsubscribe", "sending.options", "signals",
     "templating", "templating.message", "trace_context", "transports",

@@ -16,6 +16,7 @@ from .delivery import State
 from .errors import MessageNotFound, TransitionRefused
 from .outbox import BatchStore, MessageActions, OnProgress, no_progress
 from .outbox.records import Actor, MessageRecord, Receipt
+from .phrases import Phrase, phrase, term
 from .runtime import Runtime
 from .sending.announce import announce_receipt
 from .signals import (
@@ -37,11 +38,11 @@ one. Raises `MessageNotFound` and `TransitionRefused`."""
 class Action:
     """One action of a person on a message."""
 
-    label: str
+    label: Phrase
     """The text of its button."""
-    effect: str
+    effect: Phrase
     """Its effect, in a sentence."""
-    done: str
+    done: Phrase
     """What is reported of the message afterwards."""
     states: frozenset[State]
     """The states in which it is offered. The outbox checks the state again."""
@@ -128,44 +129,56 @@ def _announce_new(runtime: Runtime, receipt: Receipt, seconds: float) -> None:
 
 ACTIONS: Mapping[str, Action] = {
     "retry": Action(
-        "Retry",
-        "Try a message again now. It goes to every recipient to whom it was not sent.",
-        "due now",
+        phrase("Retry"),
+        phrase(
+            "Try a message again now. It goes to every recipient to whom it was not "
+            "sent."
+        ),
+        term("done", "due now"),
         frozenset({State.PENDING, State.FAILED, State.CANCELLED, State.SUPPRESSED}),
         MessageActions.retry,
         message_retried,
     ),
     "cancel": Action(
-        "Cancel",
-        "Stop the delivery before it begins. A cancelled message can be retried later.",
-        "cancelled",
+        phrase("Cancel"),
+        phrase(
+            "Stop the delivery before it begins. A cancelled message can be retried "
+            "later."
+        ),
+        term("done", "cancelled"),
         frozenset({State.PENDING}),
         MessageActions.cancel,
         message_cancelled,
     ),
     "release": Action(
-        "Release",
-        "Send an unknown message again. It goes to the recipients whose delivery is "
-        "unknown; anyone who already got it gets it twice.",
-        "due now",
+        phrase("Release"),
+        phrase(
+            "Send an unknown message again. It goes to the recipients whose delivery "
+            "is unknown; anyone who already got it gets it twice."
+        ),
+        term("done", "due now"),
         frozenset({State.UNKNOWN}),
         MessageActions.release,
         message_retried,
     ),
     "drop": Action(
-        "Drop",
-        "Close an unknown message without sending it again. It may or may not have "
-        "arrived.",
-        "dropped",
+        phrase("Drop"),
+        phrase(
+            "Close an unknown message without sending it again. It may or may not have "
+            "arrived."
+        ),
+        term("done", "dropped"),
         frozenset({State.UNKNOWN}),
         MessageActions.drop,
         message_cancelled,
     ),
     "send-again": Action(
-        "Send again",
-        "Send a finished message again, as a new one. It goes to all its recipients; "
-        "anyone who already got it gets it twice.",
-        "sent again",
+        phrase("Send again"),
+        phrase(
+            "Send a finished message again, as a new one. It goes to all its "
+            "recipients; anyone who already got it gets it twice."
+        ),
+        term("done", "sent again"),
         frozenset({State.SENT, State.FAILED, State.CANCELLED}),
         MessageActions.send_again,
         message_sent_again,
@@ -198,11 +211,11 @@ def apply(change: Change, id: str) -> ActionResult:
 class BatchAction:
     """One action of a person on a batch."""
 
-    label: str
+    label: Phrase
     """The text of its button."""
-    effect: str
+    effect: Phrase
     """Its effect, in a sentence."""
-    done: str
+    done: Phrase
     """What is reported of the batch afterwards."""
     change: Callable[[BatchStore, str, OnProgress, Actor | None], None]
     """What it does to the batch in the outbox."""
@@ -223,24 +236,28 @@ class BatchAction:
 
 BATCH_ACTIONS: Mapping[str, BatchAction] = {
     "pause": BatchAction(
-        "Pause",
-        "Send no more of a batch, on any machine, until it is resumed. Attempts that "
-        "have begun are finished.",
-        "is paused",
+        phrase("Pause"),
+        phrase(
+            "Send no more of a batch, on any machine, until it is resumed. Attempts "
+            "that have begun are finished."
+        ),
+        term("done", "is paused"),
         BatchStore.pause,
         batch_paused,
     ),
     "resume": BatchAction(
-        "Resume",
-        "Send the waiting messages of a paused batch in their turn.",
-        "is resumed",
+        phrase("Resume"),
+        phrase("Send the waiting messages of a paused batch in their turn."),
+        term("done", "is resumed"),
         BatchStore.resume,
         batch_resumed,
     ),
     "cancel": BatchAction(
-        "Cancel",
-        "Cancel the messages of a batch that were not sent. This cannot be undone.",
-        "is cancelled",
+        phrase("Cancel"),
+        phrase(
+            "Cancel the messages of a batch that were not sent. This cannot be undone."
+        ),
+        term("done", "is cancelled"),
         BatchStore.cancel,
         batch_cancelled,
     ),

@@ -14,9 +14,14 @@ from typing import Any
 from .delivery import IN_INBOX, State
 from .events import ATTEMPT_ENDS, Event, EventKind
 from .feedback import as_reported
+from .humanize import milliseconds
 from .outbox.records import MessageRecord
+from .phrases import Phrase, joined, phrase
 
 Detail = Mapping[str, Any]
+
+FINISHED = phrase("finished")
+ON_HOLD = phrase("on hold for a person")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +31,11 @@ class Step:
     number: int
     """Its position, from 1."""
     event: Event
-    what: str
+    what: Phrase
     """What happened."""
-    background: str
+    background: Phrase
     """The state of the background work after it."""
-    request: str
+    request: Phrase
     """The state of the web request after it."""
     state: str
     """The state of the message after it."""
@@ -40,10 +45,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """One event in words; a "" means that this has not changed."""
+    """One event in words; what is left out has not changed."""
 
-    what: str
-    background: str = ""
+    what: Phrase
+    background: Phrase | None = None
     output: str = ""
 
 
@@ -53,14 +58,14 @@ def describe(record: MessageRecord) -> tuple[Step, ...]:
 
 
 def _steps(record: MessageRecord) -> Iterator[Step]:
-    request = "running" if record.origin else "none: sent by a script"
-    background, state = "not started", ""
+    request = phrase("running") if record.origin else phrase("none: sent by a script")
+    background, state = phrase("not started"), ""
     for number, event in enumerate(record.events, start=1):
         words = _words(record, event)
         background = words.background or background
         state = _state_after(event) or state
         if event.kind == EventKind.RESPONDED:
-            request = "finished: free for other requests"
+            request = phrase("finished: free for other requests")
         yield Step(number, event, words.what, background, request, state, words.output)
 
 
@@ -69,7 +74,7 @@ def _words(record: MessageRecord, event: Event) -> _Words:
         return _enqueued(record, event.detail)
     if isinstance(event.kind, EventKind):
         return _WORDS[event.kind](event.detail)
-    return _Words(event.kind.capitalize())
+    return _Words(joined(event.kind.capitalize()))
 
 
 _STATES: Mapping[str, State] = {
@@ -97,153 +102,202 @@ def _state_after(event: Event) -> str:
 
 
 def _enqueued(record: MessageRecord, detail: Detail) -> _Words:
-    who = "A script"
+    what = phrase("A script enqueued the message")
     if origin := record.origin:
-        who = f"{origin['method']} {origin['route']} (request {origin['request_id']})"
-    what = f"{who} enqueued the message"
+        what = phrase(
+            "%(method)s %(route)s (request %(id)s) enqueued the message",
+            method=origin["method"],
+            route=origin["route"],
+            id=origin["request_id"],
+        )
     if "batch" in detail:
-        what += f", in row {detail['row']:,} of batch {detail['batch']}"
+        what = phrase(
+            "%(enqueued)s, in row %(row)s of batch %(batch)s",
+            enqueued=what,
+            row=detail["row"],
+            batch=detail["batch"],
+        )
     if "again_of" in detail:
-        what = f"A person sent message {detail['again_of']} again, as this one"
-    background = "started: a courier has it" if detail.get("courier") else "waiting"
+        what = phrase(
+            "A person sent message %(id)s again, as this one", id=detail["again_of"]
+        )
+    background = phrase("waiting")
+    if detail.get("courier"):
+        background = phrase("started: a courier has it")
     if "due_at" in detail:
-        background = f"waiting until {_clock(detail['due_at'])}"
-    return _Words(what, background, f"id {record.id}")
+        background = _waiting_until(detail["due_at"])
+    return _Words(what, background, _id(record.id))
 
 
 def _responded(detail: Detail) -> _Words:
     return _Words(
-        f"The response went out {_ms(detail['response_seconds'])} after the request "
-        f"came in; enqueueing took {_ms(detail['handover_seconds'])} of that",
-        output=f"status {detail['status']}",
+        phrase(
+            "The response went out %(response)s after the request came in; enqueueing "
+            "took %(handover)s of that",
+            response=milliseconds(detail["response_seconds"]),
+            handover=milliseconds(detail["handover_seconds"]),
+        ),
+        output=phrase("status %(code)s", code=detail["status"]),
     )
 
 
 def _began(detail: Detail) -> _Words:
-    what = f"Attempt {detail['attempt']} began on lane {detail['lane']}"
+    what = phrase(
+        "Attempt %(number)s began on lane %(lane)s",
+        number=detail["attempt"],
+        lane=detail["lane"],
+    )
     if "instead_of" in detail:
-        what += f", as the fallback of {detail['instead_of']}"
-    return _Words(what, "running: talking to the server")
+        what = phrase(
+            "%(began)s, as the fallback of %(lane)s",
+            began=what,
+            lane=detail["instead_of"],
+        )
+    return _Words(what, phrase("running: talking to the server"))
 
 
 def _rendered(detail: Detail) -> _Words:
     return _Words(
-        f"The courier rendered the template {detail['template']} in "
-        f"{_ms(detail['seconds'])}",
-        output=f"version {detail['version']}",
+        phrase(
+            "The courier rendered the template %(template)s in %(time)s",
+            template=detail["template"],
+            time=milliseconds(detail["seconds"]),
+        ),
+        output=phrase("version %(version)s", version=str(detail["version"])),
     )
 
 
 def _sent(detail: Detail) -> _Words:
     if set(detail.get("replies", {}).values()) == {str(IN_INBOX)}:
-        return _Words("It was stored in the dev inbox", "finished", _replies(detail))
+        what = phrase("It was stored in the dev inbox")
+        return _Words(what, FINISHED, _replies(detail))
     return _Words(
-        f"The next hop accepted the mail, {_ms(detail['seconds'])} after attempt "
-        f"{detail['attempt']} began",
-        "finished",
-        f"Email sent! {_replies(detail)}",
+        phrase(
+            "The next hop accepted the mail, %(time)s after attempt %(number)s began",
+            time=milliseconds(detail["seconds"]),
+            number=detail["attempt"],
+        ),
+        FINISHED,
+        phrase("Email sent! %(reply)s", reply=_replies(detail)),
     )
 
 
 def _deferred(detail: Detail) -> _Words:
     return _Words(
-        f"Attempt {detail['attempt']} was deferred",
-        f"waiting until {_clock(detail['due_at'])}",
+        phrase("Attempt %(number)s was deferred", number=detail["attempt"]),
+        _waiting_until(detail["due_at"]),
         _replies(detail),
     )
 
 
 def _failed(detail: Detail) -> _Words:
-    reason = detail.get("reason")
-    what = "Failed: the next hop refused the mail permanently"
-    if reason:
-        what = f"Failed: {reason}"
-    return _Words(what, "finished", _replies(detail))
+    what = phrase("Failed: the next hop refused the mail permanently")
+    if reason := detail.get("reason"):
+        what = phrase("Failed: %(reason)s", reason=reason)
+    return _Words(what, FINISHED, _replies(detail))
 
 
 def _unknown(detail: Detail) -> _Words:
     due_at = detail.get("due_at")
     return _Words(
-        "The connection was lost after the final dot: the mail may have arrived",
-        f"waiting until {_clock(due_at)}" if due_at else "on hold for a person",
+        phrase(
+            "The connection was lost after the final dot: the mail may have arrived"
+        ),
+        _waiting_until(due_at) if due_at else ON_HOLD,
         _replies(detail),
     )
 
 
 def _returned(detail: Detail) -> _Words:
-    return _Words("The courier returned it untried", "waiting", detail["reason"])
+    what = phrase("The courier returned it untried")
+    return _Words(what, phrase("waiting"), detail["reason"])
 
 
 def _suppressed(detail: Detail) -> _Words:
     addresses = list(detail["replies"])
-    many = f"{len(addresses)} recipients"
-    who = many if len(addresses) > 1 else addresses[0]
-    return _Words(
-        f"Suppressed: {who} must not be mailed",
-        "finished" if detail["finished"] else "",
-        _replies(detail),
-    )
+    what = phrase("Suppressed: %(address)s must not be mailed", address=addresses[0])
+    if len(addresses) > 1:
+        what = phrase(
+            "Suppressed: %(number)s recipients must not be mailed",
+            number=len(addresses),
+        )
+    return _Words(what, FINISHED if detail["finished"] else None, _replies(detail))
 
 
 def _changed(detail: Detail) -> _Words:
-    return _Words(f"{detail['by']} changed it: {', '.join(detail['fields'])}")
+    fields = ", ".join(detail["fields"])
+    return _Words(
+        phrase("%(by)s changed it: %(fields)s", by=detail["by"], fields=fields)
+    )
 
 
 def _stopped(detail: Detail) -> _Words:
-    return _Words(f"{detail['by']} stopped it", "finished", detail["reason"])
+    what = phrase("%(by)s stopped it", by=detail["by"])
+    return _Words(what, FINISHED, detail["reason"])
 
 
 def _rescued(detail: Detail) -> _Words:
     background = {
-        State.PENDING: "waiting",
-        State.FAILED: "finished",
-        State.UNKNOWN: "on hold for a person",
+        State.PENDING: phrase("waiting"),
+        State.FAILED: FINISHED,
+        State.UNKNOWN: ON_HOLD,
     }
     state = State(detail["state"])
-    what = "It was rescued from a courier that died"
+    what = phrase("It was rescued from a courier that died")
     if state is State.FAILED:
-        what = f"Failed as poison: {detail['crashes']} couriers died delivering it"
+        what = phrase(
+            "Failed as poison: %(number)s couriers died delivering it",
+            number=detail["crashes"],
+        )
     return _Words(what, background[state])
 
 
 def _cancelled(detail: Detail) -> _Words:
-    what = "A person cancelled it"
+    what = phrase("A person cancelled it")
     if "batch" in detail:
-        what = f"A person cancelled its batch, {detail['batch']}"
+        what = phrase("A person cancelled its batch, %(batch)s", batch=detail["batch"])
     if "in_favour_of" in detail:
-        what = "Cancelled: another message with its key was enqueued here"
-    return _Words(what, "finished", detail.get("in_favour_of", ""))
+        what = phrase("Cancelled: another message with its key was enqueued here")
+    return _Words(what, FINISHED, detail.get("in_favour_of", ""))
 
 
 def _moved(detail: Detail) -> _Words:
-    return _Words(f"It moved here from {detail['came_from']}")
+    return _Words(phrase("It moved here from %(place)s", place=detail["came_from"]))
 
 
 def _stayed(detail: Detail) -> _Words:
-    return _Words(f"Its move to {detail['heading_to']} was abandoned: it stayed here")
+    return _Words(
+        phrase(
+            "Its move to %(place)s was abandoned: it stayed here",
+            place=detail["heading_to"],
+        )
+    )
 
 
 def _sent_again(detail: Detail) -> _Words:
-    what = "A person sent it again, as a new message"
+    what = phrase("A person sent it again, as a new message")
     if "by" in detail:
-        what = f"A person sent it by {detail['by']}, as a new message"
-    return _Words(what, output=f"id {detail['again_as']}")
+        what = phrase(
+            "A person sent it by %(transport)s, as a new message",
+            transport=detail["by"],
+        )
+    return _Words(what, output=_id(detail["again_as"]))
 
 
-def _reported(what: str) -> Callable[[Detail], _Words]:
+def _reported(what: Callable[[str], Phrase]) -> Callable[[Detail], _Words]:
     def words(detail: Detail) -> _Words:
-        happened = what.format(to=detail["address"])
+        happened = what(detail["address"])
         if detail.get("operator"):
-            happened += ", because of the sender's own set-up"
+            happened = joined(happened, phrase("because of the sender's own set-up"))
         return _Words(
-            f"{happened}, {as_reported(detail['source'])}",
+            joined(happened, as_reported(detail["source"])),
             output=detail.get("url") or detail.get("words") or "",
         )
 
     return words
 
 
-def _fixed(what: str, background: str) -> Callable[[Detail], _Words]:
+def _fixed(what: Phrase, background: Phrase | None) -> Callable[[Detail], _Words]:
     return lambda _: _Words(what, background)
 
 
@@ -261,32 +315,60 @@ _WORDS: Mapping[EventKind, Callable[[Detail], _Words]] = {
     EventKind.RETURNED: _returned,
     EventKind.RESCUED: _rescued,
     EventKind.RESENT: _fixed(
-        "Its wait as unknown is over: it is sent again", "waiting"
+        phrase("Its wait as unknown is over: it is sent again"), phrase("waiting")
     ),
     EventKind.CANCELLED: _cancelled,
-    EventKind.RETRIED: _fixed("A person retried it", "waiting"),
+    EventKind.RETRIED: _fixed(phrase("A person retried it"), phrase("waiting")),
     EventKind.RESEND_CONFIRMED: _fixed(
-        "A person released it: it is sent again, though it may have arrived",
-        "waiting",
+        phrase("A person released it: it is sent again, though it may have arrived"),
+        phrase("waiting"),
     ),
     EventKind.DROPPED: _fixed(
-        "A person dropped it: it is not sent again, because it may have arrived",
-        "finished",
+        phrase(
+            "A person dropped it: it is not sent again, because it may have arrived"
+        ),
+        FINISHED,
     ),
     EventKind.SENT_AGAIN: _sent_again,
     EventKind.MOVED: _moved,
     EventKind.STAYED: _stayed,
     EventKind.ERASED: _fixed(
-        "The data of a recipient were erased, with its content", ""
+        phrase("The data of a recipient were erased, with its content"), None
     ),
-    EventKind.DELAYED: _reported("A later server has not taken it yet for {to}"),
-    EventKind.SOFT_BOUNCED: _reported("It came back from {to} for a passing reason"),
-    EventKind.DELIVERED: _reported("It was delivered to {to}"),
-    EventKind.OPENED: _reported("The pictures in the mail to {to} were fetched"),
-    EventKind.CLICKED: _reported("A link in the mail to {to} was followed"),
-    EventKind.BOUNCED: _reported("It came back from {to} for good"),
-    EventKind.UNSUBSCRIBED: _reported("{to} unsubscribed"),
-    EventKind.COMPLAINED: _reported("{to} called it spam"),
+    EventKind.DELAYED: _reported(
+        lambda address: phrase(
+            "A later server has not taken it yet for %(address)s", address=address
+        )
+    ),
+    EventKind.SOFT_BOUNCED: _reported(
+        lambda address: phrase(
+            "It came back from %(address)s for a passing reason", address=address
+        )
+    ),
+    EventKind.DELIVERED: _reported(
+        lambda address: phrase("It was delivered to %(address)s", address=address)
+    ),
+    EventKind.OPENED: _reported(
+        lambda address: phrase(
+            "The pictures in the mail to %(address)s were fetched", address=address
+        )
+    ),
+    EventKind.CLICKED: _reported(
+        lambda address: phrase(
+            "A link in the mail to %(address)s was followed", address=address
+        )
+    ),
+    EventKind.BOUNCED: _reported(
+        lambda address: phrase(
+            "It came back from %(address)s for good", address=address
+        )
+    ),
+    EventKind.UNSUBSCRIBED: _reported(
+        lambda address: phrase("%(address)s unsubscribed", address=address)
+    ),
+    EventKind.COMPLAINED: _reported(
+        lambda address: phrase("%(address)s called it spam", address=address)
+    ),
 }
 """Every kind but *enqueued*, which also needs the message's origin."""
 
@@ -300,9 +382,10 @@ def _replies(detail: Detail) -> str:
     return "; ".join(f"{address}: {reply}" for address, reply in replies.items())
 
 
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:.1f} ms"
+def _id(id: str) -> Phrase:
+    return phrase("id %(id)s", id=id)
 
 
-def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def _waiting_until(at: float) -> Phrase:
+    when = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return phrase("waiting until %(when)s", when=when)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from .phrases import Phrase, phrase
+
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 
 
@@ -12,19 +14,39 @@ def clock(at: datetime) -> str:
     return at.strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float) -> Phrase:
     """A length of time: ``3.2 ms``, ``12.3 s``, ``4 min 12 s``, ``3 d 4 h``."""
-    sign, length = "-" if seconds < 0 else "", abs(seconds)
+    sign, length = "-" if seconds < 0 else "", float(abs(seconds))
     if length < 1:
-        return f"{sign}{length * 1000:.1f} ms"
+        return phrase("%(sign)s%(number)s ms", sign=sign, number=length * 1000)
     whole = round(length)
     if whole < MINUTE:
-        return f"{sign}{length:.1f} s"
+        return phrase("%(sign)s%(number)s s", sign=sign, number=length)
     if whole < HOUR:
-        return f"{sign}{whole // MINUTE} min {whole % MINUTE} s"
+        return phrase(
+            "%(sign)s%(minutes)s min %(seconds)s s",
+            sign=sign,
+            minutes=whole // MINUTE,
+            seconds=whole % MINUTE,
+        )
     if whole < DAY:
-        return f"{sign}{whole // HOUR} h {whole % HOUR // MINUTE} min"
-    return f"{sign}{whole // DAY} d {whole % DAY // HOUR} h"
+        return phrase(
+            "%(sign)s%(hours)s h %(minutes)s min",
+            sign=sign,
+            hours=whole // HOUR,
+            minutes=whole % HOUR // MINUTE,
+        )
+    return phrase(
+        "%(sign)s%(days)s d %(hours)s h",
+        sign=sign,
+        days=whole // DAY,
+        hours=whole % DAY // HOUR,
+    )
+
+
+def milliseconds(seconds: float) -> Phrase:
+    """A length of time, however long: ``1,234.5 ms``."""
+    return phrase("%(number)s ms", number=seconds * 1000)
 
 
 def counted(number: int, noun: str) -> str:

@@ -13,8 +13,9 @@ from .config import Settings
 from .delivery import IN_INBOX, State
 from .events import EventKind
 from .feedback import Fate
-from .humanize import MINUTE, duration
+from .humanize import MINUTE, duration, milliseconds
 from .outbox.records import LaneRecord, MessageRecord, WebhookEndpointRecord
+from .phrases import Phrase, joined, phrase, plural, term
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class MessageStatus:
         return self.record.state is State.UNKNOWN and "due_at" not in ends[-1].detail
 
     @property
-    def summary(self) -> str:
+    def summary(self) -> Phrase:
         """The status in a few words."""
         return _SUMMARIES[self.record.state](self)
 
@@ -98,10 +99,12 @@ class MessageStatus:
             )
         )
 
-    def time_until(self, moment: datetime) -> str:
+    def time_until(self, moment: datetime) -> Phrase:
         """The time until ``moment``: "3 s", "2 h 5 min"."""
         seconds = math.ceil(max(0.0, (moment - self.now).total_seconds()))
-        return f"{seconds} s" if seconds < MINUTE else duration(seconds)
+        if seconds < MINUTE:
+            return phrase("%(number)s s", number=seconds)
+        return duration(seconds)
 
     @property
     def attempt(self) -> int:
@@ -122,9 +125,9 @@ class MessageStatus:
         )
 
     @property
-    def times(self) -> str:
-        """The number of attempts in words: "once", "3 times"."""
-        return "once" if self.attempt == 1 else f"{self.attempt} times"
+    def tried(self) -> Phrase:
+        """The number of attempts in words: "tried once", "tried 3 times"."""
+        return plural(self.attempt, "tried once", "tried %(number)s times")
 
     @property
     def in_inbox(self) -> bool:
@@ -146,57 +149,68 @@ class MessageStatus:
         return {fate: found[fate] for fate in reversed(Fate) if fate in found}
 
     @property
-    def parts(self) -> str:
+    def parts(self) -> Phrase:
         """How many recipients got it and what became of the others, if there are both:
         "3 of 4 sent, 1 failed". Else "".
         """
         found = Counter(one.state for one in self.record.recipients)
         sent = found.pop(State.SENT, 0)
         if not sent or not found:
-            return ""
-        others = ", ".join(f"{count} {_word(state)}" for state, count in found.items())
-        return f"{sent} of {len(self.record.recipients)} sent, {others}"
+            return joined()
+        sent_of_all = phrase(
+            "%(sent)s of %(all)s sent", sent=sent, all=len(self.record.recipients)
+        )
+        others = (joined(count, _word(state), by=" ") for state, count in found.items())
+        return joined(sent_of_all, *others)
 
 
-def _word(state: State) -> str:
-    return "waiting" if state is State.PENDING else state
+NOTHING = joined()
 
 
-def _failed(status: MessageStatus) -> str:
-    parts = status.parts
-    return f"{parts}{': ' if parts else ''}it will not be tried again"
+def _word(state: State) -> Phrase:
+    return term("state of many", "waiting" if state is State.PENDING else state)
 
 
-def _pending(status: MessageStatus) -> str:
+def _failed(status: MessageStatus) -> Phrase:
+    end = phrase("it will not be tried again")
+    return joined(status.parts, end, by=": ") if status.parts else end
+
+
+def _pending(status: MessageStatus) -> Phrase:
     if status.record.due_at > status.now:
-        return f"waiting: due in {status.time_until(status.record.due_at)}"
+        due = status.time_until(status.record.due_at)
+        return phrase("waiting: due in %(time)s", time=due)
     if status.pause is None:
-        return "waiting for a courier"
+        return phrase("waiting for a courier")
     if status.pause.until is None:
-        return "waiting: a person paused its lane"
-    return f"waiting: the next probe is in {status.time_until(status.pause.until)}"
+        return phrase("waiting: a person paused its lane")
+    probe = status.time_until(status.pause.until)
+    return phrase("waiting: the next probe is in %(time)s", time=probe)
 
 
-def _unknown(status: MessageStatus) -> str:
+def _unknown(status: MessageStatus) -> Phrase:
     if status.on_hold:
-        return "it may have arrived: a person decides"
-    return (
-        f"it may have arrived: sent again in {status.time_until(status.record.due_at)}"
-    )
+        return phrase("it may have arrived: a person decides")
+    due = status.time_until(status.record.due_at)
+    return phrase("it may have arrived: sent again in %(time)s", time=due)
 
 
-_SUMMARIES: dict[State, Callable[[MessageStatus], str]] = {
+def _sent(status: MessageStatus) -> Phrase:
+    if status.in_inbox:
+        return phrase("it is in the dev inbox")
+    return phrase("the server accepted it")
+
+
+_SUMMARIES: dict[State, Callable[[MessageStatus], Phrase]] = {
     State.PENDING: _pending,
-    State.LEASED: lambda _: "a courier is delivering it",
-    State.SENT: lambda status: (
-        "it is in the dev inbox" if status.in_inbox else "the server accepted it"
-    ),
+    State.LEASED: lambda _: phrase("a courier is delivering it"),
+    State.SENT: _sent,
     State.FAILED: _failed,
     State.UNKNOWN: _unknown,
-    State.CANCELLED: lambda _: "it will not be sent",
-    State.SUPPRESSED: lambda _: "its recipients are suppressed",
-    State.PAUSED: lambda _: "waiting: a person paused its batch",
-    State.MOVING: lambda _: "being moved to another outbox",
+    State.CANCELLED: lambda _: phrase("it will not be sent"),
+    State.SUPPRESSED: lambda _: phrase("its recipients are suppressed"),
+    State.PAUSED: lambda _: phrase("waiting: a person paused its batch"),
+    State.MOVING: lambda _: phrase("being moved to another outbox"),
 }
 
 _Stage = tuple[StageState, str]
@@ -204,48 +218,52 @@ _Stage = tuple[StageState, str]
 
 def _request(status: MessageStatus) -> _Stage:
     if status.record.origin is None:
-        return StageState.DONE, "none: a script"
+        return StageState.DONE, phrase("none: a script")
     for event in status.record.events:
         if event.kind == EventKind.RESPONDED:
             return (
                 StageState.DONE,
-                f"answered in {_ms(event.detail['response_seconds'])}",
+                phrase(
+                    "answered in %(time)s",
+                    time=milliseconds(event.detail["response_seconds"]),
+                ),
             )
         if event.kind == EventKind.RESCUED:
-            return StageState.TROUBLE, "the app died, the mail did not"
-    return StageState.NOW, "not yet answered"
+            return StageState.TROUBLE, phrase("the app died, the mail did not")
+    return StageState.NOW, phrase("not yet answered")
 
 
 def _outbox(status: MessageStatus) -> _Stage:
     if status.record.state in (State.PENDING, State.UNKNOWN, State.PAUSED):
         return StageState.NOW, status.summary
-    return StageState.DONE, "stored"
+    return StageState.DONE, phrase("stored")
 
 
 def _courier(status: MessageStatus) -> _Stage:
     if status.in_attempt:
-        return StageState.NOW, f"attempt {status.attempt}"
+        return StageState.NOW, phrase("attempt %(number)s", number=status.attempt)
     if status.record.state is State.LEASED:
-        return StageState.NOW, "has it"
+        return StageState.NOW, phrase("has it")
     if not status.attempt:
         return StageState.AHEAD, ""
     if status.record.state is State.PENDING:
-        return StageState.AHEAD, "paused" if status.pause else f"tried {status.times}"
-    return StageState.DONE, f"tried {status.times}"
+        paused = term("courier", "paused")
+        return StageState.AHEAD, paused if status.pause else status.tried
+    return StageState.DONE, status.tried
 
 
 def _server(status: MessageStatus) -> _Stage:
     state = status.record.state
     if status.in_attempt:
-        return StageState.NOW, "asked"
+        return StageState.NOW, term("server", "asked")
     if state is State.SENT:
         return StageState.DONE, status.reply
     if state is State.PENDING and status.pause:
-        return StageState.TROUBLE, "down"
+        return StageState.TROUBLE, term("server", "down")
     if not status.reply:
         return StageState.AHEAD, ""
     if status.parts:
-        return StageState.PARTLY, f"{status.parts}: {status.reply}"
+        return StageState.PARTLY, joined(status.parts, status.reply, by=": ")
     return StageState.TROUBLE, status.reply
 
 
@@ -253,23 +271,20 @@ def _end(status: MessageStatus) -> _Stage:
     if status.record.state is State.SENT and status.fates:
         trouble = any(fate.is_trouble for fate in status.fates)
         words = [
-            fate.words
+            term("fate", fate.words)
             if len(status.record.recipients) == 1
-            else f"{count} {fate.words}"
+            else joined(count, term("fate of many", fate.words), by=" ")
             for fate, count in status.fates.items()
         ]
-        return StageState.TROUBLE if trouble else StageState.DONE, ", ".join(words)
+        return StageState.TROUBLE if trouble else StageState.DONE, joined(*words)
     if status.record.state is State.SENT:
-        return StageState.DONE, "in the dev inbox" if status.in_inbox else "Email sent!"
+        in_inbox, sent = phrase("in the dev inbox"), phrase("Email sent!")
+        return StageState.DONE, in_inbox if status.in_inbox else sent
     if status.unfinished:
         return StageState.AHEAD, ""
     if status.parts:
         return StageState.PARTLY, status.parts
     return StageState.TROUBLE, status.summary
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:.1f} ms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +304,7 @@ class LaneStatus:
     """When it was paused; None if it is open."""
 
 
-RESOLVED = "what the resolver returns"
+RESOLVED = phrase("what the resolver returns")
 """Where the mail of a lane goes that is not in the settings."""
 
 

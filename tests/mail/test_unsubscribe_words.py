@@ -1,4 +1,4 @@
-"""The unsubscribe page in the languages of its readers, and its catalogues."""
+"""The unsubscribe page in the languages of its readers."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ from collections.abc import Iterator
 from email import message_from_bytes
 from email.policy import default
 from functools import partial
-from gettext import GNUTranslations
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from babel import Locale
-from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
-from babel.messages.pofile import read_po
 from flask.testing import FlaskClient
 
 from flask_outbox import Message, OutboxUnavailable
 from flask_outbox.outbox import Outbox
-from flask_outbox.unsubscribe.words import CATALOGUES, DOMAIN, FOLDER, languages
+from flask_outbox.unsubscribe.words import CATALOGUES
 from tests.browser import chromium, opened, serious_findings
+from tests.catalogues import messages_in_code
 from tests.dashboard.serving import served
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, Site
@@ -46,59 +42,6 @@ TITLES = {
     "pt": "Cancelar a inscrição?",
     "sv": "Avsluta prenumerationen?",
 }
-
-_PLACE = re.compile(r"%\(\w+\)s|%")
-
-
-# ---------------------------------------------------------------------- the catalogues
-
-
-def catalogues() -> Iterator[tuple[str, Catalog]]:
-    for language in languages():
-        if language != "en":
-            with _file(language, "po").open("rb") as file:
-                yield language, read_po(file)
-
-
-def _file(language: str, kind: str) -> Path:
-    return CATALOGUES / language / "LC_MESSAGES" / f"{DOMAIN}.{kind}"
-
-
-def words_in_code() -> set[str]:
-    methods = [("**.py", "python"), ("**/templates/**.html", "jinja2")]
-    found = extract_from_dir(FOLDER, methods, keywords={"words": None})
-    return {str(words) for _, _, words, _, _ in found}
-
-
-def test_every_catalogue_has_every_message(subtests: pytest.Subtests) -> None:
-    wanted = words_in_code()
-    assert len(wanted) > 10
-    for language, catalogue in catalogues():
-        with subtests.test(language):
-            messages = [one for one in catalogue if one.id]
-            assert {one.id for one in messages} == wanted, "run scripts/catalogues"
-            for one in messages:
-                assert one.string, one.id
-                assert not one.fuzzy, one.id
-                assert sorted(_PLACE.findall(str(one.string))) == sorted(
-                    _PLACE.findall(str(one.id))
-                )
-
-
-def test_what_is_compiled_is_what_the_catalogues_say(subtests: pytest.Subtests) -> None:
-    for language, catalogue in catalogues():
-        with subtests.test(language), _file(language, "mo").open("rb") as file:
-            compiled = GNUTranslations(file)
-            for one in catalogue:
-                if one.id:
-                    found = compiled.gettext(str(one.id))
-                    assert found == one.string, "run scripts/catalogues"
-
-
-def test_every_language_is_written_from_left_to_right() -> None:
-    """As the pages say of themselves."""
-    assert {Locale(one).text_direction for one in languages()} == {"ltr"}
-
 
 # --------------------------------------------------------------------- which language
 
@@ -183,8 +126,10 @@ def test_no_state_of_the_page_is_in_english_by_mistake(
     shop: Site, subtests: pytest.Subtests
 ) -> None:
     client = shop.app.test_client()
-    english = [one.replace("%(list)s", "") for one in words_in_code()]
-    for language in languages():
+    english = [
+        str(one).replace("%(list)s", "") for _, one in messages_in_code("unsubscribe")
+    ]
+    for language in CATALOGUES.languages:
         client.environ_base["HTTP_ACCEPT_LANGUAGE"] = language
         with subtests.test(language):
             for page in states(shop, client):
@@ -244,7 +189,7 @@ def test_every_language_fits_a_small_phone(
             link = site.mail.unsubscribe_url(f"{LONG}@example.org", list=LONG)
         small = {"width": 320, "height": 640}
         with opened(browser, link, viewport=small) as page:
-            for language in languages():
+            for language in CATALOGUES.languages:
                 with subtests.test(language):
                     page.goto(f"{link}?lang={language}")
                     for shown, follows in ((ASKS, HAS_LEFT), (HAS_LEFT, ASKS)):

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from ..errors import ConfigError
+from ..phrases import phrase
 
 ENCODE = 'A "/", "?", "#" or "@" in the password must be percent-encoded.'
 
@@ -38,7 +39,7 @@ class InboxSettings:
     @property
     def place(self) -> str:
         """Where mail goes, for people."""
-        return "the dev inbox"
+        return phrase("the dev inbox")
 
 
 @dataclass(frozen=True, slots=True)

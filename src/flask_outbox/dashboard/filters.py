@@ -13,33 +13,35 @@ from ..errors import ConfigError
 from ..feedback import Fate
 from ..outbox import is_id
 from ..outbox.records import NO_PARTS, Search, Tab, audit_target
+from ..phrases import Phrase, phrase, term
+from . import terms
 
-LABELS = {
-    "q": "Search",
-    "to": "Recipient",
-    "is": "State",
-    "fate": "Fate",
-    "tag": "Tag",
-    "batch": "Batch",
-    "lane": "Lane",
-    "last": "Time",
-    "since": "From",
-    "until": "Until",
-    "each": "Batches",
+LABELS: Mapping[str, Phrase] = {
+    "q": phrase("Search"),
+    "to": phrase("Recipient"),
+    "is": phrase("State"),
+    "fate": phrase("Fate"),
+    "tag": phrase("Tag"),
+    "batch": phrase("Batch"),
+    "lane": phrase("Lane"),
+    "last": phrase("Time"),
+    "since": term("time", "From"),
+    "until": term("time", "Until"),
+    "each": phrase("Batches"),
 }
 """The fields of the search form, and what people call them."""
 
 PRESETS = {
-    "1h": ("last hour", timedelta(hours=1)),
-    "24h": ("last 24 hours", timedelta(hours=24)),
-    "7d": ("last 7 days", timedelta(days=7)),
-    "30d": ("last 30 days", timedelta(days=30)),
+    "1h": (phrase("last hour"), timedelta(hours=1)),
+    "24h": (phrase("last 24 hours"), timedelta(hours=24)),
+    "7d": (phrase("last 7 days"), timedelta(days=7)),
+    "30d": (phrase("last 30 days"), timedelta(days=30)),
 }
 """The values of ``last``."""
 
 _TIMES = frozenset({"last", "since", "until"})
 
-EACH = "message by message"
+EACH = phrase("message by message")
 """What ``each`` means, whose value is ``yes``."""
 
 _ID = re.compile(r"0[0-9A-HJKMNP-TV-Z]{4,25}", re.IGNORECASE)
@@ -53,8 +55,8 @@ Criteria = dict[str, Any]
 class Chip:
     """One filter that is set, as a person may remove it."""
 
-    label: str
-    text: str
+    label: Phrase
+    text: str | Phrase
     wrong: bool
     others: Mapping[str, str]
     """The filters that stay when this one is removed."""
@@ -132,7 +134,7 @@ def read_filters(
                 raise ValueError(NO_PARTS)
             criteria = _together(criteria, more)
         except ValueError as error:
-            wrong[name] = str(error)
+            wrong[name] = error.args[0]
     return Filters(given, Search(**criteria), wrong)
 
 
@@ -172,14 +174,17 @@ def _together(before: Criteria, more: Criteria) -> Criteria:
     """Both criteria at once. Raises `ValueError` if they contradict each other."""
     if "address" in before and "address" in more:
         raise ValueError(
-            f"{before['address']} is searched for already: only one recipient can be."
+            phrase(
+                "%(address)s is searched for already: only one recipient can be.",
+                address=before["address"],
+            )
         )
     since = max(
         (one["since"] for one in (before, more) if "since" in one), default=None
     )
     together = {**before, **more, **({"since": since} if since else {})}
     if since and together.get("until", since) < since:
-        raise ValueError("This is before the time from which is searched.")
+        raise ValueError(phrase("This is before the time from which is searched."))
     return together
 
 
@@ -200,33 +205,53 @@ def _words(words: str, _now: datetime) -> Criteria:
 def _recipient(text: str, _now: datetime) -> Criteria:
     if text.startswith(("@", "*")):
         raise ValueError(
-            "Addresses are found by how they begin: a domain alone cannot be searched "
-            "for."
+            phrase(
+                "Addresses are found by how they begin: a domain alone cannot be "
+                "searched for."
+            )
         )
     return {"address": text if "@" in text or text.endswith("*") else f"{text}*"}
 
 
 def _tab(word: str, _now: datetime) -> Criteria:
     if word not in list(Tab):
-        raise ValueError(f"No state is called {word}. There are {', '.join(Tab)}.")
+        raise ValueError(
+            phrase(
+                "No state is called %(word)s. There are %(states)s.",
+                word=word,
+                states=", ".join(Tab),
+            )
+        )
     return {"state": Tab(word).state, "due": Tab(word).due}
 
 
 def _fate(word: str, _now: datetime) -> Criteria:
     if word not in list(Fate):
-        raise ValueError(f"No fate is called {word}. There are {', '.join(Fate)}.")
+        raise ValueError(
+            phrase(
+                "No fate is called %(word)s. There are %(fates)s.",
+                word=word,
+                fates=", ".join(Fate),
+            )
+        )
     return {"fate": Fate(word)}
 
 
 def _batch(text: str, _now: datetime) -> Criteria:
     if not is_id(text.upper()):
-        raise ValueError("This is not the id of a batch, which has 26 characters.")
+        raise ValueError(
+            phrase("This is not the id of a batch, which has 26 characters.")
+        )
     return {"batch": text.upper()}
 
 
 def _last(word: str, now: datetime) -> Criteria:
     if word not in PRESETS:
-        raise ValueError(f"{word} is none of {', '.join(PRESETS)}.")
+        raise ValueError(
+            phrase(
+                "%(word)s is none of %(known)s.", word=word, known=", ".join(PRESETS)
+            )
+        )
     return {"since": now - PRESETS[word][1]}
 
 
@@ -236,12 +261,14 @@ def _time(text: str) -> datetime:
         at = datetime.fromisoformat(text)
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError(f"{text} is not a time such as 2026-02-14T09:30.") from None
+        raise ValueError(
+            phrase("%(text)s is not a time such as 2026-02-14T09:30.", text=text)
+        ) from None
 
 
 def _each(word: str, _now: datetime) -> Criteria:
     if word != "yes":
-        raise ValueError(f"{word} is not yes.")
+        raise ValueError(phrase("%(word)s is not yes.", word=word))
     return {}
 
 
@@ -261,7 +288,7 @@ _READERS: Mapping[str, Callable[[str, datetime], Criteria]] = {
 """What the value of each field means; a `ValueError` says why it means nothing."""
 
 
-def _shown(name: str, value: str) -> str:
+def _shown(name: str, value: str) -> str | Phrase:
     """A valid value as a person reads it."""
     if name == "last":
         return PRESETS[value][0]
@@ -269,4 +296,6 @@ def _shown(name: str, value: str) -> str:
         return EACH
     if name in ("since", "until"):
         return f"{value.replace('T', ' ')} UTC"
-    return value.replace("_", " ") if name == "fate" else value
+    if name == "fate":
+        return terms.FATES[Fate(value).words]
+    return terms.STATES[value] if name == "is" else value

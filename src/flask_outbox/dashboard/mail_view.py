@@ -20,6 +20,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from ..checks import Checked, check
 from ..mime.parse import ParsedMessage, parse_message
+from ..phrases import Phrase, phrase
 from .security import protect_file, protect_mail
 
 PICTURES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
@@ -97,7 +98,7 @@ class MailView:
 
     parsed: ParsedMessage
     checked: Checked
-    views: Mapping[str, str]
+    views: Mapping[str, Phrase]
     """The views that it has, and their titles."""
     view: str
     width: str
@@ -164,13 +165,13 @@ def mail_view(
     )
 
 
-def _views(parsed: ParsedMessage, checked: Checked) -> Mapping[str, str]:
+def _views(parsed: ParsedMessage, checked: Checked) -> Mapping[str, Phrase]:
     views = {
-        "html": "HTML" if parsed.html else "",
-        "text": "Text" if parsed.text else "",
-        "headers": "Headers",
-        "links": f"Links {len(checked.links)}",
-        "checks": f"Checks {len(checked.findings)}",
+        "html": phrase("HTML") if parsed.html else None,
+        "text": phrase("Text") if parsed.text else None,
+        "headers": phrase("Headers"),
+        "links": phrase("Links %(number)s", number=len(checked.links)),
+        "checks": phrase("Checks %(number)s", number=len(checked.findings)),
     }
     return {name: title for name, title in views.items() if title}
 
@@ -185,7 +186,7 @@ def framed_html(content: bytes, page: str) -> AnyResponse:
         return redirect(page)
     html = sanitized_html(parse_message(content))
     if html is None:
-        abort(404, "This mail has no HTML.")
+        abort(404, phrase("This mail has no HTML."))
     return protect_mail(make_response(html), images=request.args.get("images") == "1")
 
 
@@ -199,7 +200,7 @@ def part_of(content: bytes, number: int) -> Response:
     """One part of a mail, as a file."""
     parts = {part.number: part for part in parse_message(content).parts}
     if number not in parts:
-        abort(404, f"This mail has no part {number}.")
+        abort(404, phrase("This mail has no part %(number)s.", number=number))
     return download(parts[number].content, parts[number].filename)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flask import Blueprint, abort, current_app, g, request, url_for
+from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
@@ -22,13 +23,14 @@ from ..errors import (
     TransitionRefused,
 )
 from ..feedback import as_reported
-from ..humanize import clock, counted, duration
+from ..humanize import clock, duration
 from ..mounting import own_templates
 from ..outbox import is_id
 from ..outbox.records import Actor, Count
+from ..phrases import Phrase, phrase, plural, term
 from ..recipient_guard import Guard
 from ..runtime import Runtime
-from . import security
+from . import language, security, terms
 from .mail_view import WIDTHS
 from .roles import NO_ROLE, Role, RoleTable
 
@@ -84,8 +86,8 @@ def _guard() -> Response | None:
     )
     id = (request.view_args or {}).get("id")
     if id is not None and not is_id(id):
-        abort(404, f"{id!r} is not the id of a message.")
-    return None
+        abort(404, phrase("%(id)s is not the id of a message.", id=repr(id)))
+    return language.keep_choice()
 
 
 dashboard.after_request(security.set_csrf_cookie)
@@ -117,7 +119,7 @@ FACE = "dashboard"
 """What the audit trail calls these pages."""
 
 
-NavigationItem = tuple[str, str]
+NavigationItem = tuple[Phrase, str]
 """Its title and its endpoint."""
 
 
@@ -128,16 +130,16 @@ def navigation() -> list[NavigationItem]:
     keeps_mail = any(one.keeps_mail for one in runtime().settings.transports.values())
     has_previews = any(current_app.extensions["outbox"].previews)
     found: list[tuple[bool, NavigationItem]] = [
-        (True, ("Overview", ".overview")),
-        (True, ("Mail", ".messages")),
-        (True, ("Batches", ".batches")),
-        (keeps_mail, ("Inbox", ".inbox")),
-        (has_previews, ("Previews", ".previews")),
-        (True, ("Lanes", ".lanes")),
-        (True, ("Suppressions", ".suppressions")),
-        (bool(runtime().settings.webhooks), ("Webhooks", ".webhooks")),
-        (True, ("Audit", ".audit_trail")),
-        (True, ("Doctor", ".doctor")),
+        (True, (phrase("Overview"), ".overview")),
+        (True, (phrase("Mail"), ".messages")),
+        (True, (phrase("Batches"), ".batches")),
+        (keeps_mail, (phrase("Inbox"), ".inbox")),
+        (has_previews, (phrase("Previews"), ".previews")),
+        (True, (phrase("Lanes"), ".lanes")),
+        (True, (phrase("Suppressions"), ".suppressions")),
+        (bool(runtime().settings.webhooks), (phrase("Webhooks"), ".webhooks")),
+        (True, (phrase("Audit"), ".audit_trail")),
+        (True, (phrase("Doctor"), ".doctor")),
     ]
     return [(title, view) for useful, (title, view) in found if useful and _opens(view)]
 
@@ -151,6 +153,37 @@ def _opens(endpoint: str) -> bool:
 _TEMPLATES = own_templates(Path(__file__).parent / "templates")
 
 
+def _say(value: Any) -> Any:
+    """What a template writes: a phrase in the reader's language, all else as it is."""
+    return language.words().say(value) if isinstance(value, Phrase) else value
+
+
+_TEMPLATES.finalize = _say
+
+
+def _words(text: str, /, **values: object) -> Markup:
+    return language.words()(text, **values)
+
+
+def _plural(number: int, one: str, other: str, /, **values: object) -> Markup:
+    return language.words().say(plural(number, one, other, **values))
+
+
+def _term(context: str, text: str, /) -> Markup:
+    return language.words().say(term(context, text))
+
+
+def _number(value: float | Count) -> str:
+    """A number as the reader's language writes it."""
+    if isinstance(value, Count):
+        return f"{_number(value.number)}{'' if value.exact else '+'}"
+    return str(language.words().value(value))
+
+
+def _link(address: str, text: object) -> Markup:
+    return Markup('<a href="{}">{}</a>').format(address, text)
+
+
 def page(template: str, **names: Any) -> str:
     """Render the page ``template`` with ``names``."""
     return _TEMPLATES.get_template(template).render(names)
@@ -159,7 +192,7 @@ def page(template: str, **names: Any) -> str:
 def _since(at: datetime, beginning: datetime) -> str:
     """How long after ``beginning``: ``+3.2 ms``."""
     seconds = (at - beginning).total_seconds()
-    return f"{'+' if seconds >= 0 else ''}{duration(seconds)}"
+    return f"{'+' if seconds >= 0 else ''}{_say(duration(seconds))}"
 
 
 def _as_json(value: Any) -> str:
@@ -182,21 +215,33 @@ _TEMPLATES.globals.update(
     csrf_token=security.csrf_token,
     as_reported=as_reported,
     at_most=Count.of,
-    counted=counted,
     guard=_recipient_guard,
+    code=Markup("<code>{}</code>").format,
+    em=Markup("<em>{}</em>").format,
+    language=lambda: language.words().language,
+    languages=language.choices,
+    language_names=language.NAMES,
+    link=_link,
     may=may,
     navigation=navigation,
     now_here=_now_here,
+    plural=_plural,
+    strong=Markup("<strong>{}</strong>").format,
+    term=_term,
+    terms=terms,
     widths=WIDTHS,
+    words=_words,
 )
-_TEMPLATES.filters.update(as_json=_as_json, clock=clock, since=_since)
+_TEMPLATES.filters.update(
+    as_json=_as_json, clock=clock, number=_number, said=_say, since=_since
+)
 
 
 @dashboard.errorhandler(StoreError)
 def _store_error(error: StoreError) -> tuple[str, int]:
     if isinstance(error, MessageNotFound):
         id = (request.view_args or {}).get("id", "")
-        text = f"No message has the id {id}. It may have been pruned."
+        text = phrase("No message has the id %(id)s. It may have been pruned.", id=id)
         return _error_page(HTTPStatus.NOT_FOUND, text), HTTPStatus.NOT_FOUND
     status = HTTPStatus.SERVICE_UNAVAILABLE
     if isinstance(error, BatchNotFound):
@@ -222,8 +267,14 @@ def _error_page(status: HTTPStatus, text: str) -> str:
     temporary = status is HTTPStatus.SERVICE_UNAVAILABLE and request.method == "GET"
     return page(
         "error.html",
-        heading=f"{status.value} {status.phrase}",
+        heading=phrase(
+            "%(code)s %(status)s", code=status.value, status=_status(status)
+        ),
         text=text,
         again=f"{request.script_root}{request.full_path}" if temporary else "",
         **shared,
     )
+
+
+def _status(status: HTTPStatus) -> str:
+    return terms.HTTP_STATUSES.get(status.phrase.lower(), status.phrase)

@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import ceil, floor, inf, log10
 
-from ..humanize import DAY, HOUR, MINUTE, counted, duration
+from ..humanize import DAY, HOUR, MINUTE, duration
 from ..outbox import Bucket, Stats
+from ..phrases import Phrase, joined, phrase, plural, term
+from .terms import WEEKDAYS
 
 WIDTH, HEIGHT = 300, 100
+
+NOTHING = joined()
+"""What is said where there is nothing to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +27,16 @@ class Span:
     """How far back the plots go, and what they count together."""
 
     name: str
+    """As in the address."""
+    words: Phrase
+    last: Phrase
+    """Its title."""
     seconds: int
     bucket_seconds: int
     tick_seconds: int
     """How far apart the marks of the time axis are."""
-    tick_format: str
+    with_weekdays: bool = False
+    """Whether the marks name the days."""
 
     def until(self, now: datetime) -> datetime:
         """The end of the bucket that ``now`` is in: each begins at a round time."""
@@ -43,23 +53,45 @@ class Span:
         return self.seconds // self.bucket_seconds
 
     @property
-    def bucket_words(self) -> str:
+    def bucket_words(self) -> Phrase:
         """The length of a bucket, after "per": ``minute``, ``15 minutes``."""
         return _BUCKET_WORDS[self.bucket_seconds]
 
 
 _BUCKET_WORDS = {
-    MINUTE: "minute",
-    15 * MINUTE: "15 minutes",
-    2 * HOUR: "2 hours",
+    MINUTE: phrase("minute"),
+    15 * MINUTE: phrase("15 minutes"),
+    2 * HOUR: phrase("2 hours"),
 }
 
 SPANS: Mapping[str, Span] = {
     one.name: one
     for one in (
-        Span("hour", HOUR, MINUTE, 15 * MINUTE, "%H:%M"),
-        Span("day", DAY, 15 * MINUTE, 6 * HOUR, "%H:%M"),
-        Span("week", 7 * DAY, 2 * HOUR, 2 * DAY, "%a %H:%M"),
+        Span(
+            "hour",
+            term("time range", "hour"),
+            phrase("The last hour"),
+            HOUR,
+            MINUTE,
+            15 * MINUTE,
+        ),
+        Span(
+            "day",
+            term("time range", "day"),
+            phrase("The last day"),
+            DAY,
+            15 * MINUTE,
+            6 * HOUR,
+        ),
+        Span(
+            "week",
+            term("time range", "week"),
+            phrase("The last week"),
+            7 * DAY,
+            2 * HOUR,
+            2 * DAY,
+            with_weekdays=True,
+        ),
     )
 }
 
@@ -69,6 +101,7 @@ class Curve:
     """A curve of a plot."""
 
     name: str
+    words: Phrase
     path: str
     """The ``d`` of an SVG path."""
 
@@ -81,7 +114,7 @@ class Tick:
     """In units of the plot, from the left or from the top."""
     percent: float
     """The same, in percent."""
-    text: str
+    text: str | Phrase
     at: datetime | None = None
     """The time that it marks, at the time axis."""
 
@@ -93,17 +126,24 @@ class Column:
     x: float
     width: float
     at: datetime
-    words: str
+    words: Phrase
+
+    @property
+    def title(self) -> Phrase:
+        """When that was, in UTC, and the words."""
+        return phrase(
+            "%(when)s UTC: %(words)s", when=_day_and_time(self.at), words=self.words
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
     """One plot: its curves, its value axis, and what is written on it."""
 
-    title: str
-    unit: str
+    title: Phrase
+    unit: Phrase
     """What the value axis counts."""
-    words: str
+    words: Phrase
     """What the plot shows, in words."""
     curves: tuple[Curve, ...]
     ticks: tuple[Tick, ...]
@@ -130,8 +170,12 @@ def time_ticks(stats: Stats, span: Span) -> tuple[Tick, ...]:
 
 
 def _time_tick(at: datetime, share: float, span: Span) -> Tick:
-    text = at.strftime(span.tick_format)
+    text = _day_and_time(at) if span.with_weekdays else f"{at:%H:%M}"
     return Tick(round(share * WIDTH, 1), round(share * 100, 1), text, at)
+
+
+def _day_and_time(at: datetime) -> Phrase:
+    return joined(WEEKDAYS[at.weekday()], f"{at:%H:%M}", by=" ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +185,8 @@ class Row:
     at: datetime
     until: datetime
     sent: int
-    median: str
-    p95: str
+    median: Phrase
+    p95: Phrase
     failed: int
     deferred: int
     unknown: int
@@ -173,19 +217,30 @@ def table(stats: Stats) -> tuple[Row, ...]:
 def _sent_plot(stats: Stats, span: Span) -> Plot:
     counts = [bucket.sent for bucket in stats.buckets]
     most = max(counts, default=0)
-    words = f"{counted(stats.whole.sent, 'message')} sent"
+    words = plural(
+        stats.whole.sent, "%(number)s message sent", "%(number)s messages sent"
+    )
     if most:
-        words += f", at most {most:,} per {span.bucket_words}"
+        words = phrase(
+            "%(sent)s, at most %(most)s per %(bucket)s",
+            sent=words,
+            most=most,
+            bucket=span.bucket_words,
+        )
     top = _round_count(most)
     return Plot(
-        "Sent",
-        f"messages per {span.bucket_words}",
+        phrase("Sent"),
+        phrase("messages per %(bucket)s", bucket=span.bucket_words),
         words,
-        (Curve("sent", _bars(counts, [0] * len(counts), top)),),
+        (Curve("sent", phrase("sent"), _bars(counts, [0] * len(counts), top)),),
         _value_ticks(top, _count_text),
-        _columns(stats, lambda one: f"{one.sent:,} sent" if one.sent else ""),
+        _columns(stats, _sent_words),
         lines=False,
     )
+
+
+def _sent_words(bucket: Bucket) -> Phrase:
+    return phrase("%(number)s sent", number=bucket.sent) if bucket.sent else NOTHING
 
 
 def _waits_plot(stats: Stats) -> Plot:
@@ -193,72 +248,106 @@ def _waits_plot(stats: Stats) -> Plot:
     p95 = [bucket.waits.p95 for bucket in stats.buckets]
     longest = max((one for one in p95 if one not in (None, inf)), default=None)
     top = _round_seconds(longest or 0)
-    whole = stats.whole.waits
-    words = "nothing was sent"
-    if whole.p50 is not None:
-        words = f"median {_within(whole.p50)}, 95% {_within(whole.p95)}"
+    words = phrase("nothing was sent")
+    if stats.whole.waits.p50 is not None:
+        words = _waits_words(stats.whole)
     return Plot(
-        "From due to sent",
-        "time a message waited",
+        phrase("From due to sent"),
+        phrase("time a message waited"),
         words,
-        (Curve("median", _line(p50, top)), Curve("95%", _line(p95, top))),
+        (
+            Curve("median", phrase("median"), _line(p50, top)),
+            Curve("95%", phrase("95%%"), _line(p95, top)),
+        ),
         _value_ticks(top, _seconds_text),
         _columns(stats, _waits_words),
         lines=True,
     )
 
 
-def _waits_words(bucket: Bucket) -> str:
+def _waits_words(bucket: Bucket) -> Phrase:
     if bucket.waits.p50 is None:
-        return ""
-    return f"median {_within(bucket.waits.p50)}, 95% {_within(bucket.waits.p95)}"
+        return NOTHING
+    return phrase(
+        "median %(median)s, 95%% %(most)s",
+        median=_within(bucket.waits.p50),
+        most=_within(bucket.waits.p95),
+    )
 
 
-_WRONG: Mapping[str, Callable[[Bucket], int]] = {
-    "failed": lambda bucket: bucket.failed,
-    "deferred": lambda bucket: bucket.deferred,
-    "unknown": lambda bucket: bucket.unknown,
-}
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """One way in which attempts end badly."""
+
+    name: str
+    words: Phrase
+    count: Callable[[Bucket], int]
+    counted: Callable[[int], Phrase]
 
 
-def _wrong(bucket: Bucket) -> str:
-    """What went wrong in it, in words; "" if nothing did."""
-    counts = {name: count(bucket) for name, count in _WRONG.items()}
-    return ", ".join(f"{number:,} {name}" for name, number in counts.items() if number)
+_WRONG = (
+    _Trouble(
+        "failed",
+        term("attempts", "failed"),
+        lambda bucket: bucket.failed,
+        lambda number: phrase("%(number)s failed", number=number),
+    ),
+    _Trouble(
+        "deferred",
+        term("attempts", "deferred"),
+        lambda bucket: bucket.deferred,
+        lambda number: phrase("%(number)s deferred", number=number),
+    ),
+    _Trouble(
+        "unknown",
+        term("attempts", "unknown"),
+        lambda bucket: bucket.unknown,
+        lambda number: phrase("%(number)s unknown", number=number),
+    ),
+)
+
+
+def _wrong(bucket: Bucket) -> Phrase:
+    """What went wrong in it, in words."""
+    counts = [(one, one.count(bucket)) for one in _WRONG]
+    return joined(*(one.counted(number) for one, number in counts if number))
 
 
 def _trouble_plot(stats: Stats, span: Span) -> Plot:
     """Stacked bars, with the failures at the bottom."""
     below = [0] * len(stats.buckets)
     stacks = []
-    for name, count in _WRONG.items():
+    for one in _WRONG:
         above = [
-            low + count(bucket)
+            low + one.count(bucket)
             for low, bucket in zip(below, stats.buckets, strict=True)
         ]
-        stacks.append((name, above, below))
+        stacks.append((one, above, below))
         below = above
     top = _round_count(max(below, default=0))
     return Plot(
-        "Trouble",
-        f"attempts per {span.bucket_words}",
-        ", ".join(f"{count(stats.whole):,} {name}" for name, count in _WRONG.items()),
-        tuple(Curve(name, _bars(above, low, top)) for name, above, low in stacks),
+        phrase("Trouble"),
+        phrase("attempts per %(bucket)s", bucket=span.bucket_words),
+        joined(*(one.counted(one.count(stats.whole)) for one in _WRONG)),
+        tuple(
+            Curve(one.name, one.words, _bars(above, low, top))
+            for one, above, low in stacks
+        ),
         _value_ticks(top, _count_text),
         _columns(stats, _wrong),
         lines=False,
     )
 
 
-def _within(seconds: float | None) -> str:
+def _within(seconds: float | None) -> Phrase:
     if seconds is None:
-        return ""
+        return NOTHING
     if seconds == inf:
-        return "in more than the longest measured time"
-    return f"within {duration(seconds)}"
+        return phrase("in more than the longest measured time")
+    return phrase("within %(time)s", time=duration(seconds))
 
 
-def _columns(stats: Stats, words: Callable[[Bucket], str]) -> tuple[Column, ...]:
+def _columns(stats: Stats, words: Callable[[Bucket], Phrase]) -> tuple[Column, ...]:
     step = WIDTH / len(stats.buckets)
     return tuple(
         Column(round(index * step, 1), round(step, 1), bucket.at, text)
@@ -301,8 +390,8 @@ def _value_ticks(top: float, text: Callable[[float], str]) -> tuple[Tick, ...]:
     )
 
 
-def _count_text(value: float) -> str:
-    return f"{value:,.0f}"
+def _count_text(value: float) -> Phrase:
+    return joined(round(value))
 
 
 def _seconds_text(seconds: float) -> str:

@@ -33,6 +33,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from ..config import LOCAL
 from ..local_requests import why_remote
+from ..phrases import phrase
 from .roles import EVERY_ROLE, Role, names, roles_given
 
 ACCESS_FILE = "outbox-dashboard-token"
@@ -87,16 +88,22 @@ def move_token_to_cookie() -> AnyResponse:
     """Store the token in a cookie, and redirect to the same page without it."""
     token = _token()
     assert token is not None
-    response = redirect(_url_without_token(), 303)
-    _set_cookie(response, _cookie(token), token)
+    response = redirect(url_without(ACCESS_ARGUMENT), 303)
+    set_cookie(response, _cookie(token), token)
     return response
 
 
-def _set_cookie(response: AnyResponse, name: str, value: str) -> None:
-    """Set a cookie for the dashboard only; scripts and other sites cannot read it."""
+def set_cookie(
+    response: AnyResponse, name: str, value: str, seconds: int | None = None
+) -> None:
+    """Set a cookie for the dashboard only; scripts and other sites cannot read it.
+
+    It lasts as long as the browser runs, or ``seconds``.
+    """
     response.set_cookie(
         name,
         value,
+        max_age=seconds,
         path=url_for(".overview"),
         httponly=True,
         samesite="Lax",
@@ -104,10 +111,12 @@ def _set_cookie(response: AnyResponse, name: str, value: str) -> None:
     )
 
 
-def _url_without_token() -> str:
-    """This request's own path and query, from the root of the host."""
+def url_without(argument: str) -> str:
+    """This request's own path and query, from the root of the host, but for one
+    argument.
+    """
     assert request.endpoint is not None
-    asked = [one for one in request.args.items(multi=True) if one[0] != ACCESS_ARGUMENT]
+    asked = [one for one in request.args.items(multi=True) if one[0] != argument]
     path = url_for(request.endpoint, **(request.view_args or {}))
     return f"{path}?{urlencode(asked)}" if asked else path
 
@@ -158,9 +167,12 @@ def refuse_forged_changes() -> None:
     if request.method in READ_METHODS:
         return
     if not _from_own_page():
-        abort(403, "This request came from another site, so nothing was changed.")
+        abort(
+            403,
+            phrase("This request came from another site, so nothing was changed."),
+        )
     if not _has_csrf_token():
-        abort(403, "The page was out of date: open it again and retry.")
+        abort(403, phrase("The page was out of date: open it again and retry."))
 
 
 def refuse_foreign_reads(*, expensive: bool) -> None:
@@ -174,7 +186,9 @@ def refuse_foreign_reads(*, expensive: bool) -> None:
     if expensive or request.headers.get("Sec-Fetch-Dest") != "document":
         abort(
             403,
-            "This request came from another site: open the page from the dashboard.",
+            phrase(
+                "This request came from another site: open the page from the dashboard."
+            ),
         )
 
 
@@ -185,7 +199,7 @@ def set_csrf_cookie(response: Response) -> Response:
     which would invalidate the forms of open pages.
     """
     if "outbox_new_secret" in g:
-        _set_cookie(response, CSRF_COOKIE, g.outbox_new_secret)
+        set_cookie(response, CSRF_COOKIE, g.outbox_new_secret)
     return response
 
 
@@ -334,8 +348,13 @@ def require_role(needed: Role | None, roles: frozenset[Role]) -> None:
     if needed not in roles:
         abort(
             403,
-            f"This needs the role {needed}, which OUTBOX_DASHBOARD does not grant you. "
-            f"It grants you: {names(roles)}.",
+            phrase(
+                "This needs the role %(role)s, which %(key)s does not grant you. It "
+                "grants you: %(granted)s.",
+                role=needed,
+                key="OUTBOX_DASHBOARD",
+                granted=names(roles),
+            ),
         )
 
 

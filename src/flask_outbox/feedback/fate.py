@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from ..delivery import Reply
+from ..phrases import Phrase, phrase
 
 
 class Fate(StrEnum):
@@ -70,15 +71,15 @@ def furthest(fates: Iterable[Fate | None]) -> Fate | None:
 
 
 _BY_MAIL = {
-    "report": "a report says that came by mail",
-    "complaint": "a complaint says that came by mail",
+    "report": phrase("as a report says that came by mail"),
+    "complaint": phrase("as a complaint says that came by mail"),
 }
 """How to name the sources that are no providers."""
 
 
-def as_reported(source: str) -> str:
+def as_reported(source: str) -> Phrase:
     """Who reports something, in words: ``as postmark reports``."""
-    return f"as {_BY_MAIL.get(source, f'{source} reports')}"
+    return _BY_MAIL.get(source) or phrase("as %(source)s reports", source=source)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from ..erased_address import is_erased_recipient
 from ..events import Event, EventKind
 from ..feedback import Fate
 from ..message import Template
+from ..phrases import Phrase, phrase
 from ..trace_context import TraceContext, trace_fields
 
 
@@ -758,7 +759,7 @@ COUNT_LIMIT = 10_000
 """Counts stop here and then say "or more", because exact counting would be slow."""
 
 
-NO_PARTS = (
+NO_PARTS: Phrase = phrase(
     "This outbox is encrypted, so mail is not found by the beginning of an address: "
     "give the whole address."
 )

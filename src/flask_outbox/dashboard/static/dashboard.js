@@ -1,6 +1,6 @@
 // What JavaScript adds to the pages: they follow what happens, whole tables can be
 // ticked at once, and lines copied. Without it they are to be reloaded, and all else
-// works the same.
+// works the same. What they say is in attributes, in the language of the page.
 
 const POLL_MS = 2_000;
 const AGAIN_MS = 5_000; // until there may be room for a stream
@@ -31,12 +31,12 @@ function start() {
   source = new EventSource(live.dataset.stream);
   source.addEventListener("news", look);
   source.addEventListener("open", () => {
-    say("This page updates itself.");
+    say(follow.dataset.live);
     lookEvery(SLOW_MS);
   });
   source.addEventListener("error", () => {
     if (source.readyState !== EventSource.CLOSED) return;
-    say(`This page updates every ${POLL_MS / 1000} seconds.`);
+    say(follow.dataset.polling.replace("#", POLL_MS / 1000));
     lookEvery(POLL_MS);
     again = setTimeout(start, AGAIN_MS);
   });
@@ -95,7 +95,7 @@ function tickAll() {
     bulk.hidden = boxes().length === 0;
     for (const button of bulk.querySelectorAll("button"))
       button.disabled = ticked === 0;
-    const said = ticked ? `${ticked} chosen` : "";
+    const said = ticked ? bar.dataset.words.replace("#", ticked) : "";
     if (bar.textContent !== said) bar.textContent = said;
   }
 }
@@ -124,14 +124,15 @@ function offerToCopy() {
 
 async function copy(button) {
   const label = button.firstChild;
+  button.dataset.label ??= label.data;
   const done = await navigator.clipboard.writeText(button.dataset.copy).then(
-    () => "Copied",
-    () => "Not copied",
+    () => button.dataset.copied,
+    () => button.dataset.notCopied,
   );
   label.data = done;
   document.getElementById("said").textContent = done;
   setTimeout(() => {
-    label.data = "Copy";
+    label.data = button.dataset.label;
     document.getElementById("said").textContent = "";
   }, COPIED_MS);
 }

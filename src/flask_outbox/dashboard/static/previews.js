@@ -16,14 +16,13 @@ async function look() {
     const { digest } = await answer.json();
     tell(digest);
   } catch {
-    watch.textContent = "The app does not answer. This page tries again.";
+    watch.textContent = watch.dataset.silent;
   }
 }
 
 function tell(digest) {
   if (digest === "varies") {
-    watch.textContent =
-      "This message differs each time it is built: reload the page to see a change.";
+    watch.textContent = watch.dataset.varies;
     return;
   }
   if (seen !== null && digest !== seen) {
@@ -31,7 +30,7 @@ function tell(digest) {
     return;
   }
   seen = digest;
-  watch.textContent = "A change of the code or the template shows here at once.";
+  watch.textContent = watch.dataset.watched;
 }
 
 async function goOn() {

@@ -13,6 +13,7 @@ const UNITS = [
 
 const language = document.documentElement.lang;
 const distance = new Intl.RelativeTimeFormat(language, { style: "short" });
+const now = new Intl.RelativeTimeFormat(language, { numeric: "auto" }).format(0, "second");
 const calendar = new Intl.DateTimeFormat(language, {
   year: "numeric",
   month: "2-digit",
@@ -51,7 +52,7 @@ function relative(at) {
   const seconds = Math.trunc((at - Date.now() - ahead) / 1000);
   const [unit, size] =
     UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? UNITS.at(-1);
-  return seconds === 0 ? "now" : distance.format(Math.trunc(seconds / size), unit);
+  return seconds === 0 ? now : distance.format(Math.trunc(seconds / size), unit);
 }
 
 const REMEMBERED_AS = "outbox-times";

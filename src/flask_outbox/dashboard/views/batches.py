@@ -14,6 +14,7 @@ from ...delivery import State
 from ...feedback.fate import in_order
 from ...outbox import is_id
 from ...outbox.records import BatchRecord, BatchState
+from ...phrases import phrase
 from ...sending.batch import failures_csv
 from ..pages import actor, dashboard, needs, page, runtime
 from ..roles import Role
@@ -109,5 +110,5 @@ def batch_report(id: str) -> Response:
 
 def _action(name: str) -> BatchAction:
     if name not in BATCH_ACTIONS:
-        abort(400, f"There is no batch action {name!r}.")
+        abort(400, phrase("There is no batch action %(name)s.", name=repr(name)))
     return BATCH_ACTIONS[name]

@@ -17,6 +17,7 @@ from ...actions import ACTIONS, Action
 from ...delivery import State
 from ...outbox import id_at
 from ...outbox.records import Search
+from ...phrases import phrase
 from ..filters import LABELS, Filters, cursor, read_filters
 from ..pages import actor, dashboard, needs, page, runtime
 from ..roles import Role
@@ -126,11 +127,21 @@ def _carry_on(asked: BulkAct, progress: Progress) -> dict[str, str]:
 def _asked(fields: Mapping[str, str], at: datetime) -> BulkAct:
     name = fields.get("action", "")
     if name not in USUAL:
-        abort(400, f"There is no action {name!r} on all that match.")
+        abort(
+            400,
+            phrase("There is no action %(name)s on all that match.", name=repr(name)),
+        )
     encrypted = runtime().outbox.encrypted
     chosen = read_filters(fields, at, encrypted=encrypted)
     for field, why in chosen.wrong.items():
-        abort(400, f"{LABELS[field]}: {why} Go back and change it: nothing was done.")
+        abort(
+            400,
+            phrase(
+                "%(field)s: %(why)s Go back and change it: nothing was done.",
+                field=LABELS[field],
+                why=why,
+            ),
+        )
     action = ACTIONS[name]
     wanted: Search | None = chosen.search
     if chosen.tab is None:
@@ -144,7 +155,7 @@ def _asked_at(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
-        abort(400, "The form is incomplete: start again from the list.")
+        abort(400, phrase("The form is incomplete: start again from the list."))
 
 
 def _number(name: str) -> int:

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from flask import abort, current_app
 
 from ...doctor import Diagnosis, Section, examine
+from ...phrases import Phrase, phrase
 from ..pages import dashboard, needs, page, runtime
 from ..roles import Role
 
@@ -18,10 +19,10 @@ LONGEST_SECONDS = 20.0
 much longer."""
 
 TITLES = {
-    "configuration": "Configuration",
-    "database": "Database",
-    "transport": "Transports",
-    "domain": "From domains",
+    "configuration": phrase("Configuration"),
+    "database": phrase("Database"),
+    "transport": phrase("Transports"),
+    "domain": phrase("From domains"),
 }
 """The subjects of sections, in the order in which they are shown."""
 
@@ -41,7 +42,10 @@ def doctor() -> str:
 def examine_now() -> str:
     """Examine everything, and show what was found. Nothing is stored."""
     if not _examining.acquire(blocking=False):
-        abort(HTTPStatus.CONFLICT, "The doctor is at work: try again in a moment.")
+        abort(
+            HTTPStatus.CONFLICT,
+            phrase("The doctor is at work: try again in a moment."),
+        )
     try:
         diagnosis = examine(
             runtime(),
@@ -62,7 +66,7 @@ def examine_now() -> str:
     )
 
 
-def _groups(diagnosis: Diagnosis) -> list[tuple[str, list[Section]]]:
+def _groups(diagnosis: Diagnosis) -> list[tuple[Phrase, list[Section]]]:
     """The sections of each subject, below its title."""
     found = (
         (title, [one for one in diagnosis.sections if one.subject == subject])

@@ -14,6 +14,7 @@ from flask import Response, abort, request
 from ...humanize import guarded
 from ...outbox import Outbox, id_at
 from ...outbox.records import Act, MessageSummary, Search
+from ...phrases import phrase
 from ..filters import LABELS, read_filters
 from ..pages import actor, dashboard, expensive, needs, runtime
 from ..roles import Role
@@ -47,7 +48,14 @@ def _export(kind: str, mimetype: str, write: Write) -> Response:
     now = datetime.fromtimestamp(outbox.clock(), UTC)
     chosen = read_filters(request.args, now, encrypted=outbox.encrypted)
     for field, why in chosen.wrong.items():
-        abort(400, f"{LABELS[field]}: {why} Go back and change it.")
+        abort(
+            400,
+            phrase(
+                "%(field)s: %(why)s Go back and change it.",
+                field=LABELS[field],
+                why=why,
+            ),
+        )
     line = outbox.note_act(
         actor(), Act.EXPORT_MESSAGES, note=f"{kind}, {chosen.note}", many=0
     )

@@ -16,13 +16,13 @@ from ...feedback import Fate
 from ...history import describe
 from ...outbox import is_id
 from ...outbox.records import (
-    GONE,
     Act,
     AuditSearch,
     LaneRecord,
     MessageRecord,
     Tab,
 )
+from ...phrases import phrase
 from ...status import LanePause, MessageStatus
 from ..filters import PRESETS, cursor, fields, read_filters
 from ..mail_view import MailUrls, download, framed_html, mail_view, part_of, source_of
@@ -172,8 +172,15 @@ def _content(id: str) -> bytes:
     content = outbox.content(id)
     if content is None:
         if outbox.get(id).template is not None:
-            abort(404, f"Message {id} is not rendered yet.")
-        abort(404, f"The content of message {id} {GONE}.")
+            abort(404, phrase("Message %(id)s is not rendered yet.", id=id))
+        abort(
+            404,
+            phrase(
+                "The content of message %(id)s was pruned (%(key)s) or erased.",
+                id=id,
+                key="OUTBOX_KEEP_BODIES",
+            ),
+        )
     return content
 
 
@@ -219,7 +226,7 @@ def act() -> str | AnyResponse:
 
 def _action(name: str) -> tuple[str, Action]:
     if name not in ACTIONS:
-        abort(400, f"There is no action {name!r}.")
+        abort(400, phrase("There is no action %(name)s.", name=repr(name)))
     return name, ACTIONS[name]
 
 
@@ -232,9 +239,15 @@ def _change(name: str, action: Action) -> Change:
 def _ids(given: list[str]) -> list[str]:
     ids = [one for one in dict.fromkeys(given) if is_id(one)]
     if not ids:
-        abort(400, "No message was selected: select some in the list first.")
+        abort(400, phrase("No message was selected: select some in the list first."))
     if len(ids) > MOST:
-        abort(400, f"More than {MOST} messages were selected: select fewer.")
+        abort(
+            400,
+            phrase(
+                "More than %(number)s messages were selected: select fewer.",
+                number=MOST,
+            ),
+        )
     return ids
 
 

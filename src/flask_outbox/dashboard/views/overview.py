@@ -38,6 +38,6 @@ def overview() -> str:
         ticks=time_ticks(stats, span),
         rows=table(stats),
         span=span,
-        spans=list(SPANS),
+        spans=SPANS,
         engine=here.settings.engine,
     )

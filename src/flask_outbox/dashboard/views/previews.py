@@ -17,6 +17,7 @@ from ...config import Settings
 from ...errors import MessageError
 from ...message import LOCALE_LENGTH
 from ...mime import compose
+from ...phrases import phrase
 from ...previews import Preview, Previews
 from ...templating import Message
 from ..mail_view import MailUrls, download, framed_html, mail_view, part_of, source_of
@@ -202,7 +203,7 @@ def _registered() -> Previews:
 def _named(name: str) -> Preview:
     found = _registered().get(name)
     if found is None:
-        abort(404, f"There is no preview {name!r}.")
+        abort(404, phrase("There is no preview %(name)s.", name=repr(name)))
     return found
 
 
@@ -234,5 +235,5 @@ def _urls(name: str) -> MailUrls:
 def _content(name: str) -> bytes:
     built = _builder().build(_named(name), _chosen())
     if built.content is None:
-        abort(404, "This preview could not be built: its page shows the error.")
+        abort(404, phrase("This preview could not be built: its page shows the error."))
     return built.content

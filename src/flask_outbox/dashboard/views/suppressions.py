@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 from ...errors import AddressError, MessageError
 from ...outbox import SOURCES
 from ...outbox.records import Suppression
+from ...phrases import phrase
 from ..pages import actor, dashboard, needs, page, runtime
 from ..roles import Role
 
@@ -73,7 +74,7 @@ def confirm_unsuppress() -> str:
     address, list = request.args.get("address", ""), request.args.get("list", "")
     found = next(
         (one for one in _suppressions_of(address) if one.list == list), None
-    ) or abort(404, "This suppression is not there any more.")
+    ) or abort(404, phrase("This suppression is not there any more."))
     return page(
         "confirm_unsuppress.html",
         one=found,
