@@ -18,6 +18,7 @@ extensions = [
     "from_commands",
     "from_config",
     "from_doctor",
+    "from_errors",
     "from_events",
     "from_scripts",
     "keyboard",
@@ -29,6 +30,9 @@ autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["errors.css"]
 html_title = f"Flask-Outbox {version}"
 html_show_sourcelink = False
+html_use_index = False
 html_search_scorer = str(Path(__file__).parent / "search.js")

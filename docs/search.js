@@ -16,3 +16,28 @@ var Scorer = {
     return score;
   },
 };
+
+// A text that is pasted whole, with its values, leads to the index entries that are in it:
+// sentences, as the texts of errors have.
+const perform = Search._performSearch;
+Search._performSearch = (query, ...terms) => {
+  const {docnames, filenames, indexentries, titles} = Search._index;
+  const pasted = query.toLowerCase().replace(/\s+/g, " ");
+  const found = new Map();
+  for (const [entry, places] of Object.entries(indexentries)) {
+    const words = entry.replace(/^; /, "");
+    if (words.split(" ").length < 3 || !pasted.includes(words)) continue;
+    for (const [page, id] of places) {
+      const length = words.length + (found.get(id)?.length ?? 0);
+      found.set(id, {page, length});
+    }
+  }
+  const others = perform(query, ...terms).filter(
+    ([page, title, anchor]) => !found.has(anchor.slice(1)),
+  );
+  const best = [...found].sort(([, a], [, b]) => a.length - b.length);
+  const results = best.map(([id, {page, length}]) => [
+    docnames[page], titles[page], `#${id}`, null, length, filenames[page], "index",
+  ]);
+  return [...others, ...results];
+};

@@ -48,15 +48,27 @@ from typing import Any
 
 
 class OutboxError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose.
+
+    ``anchor`` names what exactly happened, such as ``no-tables``, where one error has
+    several causes that the documentation tells apart; "" elsewhere.
+    """
+
+    anchor: str = ""
+
+    def __init__(self, text: object = "", *, anchor: str = "") -> None:
+        super().__init__(text)
+        if anchor:
+            self.anchor = anchor
 
     @property
     def section(self) -> str:
         """Where the documentation says what to do, such as
-        ``errors.html#addresserror``. A traceback names it below the text.
+        ``errors.html#schemaerror-no-tables``. A traceback names it below the text.
         """
         ours = (one for one in type(self).__mro__ if one.__module__ == __name__)
-        return f"errors.html#{next(ours).__name__.lower()}"
+        place = f"errors.html#{next(ours).__name__.lower()}"
+        return f"{place}-{self.anchor}" if self.anchor else place
 
     @property
     def __notes__(self) -> list[str]:
@@ -75,8 +87,26 @@ class ConfigError(OutboxError):
     The text contains no password and no private key, whichever setting had it.
     """
 
-    def __init__(self, text: str) -> None:
-        super().__init__(redacted(text))
+    def __init__(self, text: str, *, anchor: str = "") -> None:
+        super().__init__(redacted(text), anchor=anchor)
+
+    @property
+    def key(self) -> str | None:
+        """The setting that the text names first, outside quotes; None if there is none
+        or it does not exist.
+        """
+        named = None if self.anchor else _in_text.search(str(self))
+        return named and named[0]
+
+    @property
+    def section(self) -> str:
+        """Where its ``key`` is explained, such as
+        ``configuration.html#confval-MAIL_PORT``, or else what to do.
+        """
+        return f"configuration.html#confval-{self.key}" if self.key else super().section
+
+
+_in_text = re.compile(r"(?<![\w'\"])(?:MAIL|OUTBOX)_[A-Z_]+\b")
 
 
 class AppUnknown(ConfigError, RuntimeError):

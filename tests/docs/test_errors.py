@@ -5,11 +5,22 @@ from __future__ import annotations
 import pickle
 import re
 import traceback
+from pathlib import Path
 
 import pytest
+from flask import Flask
 
-from flask_outbox import Address, AddressError, OutboxUnavailable, errors
+from flask_outbox import (
+    Address,
+    AddressError,
+    ConfigError,
+    Mail,
+    OutboxUnavailable,
+    errors,
+)
 from flask_outbox.flask_mail import BadHeaderError
+from flask_outbox.flask_mail.compat import as_flask_mail_error
+from flask_outbox.outbox import Database
 from tests.docs.blocks import DOCS
 
 SECTIONS = re.findall(
@@ -37,6 +48,44 @@ def test_a_traceback_names_the_section_and_the_text_does_not() -> None:
 
 def test_an_error_of_a_subclass_names_the_section_of_its_base() -> None:
     assert BadHeaderError().section == "errors.html#headererror"
+
+
+def test_an_error_of_a_setting_names_where_that_is_explained() -> None:
+    app = Flask("shop")
+    app.config["MAIL_PORT"] = "no port"
+    with pytest.raises(ConfigError) as caught:
+        Mail(app)
+    assert caught.value.key == "MAIL_PORT"
+    assert caught.value.section == "configuration.html#confval-MAIL_PORT"
+
+
+def test_a_setting_that_does_not_exist_is_not_said_to_be_explained() -> None:
+    app = Flask("shop")
+    app.config["OUTBOX_ENGIN"] = "thread"
+    with pytest.raises(ConfigError) as caught:
+        Mail(app)
+    assert caught.value.key is None
+    assert caught.value.section == "errors.html#configerror-unknown"
+
+
+def test_the_value_of_a_setting_is_not_taken_for_one() -> None:
+    error = ConfigError("There is no transport 'MAIL_TO_ADA': set MAIL_TRANSPORTS.")
+    assert error.key == "MAIL_TRANSPORTS"
+
+
+def test_an_error_of_the_database_names_its_cause(tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("These are notes, and no database at all.\n" * 100)
+    database = Database(f"sqlite:///{notes}")
+    with pytest.raises(OutboxUnavailable) as caught:
+        database.version()
+    database.close()
+    for one in (
+        caught.value,
+        pickle.loads(pickle.dumps(caught.value)),
+        as_flask_mail_error(caught.value),
+    ):
+        assert one.section == "errors.html#outboxunavailable-no-database"
 
 
 def test_notes_of_others_stand_below_and_are_kept() -> None:

@@ -1,7 +1,10 @@
-"""The documentation as it is built: its search leads to what has a name."""
+"""The documentation as it is built: its search leads to what has a name, and to what
+errors say; what errors name is there.
+"""
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import subprocess
@@ -17,13 +20,23 @@ from blinker import NamedSignal
 from flask import Flask
 
 import flask_outbox
-from flask_outbox import Mail, delivery, errors, signals, testing
+from flask_outbox import (
+    ConfigError,
+    Mail,
+    OutboxUnavailable,
+    delivery,
+    errors,
+    signals,
+    testing,
+)
 from flask_outbox.cli import outbox_commands
 from flask_outbox.config import KEYS
 from flask_outbox.doctor import FAULTS
+from flask_outbox.outbox.database_errors import Fault
 from tests.browser import chromium, opened
 from tests.dashboard.serving import served
 from tests.docs.blocks import DOCS
+from tests.docs.raised import raised
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -86,6 +99,12 @@ def search(site: Path, browser: Browser) -> Iterator[Search]:
                 }
 
             yield ask
+
+
+@cache
+def anchors(page: Path) -> set[str]:
+    """All that a link to this page can name."""
+    return set(re.findall(r' id="([^"]+)"', page.read_text(encoding="utf-8")))
 
 
 def places_of_keys() -> Iterator[tuple[str, str]]:
@@ -160,7 +179,74 @@ def test_the_search_leads_to_each_name(
         assert anchor in anchors(site / page), place
 
 
-@cache
-def anchors(page: Path) -> set[str]:
-    """All that a link to this page can name."""
-    return set(re.findall(r' id="([^"]+)"', page.read_text(encoding="utf-8")))
+@pytest.fixture(scope="module")
+def texts(site: Path) -> dict[str, str]:
+    """The texts of errors that ``errors.html`` has, by the place of each."""
+    page = (site / "errors.html").read_text(encoding="utf-8")
+    return {
+        f"errors.html#{id}": html.unescape(re.sub("<[^>]+>", "", item))
+        for id, item in re.findall(r'<li id="([^"]+)">\s*<p>(.*?)</p>', page, re.DOTALL)
+    }
+
+
+def test_every_text_of_an_error_is_in_the_documentation(texts: dict[str, str]) -> None:
+    missing = [
+        f"{one.where}: {piece}"
+        for one in raised()
+        for piece in one.pieces
+        if not any(piece in text for text in texts.values())
+    ]
+    assert not missing
+    assert len(raised()) > 300
+
+
+def test_every_place_that_an_error_can_name_exists(site: Path) -> None:
+    named = {one.kind("", anchor=one.anchor).section for one in raised() if one.anchor}
+    named |= {
+        OutboxUnavailable("", anchor=fault.anchor).section
+        for fault in Fault
+        if fault.anchor
+    }
+    named |= {ConfigError(f"{key.name} is wrong.").section for key in KEYS}
+    named |= {place for _, place in places_of_errors()}
+    for place in named:
+        page, _, anchor = place.partition("#")
+        assert anchor in anchors(site / page), place
+
+
+def test_every_setting_that_an_error_names_exists() -> None:
+    known = {key.name for key in KEYS}
+    for one in raised():
+        if issubclass(one.kind, ConfigError):
+            key = ConfigError(" ".join(one.pieces), anchor=one.anchor).key
+            assert key is None or key in known, one.where
+
+
+def test_the_search_leads_from_the_words_of_an_error_to_it(
+    texts: dict[str, str], search: Search
+) -> None:
+    words = {max(one.pieces, key=len) for one in raised() if one.pieces}
+    found = search(sorted(words))
+    missed = {
+        said: places
+        for said, places in found.items()
+        if not any(said in texts.get(place, "") for place in places)
+    }
+    assert not missed
+
+
+def test_the_search_leads_from_an_error_as_it_is_printed_to_it(
+    texts: dict[str, str], search: Search
+) -> None:
+    printed = {
+        place: f"flask_outbox.errors.Some: {text.replace('…', '42')}"
+        for place, text in texts.items()
+        if max(piece.count(" ") for piece in text.split("…")) > 3
+    }
+    found = search([*printed.values()])
+    missed = {
+        query: found[query]
+        for place, query in printed.items()
+        if place not in found[query]
+    }
+    assert not missed

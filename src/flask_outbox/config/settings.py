@@ -233,11 +233,14 @@ def _refuse_unknown(config: Mapping[str, Any]) -> None:
         if name.startswith(_OUTBOX):
             near = _nearest(name.removeprefix(_OUTBOX))
             hint = f" Did you mean {_OUTBOX}{near[0]}?" if near else ""
-            raise ConfigError(f"{name} is not a setting of Flask-Outbox.{hint}")
+            raise ConfigError(
+                f"{name} is not a setting of Flask-Outbox.{hint}", anchor="unknown"
+            )
         if name.startswith("MAIL_") and (meant := _nearly(name, config)):
             raise ConfigError(
                 f"{name} is not a setting of Flask-Outbox. Did you mean {meant}? If it "
-                "is your own setting, rename it."
+                "is your own setting, rename it.",
+                anchor="unknown",
             )
 
 

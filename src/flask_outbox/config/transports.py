@@ -257,4 +257,6 @@ def _refuse_unknown(own: Mapping[str, Any]) -> None:
             near = difflib.get_close_matches(str(key), _OWN, n=1, cutoff=0.6)
             hint = f" Did you mean {near[0]}?" if near else ""
             named = key if str(key).isupper() else "One of its keys"
-            raise ConfigError(f"{named} is not a setting of a transport.{hint}")
+            raise ConfigError(
+                f"{named} is not a setting of a transport.{hint}", anchor="unknown"
+            )

@@ -109,7 +109,7 @@ _OF_THE_SENDER = ("sender", "From", "MAIL_DEFAULT_SENDER", "return_path")
 def as_flask_mail_error(error: MessageError | OutboxUnavailable) -> OutboxError:
     """The same error, as one that is also caught as Flask-Mail's."""
     if isinstance(error, OutboxUnavailable):
-        return Unavailable(*error.args)
+        return Unavailable(*error.args, anchor=error.anchor)
     if isinstance(error, AssertionError | BadHeaderError | TemplateError):
         return error
     if isinstance(error, AddressError) and error.field in _OF_THE_SENDER:

@@ -64,12 +64,14 @@ class MessageActions:
         if state == State.LEASED:
             raise TransitionRefused(
                 f"Message {self.message_id} is being delivered right now and cannot be "
-                "cancelled. If the attempt is deferred, cancel it then."
+                "cancelled. If the attempt is deferred, cancel it then.",
+                anchor="being-delivered",
             )
         self._refuse_moving(state)
         if state not in CANCELLABLE:
             raise TransitionRefused(
-                f"Message {self.message_id} is {state}: there is nothing to cancel."
+                f"Message {self.message_id} is {state}: there is nothing to cancel.",
+                anchor="ended",
             )
         self._cancel(EventKind.CANCELLED)
 
@@ -80,7 +82,8 @@ class MessageActions:
             raise self._sent()
         if state == State.LEASED:
             raise TransitionRefused(
-                f"Message {self.message_id} is being delivered right now."
+                f"Message {self.message_id} is being delivered right now.",
+                anchor="being-delivered",
             )
         self._refuse_moving(state)
         self._refuse_pruned()
@@ -114,7 +117,8 @@ class MessageActions:
         if not state.final:
             raise TransitionRefused(
                 f"Message {self.message_id} is {state}: only a finished message can be "
-                "sent again."
+                "sent again.",
+                anchor="not-ended",
             )
         stored = self._stored()
         unique = new_id()
@@ -208,7 +212,8 @@ class MessageActions:
             raise TransitionRefused(
                 f"Message {self.message_id} is being moved to another outbox: 'flask "
                 "outbox status' shows which. Look for it there once the move is "
-                "complete."
+                "complete.",
+                anchor="moving",
             )
 
     def _refuse_unless_unknown(self) -> None:
@@ -216,7 +221,8 @@ class MessageActions:
         if state is not State.UNKNOWN:
             raise TransitionRefused(
                 f"Message {self.message_id} is {state}: only an unknown message can be "
-                "released or dropped."
+                "released or dropped.",
+                anchor="not-unknown",
             )
 
     def _refuse_pruned(self) -> None:
@@ -225,7 +231,8 @@ class MessageActions:
         )
         if self.connection.scalar(stored) is None:
             raise TransitionRefused(
-                f"Message {self.message_id} cannot be retried: {self._why_gone()}"
+                f"Message {self.message_id} cannot be retried: {self._why_gone()}",
+                anchor="content-gone",
             )
 
     def _why_gone(self) -> str:
@@ -252,11 +259,13 @@ class MessageActions:
         if stopped.cancelled_at is None:
             raise TransitionRefused(
                 f"Message {self.message_id} cannot be retried: its batch {stopped.id} "
-                "is paused. 'flask outbox batch resume' ends that."
+                "is paused. 'flask outbox batch resume' ends that.",
+                anchor="batch-paused",
             )
         raise TransitionRefused(
             f"Message {self.message_id} cannot be retried: its batch {stopped.id} was "
-            "cancelled. 'flask outbox send-again' sends it as a message of its own."
+            "cancelled. 'flask outbox send-again' sends it as a message of its own.",
+            anchor="batch-cancelled",
         )
 
     def _refuse_if_all_are_barred(self, tag: str | None) -> None:
@@ -270,7 +279,8 @@ class MessageActions:
                 f"Message {self.message_id} cannot be retried: all of its remaining "
                 f"recipients are suppressed ({address}: {reply}). End that first, by "
                 "'flask outbox unsuppress ADDRESS' or on the dashboard's page "
-                "Suppressions."
+                "Suppressions.",
+                anchor="suppressed",
             )
 
     def _sent(self) -> TransitionRefused:
@@ -281,12 +291,14 @@ class MessageActions:
         if self.connection.scalars(left_out).first() is None:
             return TransitionRefused(
                 f"Message {self.message_id} was sent to every recipient: there is "
-                "nothing to retry."
+                "nothing to retry.",
+                anchor="sent",
             )
         return TransitionRefused(
             f"Message {self.message_id} was sent to every recipient who is not "
             "suppressed: there is nothing to retry. To mail the others, send a new "
-            "message."
+            "message.",
+            anchor="sent",
         )
 
     def _stored(self) -> Row[Any]:
@@ -302,7 +314,8 @@ class MessageActions:
         ).first()
         if stored is None:
             raise TransitionRefused(
-                f"Message {self.message_id} cannot be sent again: {self._why_gone()}"
+                f"Message {self.message_id} cannot be sent again: {self._why_gone()}",
+                anchor="content-gone",
             )
         return stored
 

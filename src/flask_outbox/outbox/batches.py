@@ -195,13 +195,15 @@ def store_rows(
     if row.cancelled_at is not None:
         raise TransitionRefused(
             f"Batch {row.id} was cancelled after row {row.rows_stored:,}: later rows "
-            "were not stored."
+            "were not stored.",
+            anchor="batch-cancelled",
         )
     if row.rows_stored != progress.rows_stored:
         raise TransitionRefused(
             f"Another process is storing rows of batch {row.id}: it now has "
             f"{row.rows_stored:,} rows, and had {progress.rows_stored:,} here. No row "
-            "was stored twice. Let only one process store the batch."
+            "was stored twice. Let only one process store the batch.",
+            anchor="two-writers",
         )
     waiting = State.PENDING if row.paused_at is None else State.PAUSED
     receipts = enqueue(connection, messages, guard, waiting=waiting)
@@ -272,7 +274,8 @@ def cancel(connection: Connection, which: str, now: float) -> None:
 def _refuse_cancelled(row: Row[Any]) -> None:
     if row.cancelled_at is not None:
         raise TransitionRefused(
-            f"Batch {row.id} was cancelled, which cannot be undone."
+            f"Batch {row.id} was cancelled, which cannot be undone.",
+            anchor="batch-cancelled",
         )
 
 

@@ -260,7 +260,8 @@ class Database:
     def _other_version(self, present: str | None) -> SchemaError:
         if present is None:
             return SchemaError(
-                f"The outbox at {self.shown} has no tables: run 'flask outbox init'."
+                f"The outbox at {self.shown} has no tables: run 'flask outbox init'.",
+                anchor="no-tables",
             )
         if present == OUTDATED:
             return self._outdated()
@@ -268,7 +269,8 @@ class Database:
             return self._newer()
         return SchemaError(
             f"The outbox at {self.shown} is at version {present}, this Flask-Outbox "
-            f"needs {REVISION}: run 'flask outbox upgrade'."
+            f"needs {REVISION}: run 'flask outbox upgrade'.",
+            anchor="older",
         )
 
     def own_connection(self) -> Any:
@@ -293,7 +295,8 @@ class Database:
         raise OutboxUnavailable(
             f"The outbox at {self.shown} is behind a pooler, such as PgBouncer in "
             "transaction mode, which does not pass on notifications: set "
-            "OUTBOX_LISTEN_URL to the database itself. Until then workers poll."
+            "OUTBOX_LISTEN_URL to the database itself. Until then workers poll.",
+            anchor="pooler",
         )
 
     def version(self) -> str | None:
@@ -348,14 +351,16 @@ class Database:
     def _newer(self) -> SchemaError:
         return SchemaError(
             f"The outbox at {self.shown} has a version that this Flask-Outbox "
-            f"(version {REVISION}) does not know: install a newer Flask-Outbox."
+            f"(version {REVISION}) does not know: install a newer Flask-Outbox.",
+            anchor="newer",
         )
 
     def _outdated(self) -> SchemaError:
         return SchemaError(
             f"The outbox's tables at {self.shown} were made by the app's own "
             f"migrations and differ from version {REVISION}, which this Flask-Outbox "
-            "needs: run 'flask db migrate' and 'flask db upgrade'."
+            "needs: run 'flask db migrate' and 'flask db upgrade'.",
+            anchor="own-migrations",
         )
 
     def close(self) -> None:
@@ -476,7 +481,8 @@ class Database:
             f"This thread was interrupted while {doing} the outbox at {self.shown}, "
             "and the code that interrupted it, such as a signal handler, sends mail: "
             "set a flag there and send afterwards, or send from another thread. "
-            "Nothing was stored."
+            "Nothing was stored.",
+            anchor="interrupted",
         )
 
     def _commit(self, works: Sequence[Work[Any]]) -> list[Any]:
@@ -584,7 +590,8 @@ class Database:
             f"The file of the outbox at {self.shown} was deleted or replaced while in "
             "use: writes would go to the old file, which can no longer be opened. "
             "Nothing was stored. The next call opens the file at that path, or creates "
-            "it. Stop the app before you move its outbox."
+            "it. Stop the app before you move its outbox.",
+            anchor="replaced",
         )
 
     # The clock
@@ -637,7 +644,8 @@ class Database:
         kind = _KINDS.get(fault, OutboxUnavailable) if fault else OutboxUnavailable
         return kind(
             f"The outbox at {self.shown} cannot be used: {reason}. "
-            f"{advice(error, epilogue)}"
+            f"{advice(error, epilogue)}",
+            anchor=fault.anchor if fault else "",
         )
 
 

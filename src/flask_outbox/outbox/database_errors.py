@@ -38,6 +38,13 @@ class Fault(Enum):
     LOST = auto()
     SILENT = auto()
 
+    @property
+    def anchor(self) -> str:
+        """What an error names in the documentation; "" where there is no advice."""
+        if self in (Fault.LOST, Fault.SILENT):
+            return "lost"
+        return self.name.lower().replace("_", "-") if self in ADVICE else ""
+
 
 ADVICE = {
     Fault.LOCKED: "Another process has held a lock for too long.",

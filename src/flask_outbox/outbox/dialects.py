@@ -229,7 +229,8 @@ def _make_folder(folder: Path) -> None:
     except OSError as error:
         raise OutboxUnavailable(
             f"The outbox's folder {folder} cannot be created: {error.strerror}. Check "
-            "OUTBOX_URL. Nothing was stored."
+            "OUTBOX_URL. Nothing was stored.",
+            anchor="folder",
         ) from error
 
 
@@ -330,7 +331,8 @@ def _not_utf8(url: URL, encoding: str | None) -> SchemaError:
     return SchemaError(
         f"The outbox at {shown_url(url)} is in a database whose encoding is "
         f"{encoding}, which cannot store every mail: make one with CREATE DATABASE … "
-        "ENCODING 'UTF8' TEMPLATE template0, and set OUTBOX_URL to it."
+        "ENCODING 'UTF8' TEMPLATE template0, and set OUTBOX_URL to it.",
+        anchor="encoding",
     )
 
 

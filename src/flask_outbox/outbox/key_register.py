@@ -46,7 +46,8 @@ def is_registered(connection: Connection, keys: Keyring | None, keys_from: str) 
         if known:
             raise KeyRefused(
                 f"The outbox is encrypted, with the keys {_listed(known)}: set "
-                f"{keys_from}. {_CLOSED}"
+                f"{keys_from}. {_CLOSED}",
+                anchor="no-keys",
             )
         return True
     for id in keys.ids:
@@ -54,7 +55,8 @@ def is_registered(connection: Connection, keys: Keyring | None, keys_from: str) 
             raise KeyRefused(
                 f"The key {id!r} in {keys_from} is another one than the key {id!r} "
                 "with which the outbox is encrypted. Put that back, and give a new key "
-                f"an id of its own. {_CLOSED}"
+                f"an id of its own. {_CLOSED}",
+                anchor="other-key",
             )
     secret = _lookup_key(known, keys, keys_from)
     if secret is None or keys.first not in known or known[keys.first].lookup is None:
@@ -74,7 +76,8 @@ def _lookup_key(known: _Known, keys: Keyring, keys_from: str) -> bytes | None:
             "The addresses in the outbox can be read with the keys "
             f"{_listed(having)}, and none of these is in {keys_from}: put one back "
             "there, after the first key, until 'flask outbox rekey' has run. "
-            f"{_CLOSED}"
+            f"{_CLOSED}",
+            anchor="addresses",
         )
     return None
 

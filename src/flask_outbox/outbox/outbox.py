@@ -175,7 +175,8 @@ class Outbox:
                 f"Another transaction, open for too long, may be storing a message "
                 f"with the key {', '.join(map(repr, keys))}, so whether it exists "
                 "cannot be determined. If it is the app's own transaction, pass "
-                "session=. Nothing was stored."
+                "session=. Nothing was stored.",
+                anchor="undecided",
             ) from error
 
     # Delivering

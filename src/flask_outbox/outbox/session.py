@@ -100,7 +100,8 @@ def _wrong_database(database: Database, connection: Connection) -> ConfigError:
         f"are in {database.shown}: two databases cannot commit as one. Set OUTBOX_URL "
         "to the app's database; or, if the session has several, pass "
         "session.connection(bind_arguments={'bind': engine}) with the engine of the "
-        "outbox's database; or send without session= after the commit."
+        "outbox's database; or send without session= after the commit.",
+        anchor="session-elsewhere",
     )
 
 
@@ -278,7 +279,8 @@ class AppTransaction:
         if isinstance(transaction, TwoPhaseTransaction):
             raise ConfigError(
                 "session= is in a two-phase transaction, which another process may "
-                "commit: use a session without twophase=True."
+                "commit: use a session without twophase=True.",
+                anchor="session-two-phase",
             )
         if self._connection.dialect.name == "sqlite":
             self._begin_sqlite(transaction)
@@ -321,7 +323,8 @@ class AppTransaction:
                 "session= is in a savepoint, and Python's SQLite driver may not have "
                 "begun a transaction around it, so releasing the savepoint would "
                 "commit. See 'Savepoints on SQLite' in Flask-Outbox's documentation, "
-                "or send before the savepoint."
+                "or send before the savepoint.",
+                anchor="session-savepoint",
             )
 
 
@@ -342,7 +345,7 @@ def _connection(given: Any) -> Connection:
         _ = connection.connection  # raises if it is closed or lost
     except exc.SQLAlchemyError as error:
         raise OutboxUnavailable(
-            f"session= cannot be used: {error}. Nothing was stored."
+            f"session= cannot be used: {error}. Nothing was stored.", anchor="session"
         ) from error
     if connection.dialect.is_async:
         raise _no_session(given)
@@ -367,5 +370,7 @@ def _is_autocommit(driver: Any) -> bool:
 def _autocommit() -> ConfigError:
     return ConfigError(
         "session= commits each statement separately (AUTOCOMMIT), so there is no "
-        "transaction to send in: use another isolation level, or send without session=."
+        "transaction to send in: use another isolation level, or send without "
+        "session=.",
+        anchor="session-autocommit",
     )

@@ -87,7 +87,8 @@ def _wait_for(connection: Connection, take: str) -> None:
             raise OutboxUnavailable(
                 "Another process has been making or upgrading the outbox's tables for "
                 f"{duration(WAIT_SECONDS)}: look there, or in the database, for what "
-                "it waits for, and run the command again. Nothing was changed here."
+                "it waits for, and run the command again. Nothing was changed here.",
+                anchor="upgrading",
             )
         time.sleep(POLL_SECONDS)
 

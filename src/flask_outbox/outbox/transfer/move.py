@@ -74,7 +74,8 @@ class Move:
             database.upgrade()
         if is_same_database(self._source.database, database):
             raise MoveRefused(
-                f"The outbox is in {database.shown} already: there is nothing to move."
+                f"The outbox is in {database.shown} already: there is nothing to move.",
+                anchor="same",
             )
         self._refuse_moving_target()
         for chunk in chunks_in_transit:
@@ -86,7 +87,8 @@ class Move:
         if chunks:
             raise MoveRefused(
                 f"The outbox at {self._target.database.shown} is itself being moved: "
-                f"{chunks[0]}"
+                f"{chunks[0]}",
+                anchor="target-moves",
             )
 
     # The move itself
@@ -145,7 +147,8 @@ class Move:
     def _unknown(self, chunk: TransferChunk) -> MoveRefused:
         return MoveRefused(
             f"{chunk} The outbox at {self._target.database.shown} has no record of "
-            "that move. To keep the messages here, pass --abandon."
+            "that move. To keep the messages here, pass --abandon.",
+            anchor="no-record",
         )
 
     def end(self) -> None:

@@ -315,7 +315,8 @@ def _states_here(connection: Connection, ids: list[str]) -> Mapping[str, str]:
     if State.MOVING in here.values():
         raise MoveRefused(
             "Messages are being moved in the opposite direction: two outboxes cannot "
-            "be moved into each other. Stop one of the moves."
+            "be moved into each other. Stop one of the moves.",
+            anchor="both-ways",
         )
     return here
 

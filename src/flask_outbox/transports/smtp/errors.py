@@ -94,7 +94,8 @@ def bad_ca_file(error: OSError, settings: SmtpSettings) -> TransportDown:
     """The certificates to trust cannot be loaded."""
     return TransportDown(
         f"The certificates in MAIL_TLS_CA_FILE ({settings.ca_file}) cannot be loaded "
-        f"({error.strerror or error}). It must be PEM, and readable by this process."
+        f"({error.strerror or error}). It must be PEM, and readable by this process.",
+        anchor="ca-file",
     )
 
 
@@ -107,7 +108,8 @@ def bad_client_certificate(error: Exception, settings: SmtpSettings) -> Transpor
     return TransportDown(
         f"The client certificate in {files} cannot be loaded ({reason}). Both must be "
         "PEM and readable by this process, and the key must be that certificate's and "
-        "have no passphrase."
+        "have no passphrase.",
+        anchor="client-certificate",
     )
 
 
@@ -118,7 +120,8 @@ def no_starttls(settings: SmtpSettings) -> TransportDown:
         "smtp+starttls:// in MAIL_URL) demands. No login and no mail was sent. If the "
         "port speaks TLS from the first byte (usually 465), use MAIL_USE_SSL or "
         "smtps://. If it offered STARTTLS before, someone on the path may be removing "
-        "the offer."
+        "the offer.",
+        anchor="no-starttls",
     )
 
 
@@ -128,7 +131,8 @@ def no_auth(settings: SmtpSettings) -> TransportDown:
     return TransportDown(
         f"{settings.place} offers no login {how}, so MAIL_USERNAME cannot be used. "
         "Many servers offer it only after STARTTLS (MAIL_USE_TLS, usually port 587); "
-        "a server that asks for none wants MAIL_USERNAME and MAIL_PASSWORD removed."
+        "a server that asks for none wants MAIL_USERNAME and MAIL_PASSWORD removed.",
+        anchor="no-login",
     )
 
 
@@ -137,7 +141,8 @@ def unencrypted_login(settings: SmtpSettings) -> TransportDown:
     return TransportDown(
         f"The connection to {settings.place} is not encrypted, so no login was sent. "
         "Use MAIL_USE_TLS or MAIL_USE_SSL or, if the network is safe, set "
-        "MAIL_AUTH_UNENCRYPTED = True."
+        "MAIL_AUTH_UNENCRYPTED = True.",
+        anchor="unencrypted",
     )
 
 
@@ -152,7 +157,8 @@ def no_mechanism(offered: Iterable[str], settings: SmtpSettings) -> TransportDow
             if chosen
             else "Where it takes tokens (XOAUTH2), set MAIL_OAUTH_TOKEN in place of "
             "the password."
-        )
+        ),
+        anchor="no-mechanism",
     )
 
 
@@ -166,7 +172,8 @@ def no_token_mechanism(offered: Iterable[str], settings: SmtpSettings) -> Transp
     return TransportDown(
         f"{settings.place} offers no login by {needed}, which MAIL_OAUTH_TOKEN needs "
         f"(it offers {_listed(offered)}). Set MAIL_PASSWORD instead, or MAIL_SERVER to "
-        "a host that takes tokens."
+        "a host that takes tokens.",
+        anchor="no-mechanism",
     )
 
 
@@ -174,7 +181,8 @@ def no_token(what: str, settings: SmtpSettings) -> TransportDown:
     """The function that returns the token failed; ``what`` says how."""
     return TransportDown(
         f"MAIL_OAUTH_TOKEN gave no token for {settings.place}: it {what}. It must "
-        "return the access token as a non-empty string. No login and no mail was sent."
+        "return the access token as a non-empty string. No login and no mail was sent.",
+        anchor="no-token",
     )
 
 
@@ -197,7 +205,8 @@ def closing(reply: object, settings: SmtpSettings) -> TransportDown:
     """The server replied 421 to a transaction."""
     return TransportDown(
         f"{settings.place} takes no mail at the moment ({reply}). Look at its load, "
-        "its connection limits and its log."
+        "its connection limits and its log.",
+        anchor="closing",
     )
 
 
@@ -206,7 +215,8 @@ def out_of_sequence(reply: object, settings: SmtpSettings) -> TransportDown:
     return TransportDown(
         f"{settings.place} says that commands come out of order, on a new connection "
         f"too ({reply}). It may want a login (MAIL_USERNAME) or TLS (MAIL_USE_TLS) "
-        "first. Look at its log."
+        "first. Look at its log.",
+        anchor="out-of-order",
     )
 
 
