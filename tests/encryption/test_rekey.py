@@ -172,7 +172,7 @@ def test_an_end_that_is_recorded_while_its_recipients_are_encrypted_is_not_lost(
     with threads:
         Rekeying(rekeying.database).run()
 
-    assert recorded[0].result() == []
+    assert recorded[0].result().lost == []
     assert [one.state for one in rekeying.get(to_ada).recipients] == [State.SENT]
 
 
