@@ -12,6 +12,7 @@ from typing import Self
 from flask_outbox.delivery import Envelope
 from flask_outbox.outbox import new_id
 from flask_outbox.outbox.records import NewMessage
+from tests.servers.ports import listening
 
 RUN = "console.log('RAN');top.RAN=1;document.title='RAN';fetch('{sink}/ran')"
 """What each script tries, so that any execution is noticed."""
@@ -145,7 +146,7 @@ class Sink:
 
     def __enter__(self) -> Self:
         self.connections = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = listening()
         self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._count, daemon=True)
         self._thread.start()

@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -26,6 +25,7 @@ from tests.dashboard.conftest import OpenShop
 from tests.dashboard.shop import Shop
 from tests.process_models.kinds import PLAIN_FLASK
 from tests.processes.running import ROOT
+from tests.servers.ports import free_port
 from tests.waiting import eventually
 
 if TYPE_CHECKING:
@@ -288,9 +288,7 @@ def served_shop(tmp_path: Path) -> Iterator[str]:
     (tmp_path / "templates").mkdir()
     (tmp_path / "templates" / "welcome.txt").write_text("Hello Ada")
     (tmp_path / "shop.py").write_text(APP)
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    port = free_port()
     command = [*PLAIN_FLASK, "--app", "shop", "--debug", "run"]
     path = os.pathsep.join([str(ROOT), *sys.path])
     with (tmp_path / "log").open("w") as log:

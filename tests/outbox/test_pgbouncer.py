@@ -22,6 +22,7 @@ from flask_outbox.errors import OutboxUnavailable
 from flask_outbox.outbox import Database, Outbox
 from flask_outbox.outbox.notify import MAIL, Notifications, notify_of_mail
 from tests.cli.shop import Shop
+from tests.servers.ports import free_port
 from tests.waiting import WAIT_SECONDS, eventually
 
 from .conftest import Opener
@@ -44,9 +45,7 @@ def pgbouncer_port() -> Iterator[int]:
         pytest.skip(reason)
     folder = Path(tempfile.mkdtemp(prefix="outbox-pgbouncer-"))
     folder.chmod(0o755)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = free_port()
     config = folder / "pgbouncer.ini"
     server = make_url(SERVERS["postgresql"])
     config.write_text(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
+from tests.servers.ports import free_port
 from tests.waiting import WAIT_SECONDS
 
 CHUNK_BYTES = 65_536
@@ -25,7 +26,7 @@ class Proxy:
 
     def __init__(self, port: int) -> None:
         self._target = port
-        self.port = 0
+        self.port = free_port()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._passing = asyncio.Event()
@@ -84,7 +85,6 @@ class Proxy:
         self._answering.set()
         if self._server is None:
             self._server = await asyncio.start_server(self._link, self.host, self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
 
     async def _hold(self) -> None:
         self._passing.clear()

@@ -21,6 +21,7 @@ from flask_outbox.testing.transport_contract import (
 )
 from flask_outbox.transports.base import Transport
 from flask_outbox.transports.registry import find_adapter, with_options
+from tests.servers.ports import listening
 
 KEY = "k3y-that-nobody-may-see"
 
@@ -74,10 +75,8 @@ class FakeApi(TransportPeer, ABC):
         self._tls = tls
         self.connections = 0
         """How many connections there were."""
-        self._listener = socket.socket()
+        self._listener = listening()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        self._listener.bind(("127.0.0.1", 0))
-        self._listener.listen(100)
         self.port: int = self._listener.getsockname()[1]
         self.behaviour = PeerBehaviour.ACCEPT
         self.answers: Answer | None = None

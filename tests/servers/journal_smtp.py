@@ -44,6 +44,7 @@ from typing import Any, cast
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 from flask_outbox.testing.smtp_state import LoopbackServer
+from tests.servers.ports import free_port
 from tests.waiting import WAIT_SECONDS
 
 HANG_LOOK_SECONDS = 0.01
@@ -130,7 +131,7 @@ class JournalSmtp(LoopbackServer):
         implicit_tls: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__(port, tls if implicit_tls else None)
+        super().__init__(port or free_port(), tls if implicit_tls else None)
         self.journal = journal
         self.behaviour = Behaviour()
         self.mails: list[Mail] = []

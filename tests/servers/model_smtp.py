@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self, cast
 
+from tests.servers.ports import free_port
 from tests.waiting import WAIT_SECONDS
 
 
@@ -431,7 +432,7 @@ class ModelSmtp:
     async def _serve(self) -> None:
         self._ending = asyncio.Event()
         server = await self._loop.create_server(
-            lambda: _Served(self.model, self._greeting), self.host, 0
+            lambda: _Served(self.model, self._greeting), self.host, free_port()
         )
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import secrets
 import socket
+from contextlib import suppress
 
 NOBODYS = range(10_240, 32_768)
 """Below those that the system gives to whoever asks for any: on a busy machine that is
-the next connection of somebody else."""
+the next connection of somebody else, or the port of a server that is gone and whose
+clients still look for it."""
 
 
 def free_port() -> int:
     """A free port."""
+    with listening() as listener:
+        return int(listener.getsockname()[1])
+
+
+def listening() -> socket.socket:
+    """A socket that listens on a free port."""
     while True:
-        port = secrets.choice(NOBODYS)
-        try:
-            socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        return port
+        with suppress(OSError):
+            return socket.create_server(("127.0.0.1", secrets.choice(NOBODYS)))

@@ -35,6 +35,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Self
 
+from tests.servers.ports import listening
 from tests.waiting import WAIT_SECONDS
 
 LOOK_MILLISECONDS = 10
@@ -123,7 +124,7 @@ class ScriptedSmtp:
         self.steps_played: list[int] = []
         self.ended: list[bool] = []
         self.failures: list[str] = []
-        self._listener = socket.create_server((self.host, 0))
+        self._listener = listening()
         self.port: int = self._listener.getsockname()[1]
 
     def __enter__(self) -> Self:
