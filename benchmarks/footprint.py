@@ -31,6 +31,14 @@ MAILS, QUICK_MAILS = 5_000, 500
 PACKAGES = ("Flask", "SQLAlchemy", "psycopg")
 DAY = 86_400.0
 
+DISK = "What a mail adds to the disk"
+COSTS = (
+    ("What a mail takes", "transactions a mail"),
+    ("What a mail adds to the log", "bytes a mail"),
+    (DISK, "bytes a mail"),
+)
+"""The title and unit of a chart of each statistic of `Reading`."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -157,7 +165,7 @@ class House:
         in_threads(self._send_one, mails, threads)
 
     def deliver(self) -> None:
-        """Deliver all pending messages."""
+        """Deliver all pending messages; the courier waits for more until `stop`."""
         with self._courier.app_context():
             mail = flask_outbox.Mail()
             mail.start()
@@ -214,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 continue
             with closing(place):
                 try:
-                    charts.append(measure(place, options.mails))
+                    charts += measure(place, options.mails)
                 except Failed as failure:
                     print(f"\nFailed: {failure}", file=sys.stderr)
                     return 1
@@ -236,17 +244,19 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def measure(place: Place, mails: int) -> Chart:
-    """Print the cost of one mail, phase by phase; returns the bytes on disk."""
+def measure(place: Place, mails: int) -> list[Chart]:
+    """Print the cost of one mail, phase by phase, and return it."""
     with Sink() as sink:
         house = House(place.url, sink.port)
         house.hand_over(1)
         house.deliver()
+        house.stop()
         place.tidy()
         empty = place.read()
         house.hand_over(mails, threads=1)
         alone = place.read()
         house.deliver()
+        house.stop()
         place.tidy()
         before = place.read()
         house.hand_over(mails)
@@ -272,10 +282,17 @@ def measure(place: Place, mails: int) -> Chart:
         "handed over 8 at a time": handed_over.since(before),
         "delivered": delivered.since(handed_over),
     }
-    values = {name: one.disk_bytes / mails for name, one in phases.items()}
-    values["kept, without the body"] = kept
-    title = f"What a mail adds to the disk, {place.name}"
-    return Chart(title, "bytes a mail", values, tuple(values))
+    charts = []
+    for (title, unit), *costs in zip(COSTS, *phases.values(), strict=True):
+        if None in costs:
+            continue
+        values = {
+            phase: each / mails for phase, each in zip(phases, costs, strict=True)
+        }
+        if title == DISK:
+            values["kept, without the body"] = kept
+        charts.append(Chart(f"{title}, {place.name}", unit, values, tuple(values)))
+    return charts
 
 
 def _print(what: str, reading: Reading, mails: int) -> None:

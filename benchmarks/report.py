@@ -76,7 +76,7 @@ RUNS = (
     Run("dashboard", "dashboard", ("--quick",)),
     Run("metrics", "metrics"),
     Run("traces", "traces"),
-    Run("footprint", "footprint", ("--quick",)),
+    Run("footprint", "footprint"),
     Run("imports", "imports"),
     Run("trip", "trip"),
 )

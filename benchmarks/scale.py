@@ -1,12 +1,18 @@
 """What a rate of mail requires: the model in docs/scaling.rst, calculated.
 
-Every input is what one of the benchmarks here measured; change them to your own.
+Every input is what one of the benchmarks here measured: run these to have your own.
 """
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+FIGURES = Path(__file__).resolve().parents[1] / "docs" / "figures"
 
 DAY = 86_400
 KB, MB, GB, TB = 1e3, 1e6, 1e9, 1e12
@@ -16,28 +22,75 @@ KB, MB, GB, TB = 1e3, 1e6, 1e9, 1e12
 class Inputs:
     """The cost of a mail, and the capacity of one process."""
 
-    handover_transactions: float = 1.66
+    handover_transactions: float
     """``footprint.py``, one by one: the most that a hand-over costs."""
-    shared_transactions: float = 0.51
+    shared_transactions: float
     """``footprint.py``, 8 at a time: what it costs where threads share commits."""
-    delivery_transactions: float = 0.26
+    delivery_transactions: float
     """``footprint.py``, 10 at a time."""
-    log_bytes: float = 6_313
+    log_bytes: float
     """``footprint.py``: hand-over and delivery, PostgreSQL."""
-    disk_bytes: float = 3_536
+    disk_bytes: float
     """``footprint.py``: a finished mail with its body, PostgreSQL, not vacuumed."""
-    row_bytes: float = 1_530
+    row_bytes: float
     """``footprint.py``: a finished mail whose body is pruned, PostgreSQL."""
+    courier_rate: float
+    """``engines.py``: mails a second of one ``external`` process."""
+    messages_a_round_trip: float
+    """``wire.py``: with PIPELINING, on one connection."""
     body_bytes: float = 700
     """What ``footprint.py`` sends: what a mail has more, log and disk have more."""
-    courier_rate: float = 570.0
-    """``engines.py``: mails a second of one ``external`` process."""
-    messages_a_round_trip: float = 0.93
-    """``wire.py``: with PIPELINING, on one connection."""
     batches_a_second: float = 100.0
     """The most tasks that one process's notifier publishes in a second."""
     batch: float = 100.0
     """The most mails that one task names."""
+
+
+ALONE, SHARED, DELIVERED = (
+    "handed over one by one",
+    "handed over 8 at a time",
+    "delivered",
+)
+
+
+def measured() -> Inputs:
+    """What the newest runs found, as the documentation has it."""
+    transactions, log, disk = (
+        _chart("footprint", f"{title}, PostgreSQL")
+        for title in (
+            "What a mail takes",
+            "What a mail adds to the log",
+            "What a mail adds to the disk",
+        )
+    )
+    engines = _chart("engines", "The engines, 1,000 mails, a server that is near")
+    far = _results("wire")["goals"]
+    return Inputs(
+        handover_transactions=transactions[ALONE],
+        shared_transactions=transactions[SHARED],
+        delivery_transactions=transactions[DELIVERED],
+        log_bytes=log[ALONE] + log[DELIVERED],
+        disk_bytes=disk[ALONE] + disk[DELIVERED],
+        row_bytes=disk["kept, without the body"],
+        courier_rate=engines["external, 1 process"],
+        messages_a_round_trip=next(
+            goal["value"] for goal in far if goal["what"] == ON_ONE_CONNECTION
+        ),
+    )
+
+
+ON_ONE_CONNECTION = (
+    "10 connections, PIPELINING, 50 ms away: mails a round trip and connection"
+)
+
+
+def _chart(name: str, title: str) -> Mapping[str, float]:
+    charts = _results(name)["charts"]
+    return next(one["values"] for one in charts if one["title"] == title)
+
+
+def _results(name: str) -> Mapping[str, Any]:
+    return json.loads((FIGURES / f"{name}.json").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -108,7 +161,8 @@ def _bytes(number: float) -> str:
 
 def main() -> int:
     """Print a column for each case."""
-    found = [demand(case, Inputs()) for case in CASES]
+    given = measured()
+    found = [demand(case, given) for case in CASES]
     print(f"{'':26}", *(f"{case.name:>20}" for case in CASES))
     for one in fields(Demand):
         values = (getattr(column, one.name) for column in found)

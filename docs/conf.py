@@ -14,6 +14,7 @@ version = ".".join(release.split(".")[:2])
 
 extensions = [
     "sphinx.ext.autodoc",
+    "from_benchmarks",
     "from_changelog",
     "from_commands",
     "from_config",
