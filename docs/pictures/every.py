@@ -1,6 +1,7 @@
 """Pictures of every page and state, to be looked at: ``scripts/pictures --every DIR``.
 
-Each is taken on a desktop and on a phone, in light and in dark.
+Each is taken on a desktop and on a phone, in light and in dark; in the language whose
+code follows the folder, or in English.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class View:
 def main(arguments: Sequence[str]) -> None:
     """Take all of them into the folder that is named."""
     folder = Path(arguments[0])
+    language = arguments[1] if len(arguments) > 1 else "en"
     folder.mkdir(parents=True, exist_ok=True)
     with (
         chromium() as browser,
@@ -60,13 +62,13 @@ def main(arguments: Sequence[str]) -> None:
             *shop_views(shop, kept),
         ]
         for view in views:
-            take(browser, view, folder)
+            take(browser, view, folder, language)
 
 
-def take(browser: Browser, view: View, folder: Path) -> None:
+def take(browser: Browser, view: View, folder: Path, language: str) -> None:
     """The picture in each of the variants."""
     for (device, size), scheme in VARIANTS:
-        page = new_page(browser, viewport=size, color_scheme=scheme)
+        page = new_page(browser, viewport=size, color_scheme=scheme, locale=language)
         page.goto(view.address)
         if view.act:
             view.act(page)
@@ -130,12 +132,12 @@ def send_one(page: Page) -> None:
 
 def open_table(page: Page) -> None:
     """The plots as a table."""
-    page.get_by_text("The plots as a table").click()
+    page.locator("#stats-table summary").click()
 
 
 def open_sheet(page: Page) -> None:
     """The sheet of the keyboard shortcuts."""
-    page.get_by_role("button", name="Keyboard shortcuts").click()
+    page.locator("#keys-open").click()
 
 
 def choose_one(page: Page) -> None:
@@ -145,7 +147,7 @@ def choose_one(page: Page) -> None:
 
 def press_exact_times(page: Page) -> None:
     """Exact times in place of relative ones."""
-    page.get_by_role("button", name="Exact times").click()
+    page.locator("#exact-times").click()
 
 
 @contextmanager

@@ -20,8 +20,8 @@ from .phrases import Phrase, joined, phrase
 
 Detail = Mapping[str, Any]
 
-FINISHED = phrase("finished")
-ON_HOLD = phrase("on hold for a person")
+FINISHED: Phrase = phrase("finished")
+ON_HOLD: Phrase = phrase("on hold for a person")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from .delivery import Reply
 from .erased_address import ErasedAddresses
 from .errors import AddressError, ConfigError
 from .message import Address, comparable
+from .phrases import Phrase, phrase
 
 ONLY_TO, REDIRECT_TO = "OUTBOX_ONLY_TO", "OUTBOX_REDIRECT_TO"
 
@@ -53,11 +54,27 @@ class Guard:
         return bool(self.only_to or self.redirect_to)
 
     def __str__(self) -> str:
-        whom = ", ".join(self.only_to)
+        return str(self.words)
+
+    @property
+    def words(self) -> Phrase:
+        """What it does, in a sentence."""
+        whom, key = ", ".join(self.only_to), ONLY_TO
+        if self.redirect_to is None and whom:
+            return phrase("Only %(whom)s may be mailed (%(key)s).", whom=whom, key=key)
         if self.redirect_to is None:
-            return f"Only {whom} may be mailed ({ONLY_TO})." if whom else "It is off."
-        others = f"All mail but that to {whom}" if whom else "All mail"
-        return f"{others} goes to {self.redirect_to} instead ({REDIRECT_TO})."
+            return phrase("It is off.")
+        place, key = self.redirect_to, REDIRECT_TO
+        if whom:
+            return phrase(
+                "All mail but that to %(whom)s goes to %(place)s instead (%(key)s).",
+                whom=whom,
+                place=place,
+                key=key,
+            )
+        return phrase(
+            "All mail goes to %(place)s instead (%(key)s).", place=place, key=key
+        )
 
     def barred(self, recipients: Iterable[str]) -> dict[str, Reply]:
         """The ``recipients`` that must not be mailed at all, and why."""

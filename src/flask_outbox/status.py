@@ -304,7 +304,7 @@ class LaneStatus:
     """When it was paused; None if it is open."""
 
 
-RESOLVED = phrase("what the resolver returns")
+RESOLVED: Phrase = phrase("what the resolver returns")
 """Where the mail of a lane goes that is not in the settings."""
 
 

@@ -36,7 +36,7 @@ VISIBLE = {"aria-label", "title", "placeholder", "alt", "data-heading", "data-wo
 
 
 class Reader(HTMLParser):
-    """Collects what people read of a page, but for what has no language."""
+    """Collects what people read of a page, but for what is English on every page."""
 
     VOID = frozenset({"meta", "link", "input", "path", "br", "hr", "img"})
     WITHOUT = frozenset({"code", "pre", "kbd", "script", "style", "iframe"})
@@ -48,7 +48,8 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
-        hides = tag in self.WITHOUT or given.get("translate") == "no"
+        stays = given.get("translate") == "no" or given.get("lang") == "en"
+        hides = tag in self.WITHOUT or (stays and tag != "html")
         if not any(self._inside) and not hides:
             self.said += [text for name, text in attrs if text and name in VISIBLE]
         if tag not in self.VOID:
@@ -208,6 +209,10 @@ def test_each_value_that_is_shown_has_a_term() -> None:
     assert {*terms.ACTS} == {*Act}
 
 
+def test_a_value_that_this_version_does_not_know_is_shown_as_it_is() -> None:
+    assert terms.ACTS["fold"] == "fold"
+
+
 # ----------------------------------------------------------------------- which language
 
 
@@ -306,6 +311,24 @@ def test_errors_of_pages_are_translated_and_those_of_the_library_are_not(
     assert "1 Nachricht nicht:" in page
     assert "is pending" in page
     assert 'hreflang="fr"' not in page
+
+
+def test_the_guard_is_explained_in_the_language(open_shop: OpenShop) -> None:
+    shop = open_shop(OUTBOX_REDIRECT_TO="dev@example.com")
+    assert (
+        "<strong>Schutz:</strong> Alle Mails gehen stattdessen an dev@example.com "
+        "(OUTBOX_REDIRECT_TO)." in page_in(shop, "de", "/lanes")
+    )
+
+
+def test_a_diagnosis_has_headings_in_the_language(open_shop: OpenShop) -> None:
+    shop = open_shop(MAIL_URL="inbox://")
+    data = {"csrf_token": shop.token()}
+    headers = {**LOCAL["headers"], "Accept-Language": "fr"}
+    page = shop.ask("/doctor", "POST", data=data, headers=headers).text
+    assert language_of(page) == "fr"
+    assert "Base de données" in page
+    assert english_of("fr").intersection(read(page)) == set()
 
 
 def test_a_value_of_a_filter_is_refused_in_the_language(shop: Shop) -> None:

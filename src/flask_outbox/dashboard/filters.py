@@ -31,7 +31,7 @@ LABELS: Mapping[str, Phrase] = {
 }
 """The fields of the search form, and what people call them."""
 
-PRESETS = {
+PRESETS: Mapping[str, tuple[Phrase, timedelta]] = {
     "1h": (phrase("last hour"), timedelta(hours=1)),
     "24h": (phrase("last 24 hours"), timedelta(hours=24)),
     "7d": (phrase("last 7 days"), timedelta(days=7)),
@@ -41,7 +41,7 @@ PRESETS = {
 
 _TIMES = frozenset({"last", "since", "until"})
 
-EACH = phrase("message by message")
+EACH: Phrase = phrase("message by message")
 """What ``each`` means, whose value is ``yes``."""
 
 _ID = re.compile(r"0[0-9A-HJKMNP-TV-Z]{4,25}", re.IGNORECASE)

@@ -18,7 +18,7 @@ from .terms import WEEKDAYS
 
 WIDTH, HEIGHT = 300, 100
 
-NOTHING = joined()
+NOTHING: Phrase = joined()
 """What is said where there is nothing to say."""
 
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ..phrases import Phrase, phrase, term
 
 
-def _by_value(*terms: Phrase) -> Mapping[str, Phrase]:
-    return {str(one).lower(): one for one in terms}
+class Terms(dict[str, Phrase]):
+    """Terms by value. A value without one is shown as it is: another version of
+    Flask-Outbox may have stored it.
+    """
+
+    def __missing__(self, value: str) -> str:
+        return value
 
 
-STATES: Mapping[str, Phrase] = _by_value(
+def _by_value(*terms: Phrase) -> Terms:
+    return Terms((str(one).lower(), one) for one in terms)
+
+
+STATES: Terms = _by_value(
     term("state", "waiting"),
     term("state", "scheduled"),
     term("state", "leased"),
@@ -25,7 +32,7 @@ STATES: Mapping[str, Phrase] = _by_value(
 )
 """The state of one message; what is pending is waiting or scheduled."""
 
-STATES_OF_MANY: Mapping[str, Phrase] = _by_value(
+STATES_OF_MANY: Terms = _by_value(
     term("state of many", "waiting"),
     term("state of many", "scheduled"),
     term("state of many", "leased"),
@@ -39,7 +46,7 @@ STATES_OF_MANY: Mapping[str, Phrase] = _by_value(
 )
 """The same after a number, as some languages need another form."""
 
-FATES: Mapping[str, Phrase] = _by_value(
+FATES: Terms = _by_value(
     term("fate", "delayed"),
     term("fate", "soft bounced"),
     term("fate", "delivered"),
@@ -50,10 +57,10 @@ FATES: Mapping[str, Phrase] = _by_value(
     term("fate", "complained"),
 )
 
-REPORTED: Mapping[str, Phrase] = {**FATES, "refused": term("fate", "refused")}
+REPORTED: Terms = Terms(FATES, refused=term("fate", "refused"))
 """What a suppression may follow from."""
 
-FATES_OF_MANY: Mapping[str, Phrase] = _by_value(
+FATES_OF_MANY: Terms = _by_value(
     term("fate of many", "delayed"),
     term("fate of many", "soft bounced"),
     term("fate of many", "delivered"),
@@ -64,7 +71,7 @@ FATES_OF_MANY: Mapping[str, Phrase] = _by_value(
     term("fate of many", "complained"),
 )
 
-BATCH_STATES: Mapping[str, Phrase] = _by_value(
+BATCH_STATES: Terms = _by_value(
     term("state of a batch", "enqueueing"),
     term("state of a batch", "interrupted"),
     term("state of a batch", "sending"),
@@ -73,19 +80,19 @@ BATCH_STATES: Mapping[str, Phrase] = _by_value(
     term("state of a batch", "done"),
 )
 
-WEBHOOK_STATES: Mapping[str, Phrase] = {
-    "pending": term("state of a webhook", "waiting"),
-    "failed": term("state of a webhook", "failed"),
-    "done": term("state of a webhook", "done"),
-}
+WEBHOOK_STATES: Terms = Terms(
+    pending=term("state of a webhook", "waiting"),
+    failed=term("state of a webhook", "failed"),
+    done=term("state of a webhook", "done"),
+)
 
-SEVERITIES: Mapping[str, Phrase] = _by_value(
+SEVERITIES: Terms = _by_value(
     term("severity", "broken"),
     term("severity", "warning"),
     term("severity", "advice"),
 )
 
-SOURCES: Mapping[str, Phrase] = _by_value(
+SOURCES: Terms = _by_value(
     term("suppressed by", "person"),
     term("suppressed by", "api"),
     term("suppressed by", "import"),
@@ -97,11 +104,11 @@ SOURCES: Mapping[str, Phrase] = _by_value(
 )
 """What suppressed an address."""
 
-WIDTHS: Mapping[str, Phrase] = _by_value(
+WIDTHS: Terms = _by_value(
     term("width", "Phone"), term("width", "Tablet"), term("width", "Desktop")
 )
 
-STAGES: Mapping[str, Phrase] = _by_value(
+STAGES: Terms = _by_value(
     term("stage", "Request"),
     term("stage", "Outbox"),
     term("stage", "Courier"),
@@ -110,7 +117,7 @@ STAGES: Mapping[str, Phrase] = _by_value(
 )
 """The stages of a message."""
 
-ACTS: Mapping[str, Phrase] = _by_value(
+ACTS: Terms = _by_value(
     term("act", "retry"),
     term("act", "cancel"),
     term("act", "release"),
@@ -156,7 +163,7 @@ WEEKDAYS: tuple[Phrase, ...] = (
 )
 """Of times in UTC, before a script shows them in the viewer's zone."""
 
-HTTP_STATUSES: Mapping[str, Phrase] = _by_value(
+HTTP_STATUSES: Terms = _by_value(
     term("HTTP", "Bad Request"),
     term("HTTP", "Forbidden"),
     term("HTTP", "Not Found"),
@@ -167,7 +174,7 @@ HTTP_STATUSES: Mapping[str, Phrase] = _by_value(
 )
 """What is wrong with a request, in the words of its status."""
 
-ENDS: Mapping[str, Phrase] = _by_value(
+ENDS: Terms = _by_value(
     term("end of an attempt", "sent"),
     term("end of an attempt", "deferred"),
     term("end of an attempt", "failed"),
@@ -175,6 +182,6 @@ ENDS: Mapping[str, Phrase] = _by_value(
     term("end of an attempt", "returned"),
 )
 
-SPEAKERS: Mapping[str, Phrase] = _by_value(
+SPEAKERS: Terms = _by_value(
     term("in an SMTP dialogue", "us"), term("in an SMTP dialogue", "them")
 )

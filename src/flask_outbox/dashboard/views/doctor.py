@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 
@@ -18,7 +19,7 @@ LONGEST_SECONDS = 20.0
 """How long servers and the DNS are waited for: web servers end a request that takes
 much longer."""
 
-TITLES = {
+TITLES: Mapping[str, Phrase] = {
     "configuration": phrase("Configuration"),
     "database": phrase("Database"),
     "transport": phrase("Transports"),
