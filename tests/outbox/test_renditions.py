@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import func, select
@@ -155,3 +156,23 @@ def test_a_pruned_template_is_gone(outbox: Outbox, clock: Clock) -> None:
     clock.advance(60)
     assert outbox.prune(30.0, 3600.0).bodies == 1
     assert outbox.get(message_id).template is None
+
+
+def test_many_are_stored_together_and_each_by_its_own_lease(
+    outbox: Outbox, clock: Clock
+) -> None:
+    """More bytes than MariaDB is sent at once, and more statements than PostgreSQL."""
+    names = [put_template(outbox) for _ in range(12)]
+    held = outbox.claim(COURIER, "default", len(names))
+    lost = held[0]
+    outbox.record([deferred(lost, clock.now, clock.now)])
+    renditions = [
+        replace(rendition(one, clock), content=content_of(one.id) + number * BILL)
+        for number, one in enumerate(held)
+    ]
+    assert outbox.record([], rendered=renditions).lost == [lost]
+    assert outbox.content(lost.id) is None
+    assert {one.id for one in held} == {*names}
+    for one in renditions[1:]:
+        assert outbox.content(one.claim.id) == one.content
+        assert outbox.get(one.claim.id).size_bytes == len(one.content)

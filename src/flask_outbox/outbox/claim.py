@@ -742,19 +742,22 @@ def _store_contents(connection: Connection, renditions: Sequence[Rendition]) -> 
         one.claim.id: (one.content, []) if one.claim.hidden else split(one.content)
         for one in renditions
     }
-    _store_body.run_many(
+    bodies = [
+        {
+            "b_id": message_id,
+            "b_body": seal(connection, content, message_id, {"body": body})["body"],
+            "b_attached": len(parts),
+        }
+        for message_id, (body, parts) in cuts.items()
+    ]
+    had_attachments = [
+        {"b_id": one.claim.id} for one in renditions if one.claim.content
+    ]
+    run_together(
         connection,
-        [
-            {
-                "b_id": message_id,
-                "b_body": seal(connection, content, message_id, {"body": body})["body"],
-                "b_attached": len(parts),
-            }
-            for message_id, (body, parts) in cuts.items()
-        ],
+        _store_body.statements(connection, bodies)
+        + _detach.statements(connection, had_attachments),
     )
-    had_attachments = [one.claim.id for one in renditions if one.claim.content]
-    _detach.run_many(connection, [{"b_id": one} for one in had_attachments])
     attach(connection, {one: parts for one, (_, parts) in cuts.items()})
 
 

@@ -63,11 +63,11 @@ def _run_in_order(
     driver: Any, statements: Sequence[Statement]
 ) -> list[list[tuple[Any, ...]]]:
     cursor = driver.cursor()
-    if _takes_several(driver) and len(statements) > 1:
-        texts = [cursor.mogrify(one.text, one.values) for one in statements]
-        if sum(map(len, texts)) <= JOINED_CHARACTERS:
-            return _run_joined(cursor, statements, ";".join(texts))
     answers = []
+    if _takes_several(driver):
+        for some in _joinable(cursor, statements):
+            answers += _run_joined(cursor, some)
+        return answers
     for one in statements:
         cursor.execute(one.text, one.values)
         if one.asks:
@@ -186,12 +186,28 @@ def _takes_several(driver: Any) -> bool:
     return bool(getattr(driver, "client_flag", 0) & MULTI_STATEMENTS)
 
 
+def _joinable(
+    cursor: Any, statements: Sequence[Statement]
+) -> Iterator[list[tuple[Statement, str]]]:
+    """The statements with the text of each, as many at a time as are sent at once."""
+    some: list[tuple[Statement, str]] = []
+    characters = 0
+    for one in statements:
+        text = cursor.mogrify(one.text, one.values)
+        characters += len(text)
+        if some and characters > JOINED_CHARACTERS:
+            yield some
+            some, characters = [], len(text)
+        some.append((one, text))
+    yield some
+
+
 def _run_joined(
-    cursor: Any, statements: Sequence[Statement], text: str
+    cursor: Any, statements: Sequence[tuple[Statement, str]]
 ) -> list[list[tuple[Any, ...]]]:
     answers = []
-    cursor.execute(text)
-    for one in statements:
+    cursor.execute(";".join(text for _, text in statements))
+    for one, _ in statements:
         if one.asks:
             answers.append(list(cursor.fetchall()))
         cursor.nextset()
@@ -229,6 +245,14 @@ class PreparedStatement:
     def asking(self, dialect: Dialect, values: Sequence[Any]) -> Statement:
         """The query with ``values`` in its order, for `run_together`."""
         return Statement(self._text(dialect)[0], values, asks=True)
+
+    def statements(
+        self, connection: Connection, rows: Sequence[Row]
+    ) -> list[Statement]:
+        """The statement for each of ``rows``, for `run_together`."""
+        text, order = self._text(connection.dialect)
+        sealed = self._sealed(connection, rows)
+        return [Statement(text, [row[name] for name in order]) for row in sealed]
 
     def _execute(self, connection: Connection, row: Row) -> Any:
         text, order = self._text(connection.dialect)
