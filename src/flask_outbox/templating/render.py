@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -99,8 +99,8 @@ class RenderedFiles:
     images: tuple[Attachment, ...]
 
 
-def render_files(files: Files, values: Mapping[str, Any]) -> RenderedFiles:
-    """Render each file.
+def render_files(files: Files, values: dict[str, Any]) -> RenderedFiles:
+    """Render each file with ``values``, the environment's globals among them.
 
     The subject is that of its own file, else of the text's block, else of the HTML's.
     Raises Jinja's errors, and any error that the app's own functions raise.
@@ -120,7 +120,7 @@ def render_files(files: Files, values: Mapping[str, Any]) -> RenderedFiles:
 
 
 def _text_and_subject(
-    template: Template | None, values: Mapping[str, Any], *, shown: bool
+    template: Template | None, values: dict[str, Any], *, shown: bool
 ) -> tuple[str | None, str | None]:
     """The text of a file, and the text of its block ``subject``.
 
@@ -128,7 +128,7 @@ def _text_and_subject(
     """
     if template is None:
         return None, None
-    context = template.new_context(dict(values))
+    context = template.new_context(values, shared=True)
     if not shown:
         context.blocks[SUBJECT] = [_nothing, *context.blocks.get(SUBJECT, [])]
     text = "".join(template.root_render_func(context))

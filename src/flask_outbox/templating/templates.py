@@ -160,7 +160,7 @@ class MailTemplates:
             files = find(self._environment, template.name, locale)
             values = dict(template.context)
             self._app.update_template_context(values)
-            rendered = render_files(files, values)
+            rendered = render_files(files, {**self._environment.globals, **values})
             html, body = rendered.html, rendered.text
             if html is not None:
                 if files.in_mjml:
