@@ -421,6 +421,9 @@ def _opened(
     sealed: dict[str, StoreError],
 ) -> Iterator[Sequence[Any]]:
     """The rows decrypted; why those of a message cannot be goes into ``sealed``."""
+    if keys is None:
+        yield from rows
+        return
     for row in rows:
         try:
             yield asked.open(keys, row)
@@ -636,7 +639,8 @@ def record(
             connection, [*(one.event for one in began.values()), *events]
         )
         add_notes.run_many(connection, notes)
-    run_together(connection, _add_given.statements(connection, given))
+    if given:
+        run_together(connection, _add_given.statements(connection, given))
     remove_contents(connection, over)
     return lost
 

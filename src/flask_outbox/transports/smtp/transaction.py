@@ -354,7 +354,7 @@ class Transaction:
         """
         content = self.delivery.content
         self._progress.note("us", f"({len(content)} bytes of content)")
-        self._expect_verdict()
+        self._expect(self._content_replied)
         self._unwritten = memoryview(dot_stuffed(content))
         self._write_content()
 
@@ -385,24 +385,24 @@ class Transaction:
         content = self.delivery.content
         command = b"BDAT %d LAST" % len(content)
         self._progress.note("us", command.decode())
-        self._expect_verdict()
+        self._expect(self._content_replied)
         self.past_the_dot = self._progress.final_dot_sent = True
         self._link.write(command + b"\r\n" + content)
         self._wrote_out()
 
     def _note_final_dot(self) -> None:
         self._progress.note("us", ".")
-        self.awaiting += 1
-        self._link.expect(self._settings.data_timeout_seconds, self._nothing_taken)
+        self._expect(self._nothing_taken)
         self._link.write(FINAL_DOT)
 
     def _nothing_taken(self, reply: Reply) -> None:
         if self._understood(reply, (2, 4, 5)):
             self._link.afterwards(self._reset)
 
-    def _expect_verdict(self) -> None:
+    def _expect(self, taker: Taker) -> None:
+        """Have ``taker`` called with the reply to the content."""
         self.awaiting += 1
-        self._link.expect(self._settings.data_timeout_seconds, self._content_replied)
+        self._link.expect(self._settings.data_timeout_seconds, taker)
 
     def _wrote_out(self) -> None:
         self.written_out = True
