@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, make_url
 
 from flask_outbox.delivery import State
 from flask_outbox.errors import OutboxUnavailable
 from flask_outbox.outbox import Database, MessageActions, Outbox, dialects
 from flask_outbox.outbox.records import Claim
 from flask_outbox.outbox.statements import pipelined
+from tests.process_models.proxy import Proxy
 from tests.waiting import eventually
 
 from .conftest import Opener
@@ -28,6 +29,7 @@ OTHERS = {
     "mysql": "SELECT id FROM information_schema.processlist "
     "WHERE db = database() AND id <> connection_id()",
 }
+PORTS = {"postgresql": 5432, "mysql": 3306}
 KILL = {"postgresql": "SELECT pg_terminate_backend({}, 5000)", "mysql": "KILL {}"}
 SLEEP = {"postgresql": "pg_sleep(0.1) IS NOT NULL", "mysql": "sleep(0.1) = 0"}
 
@@ -49,6 +51,23 @@ def kill_connections(opener: Opener, url: str) -> Iterator[Callable[[], int]]:
     yield kill
     connection.close()
     engine.dispose()
+
+
+def test_a_message_is_stored_in_one_round_trip(url: str, opener: Opener) -> None:
+    server = make_url(url)
+    with Proxy(server.port or PORTS[server.get_backend_name()]) as proxy:
+        there = server.set(host=proxy.host, port=proxy.port)
+        outbox = opener(there.render_as_string(hide_password=False))
+        put(outbox)
+        round_trips = []
+        for _ in range(5):
+            before = proxy.round_trips
+            put(outbox)
+            round_trips.append(proxy.round_trips - before)
+        outbox.database.close()
+
+    # A test that is held up meanwhile also asks whether the connection is alive.
+    assert min(round_trips) == 1
 
 
 def test_a_connection_lost_while_idle_fails_no_call(

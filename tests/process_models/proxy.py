@@ -1,4 +1,4 @@
-"""A TCP proxy before a database server: it can refuse, cut, and swallow."""
+"""A TCP proxy before a database server: it can refuse, cut, swallow, and count."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self._target = port
         self.port = free_port()
+        self.round_trips = 0
+        """How often a client spoke first, or after an answer."""
+        self._answered = True
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._passing = asyncio.Event()
@@ -117,8 +120,14 @@ class Proxy:
             await self._passing.wait()
             there = await asyncio.open_connection(self.host, self._target)
             writers.append(there[1])
-            forth = self._pump(reader, there[1], self._passing)
-            back = self._pump(there[0], writer, self._passing, self._answering)
+            forth = self._pump(reader, there[1], self._note_asked, self._passing)
+            back = self._pump(
+                there[0],
+                writer,
+                self._note_answered,
+                self._passing,
+                self._answering,
+            )
             pumps += asyncio.create_task(forth), asyncio.create_task(back)
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
@@ -130,14 +139,23 @@ class Proxy:
                 one.transport.abort()
             self._links.discard(task)
 
+    def _note_asked(self) -> None:
+        self.round_trips += self._answered
+        self._answered = False
+
+    def _note_answered(self) -> None:
+        self._answered = True
+
     async def _pump(
         self,
         source: asyncio.StreamReader,
         sink: asyncio.StreamWriter,
+        note: Callable[[], None],
         *permissions: asyncio.Event,
     ) -> None:
         try:
             while data := await source.read(CHUNK_BYTES):
+                note()
                 for one in permissions:
                     await one.wait()
                 sink.write(data)

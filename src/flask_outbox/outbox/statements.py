@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -131,20 +132,15 @@ def run_and_commit(
 ) -> bool:
     """Run and commit ``inserts`` if ``asking`` finds nothing; return whether it did.
 
-    The transaction is the driver's own. On PostgreSQL it is one statement, so each
-    insert must have been made with ``unless_found``.
+    The transaction is the driver's own. A server is sent it in one round trip, where
+    the driver can: each insert must have been made with ``unless_found``.
     """
     driver: Any = connection.connection.dbapi_connection
     if connection.dialect.name == "sqlite":
         return _commit_embedded(driver, asking, inserts)
     if connection.dialect.driver == "psycopg":
-        return not _run_as_one(driver, asking, inserts)
-    (found,) = _run_in_order(driver, [asking, *inserts])
-    if found:
-        driver.rollback()
-    else:
-        driver.commit()
-    return not found
+        return not _found_as_one(driver, asking, inserts)
+    return not _found_in_order(driver, asking, inserts)
 
 
 def _commit_embedded(
@@ -163,22 +159,45 @@ def _commit_embedded(
     return True
 
 
-def _run_as_one(
-    driver: Any, asking: Statement, inserts: Sequence[Statement]
-) -> list[tuple[Any, ...]]:
-    parts = [f"{_FOUND} AS ({asking.text})"]
-    parts += [f"_{number} AS ({one.text})" for number, one in enumerate(inserts)]
+def _found_as_one(driver: Any, asking: Statement, inserts: Sequence[Statement]) -> bool:
+    """Run all as one statement, which PostgreSQL commits by itself."""
+    text = _text_as_one(asking.text, tuple([one.text for one in inserts]))
     values = [value for one in (asking, *inserts) for value in one.values]
-    text = f"WITH {', '.join(parts)} SELECT * FROM {_FOUND}"  # noqa: S608
     driver.autocommit = True
     try:
-        return list(driver.execute(text, values).fetchall())
+        return bool(driver.execute(text, values).fetchone()[0])
     finally:
         if not driver.pgconn.transaction_status:  # it is idle, so not lost
             driver.autocommit = False
 
 
-_FOUND = "_found"
+@lru_cache
+def _text_as_one(asking: str, inserts: tuple[str, ...]) -> str:
+    parts = [f"_found AS ({asking})"]
+    parts += [f"_{number} AS ({one})" for number, one in enumerate(inserts)]
+    return f"WITH {', '.join(parts)} SELECT {_ANY_FOUND}"
+
+
+_ANY_FOUND = "EXISTS (SELECT FROM _found)"
+
+
+def _found_in_order(
+    driver: Any, asking: Statement, inserts: Sequence[Statement]
+) -> bool:
+    """Run one after the other; MariaDB and MySQL keep in a variable what was found."""
+    ((answer,),) = _run_in_order(
+        driver,
+        [
+            Statement(f"SET {_VARIABLE} = EXISTS ({asking.text})", asking.values),
+            *inserts,
+            Statement(f"SELECT {_VARIABLE}", (), asks=True),
+            Statement("COMMIT", ()),
+        ],
+    )
+    return bool(answer[0])
+
+
+_VARIABLE = "@outbox_found"
 
 
 def _takes_several(driver: Any) -> bool:
@@ -348,7 +367,7 @@ class RowsInsert:
         dialect = connection.dialect
         if (keys := keys_of(connection)) is not None:
             rows = [self._sealed.seal(keys, row) for row in rows]
-        unless_found = unless_found and dialect.driver == "psycopg"
+        unless_found = unless_found and dialect.name != "sqlite"
         for start in range(0, len(rows), INSERTED_AT_ONCE):
             some = rows[start : start + INSERTED_AT_ONCE]
             values = some[0] if len(some) == 1 else [*chain.from_iterable(some)]
@@ -363,16 +382,26 @@ class RowsInsert:
         place = "?" if dialect.paramstyle == "qmark" else "%s"
         quote = dialect.identifier_preparer.quote
         columns = ", ".join(map(quote, self._columns))
-        row = f"({', '.join([place] * len(self._columns))})"
-        rows = f"VALUES {', '.join([row] * count)}"
         if unless_found:
-            types = [_type(self._table.c[name].type) for name in self._columns]
-            first = f"({', '.join(f'{place}::{one}' for one in types)})"
-            rows = f"VALUES {', '.join([first, *[row] * (count - 1)])}"
-            condition = f"NOT EXISTS (SELECT FROM {_FOUND})"
-            rows = f"SELECT * FROM ({rows}) AS new WHERE {condition}"  # noqa: S608
+            rows = self._rows_unless_found(dialect, count)
+        else:
+            row = f"({', '.join([place] * len(self._columns))})"
+            rows = f"VALUES {', '.join([row] * count)}"
         skip = self._skip(dialect) if self._skip_present else ""
         return f"INSERT INTO {self._table.name} ({columns}) {rows}{skip}"
+
+    def _rows_unless_found(self, dialect: Dialect, count: int) -> str:
+        """The rows as a query, for which PostgreSQL has to be told their types."""
+        if dialect.name == "postgresql":
+            types = [_type(self._table.c[name].type) for name in self._columns]
+            first = f"({', '.join(f'%s::{one}' for one in types)})"
+            other = f"({', '.join(['%s'] * len(types))})"
+            rows = ", ".join([first, *[other] * (count - 1)])
+            new = f"(VALUES {rows}) AS new"
+            return f"SELECT * FROM {new} WHERE NOT {_ANY_FOUND}"  # noqa: S608
+        places = ", ".join(["%s"] * len(self._columns))
+        row = f"SELECT {places} FROM DUAL WHERE NOT {_VARIABLE}"  # noqa: S608
+        return " UNION ALL ".join([row] * count)
 
     def _skip(self, dialect: Dialect) -> str:
         if dialect.name in ("mysql", "mariadb"):  # IGNORE would also cut long values
