@@ -16,10 +16,8 @@ from flask_outbox.config import SmtpSettings
 from flask_outbox.delivery import Envelope, Outcome, Progress
 from flask_outbox.errors import LeaseLost, TransportDown
 from flask_outbox.transports.smtp import SmtpTransport
-from flask_outbox.transports.smtp import pool as smtp_pool
 from flask_outbox.transports.smtp import session as smtp_session
-from flask_outbox.transports.smtp.connect import SmtpConnector
-from flask_outbox.transports.smtp.pool import SmtpPool
+from flask_outbox.transports.smtp import transport as smtp_transport
 from tests.servers import (
     CLOSE,
     RESET,
@@ -175,30 +173,15 @@ def test_a_connection_whose_rset_was_refused_is_not_lent_again(
 # ------------------------------------------------------------------------------ idling
 
 
-@asynccontextmanager
-async def pool_to(
-    settings: SmtpSettings, idle_seconds: float
-) -> AsyncIterator[SmtpPool]:
-    pool = SmtpPool(
-        SmtpConnector(settings).connect,
-        max_connections=4,
-        max_messages=100,
-        idle_seconds=idle_seconds,
-    )
-    try:
-        yield pool
-    finally:
-        await pool.close()
-
-
 def test_an_idle_connection_is_closed() -> None:
     async def run(server: ScriptedSmtp) -> None:
-        async with pool_to(settings_for(server), SOON_SECONDS) as pool:
-            async with pool.lend(Progress()):
+        settings = settings_for(server, idle_seconds=SOON_SECONDS)
+        async with transport_to(settings) as transport:
+            async with transport.lend(Progress()):
                 pass
             await asyncio.to_thread(server.wait_for_end)
             await until(lambda: len(asyncio.all_tasks()) == 1)
-            async with pool.lend(Progress()) as session:
+            async with transport.lend(Progress()) as session:
                 assert not session.kept_open
 
     with ScriptedSmtp([*HELLO, QUIT], [*HELLO, QUIT]) as server:
@@ -208,11 +191,15 @@ def test_an_idle_connection_is_closed() -> None:
 
 def test_the_last_used_connection_is_lent_first() -> None:
     async def run(server: ScriptedSmtp) -> None:
-        async with pool_to(settings_for(server), SOON_SECONDS) as pool:
-            async with pool.lend(Progress()) as old, pool.lend(Progress()) as new:
+        settings = settings_for(server, idle_seconds=SOON_SECONDS)
+        async with transport_to(settings) as transport:
+            async with (
+                transport.lend(Progress()) as old,
+                transport.lend(Progress()) as new,
+            ):
                 pass
             assert old is not new  # and "old" came back last
-            async with pool.lend(Progress()) as lent:
+            async with transport.lend(Progress()) as lent:
                 assert lent is old
                 await asyncio.to_thread(server.wait_for_end, 1)
                 await until(lambda: not new.usable)
@@ -225,9 +212,10 @@ def test_the_last_used_connection_is_lent_first() -> None:
 def test_a_busy_connection_is_not_closed_as_idle() -> None:
     async def run(server: ScriptedSmtp) -> None:
         idle_seconds = 10 * SOON_SECONDS  # no machine is that slow between two lends
-        async with pool_to(settings_for(server), idle_seconds) as pool:
+        settings = settings_for(server, idle_seconds=idle_seconds)
+        async with transport_to(settings) as transport:
             for _ in range(4):
-                async with pool.lend(Progress()) as session:
+                async with transport.lend(Progress()) as session:
                     await asyncio.sleep(idle_seconds / 2)
                     assert session.usable
                 await asyncio.sleep(0)
@@ -411,7 +399,7 @@ def test_more_connections_are_tried_again_after_a_while(
                 await asyncio.to_thread(server.wait_until, lambda: server.held == 3)
                 server.behaviour = Behaviour()
 
-    monkeypatch.setattr(smtp_pool, "FEWER_SECONDS", 0.0)
+    monkeypatch.setattr(smtp_transport, "FEWER_SECONDS", 0.0)
     with JournalSmtp(journal) as server:
         server.behaviour = Behaviour(most_connections=1)
         asyncio.run(run(server))

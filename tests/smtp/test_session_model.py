@@ -1,8 +1,8 @@
 """Sessions against a model of a server, with every habit that was seen in one.
 
-The pool, its sessions and transactions are the real ones; the server is a state machine
-in the same process, and time is the loop's own, so that a run takes milliseconds and is
-the same each time. Whatever a server does:
+The transport, its sessions and transactions are the real ones; the server is a state
+machine in the same process, and time is the loop's own, so that a run takes
+milliseconds and is the same each time. Whatever a server does:
 
 - a message fails for good by a reply about itself or its recipient alone;
 - no content leaves under another message's envelope;
@@ -28,10 +28,9 @@ from hypothesis import strategies as st
 from flask_outbox.config import SmtpSettings
 from flask_outbox.delivery import Envelope, Outcome, Progress, Report
 from flask_outbox.errors import TransportDown
+from flask_outbox.transports.smtp import SmtpTransport
 from flask_outbox.transports.smtp.capabilities import Offer
 from flask_outbox.transports.smtp.errors import ConnectionRejected
-from flask_outbox.transports.smtp.job import Delivery
-from flask_outbox.transports.smtp.pool import SmtpPool
 from flask_outbox.transports.smtp.protocol import SmtpLink
 from flask_outbox.transports.smtp.session import PipelineAfterContent, SmtpSession
 from tests.servers.model_smtp import Fate, Habits, Model, Riders, Session
@@ -169,7 +168,13 @@ class Story:
 
     async def tell(self) -> None:
         rides = self.plot.may_ride
-        where = SmtpSettings("model.test", 25, pipeline_after_content=rides)
+        where = SmtpSettings(
+            "model.test",
+            25,
+            pipeline_after_content=rides,
+            max_connections=self.plot.connections,
+            max_messages_per_connection=self.plot.max_messages,
+        )
         riding = PipelineAfterContent(where)
         habits = self.plot.habits
         offer = Offer(
@@ -187,19 +192,14 @@ class Story:
             assert len(self.wires) <= self.plot.connections
             return SmtpSession(SmtpLink(wire), offer, where, riding)
 
-        pool = SmtpPool(
-            connect,
-            max_connections=self.plot.connections,
-            max_messages=self.plot.max_messages,
-            idle_seconds=30.0,
-        )
+        transport = SmtpTransport(where, connect)
         async with asyncio.TaskGroup() as group:
             for mail in self.plot.mails:
-                group.create_task(self._deliver(mail, pool))
-        await pool.close()
+                group.create_task(self._deliver(mail, transport))
+        await transport.close()
         assert len(asyncio.all_tasks()) == 1
 
-    async def _deliver(self, mail: Mail, pool: SmtpPool) -> None:
+    async def _deliver(self, mail: Mail, transport: SmtpTransport) -> None:
         fortune = self.fortunes[mail.name]
         await asyncio.sleep(mail.after_seconds)
         while left := [one for one in mail.recipients if one not in fortune.failed]:
@@ -207,15 +207,16 @@ class Story:
             if not left:
                 break
             envelope = Envelope(mail.sender, tuple(left))
-            delivery = Delivery(envelope, mail.content, Progress())
+            progress = Progress()
             try:
-                report = await pool.carry(delivery)
+                report = await transport.deliver(envelope, mail.content, progress)
             except TransportDown:
                 fortune.troubles += 1
                 assert fortune.troubles < MAX_TROUBLES
                 await asyncio.sleep(1.0)
                 continue
-            assert delivery.tries < MAX_TRIES
+            tries = sum(line.startswith("us: MAIL FROM") for line in progress.lines)
+            assert tries < MAX_TRIES
             self._record(mail, fortune, report)
             await asyncio.sleep(60.0)
 
@@ -364,11 +365,11 @@ def test_a_connection_that_ended_before_its_greeting_is_the_transports_fault() -
             await asyncio.sleep(0)
             return session
 
-        pool = SmtpPool(connect, max_connections=1, max_messages=1, idle_seconds=1.0)
+        transport = SmtpTransport(where, connect)
         envelope = Envelope("ada@example.org", ("bob@example.org",))
         with pytest.raises(TransportDown, match="before the first mail"):
-            await pool.carry(Delivery(envelope, b"", Progress()))
-        await pool.close()
+            await transport.deliver(envelope, b"", Progress())
+        await transport.close()
 
     run(main())
 

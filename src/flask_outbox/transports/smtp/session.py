@@ -70,7 +70,7 @@ larger one, a refusal would waste more time than the saved round trip is worth."
 
 
 class Owner(Protocol):
-    """Gives a session its messages: the pool."""
+    """Gives a session its messages: the transport."""
 
     def settle(self, session: SmtpSession) -> None:
         """Called when the session may have room for another message, or is idle."""

@@ -1,4 +1,4 @@
-"""A pool of connections: within the limit, the last used first, none idle for long."""
+"""The transport: a pool of connections, within the limit, none idle for long."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 
-from ...delivery import Progress, Report
+from ...config import SmtpSettings
+from ...delivery import Envelope, Progress, Report
 from ...errors import LoginRejected, TransportDown
+from ..base import Transport
+from .connect import SmtpConnector
 from .errors import ConnectionRejected
 from .job import Delivery
 from .session import SmtpSession
@@ -20,41 +23,48 @@ FEWER_SECONDS = 15.0
 _log = logging.getLogger("flask_outbox")
 
 
-class SmtpPool:
-    """Finds a connection for each message: an idle one, a new one, or one with room.
+class SmtpTransport(Transport):
+    """Delivers to one SMTP server, as the settings describe it.
+
+    Each message gets a connection: an idle one, a new one, or one with room for it. If
+    the server offers PIPELINING and is known to cope with it (`PipelineAfterContent`),
+    the next message's commands are sent directly behind the content of the one before;
+    with CHUNKING, too, several messages are in flight on a connection. Otherwise a
+    connection carries one message at a time. Waiting for a connection has no time limit
+    of its own, only those of the deliveries before.
 
     Guarantees:
 
     - At most ``max_connections`` are open at any moment, including closing ones.
-    - A connection that broke, or has carried ``max_messages`` messages, gets no more.
+    - A connection that broke, or has carried its most messages, gets no more.
     - A message waits, in order, only if no connection has room for it.
     - A message that needs a fresh connection gets one as soon as the limit allows.
     - If the server refuses a further connection while others work, those are used.
     - After `close` nothing is open and no task runs.
+
+    ``connect`` opens connections in place of `SmtpConnector`.
     """
 
     def __init__(
         self,
-        connect: Callable[[Progress], Awaitable[SmtpSession]],
-        *,
-        max_connections: int,
-        max_messages: int,
-        idle_seconds: float,
+        settings: SmtpSettings,
+        connect: Callable[[Progress], Awaitable[SmtpSession]] | None = None,
     ) -> None:
-        self._connect = connect
-        self._max_connections = max_connections
-        self._max_messages = max_messages
-        self._idle_seconds = idle_seconds
+        self.server_address: tuple[str, int] = settings.host, settings.port
+        self._connect = connect or SmtpConnector(settings).connect
+        self._max_connections = settings.max_connections
+        self._max_messages = settings.max_messages_per_connection
+        self._idle_seconds = settings.idle_seconds
         self._connections = 0
         """Including those that are being opened or closed."""
         self._opening = 0
         self._newest: SmtpSession | None = None
-        self._allowed = max_connections
+        self._allowed = settings.max_connections
         """How many connections the server is known to accept."""
         self._more_at = 0.0
         """When another one may be tried, by the loop's clock."""
         self._turned_away: ConnectionRejected | None = None
-        self._said = max_connections
+        self._said = settings.max_connections
         """The number that was last logged as allowed."""
         self._idle: dict[SmtpSession, float] = {}
         """Idle sessions and since when they are, the last used at the end."""
@@ -70,18 +80,21 @@ class SmtpPool:
 
     @property
     def riders(self) -> int:
-        """How many messages may ride behind others: one on each connection, or none."""
+        """One for each connection, if commands may ride (`PipelineAfterContent`)."""
         rides = self._newest is not None and self._newest.carries_riders
         return self._connections if rides else 0
 
     # ------------------------------------------------------------------------ messages
 
-    async def carry(self, delivery: Delivery) -> Report:
-        """Deliver one message and return its report.
+    async def deliver(
+        self, envelope: Envelope, content: bytes, progress: Progress
+    ) -> Report:
+        """Send the message to the server and report on each recipient.
 
-        Raises `TransportDown` if no connection could be made for it, or if the server
-        takes no mail. Cancelling it does not affect other messages.
+        If an idle connection turns out to be closed, another one is used. Raises as
+        `Transport.deliver` does. Cancelling it does not affect other messages.
         """
+        delivery = Delivery(envelope, content, progress)
         while True:
             answered = delivery.begin()
             try:
@@ -128,6 +141,13 @@ class SmtpPool:
             self._slot_is_free()
 
     # ------------------------------------------------------------------------- lending
+
+    async def probe(self) -> None:
+        """Return if the server would take mail now, else raise `TransportDown`."""
+        while True:  # ends: on a fresh connection takes_mail() is true or raises
+            async with self.lend(Progress()) as session:
+                if await session.takes_mail():
+                    return
 
     @asynccontextmanager
     async def lend(self, progress: Progress) -> AsyncIterator[SmtpSession]:
@@ -319,8 +339,8 @@ class SmtpPool:
     async def close(self) -> None:
         """Close all connections, politely if that is quick.
 
-        A busy one is closed when its messages are finished. Later calls of `carry` and
-        `lend` raise `TransportDown`.
+        A busy one is closed when its messages are finished. Later deliveries and probes
+        raise `TransportDown`.
         """
         self._closed = True
         idle, self._idle = self._idle, {}
