@@ -37,7 +37,7 @@ from .dialects import (
 )
 from .encryption import Keyring
 from .group_commit import GroupCommit, SharedWork, Work, run_all
-from .key_register import is_registered, register
+from .key_register import is_registered, register, take_anew
 from .schema import OUTDATED, REVISION, version_of
 from .sealed import KEYS
 
@@ -111,6 +111,9 @@ CONFLICT_PAUSE_SECONDS = 0.01
 """The longest pause before the first repetition; it doubles with each. It is shorter by
 chance, so that those that were in each other's way come one after another."""
 
+REGISTER_SECONDS = 1.0
+"""How often a process makes sure of the look-up key of an encrypted outbox."""
+
 RETRY_SECONDS = (0.01, 0.1)
 """The shortest and the longest pause between two tries of
 `Database.write_with_lock_retry`."""
@@ -163,6 +166,7 @@ class Database:
         self._engine: Engine | None = None
         self._writer: Connection | None = None
         self._wrote_at = 0.0
+        self._register_due = 0.0
         self._group_commit = GroupCommit(self._commit)
         self._file: FileIdentity | None = None
         self._driver_error: type[Exception] = sqlite3.Error
@@ -198,8 +202,9 @@ class Database:
 
     def open(self) -> None:
         """Open the database and check its tables now, instead of at first use."""
-        with self._gate.use():
+        with self._gate.use(), self.errors("Nothing was stored."):
             _ = self.engine
+            self._follow_register()
 
     def connect(self, *, patient: bool = False) -> Engine:
         """A new engine; the tables are not checked.
@@ -238,8 +243,27 @@ class Database:
         with engine.execution_options(outbox_reading=True).connect() as connection:
             if is_registered(connection, self.keys, self._keys_from):
                 return
+        self._register_keys(engine)
+
+    def _register_keys(self, engine: Engine) -> None:
         with engine.connect() as connection:
             self._transact(connection, [self.check_keys_on])
+
+    def _follow_register(self) -> None:
+        """Take the look-up key anew, at most once in `REGISTER_SECONDS`.
+
+        Under a process that runs on, a backup may have been restored in which it is
+        another one, or nothing is encrypted: then nobody suppressed would be found.
+        """
+        now = time.monotonic()
+        if self.keys is None or now < self._register_due:
+            return
+        engine = self.engine
+        with engine.execution_options(outbox_reading=True).connect() as connection:
+            is_there = take_anew(connection, self.keys)
+        if not is_there:
+            self._register_keys(engine)
+        self._register_due = now + REGISTER_SECONDS
 
     def check_keys_on(self, connection: Connection) -> None:
         """Check and register the keys, in a transaction that the caller commits.
@@ -409,8 +433,10 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection for reading only."""
-        with self._gate.use(), self.errors(), self.engine.connect() as connection:
-            yield connection.execution_options(outbox_reading=True)
+        with self._gate.use(), self.errors():
+            self._follow_register()
+            with self.engine.connect() as connection:
+                yield connection.execution_options(outbox_reading=True)
 
     def write(self, work: Work[T], *, grouped: bool = True) -> T:
         """Run ``work`` in a transaction; return its result once that is durable.
@@ -431,6 +457,7 @@ class Database:
         while True:
             try:
                 gate.admit(me)
+                self._follow_register()
                 return commit(work)
             except (exc.SQLAlchemyError, self._driver_error) as error:
                 explained = self._explained(error, "Nothing was stored.")

@@ -65,6 +65,24 @@ def is_registered(connection: Connection, keys: Keyring | None, keys_from: str) 
     return True
 
 
+def take_anew(connection: Connection, keys: Keyring) -> bool:
+    """Have ``keys`` look up with the look-up key that is in the outbox now; whether
+    there is one.
+
+    If it can be read with none of them, they keep theirs: it is the same, encrypted by
+    processes with newer keys.
+    """
+    known = _known(connection)
+    having = [id for id, row in known.items() if row.lookup is not None]
+    for id in having:
+        if id in keys.ids and _is_proved(keys, id, known[id].proof):
+            secret = b64decode(keys.open(known[id].lookup, _place(id, "lookup")))
+            may_be_clear = keys.may_be_clear or CLEAR in known
+            keys.look_up_with(secret, may_be_clear=may_be_clear)
+            break
+    return bool(having)
+
+
 def _lookup_key(known: _Known, keys: Keyring, keys_from: str) -> bytes | None:
     """The look-up key; None if there is none yet. Raises `KeyRefused`."""
     having = [id for id, row in known.items() if row.lookup is not None]

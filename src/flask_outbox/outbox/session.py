@@ -205,7 +205,7 @@ class AppTransaction:
         self._connection = _connection(given)
         if database.keys is not None:
             self._connection.execution_options(**{KEYS: database.keys})
-            if not database.embedded:
+            if database.opened or not database.embedded:
                 database.open()  # which reads the look-up key
         self._driver: Any = self._connection.connection.dbapi_connection
         with self._errors():
