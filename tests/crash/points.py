@@ -48,9 +48,9 @@ def within(owner: Any, name: str, lock: AbstractContextManager[Any]) -> None:
     original = getattr(owner, name)
 
     @wraps(original)
-    def patched(*arguments: Any) -> Any:
+    def patched(*arguments: Any, **options: Any) -> Any:
         with lock:
-            return original(*arguments)
+            return original(*arguments, **options)
 
     setattr(owner, name, patched)
 
