@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from tests.docs.blocks import blocks, write_files
-from tests.examples.apps import PATHS, START_SECONDS, words_of
 from tests.mail.site import url_of
 from tests.servers import JournalSmtp
 from tests.servers.ports import free_port
+from tests.started_app import PATHS, START_SECONDS, words_of
 from tests.waiting import eventually
 
 BIN = "/srv/shop/.venv/bin/"

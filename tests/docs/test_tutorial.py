@@ -2,93 +2,46 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import signal
-import subprocess
 import sys
-import urllib.error
-import urllib.parse
-import urllib.request
-from contextlib import ExitStack
 from html import unescape
 from pathlib import Path
-from typing import Self
 
 from tests.docs.blocks import blocks, write_files
-from tests.examples.apps import PATHS, RUN_SECONDS, START_SECONDS, words_of
 from tests.mail.site import ADA, BOB, url_of
 from tests.servers import JournalSmtp
-from tests.servers.ports import free_port
+from tests.started_app import START_SECONDS, StartedApp, words_of
 from tests.waiting import eventually
 
 CAROL = "carol@example.org"
 
+WIDE = {"COLUMNS": "120"}
+"""A terminal in which tables are whole."""
 
-class Reader:
+
+class Reader(StartedApp):
     """Who follows the tutorial in a folder; a context manager that ends what runs."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port = free_port()
-        self.address = f"http://127.0.0.1:{self.port}"
-        self.settings = {
-            "FLASK_RUN_PORT": str(self.port),
-            "FLASK_SERVER_NAME": f"127.0.0.1:{self.port}",
-        }
-        self._running = ExitStack()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._running.close()
+        super().__init__(folder, folder / "log", WIDE)
+        self.settings["FLASK_SERVER_NAME"] = f"127.0.0.1:{self.port}"
 
     def run(self, command: str) -> str:
         """What the command says."""
-        done = subprocess.run(
-            self._words(command),
-            cwd=self.folder,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=RUN_SECONDS,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return self.execute(self._words(command))
 
     def begin(self, command: str) -> None:
-        """Run the command until `end`."""
-        with (self.folder / "log").open("ab") as log:
-            process = subprocess.Popen(
-                self._words(command),
-                cwd=self.folder,
-                env=self._environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._running.callback(process.wait, START_SECONDS)
-        self._running.callback(os.killpg, process.pid, signal.SIGKILL)
+        """Run the command until `kill`."""
+        self.start(self._words(command))
 
-    def end(self) -> None:
-        """End what runs."""
-        self._running.close()
-
-    def page(self, path: str = "/", **form: str) -> str:
+    def shown(self, path: str = "/", **form: str) -> str:
         """What the browser shows there; "" while nobody answers."""
-        url = urllib.parse.urljoin(self.address, path)
-        body = urllib.parse.urlencode(form).encode() if form else None
         try:
-            with urllib.request.urlopen(url, body, timeout=START_SECONDS) as answer:
-                return str(answer.read().decode())
-        except urllib.error.HTTPError as error:
-            with error:
-                return f"{error.code} {error.read().decode()}"
+            status, text = self.page(path, **form)
         except OSError:
             return ""
+        return text if status == 200 else f"{status} {text}"
 
     def link_in_mail(self, to: str, subject: str, path: str) -> str:
         """The link to the app in that mail of the dev inbox, once it is there."""
@@ -96,12 +49,12 @@ class Reader:
         def found() -> str | None:
             shown = re.findall(
                 r'href="(/outbox/inbox/\w+)[^"]*"(.+?)(?=href="/outbox/inbox/\w|\Z)',
-                self.page("/outbox/inbox"),
+                self.shown("/outbox/inbox"),
                 re.DOTALL,
             )
             for address, row in shown:
                 if to in row and subject in row:
-                    links = unescape(self.page(f"{address}?view=links"))
+                    links = unescape(self.shown(f"{address}?view=links"))
                     return str(re.findall(rf"{self.address}{path}[\w.-]+", links)[0])
             return None
 
@@ -111,10 +64,6 @@ class Reader:
         first, *rest = words_of(command)
         module = {"pytest": ["-m", "pytest", "-p", "no:cacheprovider"]}.get(first)
         return [sys.executable, *module, *rest] if module else [first, *rest]
-
-    @property
-    def _environment(self) -> dict[str, str]:
-        return {**os.environ, **PATHS, "COLUMNS": "120", **self.settings}
 
 
 def commands(step: str) -> list[str]:
@@ -128,7 +77,7 @@ def test_each_step_works_as_it_says(tmp_path: Path) -> None:
         follow_first_mail(reader)
         follow_confirm(reader)
         follow_newsletter(reader)
-        reader.end()
+        reader.kill()
         follow_tests(reader)
         follow_deploy(reader, server)
 
@@ -137,22 +86,22 @@ def follow_first_mail(reader: Reader) -> None:
     write_files("tutorial/first-mail", reader.folder)
     (start,) = commands("first-mail")
     reader.begin(start)
-    assert "Subscribe" in eventually(reader.page, START_SECONDS)
-    assert reader.page(email=ADA) == "Look into your mailbox."
-    eventually(lambda: "Welcome to The Weekly" in reader.page("/outbox/inbox"))
+    assert "Subscribe" in eventually(reader.shown, START_SECONDS)
+    assert reader.shown(email=ADA) == "Look into your mailbox."
+    eventually(lambda: "Welcome to The Weekly" in reader.shown("/outbox/inbox"))
 
 
 def follow_confirm(reader: Reader) -> None:
     """The app was left running, and notices what has changed."""
     write_files("tutorial/confirm", reader.folder)
-    eventually(lambda: "viewport" in reader.page(), START_SECONDS)
+    eventually(lambda: "viewport" in reader.shown(), START_SECONDS)
     for address in (ADA, BOB):
-        assert "Look into your mailbox." in reader.page(email=address)
+        assert "Look into your mailbox." in reader.shown(email=address)
         link = reader.link_in_mail(address, "Please confirm", "/confirm/")
-        assert "Yes, send me The Weekly" in reader.page(link)
-        assert "You get the next issue." in reader.page(link, yes="yes")
-    assert reader.page(email="nobody").startswith("400")
-    assert "Look into your mailbox." in reader.page(email=CAROL)
+        assert "Yes, send me The Weekly" in reader.shown(link)
+        assert "You get the next issue." in reader.shown(link, yes="yes")
+    assert reader.shown(email="nobody").startswith("400")
+    assert "Look into your mailbox." in reader.shown(email=CAROL)
 
 
 def follow_newsletter(reader: Reader) -> None:
@@ -160,11 +109,11 @@ def follow_newsletter(reader: Reader) -> None:
     first, second = commands("newsletter")
     assert reader.run(first) == "2 mails are on their way.\n"
     link = reader.link_in_mail(ADA, "Issue 1", "/unsubscribe/")
-    eventually(lambda: ADA in reader.page(link), START_SECONDS)
-    reader.page(link, **{"List-Unsubscribe": "One-Click"})
+    eventually(lambda: ADA in reader.shown(link), START_SECONDS)
+    reader.shown(link, **{"List-Unsubscribe": "One-Click"})
     reader.run(second)
     reader.link_in_mail(BOB, "Issue 2", "/unsubscribe/")
-    inbox = reader.page("/outbox/inbox")
+    inbox = reader.shown("/outbox/inbox")
     assert inbox.count("Issue 2") < inbox.count("Issue 1")
 
 
@@ -177,13 +126,14 @@ def follow_tests(reader: Reader) -> None:
 def follow_deploy(reader: Reader, server: JournalSmtp) -> None:
     write_files("tutorial/deploy", reader.folder)
     lines = (reader.folder / "weekly.env").read_text().splitlines()
-    reader.settings = dict("".join(shlex.split(line)).split("=", 1) for line in lines)
+    settings = dict("".join(shlex.split(line)).split("=", 1) for line in lines)
+    reader.settings = WIDE | settings
     reader.settings["FLASK_MAIL_URL"] = url_of(server)
     serve, listing = commands("deploy")[-3:-1]
     reader.begin(serve.replace(":8000", f":{reader.port}"))
-    eventually(reader.page, START_SECONDS)
-    assert reader.page("/outbox/").startswith("404")
-    assert "Look into your mailbox." in reader.page(email="dora@example.org")
+    eventually(reader.shown, START_SECONDS)
+    assert reader.shown("/outbox/").startswith("404")
+    assert "Look into your mailbox." in reader.shown(email="dora@example.org")
     (mail,) = server.wait_for(1)
     assert b"From: The Weekly <weekly@example.com>" in mail.content
     assert b"https://weekly.example.com/confirm/" in mail.content

@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 
 from flask_outbox import Mail, Receipt, State
-from tests.examples.apps import PATHS
 from tests.mail.site import ADA, BOB, Site, make_app, url_of
 from tests.servers import JournalSmtp
+from tests.started_app import PATHS
 
 PAGE = (Path(__file__).parents[2] / "docs/backup.rst").read_text()
 COMMANDS = re.findall(r"^    \$ (.+)$", PAGE, re.MULTILINE)

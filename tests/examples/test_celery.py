@@ -24,12 +24,12 @@ from tests.engines.conftest import (  # noqa: F401
     rabbitmq,
     server,
 )
-from tests.examples.apps import PATHS, words_of
 from tests.mail.site import url_of
 from tests.outbox import databases
 from tests.processes.running import ROOT
 from tests.servers import JournalSmtp
 from tests.servers.ports import free_port
+from tests.started_app import PATHS, words_of
 from tests.waiting import WAIT_SECONDS, eventually
 
 EXAMPLE = ROOT / "examples" / "celery"

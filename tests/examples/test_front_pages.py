@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from tests.examples.apps import PATHS, words_of
 from tests.mail.site import url_of
 from tests.servers import JournalSmtp
 from tests.servers.ports import free_port
+from tests.started_app import PATHS, words_of
 from tests.waiting import WAIT_SECONDS, eventually
 
 ROOT = Path(__file__).parents[2]

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples.apps import START_SECONDS, ExampleApp
+from tests.examples.apps import ExampleApp
 from tests.servers import Behaviour, JournalSmtp, Mail
+from tests.started_app import START_SECONDS
 from tests.waiting import eventually
 
 SOME, ALL = 60, 100_000
