@@ -18,26 +18,32 @@ var Scorer = {
 };
 
 // A text that is pasted whole, with its values, leads to the index entries that are in it:
-// sentences, as the texts of errors have.
+// sentences, as the texts of errors have. Of two places with as many words in it the one
+// with less beside them comes first.
 const perform = Search._performSearch;
 Search._performSearch = (query, ...terms) => {
   const {docnames, filenames, indexentries, titles} = Search._index;
   const pasted = query.toLowerCase().replace(/\s+/g, " ");
-  const found = new Map();
-  for (const [entry, places] of Object.entries(indexentries)) {
+  const places = new Map();
+  for (const [entry, where] of Object.entries(indexentries)) {
     const words = entry.replace(/^; /, "");
-    if (words.split(" ").length < 3 || !pasted.includes(words)) continue;
-    for (const [page, id] of places) {
-      const length = words.length + (found.get(id)?.length ?? 0);
-      found.set(id, {page, length});
+    if (words.split(" ").length < 3) continue;
+    for (const [page, id] of where) {
+      const place = places.get(`${page}#${id}`) ?? {page, id, all: 0, found: 0};
+      place.all += words.length;
+      if (pasted.includes(words)) place.found += words.length;
+      places.set(`${page}#${id}`, place);
     }
   }
+  const best = [...places.values()]
+    .filter(({found}) => found)
+    .sort((a, b) => a.found - b.found || b.all - a.all)
+    .map(({page, id, found}) => [
+      docnames[page], titles[page], `#${id}`, null, found, filenames[page], "index",
+    ]);
+  const listed = new Set(best.map(([page, title, anchor]) => page + anchor));
   const others = perform(query, ...terms).filter(
-    ([page, title, anchor]) => !found.has(anchor.slice(1)),
+    ([page, title, anchor]) => !listed.has(page + anchor),
   );
-  const best = [...found].sort(([, a], [, b]) => a.length - b.length);
-  const results = best.map(([id, {page, length}]) => [
-    docnames[page], titles[page], `#${id}`, null, length, filenames[page], "index",
-  ]);
-  return [...others, ...results];
+  return [...others, ...best];
 };

@@ -17,7 +17,7 @@ from flask_outbox import errors
 from flask_outbox.config.convert import wrong
 from flask_outbox.errors import OutboxError
 from flask_outbox.outbox.database_errors import ADVICE, LOST_ADVICE, Fault
-from flask_outbox.transports.smtp.errors import _SENTENCES as SENTENCES
+from flask_outbox.transports.smtp.errors import SENTENCES
 
 VARIES = "…"
 """What stands for a value in a text."""
@@ -62,9 +62,7 @@ class Text:
 
     @property
     def ids(self) -> Iterator[str]:
-        """What may be its anchor on the page, the best first."""
-        if self.anchor:
-            yield f"{self.error}-{self.anchor}".lower()
+        """What may be its own anchor on the page, the best first."""
         words = re.findall(r"[a-z0-9]+", " ".join(self.constant).lower())
         id = "-".join([self.error.lower(), *words])
         yield id[:SHORT].rpartition("-")[0] if len(id) > SHORT else id
@@ -73,7 +71,7 @@ class Text:
 
 @cache
 def texts() -> dict[str, Text]:
-    """Each text by its anchor on the page, in the order of the source."""
+    """Each text by its own anchor on the page, in the order of the source."""
     sources = [Source(path) for path in sorted(PACKAGE.rglob("*.py"))]
     known = {
         name: name
@@ -108,11 +106,11 @@ def of_databases() -> Iterator[Text]:
 def of_servers() -> Iterator[Text]:
     """What is said when an SMTP server cannot be used."""
     source = Source(PACKAGE / "transports" / "smtp" / "errors.py")
-    for _, sentence in SENTENCES:
+    for _, sentence, anchor in SENTENCES:
         login = sentence.__name__ == "_login_rejected"
         error = "LoginRejected" if login else "TransportDown"
         for words in source.returned(sentence.__name__):
-            yield Text(error, "", words)
+            yield Text(error, anchor, words)
 
 
 class Source:
@@ -178,10 +176,11 @@ class Source:
         given.apply_defaults()
         said = [given.arguments[one] for one in SAYS if one in given.arguments]
         anchor = given.arguments.get("anchor")
+        named = anchor.value if isinstance(anchor, ast.Constant) else ""
+        if error == "MessageError" and ".transports." in self._module:
+            named = "transport"  # given by transports/registry.py
         for words in self._options(said[0], function) if said else ():
-            yield Text(
-                error, anchor.value if isinstance(anchor, ast.Constant) else "", words
-            )
+            yield Text(error, named, words)
 
     def _options(self, value: ast.expr, function: Function | None) -> list[str]:
         """All that the expression can be, as far as the source says it."""

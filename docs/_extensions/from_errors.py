@@ -23,28 +23,30 @@ _known = {key.name for key in KEYS}
 
 
 class ErrorTexts(SphinxDirective):
-    """The texts of the error, as bullets."""
+    """The texts of the error as bullets: those that name the same anchor are one."""
 
     required_arguments = 1
     has_content = True
 
     def run(self) -> list[Node]:
-        """Make a bullet of each, with the explanation that belongs to it."""
+        """Make the bullets, each with the explanation that belongs to it."""
         (error,) = self.arguments
-        explanations = self._explanations()
         index = addnodes.index(entries=[])
-        bullets = nodes.bullet_list(classes=["error-texts"])
+        bullets: dict[str, Element] = {}
         for id, text in texts().items():
             if text.error == error:
                 index["entries"] += [
                     ("single", _whole(words), id, "main", None) for words in text.told
                 ]
-                bullet = nodes.list_item("", self._shown(text), ids=[id])
-                bullet += explanations.pop(text.anchor, [])
-                bullets += bullet
-        if explanations:
-            raise self.error(f"{error} names none of {sorted(explanations)}.")
-        return [index, bullets]
+                bullet = bullets.setdefault(text.anchor or id, nodes.list_item())
+                bullet += self._shown(text, id)
+        for anchor, explanation in self._explanations().items():
+            if anchor not in bullets:
+                raise self.error(f"{error} does not name {anchor}.")
+            bullets[anchor]["ids"].append(f"{error}-{anchor}".lower())
+            bullets[anchor] += explanation
+        every = nodes.bullet_list("", *bullets.values(), classes=["error-texts"])
+        return [index, every]
 
     def _explanations(self) -> dict[str, list[Node]]:
         """What the content says of each anchor."""
@@ -54,9 +56,11 @@ class ErrorTexts(SphinxDirective):
             for item in block.children
         }
 
-    def _shown(self, text: Text) -> Element:
+    def _shown(self, text: Text, id: str) -> Element:
         """The words as they are, with its settings as links."""
-        shown = nodes.paragraph(support_smartquotes=False)
+        shown = nodes.paragraph(
+            support_smartquotes=False, ids=[id], classes=["error-text"]
+        )
         for part in _key.split(text.words):
             if part in _known:
                 link = addnodes.pending_xref(

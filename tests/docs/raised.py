@@ -58,7 +58,7 @@ def kinds(base: type[OutboxError] = OutboxError) -> Iterator[type[OutboxError]]:
 
 def of_servers() -> Iterator[Raised]:
     """The sentences about SMTP servers that cannot be used."""
-    names = {sentence.__name__ for _, sentence in smtp._SENTENCES}
+    names = {sentence.__name__ for _, sentence, _ in smtp.SENTENCES}
     tree = ast.parse(Path(smtp.__file__).read_text(encoding="utf-8"))
     for function in tree.body:
         if isinstance(function, ast.FunctionDef) and function.name in names:

@@ -15,6 +15,8 @@ from flask_outbox import (
     AddressError,
     ConfigError,
     Mail,
+    Message,
+    MessageError,
     OutboxUnavailable,
     errors,
 )
@@ -86,6 +88,20 @@ def test_an_error_of_the_database_names_its_cause(tmp_path: Path) -> None:
         as_flask_mail_error(caught.value),
     ):
         assert one.section == "errors.html#outboxunavailable-no-database"
+
+
+def test_what_a_transport_cannot_send_is_told_from_what_nobody_can(
+    tmp_path: Path,
+) -> None:
+    app = Flask("shop", instance_path=str(tmp_path))
+    app.config.update(MAIL_URL="resend://KEY@", MAIL_DEFAULT_SENDER="shop@example.com")
+    mail = Mail(app)
+    message = Message("Hello", ["ada@example.org"], "Hello!")
+    message.attach("nameless", "text/plain", b"Hello!")
+    with app.app_context(), pytest.raises(MessageError) as caught:
+        mail.send_now(message)
+    for one in (caught.value, as_flask_mail_error(caught.value)):
+        assert one.section == "errors.html#messageerror-transport"
 
 
 def test_notes_of_others_stand_below_and_are_kept() -> None:

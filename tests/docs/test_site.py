@@ -24,6 +24,7 @@ from flask_outbox import (
     ConfigError,
     Mail,
     OutboxUnavailable,
+    TransportDown,
     delivery,
     errors,
     signals,
@@ -33,6 +34,7 @@ from flask_outbox.cli import outbox_commands
 from flask_outbox.config import KEYS
 from flask_outbox.doctor import FAULTS
 from flask_outbox.outbox.database_errors import Fault
+from flask_outbox.transports.smtp import errors as smtp
 from tests.browser import chromium, opened
 from tests.dashboard.serving import served
 from tests.docs.blocks import DOCS
@@ -52,6 +54,7 @@ FIRST = 3
 """Among so many results what is looked for must be: a phone shows them at once, and no
 name belongs to more of us (a signal, a fate and a kind of event are ``unsubscribed``).
 """
+TEXT = re.compile(r'<p class="error-text" id="([^"]+)">(.*?)</p>', re.DOTALL)
 SEARCH = """queries => queries.map(query =>
     Search._performSearch(...Search._parseQuery(query)).reverse()
         .map(([page, title, anchor]) => `${page}.html${anchor}`)
@@ -185,7 +188,7 @@ def texts(site: Path) -> dict[str, str]:
     page = (site / "errors.html").read_text(encoding="utf-8")
     return {
         f"errors.html#{id}": html.unescape(re.sub("<[^>]+>", "", item))
-        for id, item in re.findall(r'<li id="([^"]+)">\s*<p>(.*?)</p>', page, re.DOTALL)
+        for id, item in TEXT.findall(page)
     }
 
 
@@ -207,8 +210,12 @@ def test_every_place_that_an_error_can_name_exists(site: Path) -> None:
         for fault in Fault
         if fault.anchor
     }
+    named |= {
+        TransportDown("", anchor=anchor).section for _, _, anchor in smtp.SENTENCES
+    }
     named |= {ConfigError(f"{key.name} is wrong.").section for key in KEYS}
     named |= {place for _, place in places_of_errors()}
+    named.add("errors.html#messageerror-transport")
     for place in named:
         page, _, anchor = place.partition("#")
         assert anchor in anchors(site / page), place

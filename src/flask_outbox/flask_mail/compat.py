@@ -115,7 +115,9 @@ def as_flask_mail_error(error: MessageError | OutboxUnavailable) -> OutboxError:
     if isinstance(error, AddressError) and error.field in _OF_THE_SENDER:
         return SenderRefused(error.field, error.problem)
     theirs = next(theirs for ours, theirs in _THEIRS if isinstance(error, ours))
-    return theirs(error.field, error.problem)
+    same = theirs(error.field, error.problem)
+    same.anchor = error.anchor
+    return same
 
 
 signals: Namespace = Namespace()

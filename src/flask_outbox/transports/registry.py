@@ -16,7 +16,7 @@ from ..config import (
     UrlSettings,
 )
 from ..delivery import Envelope
-from ..errors import ConfigError
+from ..errors import ConfigError, MessageError
 from ..message.text import shown
 from ..recipient_guard import Guard
 from .base import Transport
@@ -106,7 +106,13 @@ def check_message(
 ) -> None:
     """Raise `MessageError` if a message could never leave by this transport."""
     if isinstance(transport.adapter, UrlSettings) and not transport.keeps_mail:
-        find_adapter(transport.adapter.scheme).check_message(envelope, content)
+        adapter = find_adapter(transport.adapter.scheme)
+        try:
+            adapter.check_message(envelope, content)
+        except MessageError as error:
+            if type(error) is MessageError:
+                error.anchor = "transport"
+            raise
 
 
 def transport_for(transport: TransportSettings, guard: Guard) -> Transport:

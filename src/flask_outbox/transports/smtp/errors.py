@@ -52,9 +52,10 @@ def explain(error: BaseException, step: Step, settings: SmtpSettings) -> Transpo
     The innermost known cause decides. Raise the result ``from`` the error.
     """
     for cause in reversed(list(_causes(error))):
-        for kind, sentence in _SENTENCES:
+        for kind, sentence, anchor in SENTENCES:
             if isinstance(cause, kind):
-                return _kind(cause, step)(sentence(cause, step, settings))
+                said = sentence(cause, step, settings)
+                return _kind(cause, step)(said, anchor=anchor)
     return TransportDown(f"{settings.place} cannot be used {step}: {error!r}.")
 
 
@@ -420,24 +421,25 @@ def _impossible(error: BaseException, step: Step, settings: SmtpSettings) -> str
     )
 
 
-_SENTENCES: tuple[
-    tuple[type[BaseException], Callable[[BaseException, Step, SmtpSettings], str]], ...
-] = (
-    (socket.gaierror, _unresolved),
-    (ssl.SSLCertVerificationError, _untrusted),
-    (ssl.SSLError, _no_handshake),
-    (TimeoutError, _too_slow),
-    (ConnectionRefusedError, _refused),
-    (aiosmtplib.SMTPAuthenticationError, _login_rejected),
-    (aiosmtplib.SMTPConnectResponseError, _turned_away),
-    (aiosmtplib.SMTPHeloError, _ehlo_refused),
-    (aiosmtplib.SMTPResponseException, _bad_reply),
-    (ConnectionError, _hung_up),
-    (aiosmtplib.SMTPException, _unusable),
-    (OSError, _unreachable),
-    (ValueError, _impossible),
+Sentence = Callable[[BaseException, Step, SmtpSettings], str]
+
+SENTENCES: tuple[tuple[type[BaseException], Sentence, str], ...] = (
+    (socket.gaierror, _unresolved, "name"),
+    (ssl.SSLCertVerificationError, _untrusted, "certificate"),
+    (ssl.SSLError, _no_handshake, "handshake"),
+    (TimeoutError, _too_slow, "silent"),
+    (ConnectionRefusedError, _refused, "refused"),
+    (aiosmtplib.SMTPAuthenticationError, _login_rejected, ""),
+    (aiosmtplib.SMTPConnectResponseError, _turned_away, "greeting"),
+    (aiosmtplib.SMTPHeloError, _ehlo_refused, "ehlo"),
+    (aiosmtplib.SMTPResponseException, _bad_reply, "reply"),
+    (ConnectionError, _hung_up, "hung-up"),
+    (aiosmtplib.SMTPException, _unusable, ""),
+    (OSError, _unreachable, "unreachable"),
+    (ValueError, _impossible, "settings"),
 )
-"""Exception → the function for its sentence; the first match counts."""
+"""Exception, the function for its sentence, and the anchor that the error names; the
+first match counts."""
 
 
 def _said(error: aiosmtplib.SMTPResponseException) -> str:
