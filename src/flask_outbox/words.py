@@ -7,7 +7,7 @@ Each group of pages has catalogues in a folder ``locale`` beside it, which
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from gettext import NullTranslations, translation
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from .phrases import Phrase, phrase, term, written
 
 ORIGINAL = "en"
 """The language of the words in the code, which has no catalogue."""
+
+MOST_KEPT = 2_000
+"""The most phrases without values that are kept as they are said."""
 
 _SEPARATORS = (term("between thousands", ","), term("before decimals", "."))
 
@@ -32,6 +35,7 @@ class Words:
         self._translations: NullTranslations = translation(
             domain, folder, [language], fallback=language == ORIGINAL
         )
+        self._kept = lru_cache(MOST_KEPT)(self._without_values)
         self._separators = str.maketrans(
             {str(one): self._template(one) for one in _SEPARATORS}
         )
@@ -42,8 +46,13 @@ class Words:
 
     def say(self, said: Phrase) -> Markup:
         """The phrase in this language."""
+        if not said.values:
+            return self._kept(said.context, said.template)
         values = {name: self.value(one) for name, one in said.values.items()}
         return Markup.escape(self._template(said)) % values
+
+    def _without_values(self, context: str, text: str) -> Markup:
+        return Markup.escape(self._template(term(context, text))) % ()
 
     def value(self, value: Any) -> Any:
         """A number or a phrase in this language; anything else as it is."""

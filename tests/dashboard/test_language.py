@@ -267,6 +267,12 @@ def test_numbers_and_lengths_of_time_are_written_as_in_the_language(
         assert words in page_in(shop, language, "/")
 
 
+def test_a_word_is_said_as_its_context_demands(shop: Shop) -> None:
+    shop.keep(Message("Hello", ["ada@example.org"], "Hi"))
+    assert "<strong>1</strong> wartend<" in page_in(shop, "de", "/")
+    assert ">wartet<" in page_in(shop, "de", "/messages?q=Hello")
+
+
 def test_forms_and_links_name_states_as_addresses_do(shop: Shop) -> None:
     page = page_in(shop, "de", "/messages?is=failed&fate=soft_bounced")
     assert '<option value="failed" selected>fehlgeschlagen</option>' in page

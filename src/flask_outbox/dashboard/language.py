@@ -26,10 +26,11 @@ COOKIE_SECONDS = 365 * 86_400
 
 def words() -> Words:
     """The words in the language of this request."""
-    if "outbox_words" not in g:
+    found: Words | None = g.get("outbox_words")
+    if found is None:
         chosen = request.cookies.get(COOKIE, "")
-        g.outbox_words = CATALOGUES.words([chosen, *languages_of_browser()])
-    found: Words = g.outbox_words
+        found = CATALOGUES.words([chosen, *languages_of_browser()])
+        g.outbox_words = found
     return found
 
 
