@@ -84,7 +84,7 @@ from .sending.announce import (
 )
 from .sending.batch import BatchHandOver, Composable, Plan, StoredRow
 from .sending.options import SendOptions, check_options
-from .sending.prepare import Pipeline, StopAll, claimed, stop_nothing
+from .sending.prepare import Pipeline, StopAll, stop_nothing
 from .signals import emit, message_cancelled
 from .status import WebhookStatus, webhook_statuses
 from .transports.intakes import EventIntakes
@@ -646,9 +646,9 @@ class Runtime:
         if courier is not None and is_due and not in_burst:
             with courier.hand_over(new) as handed:
                 receipt = self.outbox.enqueue([new], handed.owner)[0]
-                if handed.owner is not None:
-                    handed.claim = claimed(new, handed.owner, receipt)
-                    return receipt
+                handed.receipt = receipt
+            if handed.owner is not None:
+                return receipt
         else:
             receipt = self.outbox.enqueue([new])[0]
         if courier is not None and not in_burst:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from blinker import NamedSignal
@@ -19,7 +19,7 @@ from ..concurrency import DaemonExecutor
 from ..delivery import State
 from ..errors import OutboxError, StoreError
 from ..outbox import Record, Row, new_id
-from ..outbox.records import Claim, NewMessage
+from ..outbox.records import Claim, NewMessage, Receipt
 from .attempt import never_begun_record
 from .claimer import Claimer
 from .context import CourierContext
@@ -66,8 +66,8 @@ class HandOver:
 
     owner: str | None
     """The courier that delivers it at once; None when it has no free place for it."""
-    claim: Claim | None = None
-    """What that courier delivers; set once the message is enqueued."""
+    receipt: Receipt | None = None
+    """Set once the message is enqueued."""
 
 
 class Courier:
@@ -113,17 +113,18 @@ class Courier:
         """Reserve a place for a new message while the block enqueues it.
 
         If the courier has a free place, the block gets an ``owner`` to enqueue the
-        message for, and sets ``claim``: the message is then delivered at once. If the
-        block sets no claim or raises, the place is freed again.
+        message for, and sets the ``receipt``: the message is then delivered at once. If
+        the block raises, the place is freed again.
         """
         handed = HandOver(self.id if self._has_place_for(new) else None)
         try:
             yield handed
         finally:
-            if handed.claim is not None:
-                self._call(self._start_new, handed.claim)
-            elif handed.owner is not None:
-                self._in_flight.remove(new.id)
+            if handed.owner is not None:
+                if handed.receipt is not None:
+                    self._call(self._start_new, new, handed.receipt)
+                else:
+                    self._in_flight.remove(new.id)
 
     def _has_place_for(self, new: NewMessage) -> bool:
         """Reserve a place for a new message that can be delivered at once, if there is
@@ -348,9 +349,13 @@ class Courier:
         finally:
             looked.set_result(None)
 
-    def _start_new(self, claim: Claim) -> None:
-        self._in_flight.mark_enqueued(claim.id)
-        self._start([claim])
+    def _start_new(self, new: NewMessage, receipt: Receipt) -> None:
+        claim = _claim_of(new, self.id, receipt)
+        if claim is None:
+            self._in_flight.remove(new.id)
+        else:
+            self._in_flight.mark_enqueued(claim.id)
+            self._start([claim])
 
     def _start(self, claims: Sequence[Claim]) -> None:
         """Queue what was claimed, and deliver from there while there are places."""
@@ -518,3 +523,31 @@ async def _within(seconds: float, step: Awaitable[None]) -> None:
         await asyncio.wait_for(step, seconds)
     except (TimeoutError, OutboxError) as error:
         _log.warning("The courier could not stop cleanly: %r", error)
+
+
+def _claim_of(new: NewMessage, owner: str, receipt: Receipt) -> Claim | None:
+    """The claim under which ``owner`` delivers what was enqueued for it.
+
+    None for a duplicate, and where nobody may get the message.
+    """
+    suppressed = receipt.suppressed
+    left = tuple([one for one in new.envelope.recipients if one not in suppressed])
+    if receipt.duplicate or not left:
+        return None
+    return Claim(
+        id=new.id,
+        owner=owner,
+        token=1,
+        attempt=1,
+        crashes=0,
+        lane=new.lane,
+        envelope=replace(new.envelope, recipients=left, message_id=new.id),
+        content=new.content,
+        template=new.template,
+        give_up_at=new.give_up_at,
+        settled=frozenset({State.SUPPRESSED} if suppressed else ()),
+        tag=new.tag,
+        priority=new.priority,
+        hidden=new.hidden,
+        trace=new.trace,
+    )

@@ -6,7 +6,6 @@ It is shown to the interceptors, gets its unsubscribe headers, is checked and co
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from email.message import Message as StandardMessage
 from typing import Any
 
@@ -18,7 +17,6 @@ from ..config import (
     is_transport_name,
     listed,
 )
-from ..delivery import State
 from ..errors import MessageError, TemplateError
 from ..message import Message
 from ..message.message import unrendered
@@ -28,9 +26,7 @@ from ..mime import compose
 from ..outbox import DEFAULT_QUEUE, new_id
 from ..outbox.records import (
     SENSITIVE_SUBJECT,
-    Claim,
     NewMessage,
-    Receipt,
     Sensitivity,
     Stop,
 )
@@ -205,34 +201,3 @@ class Pipeline:
         if self._settings.developing and transport and transport.keeps_mail:
             return Sensitivity.SHOWN
         return Sensitivity.HIDDEN
-
-
-def claimed(new: NewMessage, owner: str, receipt: Receipt) -> Claim | None:
-    """The claim under which ``owner`` delivers what was enqueued for it.
-
-    None for a duplicate, and where nobody may get the message.
-    """
-    suppressed = receipt.suppressed
-    recipients = new.envelope.recipients
-    left = recipients
-    if suppressed:
-        left = tuple(one for one in recipients if one not in suppressed)
-    if receipt.duplicate or not left:
-        return None
-    return Claim(
-        id=new.id,
-        owner=owner,
-        token=1,
-        attempt=1,
-        crashes=0,
-        lane=new.lane,
-        envelope=replace(new.envelope, recipients=left, message_id=new.id),
-        content=new.content,
-        template=new.template,
-        give_up_at=new.give_up_at,
-        settled=frozenset({State.SUPPRESSED} if suppressed else ()),
-        tag=new.tag,
-        priority=new.priority,
-        hidden=new.hidden,
-        trace=new.trace,
-    )
