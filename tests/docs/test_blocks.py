@@ -64,6 +64,7 @@ def test_the_python_of_pages_has_no_type_errors(tmp_path: Path) -> None:
 
 
 RUN_BY_TESTS = {
+    "contrib": "contrib/test_commands.py",
     "docs/bounces": "cli/test_feedback.py",
     "docs/events": "provider_events/test_docs.py",
     "docs/mail": "templates/test_components.py",

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contrib.recipes import SYSTEMD
 from tests.docs.blocks import blocks, write_files
 from tests.mail.site import url_of
 from tests.servers import JournalSmtp
@@ -88,11 +89,9 @@ def server(tmp_path: Path) -> Iterator[JournalSmtp]:
 
 
 def exec_starts() -> list[str]:
-    return [
-        command
-        for unit in blocks("deploy/systemd", "ini")
-        for command in re.findall(r"^ExecStart=(.+)$", unit.code, re.MULTILINE)
-    ]
+    (web,) = blocks("deploy/systemd", "ini")
+    worker = (SYSTEMD / "shop-mail.service").read_text()
+    return re.findall(r"^ExecStart=(.+)$", web.code + worker, re.MULTILINE)
 
 
 def test_the_units_of_systemd_serve_and_deliver(machine: Machine) -> None:
@@ -128,7 +127,7 @@ def test_the_procfile_prepares_the_outbox_and_starts_the_same(machine: Machine) 
     (procfile,) = blocks("deploy/heroku", "text")
     release, web, worker = re.findall(r"^\w+: (.+)$", procfile.code, re.MULTILINE)
     unit_web, unit_worker = (one.replace(BIN, "") for one in exec_starts())
-    assert worker == unit_worker
+    assert f"{worker} --processes 2" == unit_worker
     assert web.replace("0.0.0.0:$PORT", "127.0.0.1:8000") == unit_web.replace(
         "--threads 4 ", ""
     )
