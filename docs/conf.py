@@ -23,6 +23,7 @@ extensions = [
     "from_events",
     "from_scripts",
     "keyboard",
+    "names",
 ]
 exclude_patterns = ["_build"]
 default_role = "py:obj"

@@ -182,6 +182,17 @@ def test_the_search_leads_to_each_name(
         assert anchor in anchors(site / page), place
 
 
+def test_each_error_that_a_page_names_is_a_link(site: Path) -> None:
+    names = "|".join(name for name, _ in places_of_errors())
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        plain = re.findall(
+            rf'(?<!>)<code class="xref[^>]*><span class="pre">(?:{names})</span>', text
+        )
+        assert not plain, page
+    assert 'href="errors.html#outboxunavailable"' in (site / "api.html").read_text()
+
+
 @pytest.fixture(scope="module")
 def texts(site: Path) -> dict[str, str]:
     """The texts of errors that ``errors.html`` has, by the place of each."""
