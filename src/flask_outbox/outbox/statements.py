@@ -554,7 +554,7 @@ class RowsUpdate:
 def _json_rows(table: Table, columns: Sequence[str]) -> str:
     """PostgreSQL's reading of rows from the parameter ``rows``.
 
-    The driver is in Python: an array of it costs several times what JSON does.
+    Arrays would take psycopg, in Python, several times as long.
     """
     types = ", ".join(f"{name} {_type(table.c[name].type)}" for name in columns)
     return f"json_to_recordset(%(rows)s::json) AS ({types})"

@@ -243,7 +243,8 @@ class SmtpTransport(Transport):
         else:
             session.kept_open = True
             self._idle[session] = _now()
-            self._watch_idle()
+            if self._janitor is None or self._janitor.done():
+                self._janitor = self._in_background(self._retire_idle())
 
     # ------------------------------------------------------------------------- opening
 
@@ -353,10 +354,6 @@ class SmtpTransport(Transport):
         while self._borrowers:
             _free(self._borrowers.popleft())
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _watch_idle(self) -> None:
-        if self._janitor is None or self._janitor.done():
-            self._janitor = self._in_background(self._retire_idle())
 
     async def _retire_idle(self) -> None:
         """Close each session that has been idle too long; return when none is left.
