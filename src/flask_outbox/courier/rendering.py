@@ -34,12 +34,16 @@ from .recorder import Recorder
 from .thread_pool import LimitedPool, Stopped, TookTooLong
 
 RENDER_THREADS = 2
-"""Templates are Python and take turns. With two threads, one that waits for another
-service does not hold up the other. A slow one gets a thread of its own."""
+"""Templates are Python: two threads that render would only hinder each other. The
+second renders while the first is late, since its template may wait for another service.
+A slow one gets a thread of its own."""
 
 SET_SECONDS = 0.02
 """How long a thread goes on to the next message before what it has rendered is stored
 and sent: long enough to store many together, and what nobody notices."""
+
+LATE_SECONDS = 2 * SET_SECONDS
+"""After how long a set is late."""
 
 
 class Attempts(Protocol):
@@ -95,7 +99,8 @@ class Renderer:
     def begin(self, name: str, queue: LocalQueue) -> None:
         """Render what is to be rendered in the queue of the lane ``name``."""
         sets = self._quick[name]
-        while queue.any_unrendered and len(sets) < RENDER_THREADS:
+        has_thread = len(sets) < RENDER_THREADS and all(one.late for one in sets)
+        if queue.any_unrendered and has_thread:
             one = RenderingSet(name, queue)
             sets.add(one)
             self._work_on(one, self._render_ahead(one))
@@ -130,7 +135,10 @@ class Renderer:
         task.add_done_callback(self._tasks.pop)
 
     async def _render_ahead(self, one: RenderingSet) -> None:
+        loop = asyncio.get_running_loop()
+        late = loop.call_later(LATE_SECONDS, self._begin_beside, one)
         with ExitStack() as lending:
+            lending.callback(late.cancel)
             try:
                 await self._render(one, partial(self._give_way, one, lending))
             except BaseException as error:
@@ -139,6 +147,11 @@ class Renderer:
                 self._quick[one.lane].discard(one)
         self._attempts.begin(one.lane)  # the next set, while this one is stored
         await self._pass_on(one)
+
+    def _begin_beside(self, one: RenderingSet) -> None:
+        """Begin another set while this one is late."""
+        one.late = True
+        self._attempts.begin(one.lane)
 
     def _give_way(self, one: RenderingSet, lending: ExitStack) -> None:
         """Go on without the message that is slow, for as long as ``lending`` lends."""
@@ -251,6 +264,7 @@ class RenderingSet:
     def __init__(self, lane: str, queue: LocalQueue) -> None:
         self.lane = lane
         self.queue = queue
+        self.late = False
         self.claims: list[Claim] = []
         self._outcomes: list[Rendition | Exception] = []
         self._taken = 0
