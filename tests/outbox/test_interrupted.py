@@ -92,6 +92,7 @@ def collected(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """What was left half made is complained of here, not in other tests."""
     yield
     caplog.get_records("call").clear()  # their tracebacks hold what was going on
+    gc.collect()  # which gives a connection back to a pool that nobody has
     gc.collect()
 
 
