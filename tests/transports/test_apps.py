@@ -18,7 +18,7 @@ from flask_outbox import (
     TransportDown,
 )
 from flask_outbox.testing.transport_contract import PeerBehaviour
-from tests.servers.http_api import KEY
+from tests.servers.http_api import KEY, Answer, Request
 from tests.servers.tls import Authority
 from tests.transports.fakes import FakeMailerSend, FakeResend
 from tests.waiting import WAIT_SECONDS, eventually
@@ -48,6 +48,25 @@ def test_the_history_has_the_providers_id_and_no_key(tmp_path: Path) -> None:
     assert sent.detail["provider_ids"] == {ADA: "49a3999c-0ce1-4ea6-ab68-afcd6dc2e794"}
     assert KEY not in repr(record)
     assert KEY not in repr(app.extensions["outbox"].settings)
+
+
+def test_mail_is_recorded_as_sent_whatever_id_the_provider_gives_it(
+    tmp_path: Path,
+) -> None:
+    class Garbled(FakeResend):
+        def success(self, request: Request) -> Answer:
+            return Answer(200, {"id": "49a3\ud8009c\x00"})
+
+    with Garbled() as api:
+        app = make_app(tmp_path, MAIL_URL=api.url())
+        mail = Mail(app)
+        with app.app_context():
+            receipt = mail.send(Message("Hi", [ADA], body="Hello"))
+            assert mail.drain(WAIT_SECONDS)
+            record = mail.get(receipt.id)
+        assert len(api.taken) == 1
+    (sent,) = [one for one in record.events if one.kind == "sent"]
+    assert sent.detail["provider_ids"] == {ADA: "49a3\\ud8009c\\u0000"}
 
 
 def test_a_lost_reply_is_settled_by_a_repetition_that_sends_nothing_twice(

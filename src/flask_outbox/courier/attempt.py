@@ -9,7 +9,16 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from ..delivery import Outcome, Progress, Reply, Report, State, Verdict, state_of
+from ..delivery import (
+    Outcome,
+    Progress,
+    Reply,
+    Report,
+    State,
+    Verdict,
+    state_of,
+    storable,
+)
 from ..dkim import Signer
 from ..errors import (
     OVERDUE,
@@ -317,7 +326,9 @@ def _record(
     if verdict.reason is not None:
         detail["reason"] = verdict.reason
     if progress.provider_ids:
-        detail["provider_ids"] = dict(progress.provider_ids)
+        detail["provider_ids"] = {
+            address: storable(given) for address, given in progress.provider_ids.items()
+        }
     if progress.lines and not claim.hidden:
         detail["dialogue"] = progress.lines
     return Record(claim, verdict, now, kind, detail, provider_ids=progress.provider_ids)
