@@ -168,6 +168,7 @@ def test_the_most_urgent_comes_first_and_then_the_first():
     assert queue.pop().id == "B"
     assert [one.id for one in queue.empty()] == ["E", "A", "C", "D"]
     assert len(queue) == 0
+    assert queue.least_priority is None
 
 
 def test_messages_that_are_to_be_rendered_wait_apart():

@@ -154,7 +154,7 @@ class Claimer:
                 continue
             self._full.add(name)
             seconds_since = time.monotonic() - self._claimed_at[name]
-            if self._queues[name] and seconds_since >= URGENT_LOOK_SECONDS:
+            if seconds_since >= URGENT_LOOK_SECONDS:
                 await self._claim_urgent(name, lane)
 
     async def _claim_next(self, name: str, lane: Lane) -> None:
@@ -165,10 +165,13 @@ class Claimer:
             self._full.discard(name)
 
     async def _claim_urgent(self, name: str, lane: Lane) -> None:
-        """Claim messages with a higher priority than some that are queued."""
-        most = self._in_flight.taken(name) + self.places(name)
+        """Claim messages with a higher priority than some that are queued, if any are:
+        a thread that renders may have taken the last one.
+        """
         above = self._queues[name].least_priority
-        await self._claim(name, lane, most, above=above)
+        if above is not None:
+            most = self._in_flight.taken(name) + self.places(name)
+            await self._claim(name, lane, most, above=above)
 
     async def claim_among(self, ids: Sequence[str]) -> bool:
         """Claim what is due of ``ids``; True if that was all of them.

@@ -105,11 +105,9 @@ class LocalQueue:
         return [claim for _, _, claim in entries]
 
     @property
-    def least_priority(self) -> int:
-        """The priority of the least urgent message. Raises `ValueError` if the queue is
-        empty.
-        """
-        return -max(priority for priority, _, _ in self._entries())
+    def least_priority(self) -> int | None:
+        """The priority of the least urgent message; None if the queue is empty."""
+        return min((claim.priority for _, _, claim in self._entries()), default=None)
 
     def lanes(self) -> set[str]:
         """The lanes by which the queued messages would leave."""
