@@ -273,6 +273,11 @@ class Courier:
                 extra={"message_id": message_id, "courier": self.id},
             )
 
+    def let_go(self) -> None:
+        """Send nothing of what was claimed so far. Call it while no lease holds."""
+        self._return_all_queued()
+        self._deliverer.let_go()
+
     def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run ``work`` in a task, which ends when the courier stops."""
         return self._working.create_task(self._without_failing(work))

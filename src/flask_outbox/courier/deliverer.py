@@ -118,9 +118,13 @@ class Deliverer:
         of each is recorded.
         """
         await self._renderer.interrupt()
+        self.let_go()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    def let_go(self) -> None:
+        """Interrupt the attempts that are under way; others may begin."""
         for task in self._under_way:
             task.cancel()
-        await asyncio.gather(*self._under_way, return_exceptions=True)
 
     def close(self) -> None:
         """End the threads that render."""

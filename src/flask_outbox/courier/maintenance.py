@@ -67,6 +67,9 @@ class LoopServices(Protocol):
         claimed.
         """
 
+    def let_go(self) -> None:
+        """Send nothing of what was claimed so far."""
+
 
 class Maintenance:
     """Keeps leases alive, takes over from dead couriers, and cleans up.
@@ -266,7 +269,8 @@ class Maintenance:
             call_untraced, self._outbox.renew, self._id, self._context.lease_seconds
         ):
             self._lease_until = until
-        else:
+        else:  # others have what it had claimed
+            self._courier.let_go()
             await self._register()
 
     async def _rescue(self) -> None:
