@@ -106,7 +106,9 @@ def test_a_more_urgent_message_overtakes_those_claimed_ahead(
     backlogged: Site, server: JournalSmtp
 ):
     urgent = backlogged.send("eve@example.org", priority=5)
-    assert eventually(lambda: backlogged.get(urgent).state is State.LEASED)
+    courier = backlogged.runtime._thread.courier
+    queue = courier._claimer.queue("default")
+    assert eventually(lambda: urgent.id in queue.ids())
     arrived = len(server.mails)
     server.behaviour = Behaviour()
     assert backlogged.mail.drain(WAIT_SECONDS)
