@@ -15,6 +15,7 @@ from flask import Flask
 
 from flask_outbox import Mail, Message, MessageRecord, Receipt, State, signals
 from flask_outbox.app_state import default_file
+from flask_outbox.courier import Courier
 from flask_outbox.outbox import Outbox
 from flask_outbox.outbox.records import OutboxStatus
 from flask_outbox.runtime import Runtime
@@ -79,6 +80,13 @@ class Site:
         """The app's runtime."""
         runtime: Runtime = self.app.extensions["outbox"].runtime
         return runtime
+
+    @property
+    def courier(self) -> Courier:
+        """The courier of this process, which is running."""
+        thread = self.runtime._thread
+        assert thread is not None
+        return thread.courier
 
     @property
     def outbox(self) -> Outbox:

@@ -106,8 +106,7 @@ def test_a_more_urgent_message_overtakes_those_claimed_ahead(
     backlogged: Site, server: JournalSmtp
 ):
     urgent = backlogged.send("eve@example.org", priority=5)
-    courier = backlogged.runtime._thread.courier
-    queue = courier._claimer.queue("default")
+    queue = backlogged.courier._claimer.queue("default")
     assert eventually(lambda: urgent.id in queue.ids())
     arrived = len(server.mails)
     server.behaviour = Behaviour()
@@ -183,7 +182,7 @@ def test_messages_that_are_to_be_rendered_wait_apart():
     assert queue.pop_unrendered(taken) is taken[0]
     assert taken[0].id == "B"
     assert queue.pop().id == "D"
-    assert (queue.any_ready, queue.any_unrendered, len(queue)) == (False, True, 2)
+    assert (queue.any_ready, queue.needs_rendering(1), len(queue)) == (False, True, 2)
     queue.push(claim("B", 5))
     assert [one.id for one in queue.empty()] == ["B", "A", "C"]
     assert queue.pop_unrendered(taken) is None

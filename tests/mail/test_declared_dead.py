@@ -54,7 +54,7 @@ def test_what_others_have_sent_is_not_sent_once_it_is_back(
     }
     site, held = make_site(**settings), Held()
     site.make_ready()
-    courier = site.runtime._thread.courier
+    courier = site.courier
     courier.lanes["default"].transport = held
     receipts = [site.send() for _ in range(BACKLOG)]
     eventually(lambda: site.counts() == {"leased": BACKLOG})

@@ -15,6 +15,7 @@ from flask_outbox.courier.rendering import RENDER_THREADS
 from flask_outbox.outbox import Rendition, claim
 from flask_outbox.outbox.records import Claim
 from tests.mail.conftest import MakeSite
+from tests.mail.site import Site
 from tests.servers import Behaviour, JournalSmtp
 from tests.templates.stationery import Stationery, said
 
@@ -66,6 +67,43 @@ def test_a_backlog_is_rendered_in_few_transactions_and_needs_no_place(
     assert len(server.mails) == BACKLOG
 
 
+def test_no_more_is_rendered_ahead_than_there_is_memory_for(
+    desk: Stationery, server: JournalSmtp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = 3
+    line = "Dear Ada\n"
+    monkeypatch.setattr(rendering, "SET_BYTES", (fit - 1) * 1_000 * len(line))
+    desk.write("bill.txt", "{{ line * 1_000 }}")
+    receipts = [desk.keep_later(subject="x", line=line) for _ in range(BACKLOG)]
+    desk.site.make_ready()
+    for one in receipts:
+        assert desk.site.settled(one).state is State.SENT
+    ahead, most = 0, 0
+    for heard in desk.site.heard:
+        ahead += heard.signal is signals.message_rendered
+        ahead -= heard.signal is signals.message_began
+        most = max(most, ahead)
+    assert most <= fit * RENDER_THREADS + fit
+
+
+def test_what_is_more_urgent_is_rendered_whatever_is_ready(
+    desk: Stationery, server: JournalSmtp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendering, "SET_BYTES", 1)
+    server.behaviour = Behaviour(hang=True)
+    receipts = [desk.keep_later(subject="x", name="Ada") for _ in range(BACKLOG)]
+    desk.site.make_ready()
+    server.wait_until(lambda: server.held == 1)
+    with desk.site.app.app_context():
+        message = desk.compose(subject="x", render="later", name="Eve")
+        urgent = desk.site.mail.send(message, priority=5)
+    desk.site.wait_until(lambda: urgent.id in rendered(desk.site), "it is rendered")
+    assert len(rendered(desk.site)) < BACKLOG
+    server.behaviour = Behaviour()
+    for one in receipts:
+        assert desk.site.settled(one).state is State.SENT
+
+
 def test_a_mistake_fails_the_message_that_has_it_and_no_other(
     desk: Stationery, server: JournalSmtp
 ) -> None:
@@ -105,3 +143,8 @@ def test_a_courier_that_stops_returns_what_is_not_rendered(
     for one in receipts:
         record = later.get(one)
         assert (record.state, record.attempts) == (State.PENDING, ())
+
+
+def rendered(site: Site) -> set[str]:
+    """The ids of the messages that were rendered so far."""
+    return {one["message_id"] for one in site.told(signals.message_rendered)}

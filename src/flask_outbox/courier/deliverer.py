@@ -88,10 +88,8 @@ class Deliverer:
         """Render what is queued for the lane ``name``, and deliver what is ready there
         while it has free places.
         """
-        queue, places = self._claimer.queue(name), 0
-        if not self._stopped:
-            self._renderer.begin(name, queue)
-            places = self._claimer.places(name)
+        queue = self._claimer.queue(name)
+        places = 0 if self._stopped else self._claimer.places(name)
         self._places[name] = places
         while queue.any_ready and self._taken[name] < places:
             self._taken[name] += 1
@@ -100,6 +98,8 @@ class Deliverer:
                 self._deliver_from(queue, claim), context=self._outside.copy()
             )
             self._under_way[task] = claim
+        if not self._stopped:
+            self._renderer.begin(name, queue)
 
     async def wait(self, timeout_seconds: float) -> None:
         """Wait until something ends, for at most so long."""
@@ -147,6 +147,7 @@ class Deliverer:
             if not (queue.any_ready and has_place) or task.cancelling():
                 break
             claim = self._under_way[task] = queue.pop()
+            self._renderer.begin(name, queue)
             if queue.half_empty and self._claimer.wants_early(name):
                 self._courier.wake()
         del self._under_way[task]

@@ -40,6 +40,7 @@ class LocalQueue:
         self._lock = threading.Lock()
         """Guards ``_unrendered``: threads that render take from it."""
         self._order = count()
+        self._ready_bytes = 0
         self._half = 0
         """Half of how many were ready after the last was added."""
         self._moved_at = 0.0
@@ -52,6 +53,7 @@ class LocalQueue:
         urgent.
         """
         heappush(self._ready, self._entry(claim))
+        self._ready_bytes += len(claim.content)
         self._half = len(self._ready) // 2
 
     def push_unrendered(self, claim: Claim) -> None:
@@ -69,7 +71,9 @@ class LocalQueue:
         """Remove and return the most urgent message that is ready, the oldest of
         several.
         """
-        return heappop(self._ready)[2]
+        claim = heappop(self._ready)[2]
+        self._ready_bytes -= len(claim.content)
+        return claim
 
     def pop_unrendered(self, taken: list[Claim]) -> Claim | None:
         """Move the most urgent message that is to be rendered to the end of ``taken``,
@@ -86,10 +90,16 @@ class LocalQueue:
         """Whether a message is ready for its attempt."""
         return bool(self._ready)
 
-    @property
-    def any_unrendered(self) -> bool:
-        """Whether a message is to be rendered."""
-        return bool(self._unrendered)
+    def needs_rendering(self, enough_bytes: int) -> bool:
+        """Whether a message is to be rendered now: fewer bytes than ``enough_bytes``
+        are ready, or it is more urgent than all that are.
+        """
+        with self._lock:
+            if not self._unrendered:
+                return False
+            if self._ready_bytes < enough_bytes:
+                return True
+            return bool(self._ready) and self._unrendered[0][0] < self._ready[0][0]
 
     @property
     def half_empty(self) -> bool:
@@ -102,6 +112,7 @@ class LocalQueue:
             entries = sorted([*self._ready, *self._unrendered])
             self._ready.clear()
             self._unrendered.clear()
+            self._ready_bytes = 0
         return [claim for _, _, claim in entries]
 
     @property

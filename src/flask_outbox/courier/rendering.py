@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from contextvars import copy_context
@@ -41,6 +41,10 @@ A slow one gets a thread of its own."""
 SET_SECONDS = 0.02
 """How long a thread goes on to the next message before what it has rendered is stored
 and sent: long enough to store many together, and what nobody notices."""
+
+SET_BYTES = 4 * 1024 * 1024
+"""A set that has so much is stored and sent, too, and none is begun while so much is
+ready: what is rendered is larger than what was claimed, and each is in memory."""
 
 LATE_SECONDS = 2 * SET_SECONDS
 """After how long a set is late."""
@@ -90,6 +94,8 @@ class Renderer:
         self._tasks: dict[asyncio.Task[None], RenderingSet] = {}
         self._quick: defaultdict[str, set[RenderingSet]] = defaultdict(set)
         """The sets of each lane that are being rendered, without the slow ones."""
+        self._unstored_bytes: Counter[str] = Counter()
+        """How many bytes of each lane are rendered, and being stored."""
 
     @property
     def ids(self) -> Iterator[str]:
@@ -97,10 +103,13 @@ class Renderer:
         return (claim.id for one in self._tasks.values() for claim in one.claims)
 
     def begin(self, name: str, queue: LocalQueue) -> None:
-        """Render what is to be rendered in the queue of the lane ``name``."""
+        """Render what is to be rendered in the queue of the lane ``name``, until enough
+        of it is ready. Call it again when some of that has left the queue.
+        """
         sets = self._quick[name]
         has_thread = len(sets) < RENDER_THREADS and all(one.late for one in sets)
-        if queue.any_unrendered and has_thread:
+        enough_bytes = SET_BYTES - self._unstored_bytes[name]
+        if has_thread and queue.needs_rendering(enough_bytes):
             one = RenderingSet(name, queue)
             sets.add(one)
             self._work_on(one, self._render_ahead(one))
@@ -123,6 +132,7 @@ class Renderer:
     def forget(self, name: str) -> None:
         """Drop what is kept for the lane ``name``, which has nothing in flight."""
         self._quick.pop(name, None)
+        self._unstored_bytes.pop(name, None)
 
     def close(self) -> None:
         """End the threads once their calls are over."""
@@ -145,7 +155,6 @@ class Renderer:
                 self._break_off(one.take_all(), error)
             finally:
                 self._quick[one.lane].discard(one)
-        self._attempts.begin(one.lane)  # the next set, while this one is stored
         await self._pass_on(one)
 
     def _begin_beside(self, one: RenderingSet) -> None:
@@ -177,20 +186,26 @@ class Renderer:
             )
 
     async def _pass_on(self, one: RenderingSet) -> None:
-        """Store what has ended in a set, and begin what is ready."""
+        """Store what has ended in a set, while the next is rendered, and begin what is
+        ready.
+        """
         ended = one.take_ended()
+        size_bytes = sum(_size_bytes(outcome) for _, outcome in ended)
+        self._unstored_bytes[one.lane] += size_bytes
+        self._attempts.begin(one.lane)
         if not ended:
             return
         try:
             passed_on = await self._stored(ended)
         except BaseException as error:
             self._break_off([claim for claim, _ in ended], error)
-            return
-        for ready in passed_on:
-            if isinstance(ready, Claim):
-                self._attempts.take_rendered(ready)
-            else:
-                self._attempts.end_unsent(ready)
+        else:
+            for ready in passed_on:
+                if isinstance(ready, Claim):
+                    self._attempts.take_rendered(ready)
+                else:
+                    self._attempts.end_unsent(ready)
+        self._unstored_bytes[one.lane] -= size_bytes
         self._attempts.begin(one.lane)
 
     def _break_off(self, claims: Iterable[Claim], error: BaseException) -> None:
@@ -258,7 +273,8 @@ class Renderer:
 class RenderingSet:
     """Messages of a lane that one thread renders, the most urgent first.
 
-    It takes up another until `SET_SECONDS` have passed or none is queued.
+    It takes up another until `SET_SECONDS` have passed, it has `SET_BYTES`, or none is
+    queued.
     """
 
     def __init__(self, lane: str, queue: LocalQueue) -> None:
@@ -271,10 +287,12 @@ class RenderingSet:
 
     def render(self, rendition: Callable[[Claim], Rendition]) -> None:
         """Render in this thread; the rest is called in the event loop."""
-        end_at = time.monotonic() + SET_SECONDS
+        end_at, left_bytes = time.monotonic() + SET_SECONDS, SET_BYTES
         while (claim := self.queue.pop_unrendered(self.claims)) is not None:
-            self._outcomes.append(_outcome(rendition, claim))
-            if time.monotonic() >= end_at:
+            outcome = _outcome(rendition, claim)
+            self._outcomes.append(outcome)
+            left_bytes -= _size_bytes(outcome)
+            if left_bytes <= 0 or time.monotonic() >= end_at:
                 return
 
     def give_up(self, error: Exception) -> None:
@@ -303,6 +321,10 @@ def _outcome(
         raise
     except BaseException as error:
         return as_exception(error)
+
+
+def _size_bytes(outcome: Rendition | Exception) -> int:
+    return len(outcome.content) if isinstance(outcome, Rendition) else 0
 
 
 @dataclass(frozen=True, slots=True)
