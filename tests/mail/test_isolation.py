@@ -13,7 +13,9 @@ from sqlalchemy import delete, text
 
 from flask_outbox import State, signals
 from flask_outbox.courier import in_flight, recorder
+from flask_outbox.delivery import Envelope, Outcome, Progress, Reply, Report
 from flask_outbox.outbox.schema import content
+from flask_outbox.transports.base import Transport
 from flask_outbox.transports.smtp import SmtpTransport
 from tests.mail.conftest import MakeSite
 from tests.mail.site import Site
@@ -220,6 +222,35 @@ def test_a_record_that_the_database_refuses_is_shortened_and_delays_no_other(
     assert "replies are shortened" in crowded.events[-1].detail["reason"]
     assert len(server.mails) == len(receipts)
     assert any("recorded shortened" in one.getMessage() for one in caplog.records)
+
+
+class Babbling(Transport):
+    """Accepts each message with the words of ``said``, which no reading has cleaned."""
+
+    said = ""
+
+    async def deliver(
+        self, envelope: Envelope, content: bytes, progress: Progress
+    ) -> Report:
+        for one in envelope.recipients:
+            progress.provider_ids[one] = self.said
+        reply = Reply(250, None, self.said)
+        return Report.same(envelope.recipients, Outcome.ACCEPTED, reply)
+
+    async def probe(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+def test_an_accepted_message_is_sent_whatever_its_transport_says(
+    make_site: MakeSite, url: str
+):
+    site, transport = make_site(OUTBOX_URL=url), Babbling()
+    site.make_ready()
+    site.courier.lanes["default"].transport = transport
+    for said in ("a\x00b", "half \ud800", "\x1b[2J", "\ufffe"):
+        transport.said = said
+        assert site.settled(site.send()).state is State.SENT
 
 
 def test_an_unreadable_message_is_reported_and_delays_no_other(

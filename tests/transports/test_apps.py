@@ -51,7 +51,7 @@ def test_the_history_has_the_providers_id_and_no_key(tmp_path: Path) -> None:
 
 
 def test_mail_is_recorded_as_sent_whatever_id_the_provider_gives_it(
-    tmp_path: Path,
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Garbled(FakeResend):
         def success(self, request: Request) -> Answer:
@@ -67,6 +67,7 @@ def test_mail_is_recorded_as_sent_whatever_id_the_provider_gives_it(
         assert len(api.taken) == 1
     (sent,) = [one for one in record.events if one.kind == "sent"]
     assert sent.detail["provider_ids"] == {ADA: "49a3\\ud8009c\\u0000"}
+    assert "shortened" not in caplog.text
 
 
 def test_a_lost_reply_is_settled_by_a_repetition_that_sends_nothing_twice(

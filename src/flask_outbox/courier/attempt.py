@@ -166,8 +166,8 @@ def broken_off_record(
 def shortened_record(record: Record, why: str) -> Record:
     """What to record instead of a ``record`` that the outbox refuses; ``why`` says why.
 
-    States and codes stay. Texts are shortened, and in ASCII, which every database
-    accepts.
+    States and codes stay. Texts are shortened, and in printable ASCII, which every
+    database accepts.
     """
     said = "replies are shortened, because the outbox refused the full record"
     reason = ": ".join(filter(None, [record.verdict.reason, said, why]))
@@ -189,7 +189,8 @@ def shortened_record(record: Record, why: str) -> Record:
 
 
 def _plain(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode()[:SHORT_LENGTH]
+    plain = storable(text).encode("ascii", "backslashreplace").decode()
+    return plain[:SHORT_LENGTH]
 
 
 def poison_record(
@@ -325,10 +326,9 @@ def _record(
         detail["due_at"] = verdict.due_at
     if verdict.reason is not None:
         detail["reason"] = verdict.reason
-    if progress.provider_ids:
-        detail["provider_ids"] = {
-            address: storable(given) for address, given in progress.provider_ids.items()
-        }
+    ids = {address: storable(given) for address, given in progress.provider_ids.items()}
+    if ids:
+        detail["provider_ids"] = ids
     if progress.lines and not claim.hidden:
-        detail["dialogue"] = progress.lines
-    return Record(claim, verdict, now, kind, detail, provider_ids=progress.provider_ids)
+        detail["dialogue"] = [*map(storable, progress.lines)]
+    return Record(claim, verdict, now, kind, detail, provider_ids=ids)
