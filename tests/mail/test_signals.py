@@ -536,7 +536,7 @@ def test_a_listener_that_raises_does_no_harm(
         site.mail.stop()
     assert site.get(receipt).state is State.SENT
     assert len(server.mails) == 1
-    logged = {one.getMessage() for one in caplog.records if one.exc_info}
+    logged = [one.getMessage() for one in caplog.records if one.exc_info]
     for name in (
         "email-dispatched",
         "message-enqueued",
@@ -546,5 +546,7 @@ def test_a_listener_that_raises_does_no_harm(
         "message-sent",
         "courier-stopped",
     ):
-        assert f"A listener of the signal {name} raised; no mail is affected." in logged
+        said = f"A listener of the signal {name} raised; no mail is affected."
+        # The app's name comes first while couriers of others work in this process.
+        assert any(line.endswith(said) for line in logged)
     caplog.clear()
