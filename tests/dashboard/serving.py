@@ -49,6 +49,8 @@ def closed(app: WSGIApplication) -> WSGIApplication:
 
     def respond(environ: WSGIEnvironment, start: StartResponse) -> Iterator[bytes]:
         with closing(app(environ, start)) as response:  # type: ignore[type-var]
-            yield from response
+            # "yield from" would close it, too, and so a second time.
+            for data in response:  # noqa: UP028
+                yield data
 
     return respond
