@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_outbox.dashboard.views import doctor as views
-from flask_outbox.doctor import Diagnosis, database, examination
+from flask_outbox.doctor import Diagnosis, examination
 from flask_outbox.doctor.lookups import Lookups
 from tests.browser import chromium, expect, opened, serious_findings
 from tests.dashboard.conftest import OpenShop
 from tests.dashboard.serving import served
 from tests.dashboard.shop import Shop
+from tests.doctor.conftest import patience
 from tests.doctor.patient import CONFIG, ZONE, Records
 from tests.servers import JournalSmtp
 from tests.servers.dns import NameServer
@@ -27,16 +28,12 @@ from tests.waiting import WAIT_SECONDS
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+__all__ = ["patience"]
+
 PASSWORD = "hunter2-hunter2"
 WELL: dict[str, Any] = {**CONFIG, "OUTBOX_ENGINE": "thread"}
 
 SetDns = Callable[..., None]
-
-
-@pytest.fixture(autouse=True)
-def any_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No question is slow because the machine is."""
-    monkeypatch.setattr(database, "SLOW_SECONDS", 60.0)
 
 
 @pytest.fixture

@@ -17,26 +17,35 @@ SENT = {"after the final dot"}
 KEPT = {"kept, before it is sent", *SENT}
 
 
-@pytest.mark.parametrize("point", POINTS)
-def test_after_a_kill_every_attempt_sends_the_same_bytes(
-    stationery: Stationery, server: JournalSmtp, point: str
-) -> None:
+DICED = "{{ dice() }} for {{ name }}"
+"""It comes out another each time that it is rendered."""
+
+
+def courier_of(stationery: Stationery, point: str | None) -> Child:
+    """A process that delivers its mail, and is killed at ``point``, if there is one."""
     site = stationery.site
     config = {
         "OUTBOX_URL": site.runtime.settings.url,
         "MAIL_URL": site.app.config["MAIL_URL"],
         "OUTBOX_LEASE_SECONDS": 1.0,
     }
-    stationery.write("bill.txt", "{{ dice() }} for {{ name }}")
-    receipt = stationery.keep_later(subject="x", name="Ada")
-    folder = str(site.app.template_folder)
+    return Child(deliver, config, str(site.app.template_folder), point)
 
-    with Child(deliver, config, folder, point) as first:
+
+@pytest.mark.parametrize("point", POINTS)
+def test_after_a_kill_every_attempt_sends_the_same_bytes(
+    stationery: Stationery, server: JournalSmtp, point: str
+) -> None:
+    site = stationery.site
+    stationery.write("bill.txt", DICED)
+    receipt = stationery.keep_later(subject="x", name="Ada")
+
+    with courier_of(stationery, point) as first:
         first.wait_until_killed()
     kept = site.outbox.content(receipt.id)
     assert (kept is not None) is (point in KEPT)
 
-    with Child(deliver, config, folder, None) as second:
+    with courier_of(stationery, None) as second:
         assert second.hear() == "sent"
         second.say(None)
     mails = server.wait_for(2 if point in SENT else 1)
@@ -52,20 +61,14 @@ def test_after_a_kill_each_message_that_was_rendered_with_it_is_sent_once(
     stationery: Stationery, server: JournalSmtp, point: str
 ) -> None:
     site = stationery.site
-    config = {
-        "OUTBOX_URL": site.runtime.settings.url,
-        "MAIL_URL": site.app.config["MAIL_URL"],
-        "OUTBOX_LEASE_SECONDS": 1.0,
-    }
-    stationery.write("bill.txt", "{{ dice() }} for {{ name }}")
+    stationery.write("bill.txt", DICED)
     receipts = [stationery.keep_later(subject="x", name=name) for name in "ABC"]
-    folder = str(site.app.template_folder)
 
-    with Child(deliver, config, folder, point) as first:
+    with courier_of(stationery, point) as first:
         first.wait_until_killed()
     assert [site.outbox.content(one.id) for one in receipts] == [None] * 3
 
-    with Child(deliver, config, folder, None) as second:
+    with courier_of(stationery, None) as second:
         assert [second.hear() for _ in receipts] == ["sent"] * 3
         second.say(None)
     kept = [site.outbox.content(one.id) for one in receipts]

@@ -15,6 +15,7 @@ from flask_outbox import (
     Mail,
     Message,
     MessageError,
+    MessageRecord,
     TransportDown,
 )
 from flask_outbox.testing.transport_contract import PeerBehaviour
@@ -36,14 +37,19 @@ def make_app(folder: Path, **config: Any) -> Flask:
     return app
 
 
+def drained(app: Flask) -> MessageRecord:
+    """The record of a message to Ada, once nothing is due any more."""
+    mail = Mail(app)
+    with app.app_context():
+        receipt = mail.send(Message("Hi", [ADA], body="Hello"))
+        assert mail.drain(WAIT_SECONDS)
+        return mail.get(receipt.id)
+
+
 def test_the_history_has_the_providers_id_and_no_key(tmp_path: Path) -> None:
     with FakeResend() as api:
         app = make_app(tmp_path, MAIL_URL=api.url())
-        mail = Mail(app)
-        with app.app_context():
-            receipt = mail.send(Message("Hi", [ADA], body="Hello"))
-            assert mail.drain(WAIT_SECONDS)
-            record = mail.get(receipt.id)
+        record = drained(app)
     (sent,) = [one for one in record.events if one.kind == "sent"]
     assert sent.detail["provider_ids"] == {ADA: "49a3999c-0ce1-4ea6-ab68-afcd6dc2e794"}
     assert KEY not in repr(record)
@@ -58,12 +64,7 @@ def test_mail_is_recorded_as_sent_whatever_id_the_provider_gives_it(
             return Answer(200, {"id": "49a3\ud8009c\x00"})
 
     with Garbled() as api:
-        app = make_app(tmp_path, MAIL_URL=api.url())
-        mail = Mail(app)
-        with app.app_context():
-            receipt = mail.send(Message("Hi", [ADA], body="Hello"))
-            assert mail.drain(WAIT_SECONDS)
-            record = mail.get(receipt.id)
+        record = drained(make_app(tmp_path, MAIL_URL=api.url()))
         assert len(api.taken) == 1
     (sent,) = [one for one in record.events if one.kind == "sent"]
     assert sent.detail["provider_ids"] == {ADA: "49a3\\ud8009c\\u0000"}
