@@ -15,7 +15,7 @@ from ..delivery import Envelope, Outcome, Progress, Report
 from ..errors import AccountTrouble, LeaseLost, LoginRejected, Throttled, TransportDown
 from ..recipient_guard import Guard
 from ..transports.base import Transport
-from ..transports.redirect import RedirectingTransport
+from ..transports.wrapping import RedirectingTransport
 
 ADA, BOB, EVE = "ada@example.org", "bob@example.org", "eve@example.org"
 SENDER, STAND_IN = "shop@example.com", "staging@example.com"

@@ -21,9 +21,9 @@ from ..message.text import shown
 from ..recipient_guard import Guard
 from .base import Transport
 from .inbox import InboxTransport
-from .redirect import RedirectingTransport
 from .resolver import FindTransport
 from .smtp import SmtpTransport
+from .wrapping import NamingTransport, RedirectingTransport
 
 if TYPE_CHECKING:
     from ..feedback.provider import ProviderEvents
@@ -124,8 +124,6 @@ def transport_for(transport: TransportSettings, guard: Guard) -> Transport:
         return InboxTransport()
     made = _made(transport.adapter)
     if isinstance(transport.adapter, SmtpSettings) and transport.events is not None:
-        from .naming import NamingTransport
-
         made = NamingTransport(made, find_events(transport.events.scheme))
     return RedirectingTransport(made, guard) if guard.redirect_to else made
 
