@@ -13,9 +13,9 @@ from flask import Blueprint, Flask, Response, abort, current_app, request
 
 from . import log, mounting
 from .errors import EventsRefused, StoreError
-from .feedback.intake import EventIntake
 from .feedback.provider import EventRequest
 from .runtime import Runtime
+from .transports.intakes import EventIntake
 
 NAME = "outbox_events"
 

@@ -14,7 +14,7 @@ from werkzeug.test import EnvironBuilder, TestResponse
 
 from flask_outbox import ConfigError, Mail, signals
 from flask_outbox.feedback import Fate
-from flask_outbox.feedback.intake import EventCounts
+from flask_outbox.transports.intakes import EventCounts
 from tests.mail.site import Site
 from tests.provider_events.conftest import MakeShop
 from tests.provider_events.posting import (

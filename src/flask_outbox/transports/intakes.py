@@ -1,15 +1,82 @@
-"""What takes the events of each transport's provider."""
+"""Takes the events of each transport's provider, and counts what comes of them."""
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from ..config import EventSettings, TransportSettings, is_transport_name
 from ..errors import ConfigError, EventsRefused
-from ..feedback.intake import EventCounts, EventIntake
+from ..feedback import Fate
+from ..feedback.provider import EventRequest, ProviderEvents, Said
 from .registry import find_events
 from .resolver import FindTransport
+
+
+@dataclass(slots=True)
+class EventCounts:
+    """What one process was sent for one transport."""
+
+    said: Counter[Fate] = field(default_factory=Counter)
+    """How often each fate was reported, repetitions included."""
+    unknown: Counter[str] = field(default_factory=Counter)
+    """How many events of each unknown kind there were."""
+    refused: Counter[int] = field(default_factory=Counter)
+    """How many requests were answered with each status but 200."""
+
+
+KINDS = 100
+"""How many unknown kinds are counted by themselves; the others count as ``others``."""
+
+
+class EventIntake:
+    """Checks and reads the events of one transport."""
+
+    def __init__(self, transport: str, provider: ProviderEvents) -> None:
+        self.transport = transport
+        self.provider = provider
+        self._counting = threading.Lock()
+        self._counts = EventCounts()
+
+    @property
+    def counts(self) -> EventCounts:
+        """The counts of now."""
+        with self._counting:
+            known = self._counts
+            return EventCounts(
+                known.said.copy(), known.unknown.copy(), known.refused.copy()
+            )
+
+    def said(self, request: EventRequest) -> Said:
+        """What a request says. Raises `EventsRefused`, which is counted."""
+        self._check_type(request)
+        self.provider.check(request)
+        said = self.provider.read(request)
+        with self._counting:
+            self._counts.said.update(one.fate for one in said.feedback)
+            for kind, times in said.unknown.items():
+                known = (
+                    kind in self._counts.unknown or len(self._counts.unknown) < KINDS
+                )
+                self._counts.unknown[kind if known else "others"] += times
+        return said
+
+    def _check_type(self, request: EventRequest) -> None:
+        given = request.headers.get("content-type", "").partition(";")[0]
+        wanted = self.provider.content_types
+        if given.strip().lower() not in wanted:
+            listed = " or ".join(wanted)
+            raise EventsRefused(
+                415, f"these events come as Content-Type: {listed}", given
+            )
+
+    def count_refusal(self, status: int) -> None:
+        """Count a request that was answered with ``status``."""
+        with self._counting:
+            self._counts.refused[status] += 1
+
 
 MOST = 1_000
 """Of more transports than that, the counts and certificates of all are forgotten."""
