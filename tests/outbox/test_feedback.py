@@ -15,7 +15,7 @@ from sqlalchemy import event
 from flask_outbox.delivery import Reply, State
 from flask_outbox.errors import EventsRefused
 from flask_outbox.feedback import Fate, Feedback
-from flask_outbox.feedback.one_time import OneTimeToken
+from flask_outbox.feedback.provider import OneTimeToken
 from flask_outbox.feedback.rules import (
     BOUNCES,
     COMPLAINTS,

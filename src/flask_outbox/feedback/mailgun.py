@@ -30,8 +30,7 @@ from .json_events import (
     detail,
 )
 from .json_value import JsonValue, enhanced, event_id, first
-from .one_time import OneTimeToken
-from .provider import OUTBOX_ID, EventRequest, Said
+from .provider import OUTBOX_ID, EventRequest, OneTimeToken, Said
 from .signatures import refuse_if_old, same
 
 TOLERANCE = timedelta(days=3)

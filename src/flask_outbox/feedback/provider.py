@@ -17,7 +17,6 @@ from ..errors import ConfigError, EventsRefused, raised
 from ..message.text import shown
 from .fate import Feedback
 from .json_value import JsonValue, parse
-from .one_time import OneTimeToken
 
 OUTBOX_ID = "outbox_id"
 """Under this name the outbox's id of a message is given to a provider that repeats it
@@ -54,6 +53,20 @@ class EventRequest:
         except ValueError as error:
             text = "the body is no JSON"
             raise EventsRefused(400, text, str(error)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class OneTimeToken:
+    """A token that a provider puts into one request, and into its repetitions.
+
+    It is good for that one only, where a signature does not cover the request.
+    """
+
+    source: str
+    """As `Feedback.source`."""
+    token: str
+    digest: str
+    """The same for repetitions, and for no other request."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from ..erased_address import ErasedAddresses
 from ..errors import EventsRefused
 from ..events import EventKind
 from ..feedback import Fate
-from ..feedback.one_time import OneTimeToken
+from ..feedback.provider import OneTimeToken
 from ..feedback.rules import FeedbackRules
 from ..message import comparable
 from . import received

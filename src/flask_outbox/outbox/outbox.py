@@ -21,7 +21,7 @@ from ..bounce_address import BounceAddress
 from ..delivery import Reply, State
 from ..errors import MessageNotFound, StoreError, TransitionRefused
 from ..feedback import Feedback
-from ..feedback.one_time import OneTimeToken
+from ..feedback.provider import OneTimeToken
 from ..feedback.rules import NO_RULES, FeedbackRules
 from ..limits import FIVE_DAYS, Limit, RetryWindow
 from ..message import AddressLike

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Row as TableRow
 from ..delivery import storable
 from ..errors import AddressError
 from ..feedback import Fate, Feedback
-from ..feedback.one_time import OneTimeToken
+from ..feedback.provider import OneTimeToken
 from ..message import Address, comparable
 from ..message.addresses import ADDRESS_OCTETS
 from .ids import id_at, is_id, new_id
