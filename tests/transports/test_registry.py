@@ -49,8 +49,8 @@ EVENTS = """
 
 from flask_outbox.errors import EventsRefused
 from flask_outbox.feedback import Fate, Feedback
+from flask_outbox.feedback.proof import same
 from flask_outbox.feedback.provider import ProviderEvents, Said
-from flask_outbox.feedback.signatures import same
 
 
 class PigeonEvents(ProviderEvents):

@@ -25,8 +25,8 @@ from .json_events import (
     detail,
 )
 from .json_value import JsonValue, event_id, first
+from .proof import same
 from .provider import OUTBOX_ID, EventRequest
-from .signatures import same
 
 _KINDS: Mapping[str, Meaning] = {
     "webhook.test": NOTHING,

@@ -30,8 +30,8 @@ from .json_events import (
     detail,
 )
 from .json_value import JsonValue, enhanced, event_id, first
+from .proof import refuse_if_old, same
 from .provider import OUTBOX_ID, EventRequest, OneTimeToken, Said
-from .signatures import refuse_if_old, same
 
 TOLERANCE = timedelta(days=3)
 """Mailgun repeats for eight hours, and warns that events may come late."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import ClassVar
 
-from .credentials import CredentialEvents
 from .fate import Fate, Feedback
 from .json_events import (
     BLOCKED,
@@ -24,6 +23,7 @@ from .json_events import (
     detail,
 )
 from .json_value import JsonValue, event_id, first
+from .proof import CredentialEvents
 from .provider import BATCH_BYTES
 
 _KINDS: Mapping[str, Meaning] = {

@@ -28,8 +28,8 @@ from .json_events import (
     detail,
 )
 from .json_value import JsonValue, event_id, first
+from .proof import refuse_if_old, same
 from .provider import OUTBOX_ID, EventRequest, Said
-from .signatures import refuse_if_old, same
 
 TOLERANCE = timedelta(seconds=300)
 

@@ -26,8 +26,8 @@ from .json_events import (
     detail,
 )
 from .json_value import JsonValue, enhanced, event_id, first
+from .proof import need_cryptography, refuse_if_old
 from .provider import BATCH_BYTES, OUTBOX_ID, EventRequest
-from .signatures import need_cryptography, refuse_if_old
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey

@@ -21,8 +21,8 @@ from ..errors import ConfigError, EventsRefused
 from .certificates import Certificates, Fetch, HttpsFetch
 from .json_events import JsonEvents
 from .json_value import JsonValue, parse
+from .proof import need_cryptography, refuse_if_old
 from .provider import EventRequest
-from .signatures import need_cryptography, refuse_if_old
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.hashes import HashAlgorithm

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import ClassVar
 
-from .credentials import CredentialEvents
 from .fate import Fate, Feedback
 from .json_events import (
     BLOCKED,
@@ -25,6 +24,7 @@ from .json_events import (
     objects,
 )
 from .json_value import JsonValue, event_id, first
+from .proof import CredentialEvents
 from .provider import BATCH_BYTES, OUTBOX_ID, EventRequest
 
 _KINDS: Mapping[str, Meaning] = {

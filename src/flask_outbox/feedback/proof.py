@@ -1,16 +1,54 @@
-"""Events of providers that sign nothing: a password or a header proves them."""
+"""What proves that events are a provider's: a signature, a password or a header."""
 
 from __future__ import annotations
 
+import hmac
+import importlib.util
 from base64 import b64decode
+from datetime import datetime, timedelta
 
 from ..errors import ConfigError, EventsRefused
+from .json_value import JsonValue
 from .provider import EventRequest, ProviderEvents
-from .signatures import same
+
+
+def need_cryptography(scheme: str) -> None:
+    """Raise `ConfigError` without the package that verifies signatures."""
+    if importlib.util.find_spec("cryptography") is None:
+        raise ConfigError(
+            f"Events of {scheme} are signed, and verifying that needs the package "
+            'cryptography: install it with pip install "flask-outbox[events]".'
+        )
+
+
+def refuse_if_old(
+    time: str, now: datetime, tolerance: timedelta, status: int = 401
+) -> None:
+    """Raise `EventsRefused` unless ``time`` is near enough to ``now``, or for none.
+
+    Only for a time that is signed.
+    """
+    at = JsonValue(time).time_or_none()
+    if at is None or abs(now - at) > tolerance:
+        text = "the request is too old, or a clock is wrong"
+        raise EventsRefused(
+            status, text, f"it is from {at}" if at else "it has no time"
+        )
+
+
+def same(given: str | bytes, wanted: str | bytes) -> bool:
+    """Whether they are the same; how long that takes says nothing about ``wanted``."""
+    return hmac.compare_digest(_bytes(given), _bytes(wanted))
+
+
+def _bytes(text: str | bytes) -> bytes:
+    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
 
 
 class CredentialEvents(ProviderEvents):
-    """``MAIL_EVENTS_SECRET`` is ``user:password``, which the provider sends as HTTP
+    """Events that nothing signs: a password or a header proves them.
+
+    ``MAIL_EVENTS_SECRET`` is ``user:password``, which the provider sends as HTTP
     Basic (RFC 7617), or a header such as ``X-Events-Key: secret``.
     """
 
