@@ -4,7 +4,7 @@
 - `configuration`, `database`: what the app decides, and where it keeps mail
 - `smtp`, `api`: each transport, step by step, up to the login
 - `accounts`: what a provider says of the key, the account and the senders
-- `domains`, `spf`, `dkim`, `dmarc`, `relay`: what the DNS says of each From domain
+- `domains`, `spf`, `dkim`, `dmarc`: what the DNS says of each From domain
 - `verdict`: the bulk senders' rules
 - `trial`: a real test mail, if a person asks for one
 - `faults`, `findings`: what can be found, and what was

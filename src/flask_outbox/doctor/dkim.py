@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from ..config import DkimKey
 from ..dkim import PublicKey, public_key
 from .findings import Section
-from .lookups import Lookups
-from .tags import read_tags, written
+from .lookups import Lookups, read_tags, written
 
 GOOD_RSA_BITS = 2048
 """RFC 8301 section 3.2."""

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from .findings import Section
-from .lookups import Lookups
-from .tags import read_tags, written
+from .lookups import Lookups, read_tags, written
 
 MOST_LABELS = 7
 """Of parents that are asked for a policy."""

@@ -1,4 +1,7 @@
-"""A From domain, as receivers see it: SPF, DKIM, DMARC, alignment and MX."""
+"""A From domain, as receivers see it: SPF, DKIM, DMARC, alignment and MX.
+
+Where mail leaves from this machine, its name and address are looked at, too.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,6 @@ from .dkim import check_key, signing_keys
 from .dmarc import DmarcPolicy, check_dmarc, organization_of
 from .findings import Section
 from .lookups import DnsSilent, Lookups
-from .relay import check_relay
 from .spf import SpfRecord, check_spf, read_spf
 
 _INCLUDES: Mapping[str, str] = {
@@ -132,7 +134,7 @@ def examine_domain(domain: str, way: Way, dns: Lookups) -> Section:
 
 
 def _examine(section: Section, domain: str, way: Way, dns: Lookups) -> None:
-    addresses = check_relay(section, dns, way.relay) if way.relay is not None else []
+    addresses = _check_relay(section, dns, way.relay) if way.relay is not None else []
     return_domain = way.bounce_domain or domain
     record = read_spf(dns, return_domain)
     if record is None:
@@ -146,6 +148,39 @@ def _examine(section: Section, domain: str, way: Way, dns: Lookups) -> None:
         _check_alignment(section, domain, return_domain, signers, policy, dns)
     for one in dict.fromkeys((domain, return_domain)):
         _check_exchanges(section, dns, one)
+
+
+def _check_relay(section: Section, dns: Lookups, name: str) -> list[str]:
+    """Examine the name that this machine has in EHLO; returns its addresses.
+
+    Raises `DnsSilent`.
+    """
+    addresses = dns.addresses(name)
+    if not addresses:
+        section.find(
+            "relay-unresolved",
+            f"{name or 'This machine'} has no address in the DNS.",
+            f"Give {name or 'it'} an A record with this machine's public address; or "
+            "set MAIL_LOCAL_HOSTNAME to a name that has it.",
+        )
+    for address in addresses:
+        names = dns.names_of(address)
+        section.note("PTR", f"{address} is {', '.join(names) or 'nobody'}")
+        if not names:
+            section.find(
+                "ptr-missing",
+                f"{address} has no PTR record.",
+                f"Have the owner of the address (your host) set its reverse DNS to "
+                f"{name}.",
+            )
+        elif name not in names:
+            section.find(
+                "ptr-other-name",
+                f"{address} is {', '.join(names)}, and EHLO says {name}.",
+                f"Or have the reverse DNS of {address} set to {name}.",
+                f"MAIL_LOCAL_HOSTNAME = {names[0]!r}",
+            )
+    return addresses
 
 
 def _find_missing_spf(

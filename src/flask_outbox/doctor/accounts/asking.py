@@ -12,7 +12,7 @@ from ...errors import TransportDown
 from ...feedback.json_value import JsonValue, parse
 from ...transports.http.api import ApiTransport, Question
 from ..findings import Section
-from ..tags import written
+from ..lookups import written
 
 NEARLY_ALL = 0.9
 """How much of a quota may be used before somebody should know."""
