@@ -71,6 +71,9 @@ MAIL = "mail.example.com"
 POINTER = "10.2.0.192.in-addr.arpa"
 US = "ip4:192.0.2.10"
 
+LONG = " ".join(f"ip4:198.51.100.{one}" for one in range(20))
+"""Longer than one string of a TXT record."""
+
 MANY = " ".join(f"a:h{one}.example.net" for one in range(11))
 HOSTS: dict[str, Records] = {
     f"h{one}.example.net": [("A", "198.51.100.1")] for one in range(11)
@@ -138,6 +141,11 @@ IN_THE_DNS = [
     ),
     Ill("spf-open-end", {DOMAIN: spf(f"v=spf1 {US} ?all")}, todo=f"{US} ~all"),
     Ill("spf-open-end", {DOMAIN: spf(f"v=spf1 {US}")}, todo=f"{US} ~all"),
+    Ill(
+        "spf-open-end",
+        {DOMAIN: spf(f"v=spf1 {US} {LONG}")},
+        todo=f'"v=spf1 {US} {LONG} ~all'[:256] + '" "',
+    ),
     Ill("spf-ptr", {DOMAIN: spf(f"v=spf1 {US} ptr -all")}),
     Ill(
         "spf-excludes-us",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..config import DkimKey
 from ..dkim import PublicKey, public_key
 from .findings import Section
-from .lookups import Lookups, read_tags, written
+from .lookups import Lookups, read_tags, txt_record
 
 GOOD_RSA_BITS = 2048
 """RFC 8301 section 3.2."""
@@ -27,7 +27,7 @@ def check_key(section: Section, dns: Lookups, key: DkimKey) -> None:
     """Compare a key with its record. Raises `DnsSilent`."""
     name = f"{key.selector}._domainkey.{key.domain}"
     ours = public_key(key)
-    record = written(name, ours.record)
+    record = txt_record(name, ours.record)
     found = dns.texts(name)
     if len(found) > 1:
         section.find(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from .findings import Section
-from .lookups import Lookups, read_tags, written
+from .lookups import Lookups, read_tags, txt_record
 
 MOST_LABELS = 7
 """Of parents that are asked for a policy."""
@@ -65,7 +65,7 @@ def check_dmarc(section: Section, dns: Lookups, domain: str) -> DmarcPolicy | No
 
     Raises `DnsSilent`.
     """
-    wanted = written(
+    wanted = txt_record(
         f"_dmarc.{domain}", f"v=DMARC1; p=none; rua=mailto:dmarc-reports@{domain}"
     )
     for place in _parents(domain):
@@ -86,7 +86,7 @@ def _examined(
             "dmarc-several",
             f"{name} has {len(records)} records.",
             "Keep one, and delete the others.",
-            written(name, records[0]),
+            txt_record(name, records[0]),
         )
         return None
     try:
@@ -116,12 +116,12 @@ def _check_policy(
             "dmarc-none",
             f"{name} has p=none.",
             "Write this once the reports show that all of your mail passes.",
-            written(name, stricter),
+            txt_record(name, stricter),
         )
     if not policy.tags.get("rua"):
         more = f"{record.rstrip('; ')}; rua=mailto:dmarc-reports@{policy.domain}"
         section.find(
-            "dmarc-no-reports", f"{name} has no rua=.", write=written(name, more)
+            "dmarc-no-reports", f"{name} has no rua=.", write=txt_record(name, more)
         )
 
 
@@ -139,5 +139,5 @@ def _check_reports(section: Section, dns: Lookups, policy: DmarcPolicy) -> None:
                 "dmarc-reports-not-taken",
                 f"{taker} has no record at {name}.",
                 "Ask its owner for this record.",
-                written(name, "v=DMARC1"),
+                txt_record(name, "v=DMARC1"),
             )

@@ -15,7 +15,7 @@ from .accounts import with_parents
 from .dkim import check_key, signing_keys
 from .dmarc import DmarcPolicy, check_dmarc, organization_of
 from .findings import Section
-from .lookups import DnsSilent, Lookups
+from .lookups import DnsSilent, Lookups, txt_record
 from .spf import SpfRecord, check_spf, read_spf
 
 _INCLUDES: Mapping[str, str] = {
@@ -187,7 +187,7 @@ def _find_missing_spf(
     section: Section, domain: str, way: Way, addresses: Sequence[str]
 ) -> None:
     terms = " ".join(["v=spf1", *_servers(way, addresses), "~all"])
-    section.find("spf-missing", f"{domain} has none.", write=f'{domain}. TXT "{terms}"')
+    section.find("spf-missing", f"{domain} has none.", write=txt_record(domain, terms))
 
 
 def _servers(way: Way, addresses: Sequence[str]) -> list[str]:
@@ -211,7 +211,7 @@ def _check_servers(
         section.find(
             "spf-excludes-us",
             f"{record.domain} does not allow {', '.join([*ours, *sorted(needed)])}.",
-            write=f'{record.domain}. TXT "{" ".join([first, *terms, *others])}"',
+            write=txt_record(record.domain, " ".join([first, *terms, *others])),
         )
 
 

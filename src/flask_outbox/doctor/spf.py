@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from .findings import Section
-from .lookups import Lookups
+from .lookups import Lookups, txt_record
 
 MOST_LOOKUPS, MOST_VOIDS = 10, 2
 """RFC 7208 section 4.6.4."""
@@ -223,13 +223,13 @@ def _check_end(section: Section, record: SpfRecord) -> None:
         section.find(
             "spf-allows-all",
             f"{record.domain} has: {record.text}",
-            write=f'{record.domain}. TXT "{_closed(record.text)}"',
+            write=txt_record(record.domain, _closed(record.text)),
         )
     elif record.end not in ("~all", "-all"):
         section.find(
             "spf-open-end",
             f"{record.domain} has: {record.text}",
-            write=f'{record.domain}. TXT "{_closed(record.text)}"',
+            write=txt_record(record.domain, _closed(record.text)),
         )
 
 

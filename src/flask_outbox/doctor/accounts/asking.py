@@ -12,7 +12,7 @@ from ...errors import TransportDown
 from ...feedback.json_value import JsonValue, parse
 from ...transports.http.api import ApiTransport, Question
 from ..findings import Section
-from ..lookups import written
+from ..lookups import txt_record
 
 NEARLY_ALL = 0.9
 """How much of a quota may be used before somebody should know."""
@@ -243,5 +243,5 @@ def record(name: str, kind: str, value: str) -> str:
     """A record for a zone file."""
     name, kind = name.rstrip("."), kind.upper()
     if kind == "TXT":
-        return written(name, value)
+        return txt_record(name, value)
     return f"{name}. {kind} {value.rstrip('.')}."
