@@ -18,7 +18,8 @@ from .kinds import WAITRESS
 from .stage import Stage
 
 LEASE_SECONDS = 1.0
-"""So soon after its last sign of life a courier counts as dead."""
+"""So soon after its last sign of life a courier counts as dead: on a busy machine one
+that lives may for a moment."""
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_status_reports_a_frozen_process_as_dead(stage: Stage):
     with stage.serving(OUTBOX_LEASE_SECONDS=LEASE_SECONDS) as serving:
         serving.send_emails(1)
         _settle(stage)
-        assert stage.command("status")[0] == 0
+        eventually(lambda: stage.command("status")[0] == 0)
         serving.signal(SIGSTOP)
         stage.hand_over()
         eventually(lambda: stage.status.couriers and not stage.status.couriers[0].alive)
@@ -47,7 +48,7 @@ def test_status_reports_a_frozen_process_as_dead(stage: Stage):
         serving.signal(SIGCONT)
         stage.smtp.wait_for(2)
         _settle(stage)
-        assert stage.command("status")[0] == 0
+        eventually(lambda: stage.command("status")[0] == 0)
 
 
 def test_status_works_while_another_process_locks_the_file(stage: Stage):
