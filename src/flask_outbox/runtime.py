@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import threading
 import time
 import weakref
@@ -100,36 +99,35 @@ wait doubles each time.
 """
 
 BURST_PAUSE_SECONDS = 0.001
-"""A thread that sends again within this time is in a burst."""
+"""Whoever sends within this time after another message was sent is in its burst."""
 
-BURST_SECONDS = 0.02
+BURST_SECONDS = 0.1
 """How long the messages of a burst wait at most."""
 
 _log = logging.getLogger("flask_outbox")
 
 
 class _Burst:
-    """Messages that one thread sends in quick succession.
+    """Messages that are sent together or in quick succession, by any threads.
 
-    The courier shares the interpreter with that thread. It begins with the first
-    message at once, and with the others when the thread pauses: until then each would
+    The courier shares the interpreter with those that send. It begins with the first
+    message at once, and with the others when there is a pause: until then each would
     wait for the other at every message.
     """
 
     def __init__(self) -> None:
-        self._thread = 0
+        self._senders: set[int] = set()
+        """The threads that are sending."""
         self._ends_at = 0.0
         self._waits_until = 0.0
 
-    def goes_on(self) -> bool:
-        """Note that this thread sends a message; whether it has just sent another."""
-        me = threading.get_ident()
-        goes_on = self._thread == me and time.monotonic() < self._ends_at
-        self._thread, self._ends_at = me, math.inf
-        return goes_on
+    def __enter__(self) -> bool:
+        """Begin to send a message; whether it is one of a burst."""
+        self._senders.add(threading.get_ident())
+        return len(self._senders) > 1 or time.monotonic() < self._ends_at
 
-    def note_sent(self) -> None:
-        """Note that the message is sent."""
+    def __exit__(self, *_: object) -> None:
+        self._senders.discard(threading.get_ident())
         self._ends_at = time.monotonic() + BURST_PAUSE_SECONDS
 
     def begin_wait(self) -> bool:
@@ -142,7 +140,8 @@ class _Burst:
 
     def is_over(self) -> bool:
         """Whether the messages have waited long enough; then none wait any more."""
-        if time.monotonic() < min(self._ends_at, self._waits_until):
+        now = time.monotonic()
+        if now < self._waits_until and (self._senders or now < self._ends_at):
             return False
         self._waits_until = 0.0
         return True
@@ -276,7 +275,6 @@ class Runtime:
             announce_handover(self.sender, message, new, receipt, seconds)
             if span:
                 span.note_message(new.lane, receipt.id)
-        self._burst.note_sent()
         return receipt
 
     def send_many(
@@ -619,6 +617,7 @@ class Runtime:
         self.event_intakes = self._no_intakes()
         self._starting = threading.Lock()
         self._thread = None
+        self._burst = _Burst()
         self._watch = CourierWatch()
         self._ready_check = ReadyCheck(self.outbox)
         if self._notifier is not None:
@@ -642,15 +641,15 @@ class Runtime:
         self.start_if_wanted()
         courier = self._courier()
         is_due = new.due_at <= new.enqueued_at
-        in_burst = courier is not None and self._burst.goes_on()
-        if courier is not None and is_due and not in_burst:
-            with courier.hand_over(new) as handed:
-                receipt = self.outbox.enqueue([new], handed.owner)[0]
-                handed.receipt = receipt
-            if handed.owner is not None:
-                return receipt
-        else:
-            receipt = self.outbox.enqueue([new])[0]
+        with self._burst as in_burst:
+            if courier is not None and is_due and not in_burst:
+                with courier.hand_over(new) as handed:
+                    receipt = self.outbox.enqueue([new], handed.owner)[0]
+                    handed.receipt = receipt
+                if handed.owner is not None:
+                    return receipt
+            else:
+                receipt = self.outbox.enqueue([new])[0]
         if courier is not None and not in_burst:
             courier.wake()
         elif courier is not None and self._burst.begin_wait():

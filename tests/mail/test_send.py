@@ -18,6 +18,7 @@ import pytest
 from flask.json.provider import DefaultJSONProvider
 
 from flask_outbox import Message, MessageError, Receipt, State, runtime, signals
+from flask_outbox.outbox import Outbox
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, BOB, SENDER, Site
 from tests.servers import JournalSmtp
@@ -327,7 +328,7 @@ def test_a_courier_begins_with_the_first_of_a_burst_and_with_the_rest_after_it(
     assert [_was_handed_over(site, one) for one in burst] == [True, False, False]
 
 
-def test_another_thread_is_in_no_burst(
+def test_a_burst_may_come_from_several_threads(
     site: Site, server: JournalSmtp, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", WAIT_SECONDS)
@@ -335,10 +336,28 @@ def test_another_thread_is_in_no_burst(
     with ThreadPoolExecutor(1) as others:
         receipt = others.submit(site.send).result(WAIT_SECONDS)
     server.wait_for(2)
-    assert _was_handed_over(site, receipt)
+    assert not _was_handed_over(site, receipt)
 
 
-def test_a_thread_that_pauses_is_in_no_burst(
+def test_messages_sent_at_the_same_time_are_a_burst(
+    site: Site, server: JournalSmtp, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", 0.0)
+    _deliver_one(site)
+    both, enqueue = threading.Barrier(2, timeout=WAIT_SECONDS), Outbox.enqueue
+
+    def enqueue_together(*args: Any) -> list[Receipt]:
+        both.wait()
+        return enqueue(*args)
+
+    monkeypatch.setattr(Outbox, "enqueue", enqueue_together)
+    with ThreadPoolExecutor(2) as threads:
+        burst = list(threads.map(lambda _: site.send(), range(2)))
+    server.wait_for(3)
+    assert sorted(_was_handed_over(site, one) for one in burst) == [False, True]
+
+
+def test_who_sends_after_a_pause_is_in_no_burst(
     site: Site, server: JournalSmtp, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", 0.0)
