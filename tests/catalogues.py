@@ -11,12 +11,12 @@ from babel.messages.pofile import read_po
 
 import flask_outbox
 from flask_outbox.dashboard import language
-from flask_outbox.unsubscribe import words
+from flask_outbox.unsubscribe import views
 from flask_outbox.words import Catalogues
 
 PACKAGE = Path(flask_outbox.__file__).parent
 
-ALL = {one.domain: one for one in (words.CATALOGUES, language.CATALOGUES)}
+ALL = {one.domain: one for one in (views.CATALOGUES, language.CATALOGUES)}
 """The catalogues of each group of pages."""
 
 KEYWORDS = {"words": None, "phrase": None, "plural": (2, 3), "term": ((1, "c"), 2)}
@@ -36,7 +36,7 @@ def messages_in_code(pages: str) -> set[Message]:
 
 
 def _modules(pages: str) -> Iterable[Path]:
-    if pages == words.CATALOGUES.domain:
+    if pages == views.CATALOGUES.domain:
         return (PACKAGE / pages).rglob("*.py")
     modules = PACKAGE.rglob("*.py")
     return (one for one in modules if "phrases import" in one.read_text("utf-8"))

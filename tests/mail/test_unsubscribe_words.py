@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 
 from flask_outbox import Message, OutboxUnavailable
 from flask_outbox.outbox import Outbox
-from flask_outbox.unsubscribe.words import CATALOGUES
+from flask_outbox.unsubscribe.views import CATALOGUES
 from tests.browser import chromium, opened, serious_findings
 from tests.catalogues import messages_in_code
 from tests.dashboard.serving import served

@@ -7,6 +7,7 @@ An app may replace the page by its own template.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from flask import (
@@ -23,8 +24,12 @@ from ..errors import StoreError
 from ..mounting import own_templates
 from ..runtime import Runtime
 from ..sending.list_unsubscribe import ONE_CLICK
-from .links import NAME, Subscriber, come_back, leave, read, subscription_of
-from .words import FOLDER, words_of_request
+from ..words import Catalogues, Words, languages_of_browser
+from .links import LANGUAGE, NAME, Subscriber, come_back, leave, read, subscription_of
+
+FOLDER = Path(__file__).parent
+
+CATALOGUES: Catalogues = Catalogues(FOLDER / "locale", "unsubscribe")
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
@@ -33,6 +38,11 @@ POLICY = (
 """The content security policy of our own pages, which fetch nothing."""
 
 _OWN_TEMPLATES = own_templates(FOLDER / "templates")
+
+
+def words_of_request() -> Words:
+    """The words in the language of the link, else in what the browser prefers."""
+    return CATALOGUES.words([request.args.get(LANGUAGE, ""), *languages_of_browser()])
 
 
 def render_page(template: str, status: int = 200, **names: Any) -> Response:
