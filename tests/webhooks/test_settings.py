@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from flask_outbox import ConfigError, Mail
 from flask_outbox.config.webhooks import as_webhooks
+from flask_outbox.transports.http.webhook_client import signature
 from flask_outbox.webhooks.kinds import DEFAULT_WEBHOOK_KINDS
-from flask_outbox.webhooks.signature import signature
 from tests.servers.webhook_receiver import SECRET
 
 URL = "https://crm.example.com/hooks?token=s3cret"

@@ -1,5 +1,5 @@
-"""Webhooks: what an endpoint is told, how it is signed, and where it may be.
+"""Webhooks: what an endpoint is told, and where it may be.
 
-The form is that of Standard Webhooks,
+Their form is that of Standard Webhooks,
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md.
 """
