@@ -1,7 +1,12 @@
-"""The signals of an enqueued message: who gets it, and what changed it."""
+"""The signals of an enqueued message: who gets it, and what changed it.
+
+Of a sensitive message they have only the outline.
+"""
 
 from __future__ import annotations
 
+import copy
+from email.message import EmailMessage
 from email.message import Message as StandardMessage
 
 from blinker import NamedSignal
@@ -9,7 +14,6 @@ from blinker import NamedSignal
 from .. import signals
 from ..delivery import Report
 from ..message import Message
-from ..message.outline import outline
 from ..outbox.records import SENSITIVE_SUBJECT, NewMessage, Receipt
 from ..signals import emit
 from ..trace_context import TraceContext, trace_fields
@@ -66,7 +70,7 @@ def announce_dispatch(
     """Send `email_dispatched`, of a ``sensitive`` message without its content."""
     emit(to_record, sender, message=message)
     if sensitive and signals.email_dispatched.receivers:
-        message = outline(message, SENSITIVE_SUBJECT)
+        message = _outline(message)
     emit(signals.email_dispatched, sender, message=message)
 
 
@@ -107,3 +111,39 @@ def announce_receipt(
             finished=nobody,
             **trace_fields(trace),
         )
+
+
+_HEADERS = frozenset(
+    {"from", "sender", "reply-to", "to", "cc", "bcc", "date", "message-id"}
+)
+
+_FIELDS = frozenset(
+    {
+        *("recipients", "cc", "bcc", "sender", "reply_to", "date", "charset"),
+        *("mail_options", "rcpt_options", "rfc_message_id"),
+    }
+)
+"""What the outline of a message has, by headers and by fields."""
+
+
+def _outline(message: Message | StandardMessage) -> Message | StandardMessage:
+    """A message of the same kind that says only who mails whom, and when."""
+    if isinstance(message, StandardMessage):
+        return _standard_outline(message)
+    new = copy.copy(message)
+    for name in vars(new).keys() - _FIELDS:
+        del vars(new)[name]
+    new.subject = SENSITIVE_SUBJECT
+    new.body = new.template = None
+    new.alts, new.attachments, new.extra_headers = {}, [], {}
+    return new
+
+
+def _standard_outline(message: StandardMessage) -> StandardMessage:
+    kind = EmailMessage if isinstance(message, EmailMessage) else StandardMessage
+    new = kind(policy=message.policy)
+    for name, value in message.items():
+        if name.lower() in _HEADERS:
+            new[name] = value
+    new["Subject"] = SENSITIVE_SUBJECT
+    return new
