@@ -59,7 +59,7 @@ AT_START = {
     "outbox.dialects", "outbox.ids", "outbox.records", "outbox.schema", "phrases",
     "previews",
     "recipient_guard", "sending", "sending.announce", "sending.batch",
-    "sending.interceptors", "sending.list_unsubscribe", "sending.options", "signals",
+    "sending.feedback_headers", "sending.interceptors", "sending.options", "signals",
     "templating", "templating.message", "trace_context", "transports",
     "transports.base", "transports.resolver", "unsubscribe", "unsubscribe.links",
     "webhooks", "webhooks.addresses", "webhooks.kinds",

@@ -1,7 +1,7 @@
 """From `send` to the outbox: options, interceptors, routing, preparing, batches."""
 
+from .feedback_headers import TEMPLATE_VARIABLE, Link, no_link
 from .interceptors import Interceptor, Interceptors
-from .list_unsubscribe import TEMPLATE_VARIABLE, Link, no_link
 
 __all__ = [
     "TEMPLATE_VARIABLE",

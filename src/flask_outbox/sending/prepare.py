@@ -33,9 +33,12 @@ from ..outbox.records import (
 from ..trace_context import TraceContext
 from ..transports.registry import check_message
 from ..transports.resolver import FindTransport
-from .complaint_headers import with_complaint_headers
+from .feedback_headers import (
+    Link,
+    with_complaint_headers,
+    with_unsubscribe_headers,
+)
 from .interceptors import Interceptors
-from .list_unsubscribe import Link, with_unsubscribe_headers
 from .options import SendOptions, check_options, list_of
 
 StopAll = Callable[[], Stop | None]

@@ -23,7 +23,7 @@ from jinja2 import TemplateNotFound
 from ..errors import StoreError
 from ..mounting import own_templates
 from ..runtime import Runtime
-from ..sending.list_unsubscribe import ONE_CLICK
+from ..sending.feedback_headers import ONE_CLICK
 from ..words import Catalogues, Words, languages_of_browser
 from .links import LANGUAGE, NAME, Subscriber, come_back, leave, read, subscription_of
 

@@ -1,4 +1,8 @@
-"""The headers by which a recipient unsubscribes with one click (RFC 8058)."""
+"""The headers by which recipients and their providers object to a message.
+
+With some a recipient unsubscribes by one click (RFC 8058); others ask mailbox providers
+to pass complaints on (RFC 9477).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from email.message import Message as StandardMessage
 from email.utils import getaddresses
 from typing import Protocol
 
+from ..bounce_address import BounceAddress
 from ..errors import ConfigError, MessageError
 from ..message import Address, AddressLike, Message
 from ..message.message import copied, unrendered
@@ -31,6 +36,8 @@ TEMPLATE_VARIABLE = "unsubscribe_url"
 
 LINK, POST = "List-Unsubscribe", "List-Unsubscribe-Post"
 
+COMPLAINTS_TO, FEEDBACK_ID = "CFBL-Address", "CFBL-Feedback-ID"
+
 
 def with_unsubscribe_headers(
     message: Message | StandardMessage, list: str, link: Link
@@ -44,16 +51,43 @@ def with_unsubscribe_headers(
     _refuse_own(message)
     url = link(_only_recipient(message), list, _language(message))
     new = copied(message)
-    for name, value in ((LINK, f"<{url}>"), (POST, ONE_CLICK)):
-        if isinstance(new, Message):
-            new.extra_headers[name] = value
-        else:
-            new[name] = value
+    headers = _headers_of(new)
+    headers[LINK], headers[POST] = f"<{url}>", ONE_CLICK
     if waits := unrendered(new):
         template = waits[1]
         context = {**template.context, TEMPLATE_VARIABLE: url}
         waits[0].template = replace(template, context=context)
     return new
+
+
+def with_complaint_headers(
+    message: Message | StandardMessage, message_id: str, bounces: BounceAddress
+) -> Message | StandardMessage:
+    """A copy of ``message`` that says where complaints go, and which mail it is.
+
+    The second header's token also tells whose complaint it is where a provider removes
+    all addresses from what it reports. Headers of the user's own are left as they are.
+    """
+    new = copied(message)
+    headers, given = _headers_of(new), {one.lower() for one in _names_of(new)}
+    for name, value in (
+        (COMPLAINTS_TO, f"{bounces.of(message_id)}; report=arf"),
+        (FEEDBACK_ID, bounces.token(message_id)),
+    ):
+        if name.lower() not in given:
+            headers[name] = value
+    return new
+
+
+def _headers_of(
+    message: Message | StandardMessage,
+) -> dict[str, str] | StandardMessage:
+    """The headers to which others can be added."""
+    return message.extra_headers if isinstance(message, Message) else message
+
+
+def _names_of(message: Message | StandardMessage) -> list[str]:
+    return [str(name) for name in _headers_of(message).keys()]  # noqa: SIM118
 
 
 def no_link(_address: str, _list: str, _locale: str | None = None, /) -> str:
@@ -69,9 +103,8 @@ def _language(message: Message | StandardMessage) -> str | None:
 
 
 def _refuse_own(message: Message | StandardMessage) -> None:
-    names = message.extra_headers if isinstance(message, Message) else message.keys()
-    for name in names:
-        if str(name).lower() in (LINK.lower(), POST.lower()):
+    for name in _names_of(message):
+        if name.lower() in (LINK.lower(), POST.lower()):
             raise MessageError(
                 "unsubscribe",
                 f"the message already has a {name} header: remove one of the two.",
