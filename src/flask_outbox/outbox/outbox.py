@@ -41,7 +41,6 @@ from . import (
     folding,
     key_register,
     lanes,
-    mailboxes,
     measuring,
     prune,
     read,
@@ -798,11 +797,11 @@ class Outbox:
     def mailbox_cursor(self, name: str) -> MailboxCursor | None:
         """How far the mailbox ``name`` was read; None if none of it was."""
         with self.database.reading() as connection:
-            return mailboxes.read_cursor(connection, name)
+            return received.read_cursor(connection, name)
 
     def note_mailbox_cursor(self, name: str, cursor: MailboxCursor) -> None:
         """Note how far the mailbox ``name`` was read."""
-        self._write_apart(lambda conn: mailboxes.write_cursor(conn, name, cursor))
+        self._write_apart(lambda conn: received.write_cursor(conn, name, cursor))
 
     def match_feedback(self) -> FeedbackTaken:
         """Apply reports whose message has come since; the caller announces them.

@@ -1,5 +1,6 @@
 """Received reports as rows: each is stored once, whoever repeats it, and is looked at
-again until its message is found.
+again until its message is found. Of a mailbox that they come to, it is stored how far
+it was read.
 
 What others say is foreign: it is cut and escaped so that every database stores it.
 """
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, select
+from sqlalchemy import Connection, delete, exists, select, update
 from sqlalchemy.engine import Row as TableRow
 
 from ..delivery import storable
@@ -23,7 +24,8 @@ from ..feedback.provider import OneTimeToken
 from ..message import Address, comparable
 from ..message.addresses import ADDRESS_OCTETS
 from .ids import id_at, is_id, new_id
-from .schema import feedback, pardon
+from .records import MailboxCursor
+from .schema import feedback, mailbox, pardon
 from .sealed import query
 from .statements import Row, RowsInsert, RowsUpdate, run_together
 
@@ -336,3 +338,23 @@ def delete_old(connection: Connection, before: float) -> int:
     else:
         connection.execute(delete(pardon).where(pardon.c.at < before))
     return len(old)
+
+
+def read_cursor(connection: Connection, name: str) -> MailboxCursor | None:
+    """How far a mailbox was read, so that a restart reads each mail once; None if none
+    of it was.
+    """
+    row = connection.execute(
+        select(*mailbox.c["uid_validity", "uid"]).where(mailbox.c.name == name)
+    ).first()
+    return MailboxCursor._make(row) if row else None
+
+
+def write_cursor(connection: Connection, name: str, cursor: MailboxCursor) -> None:
+    """Note how far a mailbox was read."""
+    values = cursor._asdict()
+    known = connection.execute(
+        update(mailbox).where(mailbox.c.name == name).values(**values)
+    )
+    if known.rowcount == 0 and read_cursor(connection, name) is None:
+        connection.execute(mailbox.insert().values(name=name, **values))
