@@ -12,7 +12,13 @@ from flask_outbox.counters import Counters
 from flask_outbox.delivery import State
 from flask_outbox.events import EventKind
 from flask_outbox.feedback import Fate, Feedback
-from flask_outbox.outbox import MessageActions, Outbox, new_suppression, stats, tally
+from flask_outbox.outbox import (
+    MessageActions,
+    Outbox,
+    measuring,
+    new_suppression,
+    stats,
+)
 from flask_outbox.outbox.backlog import Waiting
 from flask_outbox.outbox.schema import feedback
 
@@ -217,7 +223,7 @@ def receive(outbox: Outbox, fate: Fate, number: int) -> None:
 def test_reports_are_counted_once_and_stay_counted(
     outbox: Outbox, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tally, "COUNTED_AT_ONCE", 4)
+    monkeypatch.setattr(measuring, "COUNTED_AT_ONCE", 4)
     wanted = dict.fromkeys(Fate, 0)
     for fate, number in ((Fate.DELIVERED, 9), (Fate.BOUNCED, 2), (Fate.DELIVERED, 1)):
         receive(outbox, fate, number)

@@ -83,10 +83,18 @@ def counted(connection: Connection, now: float) -> Backlog:
 def keep(connection: Connection, backlog: Backlog) -> None:
     """Keep these counts for all processes, in place of earlier ones."""
     at, counts = id_at(backlog.counted_at), _as_json(backlog)
-    run_together(connection, _begin.statements(connection, [(NAME, at, counts)]))
+    begin_tally(connection, NAME, at, counts)
     connection.execute(
         update(tally).where(tally.c.name == NAME).values(counted_to=at, counts=counts)
     )
+
+
+def begin_tally(
+    connection: Connection, name: str, counted_to: str, counts: str
+) -> None:
+    """Keep these counts under this name, unless there are some already."""
+    row = (name, counted_to, counts)
+    run_together(connection, _begin.statements(connection, [row]))
 
 
 def _count(connection: Connection, now: float, limit: int | None) -> Backlog:

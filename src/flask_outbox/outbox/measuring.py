@@ -1,22 +1,34 @@
 """Measurements for monitoring, as fast with millions of messages as with none.
 
-What was finished is read from totals, and how much waits from the `backlog`.
+What was finished is read from totals, how much waits from the `backlog`, and how many
+reports were ever received, pruned ones too, from a tally that is kept of them.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, update
 
 from ..alerts import AlertKind, AlertRules
 from ..counters import Counters
 from ..feedback import Fate
-from . import read, stats, tally
-from .backlog import Backlog
-from .schema import suppression
+from . import read, stats
+from .backlog import Backlog, begin_tally
+from .enqueue import as_json
+from .ids import LOWEST, id_at
+from .schema import feedback, suppression, tally
+
+NAME = "feedback"
+"""The name of the row with the tally of reports."""
+
+COUNTED_AFTER_SECONDS = 600.0
+"""Age at which reports are counted: by then, whoever stored one has committed it."""
+
+COUNTED_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +84,7 @@ def measure(
         attempts=attempts,
         attempts_by_lane=by_lane,
         suppressions=_suppressions(connection),
-        reports=tally.reports(connection),
+        reports=_reports(connection),
         unmatched_reports=read.unmatched(connection),
         alerts=Counter(one.kind for one in read.alerts(connection, rules)),
     )
@@ -83,3 +95,41 @@ def _suppressions(connection: Connection) -> dict[str, int]:
         select(suppression.c.source, func.count()).group_by(suppression.c.source)
     )
     return {source: number for source, number in rows if source}
+
+
+def count_reports(connection: Connection, now: float) -> bool:
+    """Count some of the reports that are not; return whether there may be more."""
+    begin_tally(connection, NAME, LOWEST, as_json({}))
+    kept = connection.execute(
+        select(tally).where(tally.c.name == NAME).with_for_update()
+    ).one()
+    rows = connection.execute(
+        select(feedback.c.id, feedback.c.fate)
+        .where(
+            feedback.c.id > kept.counted_to,
+            feedback.c.id < id_at(now - COUNTED_AFTER_SECONDS),
+        )
+        .order_by(feedback.c.id)
+        .limit(COUNTED_AT_ONCE)
+    ).all()
+    if rows:
+        counts = Counter(json.loads(kept.counts))
+        counts.update(row.fate for row in rows)
+        connection.execute(
+            update(tally)
+            .where(tally.c.name == NAME)
+            .values(counted_to=rows[-1].id, counts=as_json(counts))
+        )
+    return len(rows) == COUNTED_AT_ONCE
+
+
+def _reports(connection: Connection) -> dict[Fate, int]:
+    """How many reports of each fate were ever received, pruned ones too."""
+    kept = connection.execute(select(tally).where(tally.c.name == NAME)).first()
+    counts = Counter(json.loads(kept.counts) if kept else {})
+    since = select(feedback.c.fate, func.count()).where(
+        feedback.c.id > (kept.counted_to if kept else LOWEST)
+    )
+    for fate, number in connection.execute(since.group_by(feedback.c.fate)):
+        counts[fate] += number
+    return {fate: counts[fate.value] for fate in Fate}

@@ -50,7 +50,6 @@ from . import (
     sensitive,
     stats,
     suppressions,
-    tally,
     webhook_queue,
 )
 from .actions import MessageActions, not_found
@@ -1068,7 +1067,7 @@ class Outbox:
             yield step
         leftovers: list[Callable[[Connection], object]] = [
             attachments.delete_unused,
-            lambda conn: tally.count_on(conn, now),
+            lambda conn: measuring.count_reports(conn, now),
             lambda conn: received.delete_old(conn, now - rows_seconds),
             lambda conn: stats.shrink(conn, now, now - rows_seconds),
         ]
