@@ -24,7 +24,7 @@ from ..errors import ConfigError, StoreError, redacted
 from ..feedback.incoming import READ_BYTES
 from ..outbox import Outbox
 from ..outbox.records import MailboxCursor
-from .intake import Intake
+from . import Intake
 
 AT_A_TIME = 20
 """How many mails are fetched at once."""

@@ -19,7 +19,7 @@ from aiosmtpd.lmtp import LMTP
 
 from ..errors import ConfigError, OutboxError
 from ..log_context import about
-from .intake import Intake
+from . import Intake
 
 LARGEST_BYTES = 64 * 1024 * 1024
 """The largest mail that is accepted. Reports may return all of what they are about."""
