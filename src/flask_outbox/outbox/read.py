@@ -141,7 +141,9 @@ def origin_of(
     text: str | None,
 ) -> tuple[Mapping[str, Any] | None, TraceContext | None]:
     """The request and the span that handed a message over, from its row."""
-    origin = _decoded(text) or {}
+    if not text:
+        return None, None
+    origin = _decoded(text)
     trace = TraceContext.of(origin)
     for field in trace.fields if trace else ():
         del origin[field]
