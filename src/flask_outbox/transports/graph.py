@@ -5,7 +5,6 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import ClassVar
-from urllib.parse import quote
 
 from ..config import Key, UrlSettings
 from ..config.convert import as_text
@@ -13,7 +12,7 @@ from ..delivery import Envelope
 from ..errors import ConfigError, MessageError
 from .http.addressed import HeadersTransport
 from .http.api import TLS, Means
-from .http.client import ApiReply, ApiRequest
+from .http.client import ApiReply, ApiRequest, in_path
 
 MAX_BYTES = 4 * 1024 * 1024
 """Of a request, whose base64 counts."""
@@ -64,7 +63,7 @@ class GraphTransport(HeadersTransport):
 
     def request(self, what: bytes, key: str, unique: str) -> ApiRequest:
         """The message as it is, in base64."""
-        mailbox = quote(self.settings.options["mailbox"], safe="")
+        mailbox = in_path(self.settings.options["mailbox"])
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "text/plain"}
         return ApiRequest(
             f"{self.base}/v1.0/users/{mailbox}/sendMail", headers, b64encode(what)

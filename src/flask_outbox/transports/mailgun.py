@@ -6,7 +6,6 @@ from base64 import b64encode
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import ClassVar
-from urllib.parse import quote
 
 from ..config import UrlSettings
 from ..delivery import Envelope
@@ -14,7 +13,7 @@ from ..errors import ConfigError
 from ..feedback.mailgun import MailgunEvents
 from ..feedback.provider import ProviderEvents
 from .http.api import BytesTransport, Means, echoed
-from .http.client import ApiReply, ApiRequest
+from .http.client import ApiReply, ApiRequest, in_path
 from .suppression_lists.mailgun import MailgunSuppressions
 
 
@@ -72,7 +71,7 @@ class MailgunTransport(BytesTransport):
 
     @property
     def _domain(self) -> str:
-        return quote(self.settings.path, safe="")
+        return in_path(self.settings.path)
 
     def accepted(self, envelope: Envelope, reply: ApiReply) -> Mapping[str, str] | None:
         """One id for all; a wrong path is answered 200 without one."""

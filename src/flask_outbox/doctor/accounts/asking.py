@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import quote, urlencode
 
 from ...config import UrlSettings
 from ...errors import TransportDown
 from ...feedback.json_value import JsonValue, parse
 from ...transports.http.api import ApiTransport, Question
+from ...transports.http.client import as_query
 from ..findings import Section
 from ..lookups import txt_record
 
@@ -89,7 +89,7 @@ class Account:
         Raises `KeyUnknown`, `NotNow`, and `TransportDown` if there is no answer, or
         none of this API.
         """
-        asked = urlencode(sorted((query or {}).items()), quote_via=quote)
+        asked = as_query(query or {})
         question = Question("GET", f"{path}?{asked}" if asked else path)
         reply, words = await self._transport.reply_to(question)
         told = Told(
@@ -232,11 +232,6 @@ def entry_for(domain: str, entries: JsonValue, name: str) -> JsonValue | None:
     by_name = {one[name].text.lower(): one for one in entries}
     found = (by_name.get(one) for one in with_parents(domain))
     return next((one for one in found if one is not None), None)
-
-
-def in_path(name: str) -> str:
-    """A name as one segment of a path."""
-    return quote(name, safe="")
 
 
 def record(name: str, kind: str, value: str) -> str:

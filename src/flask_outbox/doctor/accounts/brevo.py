@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from http import HTTPStatus
 
 from ...feedback.json_value import JsonValue
-from .asking import Account, Senders, in_path, number, record, with_parents
+from ...transports.http.client import in_path
+from .asking import Account, Senders, number, record, with_parents
 
 NOT_THERE = {HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from .asking import ELSEWHERE, Account, Senders, in_path
+from ...transports.http.client import in_path
+from .asking import ELSEWHERE, Account, Senders
 
 
 async def examine(account: Account, senders: Senders) -> None:

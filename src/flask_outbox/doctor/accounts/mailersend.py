@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ...feedback.json_value import JsonValue
-from .asking import Account, Senders, entry_for, in_path, number, record
+from ...transports.http.client import in_path
+from .asking import Account, Senders, entry_for, number, record
 
 MOST = 100
 """How many domains are listed at a time."""

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from http import HTTPStatus
 
 from ...feedback.json_value import JsonValue
-from .asking import ELSEWHERE, Account, Senders, in_path, record
+from ...transports.http.client import in_path
+from .asking import ELSEWHERE, Account, Senders, record
 
 
 async def examine(account: Account, senders: Senders) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .asking import ELSEWHERE, Account, Senders, in_path, record, with_parents
+from ...transports.http.client import in_path
+from .asking import ELSEWHERE, Account, Senders, record, with_parents
 
 MOST = 1000
 """How many senders are listed at a time."""

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 from ...feedback.json_value import JsonValue
-from .asking import (
-    ELSEWHERE,
-    Account,
-    Senders,
-    Told,
-    entry_for,
-    in_path,
-    is_unauthorized,
-)
+from ...transports.http.client import in_path
+from .asking import ELSEWHERE, Account, Senders, Told, entry_for, is_unauthorized
 
 MAY_ONLY_SEND = "restricted_api_key"
 """The error of a key that is known, and may do nothing but send."""

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from http import HTTPStatus
 
 from ...feedback.json_value import JsonValue
-from .asking import Account, Senders, Told, in_path, record, with_parents
+from ...transports.http.client import in_path
+from .asking import Account, Senders, Told, record, with_parents
 
 MAY_NOT_ASK = {"AccessDeniedException", "AccessDenied"}
 """The errors of a key that is known, and has no right to ask."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from ...feedback.json_value import JsonValue
-from .asking import Account, Senders, in_path, record, with_parents
+from ...transports.http.client import in_path
+from .asking import Account, Senders, record, with_parents
 
 
 async def examine(account: Account, senders: Senders) -> None:

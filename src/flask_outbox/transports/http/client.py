@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
 from ...config import UrlSettings
@@ -255,6 +255,16 @@ def _tls(settings: UrlSettings) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def as_query(pairs: Mapping[str, str | int]) -> str:
+    """The pairs as the query of a URL, in alphabetical order."""
+    return urlencode(sorted(pairs.items()), quote_via=quote)
+
+
+def in_path(name: str) -> str:
+    """A name or an address as one segment of the path of a URL."""
+    return quote(name, safe="")
 
 
 def proxy_for(url: str) -> str | None:

@@ -6,16 +6,9 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from ...feedback.json_value import JsonValue
 from ..http.api import ApiTransport
+from ..http.client import as_query, in_path
 from ..suppression_list import ListedAddress, ListedFor
-from .reading import (
-    PAGE,
-    ApiSuppressionList,
-    as_query,
-    in_path,
-    listed,
-    query_of,
-    seconds,
-)
+from .reading import PAGE, ApiSuppressionList, listed, query_of, seconds
 
 ALL_MAIL = "*"
 """The tag of whoever has unsubscribed from all mail of the domain."""

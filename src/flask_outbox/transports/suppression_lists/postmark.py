@@ -8,8 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 from ...errors import AccountTrouble, TransportDown
 from ...feedback.json_value import JsonValue
 from ..http.api import ApiTransport
+from ..http.client import in_path
 from ..suppression_list import ListedAddress, ListedFor
-from .reading import ApiSuppressionList, LongAnswer, in_path, seconds
+from .reading import ApiSuppressionList, LongAnswer, seconds
 
 FIRST_DAY = date(2009, 1, 1)
 """Before Postmark was there."""

@@ -7,12 +7,12 @@ import json
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlsplit
 
 from ...errors import AccountTrouble, Throttled, TransportDown
 from ...feedback.json_value import JsonValue, parse
 from ..http.api import ApiTransport, Question
-from ..http.client import ApiReply, TooLong
+from ..http.client import ApiReply, TooLong, as_query
 from ..suppression_list import ListedAddress, ListedFor, SuppressionList
 
 PAGE = 250
@@ -110,11 +110,6 @@ class ApiSuppressionList(SuppressionList):
         return (await self.ask("DELETE", path)).status != 404
 
 
-def as_query(pairs: Mapping[str, str | int]) -> str:
-    """The pairs as the query of a URL, in alphabetical order."""
-    return urlencode(sorted(pairs.items()), quote_via=quote)
-
-
 def query_of(url: object) -> str:
     """The query of a URL, with what no request may have encoded; "" without one."""
     try:
@@ -122,11 +117,6 @@ def query_of(url: object) -> str:
     except ValueError:
         return ""
     return quote(query, safe=string.punctuation)
-
-
-def in_path(address: str) -> str:
-    """The address as one segment of a path."""
-    return quote(address, safe="")
 
 
 def seconds(value: JsonValue) -> float | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from ...feedback.json_value import JsonValue
+from ..http.client import in_path
 from ..suppression_list import ListedAddress, ListedFor
-from .reading import ApiSuppressionList, in_path, seconds
+from .reading import ApiSuppressionList, seconds
 
 PATH = "/suppressions"
 

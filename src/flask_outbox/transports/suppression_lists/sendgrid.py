@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
+from ..http.client import in_path
 from ..suppression_list import ListedAddress, ListedFor
-from .reading import PAGE, ApiSuppressionList, in_path, listed
+from .reading import PAGE, ApiSuppressionList, listed
 
 _LISTS = {
     "/v3/suppression/bounces": ListedFor.BOUNCE,

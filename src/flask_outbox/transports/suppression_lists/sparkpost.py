@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from ...feedback.json_value import JsonValue
+from ..http.client import as_query, in_path
 from ..suppression_list import ListedAddress, ListedFor
-from .reading import PAGE, ApiSuppressionList, as_query, in_path, query_of, seconds
+from .reading import PAGE, ApiSuppressionList, query_of, seconds
 
 PATH = "/api/v1/suppression-list"
 
