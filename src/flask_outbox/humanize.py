@@ -1,7 +1,10 @@
-"""Times, durations, amounts and CSV cells, written for people to read."""
+"""Times, durations, amounts and CSV, written for people to read."""
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Iterable
 from datetime import datetime
 
 from .phrases import Phrase, phrase
@@ -67,6 +70,14 @@ def guarded(cell: object) -> str:
     """
     text = str(cell)
     return f"{_TEXT}{text}" if text.startswith((*FORMULAS, _TEXT)) else text
+
+
+def csv_lines(rows: Iterable[Iterable[object]]) -> str:
+    """These rows as lines of CSV, each cell of them `guarded`."""
+    lines = io.StringIO(newline="")
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerows(map(guarded, cells) for cells in rows)
+    return lines.getvalue()
 
 
 def unguarded(text: str) -> str:

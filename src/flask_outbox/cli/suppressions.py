@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ import click
 
 from ..errors import AddressError, MessageError, StoreError, TransportDown
 from ..feedback import as_reported
-from ..humanize import clock, counted, guarded, unguarded
+from ..humanize import clock, counted, csv_lines, unguarded
 from ..outbox import SOURCES, Outbox, new_suppression
 from ..outbox.records import Act, Suppression
 from ..runtime import Runtime
@@ -37,17 +36,12 @@ COLUMNS = ("address", "list", "reason", "source", "added_at", "evidence")
 
 def written(entries: Iterable[Suppression]) -> Iterator[str]:
     """The lines of a CSV file with these suppressions; the first names the columns."""
-    yield _line(COLUMNS)
+    yield csv_lines([COLUMNS])
     for one in entries:
         evidence = "" if one.evidence is None else json.dumps(dict(one.evidence))
         since = one.added_at.isoformat()
-        yield _line((one.address, one.list, one.reason, one.source, since, evidence))
-
-
-def _line(cells: Iterable[str]) -> str:
-    line = io.StringIO(newline="")
-    csv.writer(line, lineterminator="\n").writerow(map(guarded, cells))
-    return line.getvalue()
+        cells = (one.address, one.list, one.reason, one.source, since, evidence)
+        yield csv_lines([cells])
 
 
 def read(path: Path, now: float) -> Iterator[Suppression | Fault]:

@@ -6,9 +6,7 @@ many rows an interrupted batch has stored, and sending the same rows again skips
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -23,7 +21,7 @@ from ..errors import (
     StoreError,
     TransitionRefused,
 )
-from ..humanize import guarded
+from ..humanize import csv_lines
 from ..message import Address, AddressLike, Message
 from ..message.text import shown
 from ..outbox.records import Actor, BatchReceipt, Failure, NewMessage, Receipt
@@ -66,16 +64,10 @@ COLUMNS = ("row", "message_id", "address", "state", "reply", "fate")
 
 def failures_csv(failures: Iterable[Failure]) -> Iterator[str]:
     """Its lines, the first of which names the columns."""
-    yield _line(COLUMNS)
+    yield csv_lines([COLUMNS])
     for one in failures:
         told = (one.state, one.reply, one.fate or "")
-        yield _line((one.row, one.message_id, one.address, *told))
-
-
-def _line(cells: Iterable[object]) -> str:
-    line = io.StringIO(newline="")
-    csv.writer(line, lineterminator="\n").writerow(map(guarded, cells))
-    return line.getvalue()
+        yield csv_lines([(one.row, one.message_id, one.address, *told)])
 
 
 PRIORITY = -100

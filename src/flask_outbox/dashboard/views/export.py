@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -11,7 +9,7 @@ from typing import Any
 
 from flask import Response, abort, request
 
-from ...humanize import guarded
+from ...humanize import csv_lines
 from ...outbox import Outbox, id_at
 from ...outbox.records import Act, MessageSummary, Search
 from ...phrases import phrase
@@ -105,20 +103,14 @@ COLUMNS = (
 
 
 def _csv(pages: Pages) -> Iterator[str]:
-    yield _lines([COLUMNS])
+    yield csv_lines([COLUMNS])
     for page in pages:
-        yield _lines(_cells(_document(one)) for one in page)
+        yield csv_lines(_cells(_document(one)) for one in page)
 
 
-def _cells(document: dict[str, Any]) -> list[str]:
+def _cells(document: dict[str, Any]) -> list[object]:
     document["recipients"] = " ".join(document["recipients"])
-    return ["" if one is None else guarded(one) for one in document.values()]
-
-
-def _lines(rows: Iterable[Sequence[str]]) -> str:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    return ["" if one is None else one for one in document.values()]
 
 
 def _json(pages: Pages) -> Iterator[str]:
