@@ -18,6 +18,7 @@ from flask import (
     Flask,
     Response,
     after_this_request,
+    current_app,
     g,
     has_request_context,
     request,
@@ -43,7 +44,7 @@ from .previews import Previews
 from .recipient_guard import Guard
 from .sending import Interceptors
 from .transports.resolver import Resolvers
-from .unsubscribe import url_of
+from .unsubscribe.links import url_of
 
 if TYPE_CHECKING:
     from .courier.notifier import WakeupNotifier
@@ -130,6 +131,12 @@ def send_again(
 
 EXTENSION = "outbox"
 """The name of an `AppState` in ``app.extensions``."""
+
+
+def this_app() -> Flask:
+    """The current app itself, not the proxy that stands for it in a request."""
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    return app
 
 
 def state_of(app: Flask) -> AppState:

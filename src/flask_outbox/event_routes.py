@@ -12,9 +12,9 @@ from functools import partial
 from flask import Blueprint, Flask, Response, abort, current_app, request
 
 from . import log, mounting
+from .app_state import state_of, this_app
 from .errors import EventsRefused, StoreError
 from .feedback.provider import EventRequest
-from .runtime import Runtime
 from .transports.intakes import EventIntake
 
 NAME = "outbox_events"
@@ -52,7 +52,7 @@ def take(transport: str) -> Response:
 
     The signals follow the response, as listeners may take longer than providers wait.
     """
-    runtime, intake = _runtime(), _intake(transport)
+    runtime, intake = state_of(current_app).runtime, _intake(transport)
     try:
         said = intake.said(_as_it_came(intake.provider.max_bytes))
         taken = runtime.outbox.take_feedback(said.feedback, said.token)
@@ -64,20 +64,21 @@ def take(transport: str) -> Response:
         intake.count_refusal(503)
         return _refused(transport, EventsRefused(503, reason, str(error)))
     if said.unknown:
-        log.warn_of_unknown_events(_app(), transport, said.unknown)
+        log.warn_of_unknown_events(this_app(), transport, said.unknown)
     response = _text("", 200)
     response.call_on_close(partial(runtime.announce, taken))
     return response
 
 
 def _intake(transport: str) -> EventIntake:
+    runtime = state_of(current_app).runtime
     try:
-        intake = _runtime().event_intakes.of(transport)
+        intake = runtime.event_intakes.of(transport)
     except EventsRefused as refusal:
         abort(_refused(transport, refusal))
     if intake is None:
-        if request.method == "POST" and transport in _runtime().settings.transports:
-            log.warn_of_refused_events(_app(), transport, NOT_TAKEN)
+        if request.method == "POST" and transport in runtime.settings.transports:
+            log.warn_of_refused_events(this_app(), transport, NOT_TAKEN)
         abort(_text(f"Refused: {NOT_TAKEN.reason}.", 404))
     return intake
 
@@ -101,7 +102,7 @@ def _too_long(limit: int) -> EventsRefused:
 
 
 def _refused(transport: str, refusal: EventsRefused) -> Response:
-    log.warn_of_refused_events(_app(), transport, refusal)
+    log.warn_of_refused_events(this_app(), transport, refusal)
     response = _text(f"Refused: {refusal.reason}.", refusal.status)
     if refusal.status == 401:
         response.headers["WWW-Authenticate"] = 'Basic realm="events"'
@@ -110,13 +111,3 @@ def _refused(transport: str, refusal: EventsRefused) -> Response:
 
 def _text(text: str, status: int) -> Response:
     return Response(text, status, mimetype="text/plain")
-
-
-def _runtime() -> Runtime:
-    found: Runtime = _app().extensions["outbox"].runtime
-    return found
-
-
-def _app() -> Flask:
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-    return app

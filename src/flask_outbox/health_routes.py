@@ -10,8 +10,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, current_app, jsonify
 
 from . import log, mounting
-from .app_state import state_of
-from .runtime import Runtime
+from .app_state import state_of, this_app
 
 health: Blueprint = Blueprint("outbox_health", __name__)
 
@@ -28,7 +27,7 @@ def mount(app: Flask, path: str) -> None:
 @health.get("/live")
 def live() -> Response:
     """Answer 200 unless a restart of this process would help."""
-    courier = _runtime().courier_health()
+    courier = state_of(current_app).runtime.courier_health()
     return _answer(courier.well, live=courier.well, courier=courier)
 
 
@@ -40,9 +39,9 @@ def ready() -> Response:
     waits. Lanes that are not in the settings are counted, since their names may be
     those of customers.
     """
-    runtime = _runtime()
+    runtime = state_of(current_app).runtime
     found = runtime.readiness()
-    log.note_readiness(_app(), found.trouble)
+    log.note_readiness(this_app(), found.trouble)
     known = [one for one in found.lanes_down if one in runtime.settings.transports]
     return _answer(
         found.ready,
@@ -58,12 +57,3 @@ def _answer(well: bool, **facts: Any) -> Response:
     response.status_code = 200 if well else 503
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-def _runtime() -> Runtime:
-    return state_of(_app()).runtime
-
-
-def _app() -> Flask:
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-    return app

@@ -8,11 +8,11 @@ from flask import Blueprint, Flask, Response, current_app, request
 from werkzeug.http import parse_options_header
 
 from . import mounting
+from .app_state import state_of
 from .config import LOCAL
 from .errors import StoreError
 from .local_requests import why_remote
 from .metrics import OPENMETRICS_TYPE, TEXT_TYPE, text_of
-from .runtime import Runtime
 
 OPENMETRICS, PLAIN = "application/openmetrics-text", "text/plain"
 
@@ -33,7 +33,7 @@ def metrics() -> Response:
     """The metrics of all processes, whichever is asked."""
     if refusal := _refusal():
         return refusal
-    runtime = _runtime()
+    runtime = state_of(current_app).runtime
     openmetrics = _wants_openmetrics()
     try:
         text = text_of(
@@ -50,7 +50,7 @@ def metrics() -> Response:
 
 def _refusal() -> Response | None:
     """The answer to a request that may not read the metrics."""
-    rule = _runtime().settings.metrics
+    rule = state_of(current_app).runtime.settings.metrics
     if callable(rule):
         if rule() is True:
             return None
@@ -102,8 +102,3 @@ def _response(text: str, status: int, content_type: str = TEXT_TYPE) -> Response
     response.headers["Vary"] = "Accept"
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
-
-
-def _runtime() -> Runtime:
-    found: Runtime = current_app.extensions["outbox"].runtime
-    return found

@@ -17,6 +17,7 @@ import click
 from flask import current_app
 
 from ..actions import BATCH_ACTIONS
+from ..app_state import state_of
 from ..errors import AddressError, BatchInterrupted, StoreError
 from ..feedback import Fate
 from ..feedback.fate import in_order
@@ -398,7 +399,7 @@ def _values(given: Iterable[str]) -> dict[str, str]:
 
 def _check(rows: CsvRows, template: str, file: Path, options: SendOptions) -> None:
     """Raise unless all rows are valid and a message can be rendered for the first."""
-    wanted = set(current_app.extensions["outbox"].templates.wanted(template))
+    wanted = set(state_of(current_app).templates.wanted(template))
     if options.unsubscribe:
         list_of(options)
         wanted.discard(TEMPLATE_VARIABLE)

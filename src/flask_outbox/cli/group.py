@@ -11,6 +11,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from ..app_state import state_of
 from ..errors import OutboxError, OutboxUnavailable, SchemaError
 from ..outbox.records import Actor
 
@@ -101,8 +102,7 @@ def outbox_commands() -> None:
 
 def app_runtime() -> Runtime:
     """The runtime of the app that the command is for."""
-    runtime: Runtime = current_app.extensions["outbox"].runtime
-    return runtime
+    return state_of(current_app).runtime
 
 
 def acting() -> Actor:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import click
-from flask import Flask, current_app
+from flask import current_app
 
 from .. import log
+from ..app_state import this_app
 from ..engines.supervisor import run_workers
 from ..runtime import Runtime
 from .group import app_runtime, json_option
@@ -46,7 +47,7 @@ def worker(
     with log_on_stderr(LOG_FORMAT if processes == 1 else LOG_FORMAT_OF_SEVERAL):
         runtime = _runtime(concurrency)
         _tell(_opening(runtime, processes))
-        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+        app = this_app()
         result = run_workers(
             runtime.worker_context, app, processes, until_drained=until_drained
         )

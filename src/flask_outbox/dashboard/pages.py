@@ -14,6 +14,7 @@ from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
+from ..app_state import state_of
 from ..errors import (
     BatchNotFound,
     ConfigError,
@@ -53,8 +54,7 @@ def needs(role: Role) -> Callable[[View], View]:
 
 def runtime() -> Runtime:
     """The runtime of the current app."""
-    found: Runtime = current_app.extensions["outbox"].runtime
-    return found
+    return state_of(current_app).runtime
 
 
 View = TypeVar("View", bound=Callable[..., object])
@@ -128,7 +128,7 @@ def navigation() -> list[NavigationItem]:
     person may not see, are left out.
     """
     keeps_mail = any(one.keeps_mail for one in runtime().settings.transports.values())
-    has_previews = any(current_app.extensions["outbox"].previews)
+    has_previews = any(state_of(current_app).previews)
     found: list[tuple[bool, NavigationItem]] = [
         (True, (phrase("Overview"), ".overview")),
         (True, (phrase("Mail"), ".messages")),

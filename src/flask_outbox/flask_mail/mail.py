@@ -13,6 +13,7 @@ from typing import Any, Self
 from flask import Flask, current_app
 
 from .. import message as ours
+from ..app_state import state_of
 from ..config import is_unset, names_server
 from ..delivery import Report
 from ..errors import AppUnknown, MessageError, OutboxUnavailable, TemplateError
@@ -308,7 +309,7 @@ class Mail(_MailMixin, OutboxMail):
             app.config["MAIL_SERVER"] = "127.0.0.1"
         super().init_app(app)
         state = self.init_mail(app.config, app.debug, app.testing)
-        app.extensions["outbox"].watch(KEYS, lambda: state._stop)
+        state_of(app).watch(KEYS, lambda: state._stop)
         app.extensions[EXTENSION] = state
         return state
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 from flask import Flask
 
 from .. import signals
+from ..app_state import state_of
 from ..courier.rendering import render
 from ..delivery import Report
 from ..errors import MessageNotFound
@@ -101,7 +102,7 @@ class RecordedOutbox:
         """
         __tracebackhide__ = True
         for app in dict.fromkeys(app for app, _ in self._handed_over):
-            if not _runtime(app).drain(timeout_seconds):
+            if not state_of(app).runtime.drain(timeout_seconds):
                 raise AssertionError(
                     f"Due messages were not delivered within {timeout_seconds:g} s: is "
                     f"the mail server down?\n\n{self.summary()}"
@@ -195,13 +196,8 @@ class RecordedOutbox:
         return messages, uncommitted
 
 
-def _runtime(app: Flask) -> Runtime:
-    runtime: Runtime = app.extensions["outbox"].runtime
-    return runtime
-
-
 def _look_up(app: Flask, message_id: str) -> SentMessage:
-    runtime = _runtime(app)
+    runtime = state_of(app).runtime
     record = runtime.outbox.get(message_id)
     return SentMessage(app, partial(_written, runtime, message_id), record)
 

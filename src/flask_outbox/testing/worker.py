@@ -13,6 +13,7 @@ from flask import Flask
 from flask.cli import ScriptInfo
 
 from .. import Mail
+from ..app_state import state_of
 from ..config import KEYS
 from ..errors import ConfigError
 
@@ -84,7 +85,7 @@ def _described(app: Flask) -> dict[str, Any]:
     for name, value in settings.items():
         _check_portable(name, value)
     settings.setdefault("MAIL_SUPPRESS_SEND", app.testing)
-    url = app.extensions["outbox"].runtime.outbox.database.url
+    url = state_of(app).runtime.outbox.database.url
     settings["OUTBOX_URL"] = url.render_as_string(hide_password=False)
     return {
         "import_name": app.import_name,

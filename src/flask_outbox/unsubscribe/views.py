@@ -20,9 +20,9 @@ from flask import (
 )
 from jinja2 import TemplateNotFound
 
+from ..app_state import state_of
 from ..errors import StoreError
 from ..mounting import own_templates
-from ..runtime import Runtime
 from ..sending.feedback_headers import ONE_CLICK
 from ..words import Catalogues, Words, languages_of_browser
 from .links import LANGUAGE, NAME, Subscriber, come_back, leave, read, subscription_of
@@ -87,9 +87,9 @@ def answer(token: str) -> Response:
     if subscriber is None:
         return _not_our_link()
     if _asks_for(ONE_CLICK):
-        leave(_runtime(), subscriber)
+        leave(state_of(current_app).runtime, subscriber)
     elif _asks_for(COME_BACK):
-        come_back(_runtime(), subscriber)
+        come_back(state_of(current_app).runtime, subscriber)
     else:
         words = words_of_request()
         return _error_page(
@@ -106,7 +106,7 @@ def _asks_for(pair: str) -> bool:
 
 
 def _subscription_page(subscriber: Subscriber) -> Response:
-    subscription = subscription_of(_runtime(), subscriber)
+    subscription = subscription_of(state_of(current_app).runtime, subscriber)
     return render_page(
         "outbox/unsubscribe.html",
         address=subscriber.address,
@@ -145,11 +145,6 @@ def _error_page(title: str, problem: str, status: int) -> Response:
         problem=problem,
         nothing_changed=status < 500,  # else it may have failed after the change
     )
-
-
-def _runtime() -> Runtime:
-    found: Runtime = current_app.extensions["outbox"].runtime
-    return found
 
 
 @unsubscribe.after_request

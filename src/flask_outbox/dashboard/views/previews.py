@@ -13,6 +13,7 @@ from flask import Flask, Response, abort, current_app, jsonify, make_response, r
 from werkzeug.wrappers import Response as AnyResponse
 
 from ... import previews as registry
+from ...app_state import state_of, this_app
 from ...config import Settings
 from ...errors import MessageError
 from ...message import LOCALE_LENGTH
@@ -196,8 +197,7 @@ def preview_part(name: str, number: int) -> Response:
 
 
 def _registered() -> Previews:
-    found: Previews = current_app.extensions["outbox"].previews
-    return found
+    return state_of(current_app).previews
 
 
 def _named(name: str) -> Preview:
@@ -208,7 +208,7 @@ def _named(name: str) -> Preview:
 
 
 def _builder() -> PreviewBuilder:
-    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    app = this_app()
     return PreviewBuilder(app, runtime().settings, request.root_url)
 
 
