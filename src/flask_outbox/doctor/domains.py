@@ -59,11 +59,6 @@ class Way:
     signed: frozenset[str] = frozenset()
     """The domains for which whoever delivers says that it signs."""
 
-    @property
-    def from_here(self) -> bool:
-        """Whether mail leaves from this machine."""
-        return self.relay is not None
-
 
 def way_of(settings: Settings, own_name: str, signed: Iterable[str] = ()) -> Way:
     """How mail leaves by these settings from a machine of this name, where all
