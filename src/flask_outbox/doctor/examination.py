@@ -1,4 +1,4 @@
-"""The whole examination, in bounded time and without sending anything unasked."""
+"""The whole examination, in bounded time; and a test mail, if a person asks for one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from ..concurrency import run_beside_loops
 from ..config import Settings, SmtpSettings, TransportSettings, UrlSettings
-from ..errors import ConfigError
-from ..message import Address
-from ..outbox.records import Actor
+from ..errors import ConfigError, OutboxError
+from ..message import Address, Message
+from ..outbox.records import Act, Actor, masked
 from ..runtime import Runtime
 from ..transports.smtp.connect import own_name
 from .accounts import Senders
@@ -22,11 +22,12 @@ from .findings import Diagnosis, Section
 from .lookups import LONGEST_SECONDS as DNS_SECONDS
 from .lookups import DnspythonMissing, Lookups
 from .smtp import examine_smtp
-from .trial import send_test_mail
 from .verdict import verdict_of
 
 LONGEST_SECONDS = 20.0
 """The longest examination of one transport, unless another is given."""
+
+SUBJECT = "Test mail of flask outbox doctor"
 
 
 def examine(
@@ -71,7 +72,7 @@ def examine(
     )
     if send_to is not None:
         for section in ways:
-            send_test_mail(section, runtime, send_to, actor)
+            _send_test_mail(section, runtime, send_to, actor)
     names = names or sending_domains(runtime.settings)
     signed = _signed_by_all(
         section
@@ -131,6 +132,33 @@ async def _examine_transport(
         await examine_smtp(section, adapter, seconds)
     elif isinstance(adapter, UrlSettings):
         await examine_api(section, settings, senders, seconds)
+
+
+def _send_test_mail(
+    section: Section, runtime: Runtime, address: str, actor: Actor | None
+) -> None:
+    """Send one mail by the section's transport, past the outbox, and wait.
+
+    The audit trail has it if ``actor`` is given; without a line there, none is sent.
+    """
+    spec = Address.parse(address, "send_to").spec
+    message = Message(
+        f"{SUBJECT} ({section.name})",
+        [address],
+        f"This mail left by the transport {section.name!r}. If you can read it, it "
+        "arrived. Authentication-Results in its source says what your mail server "
+        "thinks of SPF, DKIM and DMARC.\n",
+    )
+    try:
+        runtime.outbox.note_act(actor, Act.TEST_MAIL, masked(spec), section.name)
+        report = runtime.send_now(message, section.name)
+    except OutboxError as error:
+        section.find(
+            "test-mail-failed", str(error), "Do what the reply says, then try again."
+        )
+    else:
+        for recipient, one in report.recipients.items():
+            section.note("Test mail", f"{recipient}: {one.outcome}, {one.reply}")
 
 
 def _signed_by_all(sections: Iterable[Section]) -> Set[str]:
