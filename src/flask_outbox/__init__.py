@@ -1,5 +1,7 @@
 """Send email from Flask without making anyone wait, and without losing any."""
 
+from typing import TYPE_CHECKING, Any
+
 from .alerts import Alert, AlertKind
 from .delivery import Outcome, Reply, Report, State
 from .errors import (
@@ -36,31 +38,33 @@ from .events import Event, EventKind
 from .extension import Mail
 from .feedback import Fate, Feedback
 from .message import Address, Attachment, Template
-from .outbox import add_tables
-from .outbox.records import (
-    Attempt,
-    BatchReceipt,
-    BatchRecord,
-    BatchState,
-    CourierRecord,
-    Failure,
-    LaneRecord,
-    MessageRecord,
-    MessageSummary,
-    OutboxStatus,
-    Page,
-    PersonErased,
-    Receipt,
-    Recipient,
-    Search,
-    Suppression,
-    SuppressionSync,
-    Unerased,
-)
 from .sending.options import SendOptions
 from .signals import email_dispatched
 from .templating import Message
 from .transports.base import Transport
+
+if TYPE_CHECKING:
+    from .outbox import add_tables
+    from .outbox.records import (
+        Attempt,
+        BatchReceipt,
+        BatchRecord,
+        BatchState,
+        CourierRecord,
+        Failure,
+        LaneRecord,
+        MessageRecord,
+        MessageSummary,
+        OutboxStatus,
+        Page,
+        PersonErased,
+        Receipt,
+        Recipient,
+        Search,
+        Suppression,
+        SuppressionSync,
+        Unerased,
+    )
 
 __all__ = [
     "AccountTrouble",
@@ -129,3 +133,15 @@ __all__ = [
     "add_tables",
     "email_dispatched",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What an app that has only been set up does without is imported when it is first
+    asked for.
+    """
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import outbox
+    from .outbox import records
+
+    return getattr(outbox if name == "add_tables" else records, name)

@@ -39,7 +39,6 @@ from .message import (
     Template,
 )
 from .outbox import check_url, open_to_others
-from .outbox.records import Actor, Receipt, Stop
 from .previews import Previews
 from .recipient_guard import Guard
 from .sending import Interceptors
@@ -48,6 +47,7 @@ from .unsubscribe.links import url_of
 
 if TYPE_CHECKING:
     from .courier.notifier import WakeupNotifier
+    from .outbox.records import Actor, Receipt, Stop
     from .runtime import Runtime
     from .sending.prepare import StopAll
     from .templating.templates import MailTemplates

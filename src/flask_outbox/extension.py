@@ -28,20 +28,6 @@ from .delivery import Report
 from .errors import AppUnknown, ConfigError, MessageError
 from .message import AddressLike, check_label
 from .message import Message as PlainMessage
-from .outbox.records import (
-    Actor,
-    BatchReceipt,
-    BatchRecord,
-    Failure,
-    MessageRecord,
-    OutboxStatus,
-    Page,
-    PersonErased,
-    Receipt,
-    Search,
-    Suppression,
-    SuppressionSync,
-)
 from .previews import Builder, Previews
 from .sending import Interceptor, Interceptors
 from .sending.batch import (
@@ -57,6 +43,20 @@ from .transports.resolver import Resolver, Resolvers
 from .unsubscribe import mount, url_of
 
 if TYPE_CHECKING:
+    from .outbox.records import (
+        Actor,
+        BatchReceipt,
+        BatchRecord,
+        Failure,
+        MessageRecord,
+        OutboxStatus,
+        Page,
+        PersonErased,
+        Receipt,
+        Search,
+        Suppression,
+        SuppressionSync,
+    )
     from .runtime import Runtime
 
 UNNAMED = "messages"
@@ -343,6 +343,8 @@ class Mail:
         `Page`. Raises `AddressError` for the beginning of an address, if the outbox is
         encrypted.
         """
+        from .outbox.records import Search
+
         return self._runtime.outbox.search(
             criteria or Search(), limit, before=before, after=after
         )
@@ -568,6 +570,8 @@ class Mail:
         Raises `ConfigError` if ``transport`` has no such list, and `TransportDown` if a
         provider does not answer; what was added before that stays.
         """
+        from .outbox.records import SuppressionSync
+
         runtime = self._runtime
         synced = []
         for source in runtime.provider_lists(transport):
@@ -790,6 +794,8 @@ def _actor(name: Any) -> Actor | None:
         return None
     if not isinstance(name, str) or not name.strip():
         raise MessageError("actor", f"{name!r} is not a person's name, as a string.")
+    from .outbox.records import Actor
+
     return Actor.named(name, "api")
 
 

@@ -13,9 +13,9 @@ from flask.cli import with_appcontext
 
 from ..app_state import state_of
 from ..errors import OutboxError, OutboxUnavailable, SchemaError
-from ..outbox.records import Actor
 
 if TYPE_CHECKING:
+    from ..outbox.records import Actor
     from ..runtime import Runtime
 
 
@@ -109,6 +109,8 @@ def acting() -> Actor:
     """The person who runs this command, for the audit trail: the user of the operating
     system, and who became that by sudo.
     """
+    from ..outbox.records import Actor
+
     user, before = _os_user(), os.environ.get("SUDO_USER")
     return Actor.named(f"{before} as {user}" if before else user, "cli")
 

@@ -13,6 +13,9 @@ from typing import Any
 
 from ..errors import MessageError
 
+SENSITIVE_SUBJECT = "(sensitive)"
+"""The subject that is stored and shown of a message whose content is hidden."""
+
 _BARRED = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _MISLEADING = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"

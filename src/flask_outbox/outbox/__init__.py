@@ -9,10 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .database_errors import Fault, concerns_all, fault_of
-from .ddl import add_tables
 from .dialects import check_url, open_to_others, shown_url
 from .ids import HIGHEST, ID_LENGTH, id_at, is_id, new_id
-from .schema import REVISION, has_tables
 
 if TYPE_CHECKING:
     from .actions import MessageActions
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from .batches import BatchProgress
     from .claim import Began, Load, Record, Rendition
     from .database import Database
+    from .ddl import add_tables
     from .due import DEFAULT_QUEUE
     from .enqueue import event_row
     from .measuring import Measurements
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from .prune import Pruned
     from .rekey import Rekeyed, Rekeying
     from .rescue import CLOCK_SLACK_SECONDS
+    from .schema import REVISION, has_tables
     from .statements import Row
     from .stats import (
         DAY,
@@ -113,6 +113,7 @@ _LATER = {
     "batches": ("BatchProgress",),
     "claim": ("Began", "Load", "Record", "Rendition"),
     "database": ("Database",),
+    "ddl": ("add_tables",),
     "due": ("DEFAULT_QUEUE",),
     "enqueue": ("event_row",),
     "notify": ("LANES", "MAIL", "Notifications", "can_notify", "notify_of_mail"),
@@ -122,6 +123,7 @@ _LATER = {
     "prune": ("Pruned",),
     "rekey": ("Rekeyed", "Rekeying"),
     "rescue": ("CLOCK_SLACK_SECONDS",),
+    "schema": ("REVISION", "has_tables"),
     "statements": ("Row",),
     "stats": (
         "DAY", "MERGED_AFTER_SECONDS", "MINUTE", "TOTALS_WRAP", "Bucket", "Stats",

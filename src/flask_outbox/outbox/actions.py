@@ -15,6 +15,7 @@ from ..errors import MessageNotFound, TransitionRefused
 from ..events import EventKind
 from ..limits import RetryWindow
 from ..message import serialize
+from ..message.text import SENSITIVE_SUBJECT
 from ..mime import with_new_identity
 from ..recipient_guard import Guard
 from ..trace_context import TraceContext
@@ -24,7 +25,7 @@ from .claim import envelope
 from .enqueue import add_events, enqueue, event_row
 from .ids import new_id
 from .notify import MAIL, notify
-from .records import GONE, SENSITIVE_SUBJECT, NewMessage, Receipt, Sensitivity
+from .records import GONE, NewMessage, Receipt, Sensitivity
 from .rescue import reopen
 from .schema import batch, content, event, message, recipient
 from .sealed import query

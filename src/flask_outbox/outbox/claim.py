@@ -25,6 +25,7 @@ from sqlalchemy import (
 from ..delivery import Envelope, Reply, State, Verdict, state_of
 from ..errors import KeyMissing, StoreError
 from ..events import EventKind
+from ..message.text import SENSITIVE_SUBJECT
 from ..recipient_guard import Guard
 from ..trace_context import TraceContext
 from . import suppressions
@@ -34,7 +35,7 @@ from .due import Due, lock_due, lock_due_among
 from .encryption import Keyring, key_of
 from .enqueue import add_events, add_notes, event_row, suppressed_row
 from .read import origin_of
-from .records import SENSITIVE_SUBJECT, Claim, Sensitivity
+from .records import Claim, Sensitivity
 from .schema import (
     LEASED,
     ONE,

@@ -73,9 +73,6 @@ class Sensitivity(IntEnum):
     """It would be, but a developer reads it in the dev inbox."""
 
 
-SENSITIVE_SUBJECT = "(sensitive)"
-"""The subject that is stored and shown of a message whose content is hidden."""
-
 GONE = "was pruned (OUTBOX_KEEP_BODIES) or erased"
 """Why a message that is not hidden has no content any more."""
 

@@ -8,15 +8,19 @@ from __future__ import annotations
 import copy
 from email.message import EmailMessage
 from email.message import Message as StandardMessage
+from typing import TYPE_CHECKING
 
 from blinker import NamedSignal
 
 from .. import signals
 from ..delivery import Report
 from ..message import Message
-from ..outbox.records import SENSITIVE_SUBJECT, NewMessage, Receipt
+from ..message.text import SENSITIVE_SUBJECT
 from ..signals import emit
 from ..trace_context import TraceContext, trace_fields
+
+if TYPE_CHECKING:
+    from ..outbox.records import NewMessage, Receipt
 
 to_record: NamedSignal = NamedSignal("message-to-record")
 """As `email_dispatched`, with the content of sensitive messages too: for

@@ -24,10 +24,10 @@ from ..errors import (
 from ..humanize import csv_lines
 from ..message import Address, AddressLike, Message
 from ..message.text import shown
-from ..outbox.records import Actor, BatchReceipt, Failure, NewMessage, Receipt
 
 if TYPE_CHECKING:
     from ..outbox import BatchProgress, BatchStore
+    from ..outbox.records import Actor, BatchReceipt, Failure, NewMessage, Receipt
     from ..traces import Traces
 
 Row = Mapping[str, Any] | tuple[AddressLike, Mapping[str, Any]]
@@ -80,7 +80,7 @@ CHUNK_BYTES = 1_000_000
 """The most bytes of content in one commit of more than one row."""
 
 Composable = Message | StandardMessage
-Compose = Callable[[Any], tuple[Composable, NewMessage]]
+Compose = Callable[[Any], "tuple[Composable, NewMessage]"]
 """Composes a row's message, ready to be stored; raises `MessageError`."""
 
 
@@ -146,6 +146,8 @@ class BatchHandOver:
         that is resumed, `TransitionRefused` for one that was cancelled meanwhile, and
         `BatchNotFound`.
         """
+        from ..outbox.records import BatchReceipt
+
         self._sensitive = plan.sensitive
         self._progress = self._open(plan, _length(rows))
         if self._progress.ended:

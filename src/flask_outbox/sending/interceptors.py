@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message as StandardMessage
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..delivery import storable
 from ..errors import ConfigError, InterceptorError, MessageStopped, OutboxError
 from ..message import Message
 from ..message.message import changed_fields, copied, fields_of
 from ..message.text import shown
-from ..outbox.records import Change, Stop
 from .options import SendOptions
+
+if TYPE_CHECKING:
+    from ..outbox.records import Change, Stop
 
 Interceptor = TypeVar(
     "Interceptor", bound=Callable[[Any, SendOptions], Message | StandardMessage | None]
@@ -73,6 +75,8 @@ class Interceptors:
         functions = self._all()
         if not functions or not isinstance(message, Message | StandardMessage):
             return Passed(message)
+        from ..outbox.records import Change, Stop
+
         changes = []
         message = copied(message)
         for function in functions:

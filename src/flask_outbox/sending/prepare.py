@@ -22,10 +22,10 @@ from ..message import Message
 from ..message.message import unrendered
 from ..message.plain_json import WriteJson
 from ..message.serialize import Stored, store
+from ..message.text import SENSITIVE_SUBJECT
 from ..mime import compose
 from ..outbox import DEFAULT_QUEUE, new_id
 from ..outbox.records import (
-    SENSITIVE_SUBJECT,
     NewMessage,
     Sensitivity,
     Stop,
