@@ -69,7 +69,7 @@ class Alert:
     lane: str | None
     """The transport that it is about, if it is about one."""
     words: str
-    """What it says, in one sentence: nothing of any message or recipient."""
+    """What it says, in one sentence, without anything about a message or recipient."""
     reason: str
     """Why a lane is down, as its server said; "" for other alerts."""
     began_at: datetime

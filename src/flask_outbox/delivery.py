@@ -119,7 +119,7 @@ class Envelope:
     requires a server with SMTPUTF8 (RFC 6531). ``utf8_headers`` says that the content
     contains such an address, so that every recipient's server must offer SMTPUTF8.
     ``message_id`` is the outbox's id of the message, and ``attempt`` counts from 1: an
-    attempt that a crash broke off has the same number when it is repeated.
+    attempt that a crash interrupted has the same number when it is repeated.
     """
 
     return_path: str

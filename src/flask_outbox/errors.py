@@ -207,7 +207,7 @@ class KeyMissing(StoreError):
     """Something in the outbox is encrypted with a key that ``OUTBOX_ENCRYPTION_KEYS``
     does not have.
 
-    ``key_id`` names the key. With it, all can be read again.
+    ``key_id`` names the key. With it, everything can be read again.
     """
 
     def __init__(self, key_id: str, what: str) -> None:
@@ -304,8 +304,8 @@ class LoginDemanded(AccountTrouble):
 class Throttled(AccountTrouble):
     """The server takes no more mail for now: a rate or a quota is used up.
 
-    ``wait_seconds`` is how long it asks to be left alone; None if it does not say. The
-    lane pauses for that time, but for no more than an hour.
+    ``wait_seconds`` is how long it asks to wait; None if it does not say. The lane
+    pauses for that time, but for no more than an hour.
     """
 
     def __init__(self, text: str, wait_seconds: float | None = None) -> None:

@@ -20,7 +20,7 @@ from .delivery import State
 
 
 class EventKind(StrEnum):
-    """What an event says of its message."""
+    """What happened to a message."""
 
     ENQUEUED = "enqueued"
     """It was stored in the outbox."""
@@ -65,7 +65,7 @@ class EventKind(StrEnum):
     STAYED = "stayed"
     """Its move to another outbox was abandoned."""
     ERASED = "erased"
-    """What it said of a recipient was erased, with its content."""
+    """Its content was erased, and what it said about a recipient."""
     DELAYED = "delayed"
     """Reported: a server after the next hop has not accepted it yet."""
     SOFT_BOUNCED = "soft_bounced"
@@ -90,7 +90,7 @@ class Event:
 
     at: datetime
     kind: EventKind | str
-    """A plain string where a later version of Flask-Outbox wrote the event."""
+    """A plain string if a later version of Flask-Outbox wrote the event."""
     detail: Mapping[str, Any]
 
 

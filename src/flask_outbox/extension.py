@@ -77,8 +77,8 @@ class Mail:
             return {"id": receipt.id}, 202
 
     One `Mail` may serve several apps: inside an app's context it works for that app,
-    elsewhere for the one app that it was initialised with. It keeps the app alive that
-    it was made with, and none of those that `init_app` was called with.
+    elsewhere for the one app that it was initialised with. It keeps the app that it was
+    made with alive, but not those that `init_app` was called with.
     """
 
     def __init__(self, app: Flask | None = None) -> None:
@@ -169,9 +169,9 @@ class Mail:
             MAIL FROM
         :param unsubscribe: whether its only recipient can end all mail with this
             ``tag`` by one click (RFC 8058); see :doc:`/unsubscribe`
-        :param sensitive: whether nobody may see its content, as of a mail with a login
-            code: no page or command shows it, and it is removed in the commit that
-            records the message as sent; see :doc:`/privacy`
+        :param sensitive: whether nobody may see its content, such as a login code: no
+            page or command shows it, and it is removed in the commit that records the
+            message as sent; see :doc:`/privacy`
         :param session: an SQLAlchemy session or connection on the outbox's database:
             the message exists if and only if that transaction commits
 
@@ -312,9 +312,8 @@ class Mail:
         """A message's content, as RFC 5322 bytes.
 
         None if it was pruned (``OUTBOX_KEEP_BODIES``), or if a courier still has to
-        render it. With ``actor``, the name of a person who is to see it, the audit
-        trail says so first. Raises `SensitiveContent` if it was sent with
-        ``sensitive=True``.
+        render it. ``actor`` names a person who is to see it: the audit trail says so
+        first. Raises `SensitiveContent` if it was sent with ``sensitive=True``.
         """
         outbox = self._runtime.outbox
         content = outbox.content(id)
@@ -523,14 +522,14 @@ class Mail:
         """End a suppression with the same ``list``; False if there was none.
 
         Messages that were suppressed in the meantime are not sent, unless by `retry`.
-        What was reported of the address before does not bring the suppression back.
+        Earlier reports about the address do not bring the suppression back.
 
-        Where it came from a bounce, a complaint or a provider, the provider may have
-        the address on a list of its own, and go on sending nothing to it. With
-        ``at_provider`` it is taken off the lists of all providers first, and True is
-        returned if it was on any list. That raises `ConfigError` if no provider has a
-        list that can be changed from here, and `TransportDown` if one does not remove
-        it; then nothing has changed here.
+        If it came from a bounce, a complaint or a provider, the provider may have the
+        address on a list of its own, and still send nothing to it. With ``at_provider``
+        it is taken off the lists of all providers first, and True is returned if it was
+        on any list. That raises `ConfigError` if no provider has a list that can be
+        changed from here, and `TransportDown` if one does not remove it; then nothing
+        has changed here.
         """
         runtime = self._runtime
         if not at_provider:
@@ -609,8 +608,8 @@ class Mail:
         Each record is a dict of plain JSON values, whose ``kind`` says what it is:
         ``message``, ``suppression``, ``unsuppressed``, ``report``, ``webhook``, or
         ``mention`` for the place of a text that names them and is about somebody else.
-        They are read as they are asked for. Other recipients of a message are not
-        named, but for those in the headers of the mail that the person got. See
+        The iterator reads them as it goes. Other recipients of a message are not named,
+        except for those in the headers of the mail that the person got. See
         :doc:`/privacy`. Raises `AddressError`.
         """
         return self._runtime.export_person(address, _actor(actor))
@@ -624,13 +623,13 @@ class Mail:
     ) -> PersonErased:
         """Erase all that the outbox keeps about the person with ``address``.
 
-        Messages to them stay countable, without their content, their subject and
-        whatever was said to or of them; those that wait for them alone are cancelled
-        first. A suppression stays as a digest, keyed with the app's ``SECRET_KEY``, so
-        that it still holds; with ``suppress`` they get one for all mail. What cannot be
-        erased yet is in `PersonErased.waiting`: call it again later. See
-        :doc:`/privacy`. Raises `AddressError`, and `ConfigError` if a digest is to be
-        made without a secret key, with nothing erased.
+        Messages to them stay countable, without their content, subject, replies and
+        reports; those that wait for them alone are cancelled first. A suppression stays
+        as a digest, keyed with the app's ``SECRET_KEY``, so that it still holds; with
+        ``suppress`` they get one for all mail. What cannot be erased yet is in
+        `PersonErased.waiting`: call it again later. See :doc:`/privacy`. Raises
+        `AddressError`, and `ConfigError` if a digest is to be made without a secret
+        key, with nothing erased.
         """
         by = "api" if suppress else None
         return self._runtime.erase_person(address, suppress_by=by, actor=_actor(actor))

@@ -15,8 +15,8 @@ from ..phrases import Phrase, phrase
 class Fate(StrEnum):
     """What became of the mail to one recipient after the next hop took it.
 
-    In the order in which a later one replaces an earlier one, whatever the order in
-    which they are reported: a fate never goes back.
+    They are in order: a later one replaces an earlier one, and never the other way
+    round, in whatever order they are reported.
     """
 
     DELAYED = "delayed"
@@ -84,7 +84,7 @@ def as_reported(source: str) -> Phrase:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """What somebody reports of one message and one recipient.
+    """A report about one message and one recipient.
 
     ``source`` and ``event_id`` are the same whenever the same report is repeated, and
     differ for any other. The message is found by the outbox's own id, or by the id that
@@ -93,12 +93,12 @@ class Feedback:
 
     fate: Fate
     source: str
-    """Who says it: a transport's scheme, as ``postmark``; ``report`` or ``complaint``
-    for mail that came back."""
+    """Who reported it: a transport's scheme, such as ``postmark``; ``report`` or
+    ``complaint`` for mail that came back."""
     event_id: str
     at: datetime
     address: str | None = None
-    """The recipient; None where only the message is named."""
+    """The recipient; None if the report names only the message."""
     message_id: str | None = None
     provider_id: str | None = None
     rfc_message_id: str | None = None
@@ -108,4 +108,4 @@ class Feedback:
     """Whether the sender's own set-up is at fault (RFC 3463 X.3.x, X.7.x): the operator
     is told, and the address is not suppressed for it."""
     detail: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """What else is said, as plain JSON: ``url``, ``user_agent``, ``list``."""
+    """What else the report says, as plain JSON: ``url``, ``user_agent``, ``list``."""

@@ -199,14 +199,15 @@ class Message:
 
         ``start`` and ``end`` are datetimes with a time zone, or dates for whole days;
         ``end`` is the first moment that is not part of the event. The event has the
-        message's subject and body, and its recipients and cc are asked. ``organizer``,
-        by default the sender, gets the answers. To change an event, invite to the same
-        ``uid`` with a higher ``sequence``; with ``cancelled`` it is called off.
+        message's subject and body, and its recipients and cc are invited.
+        ``organizer``, by default the sender, gets the answers. To change an event,
+        invite to the same ``uid`` with a higher ``sequence``; with ``cancelled`` it is
+        called off.
 
         It is the alternative ``calendar; method=REQUEST`` (RFC 5546, RFC 6047). Call it
-        last: what the message says then is what the calendar says. Raises
-        `MessageError` for what no calendar could show, and `ConfigError` without
-        ``flask-outbox[calendar]``.
+        last: the calendar gets the texts that the message has then. Raises
+        `MessageError` for an event that no calendar could show, and `ConfigError`
+        without ``flask-outbox[calendar]``.
         """
         from .invitation import invitation
 

@@ -185,9 +185,9 @@ class Recipient:
     state: State
     reply: Reply | None
     fate: Fate | None = None
-    """The furthest that anyone has reported of the mail to them; None if nobody has."""
+    """The furthest fate that was reported; None if there was no report."""
     fate_at: datetime | None = None
-    """When that happened, by whoever reports it."""
+    """When that happened, according to the report."""
     fate_text: str | None = None
     """The words of the recipient's server, or of the provider."""
 
@@ -244,7 +244,7 @@ class MessageRecord:
     """Whether it was sent with ``sensitive=True``."""
     hidden: bool = False
     """Whether it is sensitive and nobody may see its content: its subject, metadata and
-    template's context are left out here. False of a sensitive message that an app in
+    template's context are left out here. False for a sensitive message that an app in
     debug or testing mode keeps in the dev inbox."""
     content_removed: bool = False
     """Whether its content is gone: pruned, erased, or removed at its end because it is
@@ -293,7 +293,7 @@ class Suppression:
 
     address: str
     list: str
-    """The tag of the mail that is barred; "" bars all mail."""
+    """The tag of the mail that is suppressed; "" for all mail."""
     reason: str
     source: str
     """Where it came from: ``"person"``, ``"api"``, ``"import"``, ``"unsubscribe"`` if
@@ -303,8 +303,8 @@ class Suppression:
     added_at: datetime
     evidence: Mapping[str, Any] | None = field(default=None, hash=False)
     """The report that says so, if one does: ``fate``, ``source``, ``event_id``,
-    ``message_id``, ``at``, ``words``, as far as they are known. Of a provider's list:
-    ``transport``, ``listed_for``, ``at``, ``words``."""
+    ``message_id``, ``at``, ``words``, as far as they are known. For an entry from a
+    provider's list: ``transport``, ``listed_for``, ``at``, ``words``."""
 
     @property
     def provider_may_list(self) -> bool:
@@ -359,7 +359,7 @@ class SuppressionSync:
     """How many were listed before somebody removed the suppression here: they stay
     removed."""
     unreadable: int = 0
-    """How many are no mail addresses, or have a tag that no mail can have."""
+    """How many are not mail addresses, or have a tag that no mail can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,7 +378,7 @@ class PersonErased:
     messages: int = 0
     """How many messages to them."""
     cancelled: tuple[str, ...] = ()
-    """The ids of those that were to be sent, and never will be."""
+    """The ids of those that still waited, and were cancelled."""
     events: int = 0
     """How many events of histories were changed."""
     reports: int = 0
@@ -386,8 +386,8 @@ class PersonErased:
     suppressions: int = 0
     """How many of their suppressions are kept as a digest now."""
     webhooks: int = 0
-    """How many webhooks were deleted that told of them, or changed that told of others,
-    too."""
+    """How many webhooks about them were deleted, or changed if they are also about
+    others."""
     mentions: int = 0
     """How many other rows named them, and have a placeholder now."""
     waiting: tuple[Unerased, ...] = ()
@@ -535,7 +535,7 @@ class LaneRecord:
     reason: str
     """Why it is paused; "" if it is open."""
     until: datetime | None
-    """When its transport is tried next, if that fails."""
+    """When its transport is probed next, if that is down."""
     waiting: int
     """How many messages are pending on it."""
     due: int
@@ -673,7 +673,8 @@ class BatchState(StrEnum):
     ENQUEUEING = "enqueueing"
     """Its rows are being stored; the first may be sent already."""
     INTERRUPTED = "interrupted"
-    """Storing its rows broke off. Stored rows are sent; the rest can be resumed."""
+    """Storing its rows was interrupted. Stored rows are sent; the rest can be
+    resumed."""
     SENDING = "sending"
     """All rows are stored, and not all messages are finished."""
     PAUSED = "paused"
@@ -707,10 +708,10 @@ class BatchRecord:
     paused_at: datetime | None
     cancelled_at: datetime | None
     error: str | None
-    """Why storing its rows broke off, and at which row; None if it did not."""
+    """Why storing its rows was interrupted, and at which row; None if it was not."""
     fates: Mapping[Fate, int] = field(default_factory=dict, hash=False)
     """How many of its recipients have each fate; empty in a list of batches, because
-    counting takes its time."""
+    counting takes time."""
 
     @property
     def finished(self) -> int:
@@ -739,8 +740,8 @@ class Failure:
     """The id of its message in the outbox."""
     address: str
     state: State
-    """``failed``, ``unknown``, ``suppressed`` or ``cancelled``; ``sent`` where it was
-    only reported later (``fate``)."""
+    """``failed``, ``unknown``, ``suppressed`` or ``cancelled``; ``sent`` if it was only
+    reported later (``fate``)."""
     reply: str
     """The last reply of the server or the outbox for it, or the words of the report; ""
     if there were none."""
@@ -748,7 +749,7 @@ class Failure:
 
     @property
     def outcome(self) -> State | Fate:
-        """What was reported of it if it was sent, else its state."""
+        """Its fate if it was sent, else its state."""
         return self.fate if self.fate and self.state is State.SENT else self.state
 
 

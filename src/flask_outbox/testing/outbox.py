@@ -123,8 +123,8 @@ class RecordedOutbox:
     ) -> SentMessage:
         """Return the message that meets all criteria, the latest of several.
 
-        A string must equal the message's value, and a compiled pattern is searched for
-        in it; of a list, each must be found.
+        A string must equal the message's value, a compiled pattern is searched for in
+        it, and each element of a list must be found.
 
         :param to: an address that it goes to, as To, Cc or Bcc; of a pair of name and
             address, as in `Message`, only the address is compared

@@ -21,36 +21,36 @@ class Transport(ABC):
 
     A package adds one under the entry point group ``flask_outbox.transports``: the
     entry's name is the scheme of its ``MAIL_URL``, and the entry is a subclass, which
-    is called with `UrlSettings`. Until then it is imported only where an app's settings
-    have that scheme.
+    is called with `UrlSettings`. It is imported only if an app's settings have that
+    scheme.
     """
 
     scheme: str = ""
-    """The scheme of its ``MAIL_URL``, by which the ids that it gives are told from
-    those of others; "" for SMTP and the dev inbox, which give none."""
+    """The scheme of its ``MAIL_URL``, which tells its ids from those of others; "" for
+    SMTP and the dev inbox, which give none."""
 
     server_address: tuple[str, int] | None = None
     """The host and port to which it delivers, for traces; None where there is none."""
 
     options: ClassVar[tuple[Key, ...]] = ()
-    """What may be said after the ``?`` of its URL, each option with a name in lower
-    case."""
+    """The options that may follow the ``?`` in its URL, with names in lower case."""
     events: ClassVar[type[ProviderEvents] | None] = None
-    """How the events are read that its provider posts; None if it posts none."""
+    """What reads the events that its provider posts; None if it posts none."""
 
     @classmethod
     def check_settings(cls, settings: UrlSettings) -> None:
         """Raise `ConfigError` if mail cannot leave by these settings.
 
-        Called when the app is set up, where mail leaves. The options are converted.
+        Called when the app is set up, unless it sends no mail. The options are
+        converted.
         """
 
     @classmethod
     def check_message(cls, envelope: Envelope, content: bytes) -> None:
         """Raise `MessageError` if this transport can never send such a message.
 
-        Called when a message is handed over, with its bytes as they are stored. What is
-        rendered later is not shown here first: `deliver` reports it as refused.
+        Called when a message is enqueued, with the bytes that are stored; not for a
+        message that is rendered later, which `deliver` reports as refused.
         """
 
     @abstractmethod
@@ -72,8 +72,8 @@ class Transport(ABC):
 
         Raises `TransportDown` if the transport itself fails (connection refused, DNS,
         TLS, 421) and no recipient has an outcome; `LoginRejected` for rejected
-        credentials, `AccountTrouble` where no probe would show what is wrong, and
-        `Throttled` to be left alone for a time.
+        credentials, `AccountTrouble` if no probe would show what is wrong, and
+        `Throttled` if the server asks to wait.
         """
 
     @property
