@@ -14,7 +14,7 @@ AHEAD_SECONDS = 0.25
 """How much work is claimed ahead: enough for large claims, and so little that what a
 crash makes suspect, and is then delivered one at a time, is few."""
 
-MOST_AHEAD = 200
+MOST_AHEAD = 500
 """More than so many make a claim hardly cheaper for each."""
 
 STALL_SECONDS = 5.0
