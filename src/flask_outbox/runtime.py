@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from email.message import Message as StandardMessage
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -119,7 +120,8 @@ class _Burst:
         self._senders: set[int] = set()
         """The threads that are sending."""
         self._ends_at = 0.0
-        self._waits_until = 0.0
+        self._wait: _Wait | None = None
+        """The wait that messages sent from now on share."""
 
     def __enter__(self) -> bool:
         """Begin to send a message; whether it is one of a burst."""
@@ -130,21 +132,32 @@ class _Burst:
         self._senders.discard(threading.get_ident())
         self._ends_at = time.monotonic() + BURST_PAUSE_SECONDS
 
-    def begin_wait(self) -> bool:
-        """Let messages wait from now on; False if some wait already."""
+    def begin_wait(self, courier: str) -> Callable[[], bool] | None:
+        """Let messages wait for ``courier``: whether they have waited long enough; None
+        if some wait for it already.
+        """
+        wait, now = self._wait, time.monotonic()
+        if wait is not None and wait.courier == courier and now < wait.until:
+            return None
+        self._wait = wait = _Wait(courier, now + BURST_SECONDS)
+        return partial(self._is_over, wait)
+
+    def _is_over(self, wait: _Wait) -> bool:
+        """Whether the wait is over; then it is shared no more."""
         now = time.monotonic()
-        if now < self._waits_until:
+        if now < wait.until and (self._senders or now < self._ends_at):
             return False
-        self._waits_until = now + BURST_SECONDS
+        if self._wait is wait:
+            self._wait = None
         return True
 
-    def is_over(self) -> bool:
-        """Whether the messages have waited long enough; then none wait any more."""
-        now = time.monotonic()
-        if now < self._waits_until and (self._senders or now < self._ends_at):
-            return False
-        self._waits_until = 0.0
-        return True
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Wait:
+    """How long messages of a burst wait for a courier, at most."""
+
+    courier: str
+    until: float
 
 
 class Runtime:
@@ -652,8 +665,8 @@ class Runtime:
                 receipt = self.outbox.enqueue([new])[0]
         if courier is not None and not in_burst:
             courier.wake()
-        elif courier is not None and self._burst.begin_wait():
-            courier.wake_when(self._burst.is_over)
+        elif courier is not None and (is_over := self._burst.begin_wait(courier.id)):
+            courier.wake_when(is_over)
         if is_due and not receipt.duplicate:
             self._announce([new.id])
         return receipt

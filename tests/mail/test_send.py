@@ -18,6 +18,7 @@ import pytest
 from flask.json.provider import DefaultJSONProvider
 
 from flask_outbox import Message, MessageError, Receipt, State, runtime, signals
+from flask_outbox.courier import Courier
 from flask_outbox.outbox import Outbox
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, BOB, SENDER, Site
@@ -355,6 +356,40 @@ def test_messages_sent_at_the_same_time_are_a_burst(
         burst = list(threads.map(lambda _: site.send(), range(2)))
     server.wait_for(3)
     assert sorted(_was_handed_over(site, one) for one in burst) == [False, True]
+
+
+def test_no_later_message_of_a_burst_lets_an_earlier_one_wait_longer(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+):
+    site = make_site(OUTBOX_POLL_SECONDS=2 * WAIT_SECONDS)
+    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", WAIT_SECONDS)
+    _deliver_one(site)
+    late, wake_when = [], Courier.wake_when
+    monkeypatch.setattr(Courier, "wake_when", lambda *asked: late.append(asked))
+    monkeypatch.setattr(runtime, "BURST_SECONDS", 0.0)
+    site.send()
+    monkeypatch.setattr(runtime, "BURST_SECONDS", 2 * WAIT_SECONDS)
+    site.send()
+    for asked in late:
+        wake_when(*asked)
+    site.wait_for(signals.message_sent, 3)
+
+
+def test_a_burst_goes_on_with_the_courier_that_is_started_next(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+):
+    site = make_site(OUTBOX_POLL_SECONDS=2 * WAIT_SECONDS)
+    monkeypatch.setattr(runtime, "BURST_SECONDS", WAIT_SECONDS)
+    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", WAIT_SECONDS)
+    _deliver_one(site)
+    site.send()
+    with site.app.app_context():
+        site.mail.stop()
+        site.mail.start()
+    site.wait_for(signals.message_sent, 2)
+    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", 0.0)
+    site.send()
+    site.wait_for(signals.message_sent, 3)
 
 
 def test_who_sends_after_a_pause_is_in_no_burst(
