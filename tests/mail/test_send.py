@@ -375,6 +375,28 @@ def test_no_later_message_of_a_burst_lets_an_earlier_one_wait_longer(
     site.wait_for(signals.message_sent, 3)
 
 
+def test_a_burst_goes_on_while_its_courier_begins_to_look(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+):
+    site = make_site(OUTBOX_POLL_SECONDS=2 * WAIT_SECONDS)
+    run, may_run = Courier.run, threading.Event()
+
+    async def run_later(*args: Any) -> None:
+        assert may_run.wait(WAIT_SECONDS)
+        await run(*args)
+
+    monkeypatch.setattr(Courier, "run", run_later)
+    monkeypatch.setattr(runtime, "BURST_SECONDS", WAIT_SECONDS)
+    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", WAIT_SECONDS)
+    site.send()
+    site.send()
+    may_run.set()
+    site.wait_for(signals.message_sent, 2)
+    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", 0.0)
+    site.send()
+    site.wait_for(signals.message_sent, 3)
+
+
 def test_a_burst_goes_on_with_the_courier_that_is_started_next(
     make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ):

@@ -98,6 +98,7 @@ class Courier:
             self._start,
         )
         self._notes: deque[Row] = deque()
+        self._awaited: deque[Callable[[], bool]] = deque()
         self._asked_to_stop = False
         self._drains = False
 
@@ -172,7 +173,8 @@ class Courier:
         """Look for due messages once ``over()`` is true; it is asked every few
         milliseconds.
         """
-        self._call(self._wake_when, over)
+        self._awaited.append(over)
+        self._call(self._take_awaited)  # before there is a loop, `run` takes it
 
     def ask(self, answer: Callable[[], object]) -> bool:
         """Have the event loop call ``answer``, even while the outbox hangs; False if
@@ -222,6 +224,7 @@ class Courier:
         )
         self._store = DaemonPool(STORE_THREADS, "outbox-store")
         self._take_notes()
+        self._take_awaited()
         if self._asked_to_stop:
             self._stop()
         recording = asyncio.create_task(self._recorder.run())
@@ -469,6 +472,10 @@ class Courier:
 
     def _wake(self) -> None:
         self._woken.set()
+
+    def _take_awaited(self) -> None:
+        while self._awaited:
+            self._wake_when(self._awaited.popleft())
 
     def _wake_when(self, over: Callable[[], bool]) -> None:
         if over():
