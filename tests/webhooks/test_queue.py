@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+from sqlalchemy import event
 
 from flask_outbox.outbox import (
     Database,
@@ -188,6 +189,28 @@ def test_it_is_given_up_after_days_and_can_be_replayed(
     assert store.replay("crm", GIVE_UP_SECONDS) == 1
     (again,) = store.claim("crm", 10)
     assert (again.id, again.body) == (first.id, first.body)
+
+
+def test_a_webhook_that_changes_while_they_are_listed_is_listed(
+    outbox: Outbox, store: WebhookStore, other_store: WebhookStore, clock: Clock
+) -> None:
+    queue(outbox, store, 1)
+    (claim,) = store.claim("crm", 1)
+
+    def give_up() -> None:
+        other_store.record("crm", [broke(claim)])
+        clock.advance(GIVE_UP_SECONDS)
+        other_store.give_up("crm")
+
+    changes = [give_up]
+
+    @event.listens_for(outbox.database.engine, "after_cursor_execute")
+    def after_the_first(*_: object) -> None:
+        for change in changes[:1]:
+            changes.clear()
+            change()
+
+    assert [one.id for one in store.webhooks("crm")] == [claim.id]
 
 
 def test_what_is_being_sent_is_not_given_up(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, or_, select, update
+from sqlalchemy import Connection, delete, func, or_, select, union_all, update
 from sqlalchemy.engine import Row
 
 from ..alerts import AlertNews
@@ -480,18 +480,29 @@ def _endpoint_record(
 def webhooks(connection: Connection, endpoint: str, limit: int) -> list[WebhookRecord]:
     """The webhooks of an endpoint that are of most interest: those that failed, then
     those that wait, then the others; in each the latest first.
+
+    They are found in one look: one that changes meanwhile would be missed by several.
     """
-    found: list[WebhookRecord] = []
-    for state in (FAILED, PENDING, DONE):
-        rows = query(
-            connection,
-            select(webhook)
-            .where(webhook.c.endpoint == endpoint, webhook.c.state == state)
-            .order_by(webhook.c.due_at.desc())
-            .limit(limit - len(found)),
-        )
-        found += [_record(row) for row in rows]
-    return found
+    latest = [
+        select(webhook.c.id)
+        .where(webhook.c.endpoint == endpoint, webhook.c.state == state)
+        .order_by(webhook.c.due_at.desc())
+        .limit(limit)
+        .subquery()
+        for state in _OF_INTEREST
+    ]
+    ids = union_all(*[select(one.c.id) for one in latest])
+    rows = query(
+        connection,
+        select(webhook).where(webhook.c.endpoint == endpoint, webhook.c.id.in_(ids)),
+    )
+    by_interest = sorted(
+        rows, key=lambda row: (_OF_INTEREST.index(row.state), -row.due_at)
+    )
+    return [_record(row) for row in by_interest[:limit]]
+
+
+_OF_INTEREST = (FAILED, PENDING, DONE)
 
 
 def webhook_of(connection: Connection, endpoint: str, id: str) -> WebhookRecord | None:
