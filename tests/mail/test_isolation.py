@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, text
 
-from flask_outbox import State, signals
+from flask_outbox import State, TransportDown, signals
 from flask_outbox.courier import in_flight, recorder
 from flask_outbox.delivery import Envelope, Outcome, Progress, Reply, Report
 from flask_outbox.outbox.schema import content
@@ -21,6 +21,7 @@ from tests.mail.conftest import MakeSite
 from tests.mail.site import Site
 from tests.outbox.making import new_message
 from tests.servers import Behaviour, JournalSmtp
+from tests.waiting import eventually
 
 CONCURRENCY = 3
 
@@ -251,6 +252,29 @@ def test_an_accepted_message_is_sent_whatever_its_transport_says(
     for said in ("a\x00b", "half \ud800", "\x1b[2J", "\ufffe"):
         transport.said = said
         assert site.settled(site.send()).state is State.SENT
+
+
+class Down(Babbling):
+    """Is in trouble, of which it says ``said``."""
+
+    async def deliver(
+        self, envelope: Envelope, content: bytes, progress: Progress
+    ) -> Report:
+        raise TransportDown(self.said)
+
+
+@pytest.mark.parametrize("said", ["a\x00b", "half \ud800", "\x1b[2J"])
+def test_a_lane_is_paused_whatever_its_transport_says(
+    make_site: MakeSite, url: str, said: str
+):
+    site, transport = make_site(OUTBOX_URL=url), Down()
+    site.make_ready()
+    site.courier.lanes["default"].transport = transport
+    transport.said = said
+    site.send()
+    eventually(site.outbox.paused_lanes)
+    (lane,) = site.outbox.paused_lanes()
+    assert str(lane.reason).isprintable()
 
 
 def test_an_unreadable_message_is_reported_and_delays_no_other(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 
+from ..delivery import storable
 from ..errors import AccountTrouble, LoginRejected, Throttled, TransportDown
 from ..limits import Limit, backoff
 from ..transports.base import Transport
@@ -90,7 +91,7 @@ class Lane:
         self._take_down(error)
 
     def _take_down(self, error: TransportDown) -> None:
-        self.reason = str(error)
+        self.reason = storable(str(error))
         self._pause_factor = (
             LOGIN_PAUSE_FACTOR if isinstance(error, LoginRejected) else 1
         )
