@@ -145,3 +145,7 @@ def __getattr__(name: str) -> Any:
     from .outbox import records
 
     return getattr(outbox if name == "add_tables" else records, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
