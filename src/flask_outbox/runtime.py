@@ -663,6 +663,7 @@ class Runtime:
                     return receipt
             else:
                 receipt = self.outbox.enqueue([new])[0]
+        courier = self._courier()  # another may have been started meanwhile
         if courier is not None and not in_burst:
             courier.wake()
         elif courier is not None and (is_over := self._burst.begin_wait(courier.id)):

@@ -414,6 +414,28 @@ def test_a_burst_goes_on_with_the_courier_that_is_started_next(
     site.wait_for(signals.message_sent, 3)
 
 
+def test_a_courier_that_was_started_during_the_commit_is_woken(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+):
+    site = make_site(OUTBOX_POLL_SECONDS=2 * WAIT_SECONDS)
+    monkeypatch.setattr(runtime, "BURST_SECONDS", 0.0)
+    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", WAIT_SECONDS)
+    _deliver_one(site)
+    enqueue = Outbox.enqueue
+
+    def enqueue_late(*args: Any) -> list[Receipt]:
+        monkeypatch.setattr(Outbox, "enqueue", enqueue)
+        with site.app.app_context():
+            site.mail.stop()
+        site.send()
+        site.wait_for(signals.message_sent, 2)
+        return enqueue(*args)
+
+    monkeypatch.setattr(Outbox, "enqueue", enqueue_late)
+    site.send()
+    site.wait_for(signals.message_sent, 3)
+
+
 def test_who_sends_after_a_pause_is_in_no_burst(
     site: Site, server: JournalSmtp, monkeypatch: pytest.MonkeyPatch
 ):
