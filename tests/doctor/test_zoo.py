@@ -196,6 +196,11 @@ IN_THE_DNS = [
         todo='"v=DMARC1; p=quarantine; rua=mailto:r@example.com"',
     ),
     Ill(
+        "dmarc-none",
+        {DMARC: [("TXT", 'v=DMARC1; p=none; rua="mailto:r@example.com"')]},
+        todo=r'"v=DMARC1; p=quarantine; rua=\"mailto:r@example.com\""',
+    ),
+    Ill(
         "dmarc-no-reports",
         {DMARC: [("TXT", "v=DMARC1; p=reject;")]},
         todo='"v=DMARC1; p=reject; rua=mailto:',

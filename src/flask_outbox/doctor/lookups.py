@@ -165,4 +165,8 @@ def read_tags(text: str) -> dict[str, str]:
 def txt_record(name: str, text: str) -> str:
     """A TXT record for a zone file, in strings of the length that DNS allows."""
     pieces = [text[start : start + 255] for start in range(0, len(text), 255)]
-    return f"{name}. TXT " + " ".join(f'"{one}"' for one in pieces)
+    return f"{name}. TXT " + " ".join(f'"{_escaped(one)}"' for one in pieces)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"")
