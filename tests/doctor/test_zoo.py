@@ -197,8 +197,8 @@ IN_THE_DNS = [
     ),
     Ill(
         "dmarc-none",
-        {DMARC: [("TXT", 'v=DMARC1; p=none; rua="mailto:r@example.com"')]},
-        todo=r'"v=DMARC1; p=quarantine; rua=\"mailto:r@example.com\""',
+        {DMARC: [("TXT", 'v=DMARC1; p=none; rua=mailto:r@example.com; fo="1"')]},
+        todo=r'"v=DMARC1; p=quarantine; rua=mailto:r@example.com; fo=\"1\""',
     ),
     Ill(
         "dmarc-no-reports",
