@@ -135,16 +135,18 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """What an app that has only been set up does without is imported when it is first
-    asked for.
-    """
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import outbox
-    from .outbox import records
+if not TYPE_CHECKING:  # which would take any misspelt name
 
-    return getattr(outbox if name == "add_tables" else records, name)
+    def __getattr__(name: str) -> Any:
+        """What an app that has only been set up does without is imported when it is
+        first asked for.
+        """
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from . import outbox
+        from .outbox import records
+
+        return getattr(outbox if name == "add_tables" else records, name)
 
 
 def __dir__() -> list[str]:
