@@ -40,7 +40,8 @@ from .sending.batch import (
 from .sending.options import SendOptions
 from .templating import Message, message_of_row
 from .transports.resolver import Resolver, Resolvers
-from .unsubscribe import mount, url_of
+from .unsubscribe import mount as mount_unsubscribe
+from .unsubscribe import url_of
 
 if TYPE_CHECKING:
     from .outbox.records import (
@@ -88,7 +89,7 @@ class Mail:
         self._resolvers = Resolvers()
         if app is not None:
             self.init_app(app)
-            self._made_with = _itself(app)
+            self._made_with = _itself(app)  # keeps it alive
 
     def init_app(self, app: Flask) -> None:
         """Check the app's settings and set up the outbox; start nothing.
@@ -121,7 +122,7 @@ class Mail:
             if state.settings.dashboard is not None:
                 _mount_dashboard(app, state.settings)
             if state.settings.unsubscribe_path is not None:
-                mount(app, state.settings.unsubscribe_path)
+                mount_unsubscribe(app, state.settings.unsubscribe_path)
             if state.settings.events_path is not None:
                 _mount_events(app, state.settings.events_path)
             if state.settings.health_path is not None:
@@ -285,7 +286,12 @@ class Mail:
         the batch was cancelled, and `BatchNotFound`.
         """
         options = SendOptions(
-            *(at, delay, priority, None, tag, metadata, transport),
+            at=at,
+            delay=delay,
+            priority=priority,
+            tag=tag,
+            metadata=metadata,
+            transport=transport,
             unsubscribe=unsubscribe,
             sensitive=sensitive,
         )
@@ -296,7 +302,8 @@ class Mail:
         if template is None:
             return send(what, lambda one: one, recipients_of, options, plan, origin)
         message_of = message_of_row(template, **message)
-        Message.from_template(template, render="later", **message)  # or no batch begins
+        # Raises for wrong arguments before a batch begins.
+        Message.from_template(template, render="later", **message)
         return send(rows or (), message_of, recipients_of_row, options, plan, origin)
 
     # ----------------------------------------------------------- messages: reading

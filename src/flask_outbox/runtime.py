@@ -254,7 +254,7 @@ class Runtime:
         self._burst = _Burst()
         self._watch = CourierWatch()
         self._ready_check = ReadyCheck(self.outbox)
-        self.event_intakes: EventIntakes = self._no_intakes()
+        self.event_intakes: EventIntakes = self._new_intakes()
         """What takes the events of the transports' providers."""
         self._notifier = (
             None if idle else (make_notifier or Runtime._database_notifier)(self)
@@ -476,7 +476,7 @@ class Runtime:
     def look(self, ids: Sequence[str]) -> None:
         """Have couriers look for these due messages."""
         self._wake()
-        self._announce(ids)
+        self._notify_couriers(ids)
 
     def note(self, message_id: str, kind: EventKind, **detail: Any) -> None:
         """Add an event to a message's history: soon if a courier runs here,
@@ -485,7 +485,7 @@ class Runtime:
         row = event_row(message_id, self.outbox.clock(), kind, **detail)
         courier = self._courier()
         if courier is None:
-            self.outbox.record([], [row])
+            self.outbox.record([], notes=[row])
         else:
             courier.note(row)
 
@@ -627,7 +627,7 @@ class Runtime:
         parent's.
         """
         self.outbox.database.after_fork_in_child()
-        self.event_intakes = self._no_intakes()
+        self.event_intakes = self._new_intakes()
         self._starting = threading.Lock()
         self._thread = None
         self._burst = _Burst()
@@ -639,7 +639,7 @@ class Runtime:
 
     # Internals
 
-    def _no_intakes(self) -> EventIntakes:
+    def _new_intakes(self) -> EventIntakes:
         """The intakes before any was asked for."""
         return EventIntakes(
             self.settings.transports, self._find_transport, self.context.resolve
@@ -669,7 +669,7 @@ class Runtime:
         elif courier is not None and (is_over := self._burst.begin_wait(courier.id)):
             courier.wake_when(is_over)
         if is_due and not receipt.duplicate:
-            self._announce([new.id])
+            self._notify_couriers([new.id])
         return receipt
 
     def _join(self, session: Any, new: NewMessage) -> Receipt:
@@ -702,9 +702,9 @@ class Runtime:
         if courier is not None:
             courier.wake_when(is_over)
         if new.due_at <= new.enqueued_at:
-            self._announce([new.id], is_over)
+            self._notify_couriers([new.id], is_over)
 
-    def _announce(
+    def _notify_couriers(
         self, ids: Sequence[str], is_over: CommitIsOver = committed_already
     ) -> None:
         """Notify couriers in other processes of committed messages."""

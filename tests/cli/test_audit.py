@@ -172,7 +172,7 @@ def test_who_makes_and_upgrades_the_tables_is_named(
 
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    engine = Database(url).connect()
+    engine = Database(url).new_engine()
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         alembic.downgrade(config, "-1")

@@ -169,7 +169,7 @@ def test_an_outbox_of_another_version_is_not_touched(
     shop: Shop, to: str, new: Path
 ) -> None:
     Database(to).upgrade()
-    engine = Database(to).connect()
+    engine = Database(to).new_engine()
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE outbox_version SET version_num = '9999'")
     engine.dispose()

@@ -207,7 +207,7 @@ def test_an_outbox_that_was_encrypted_before_its_addresses_were(
 def make_older_outbox(url: str) -> None:
     """An outbox with a key, in which an address is suppressed, as version 0010 was."""
     keys = Keyring([NEW])
-    engine = Database(url).connect()
+    engine = Database(url).new_engine()
     with engine.begin() as connection:
         migrations.upgrade(connection, "0010")
         proof = keys.seal("proof", Place("outbox_encryption_key.proof", NEW.id))

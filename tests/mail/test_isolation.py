@@ -272,8 +272,7 @@ def test_a_lane_is_paused_whatever_its_transport_says(
     site.courier.lanes["default"].transport = transport
     transport.said = said
     site.send()
-    eventually(site.outbox.paused_lanes)
-    (lane,) = site.outbox.paused_lanes()
+    (lane,) = eventually(site.outbox.paused_lanes)
     assert str(lane.reason).isprintable()
 
 

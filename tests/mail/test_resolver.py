@@ -96,7 +96,7 @@ def _courier(site: Site) -> Courier:
 
 def _tasks(site: Site) -> int:
     """How many tasks its courier runs."""
-    store = _courier(site)._store
+    store = _courier(site)._threads
     assert store is not None
     return len(asyncio.all_tasks(store._loop))
 

@@ -39,7 +39,7 @@ ROW = {
 
 @pytest.fixture
 def engine(bare_url: str) -> Iterator[Engine]:
-    engine = Database(bare_url).connect()
+    engine = Database(bare_url).new_engine()
     yield engine
     engine.dispose()
 

@@ -32,7 +32,7 @@ PROCESSES = 8
 @contextmanager
 def connected(url: str) -> Iterator[Engine]:
     """The database itself, whatever is in it."""
-    engine = Database(url).connect()
+    engine = Database(url).new_engine()
     try:
         yield engine
     finally:

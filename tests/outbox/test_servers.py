@@ -37,7 +37,7 @@ SLEEP = {"postgresql": "pg_sleep(0.1) IS NOT NULL", "mysql": "sleep(0.1) = 0"}
 @pytest.fixture
 def kill_connections(opener: Opener, url: str) -> Iterator[Callable[[], int]]:
     """Kills every connection to the outbox but its own; how many there were."""
-    engine = Database(url).connect()
+    engine = Database(url).new_engine()
     connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
     name = engine.dialect.name
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
+
+from blinker import NamedSignal
 
 from ..config import Settings, TransportSettings
 from ..dkim import Signer
@@ -85,6 +87,19 @@ class CourierContext:
             listens=listens,
             poll_seconds=settings.poll_seconds or poll_seconds,
         )
+
+
+class CourierServices(Protocol):
+    """What a courier does for its parts."""
+
+    async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call the outbox in a thread, so that the event loop is not blocked."""
+
+    def emit(self, signal: NamedSignal, **payload: Any) -> None:
+        """Send a signal to the app's listeners."""
+
+    def wake(self) -> None:
+        """Look for due messages now."""
 
 
 def build_context(

@@ -55,8 +55,6 @@ COMMIT_LOOK_SECONDS = 0.002
 """How often to check whether the app's commit has ended: a commit takes about as
 long."""
 
-_CLAIM_FAILED = "Courier %s could not claim messages, and will retry."
-
 _log = logging.getLogger("flask_outbox")
 
 
@@ -85,7 +83,7 @@ class Courier:
         self._context = context
         self._outbox = context.outbox
         self._in_flight = InFlight(context.tag_concurrency)
-        self._store: DaemonPool | None = None
+        self._threads: DaemonPool | None = None
         self._recorder = Recorder(
             self._outbox, self.in_thread, self._recorded, self.emit
         )
@@ -117,7 +115,7 @@ class Courier:
         message for, and sets the ``receipt``: the message is then delivered at once. If
         the block raises, the place is freed again.
         """
-        handed = HandOver(self.id if self._has_place_for(new) else None)
+        handed = HandOver(self.id if self._reserve_place_for(new) else None)
         try:
             yield handed
         finally:
@@ -127,7 +125,7 @@ class Courier:
                 else:
                     self._in_flight.remove(new.id)
 
-    def _has_place_for(self, new: NewMessage) -> bool:
+    def _reserve_place_for(self, new: NewMessage) -> bool:
         """Reserve a place for a new message that can be delivered at once, if there is
         one.
         """
@@ -162,8 +160,8 @@ class Courier:
     def note(self, row: Row) -> None:
         """Add an event to a message's history soon."""
         self._notes.append(row)
-        if self._store is not None:  # else `run` takes it
-            self._store.interrupt(self._take_notes)
+        if self._threads is not None:  # else `run` takes it
+            self._threads.interrupt(self._take_notes)
 
     def wake(self) -> None:
         """Look for due messages now."""
@@ -180,9 +178,9 @@ class Courier:
         """Have the event loop call ``answer``, even while the outbox hangs; False if
         there is no loop yet.
         """
-        if self._store is None:
+        if self._threads is None:
             return False
-        self._store.interrupt(answer)
+        self._threads.interrupt(answer)
         return True
 
     def stop(self, *, drain: bool = False) -> None:
@@ -193,12 +191,12 @@ class Courier:
         """
         self._drains = drain
         self._asked_to_stop = True
-        if self._store is not None:
-            self._store.interrupt(self._stop)
+        if self._threads is not None:
+            self._threads.interrupt(self._stop)
 
     def _call(self, callback: Callable[..., object], *args: Any) -> None:
-        if self._store is not None:
-            self._store.post(callback, *args)
+        if self._threads is not None:
+            self._threads.post(callback, *args)
 
     # In the loop
 
@@ -222,7 +220,7 @@ class Courier:
             self._maintenance.lease_holds,
             self,
         )
-        self._store = DaemonPool(STORE_THREADS, "outbox-store")
+        self._threads = DaemonPool(STORE_THREADS, "outbox-store")
         self._take_notes()
         self._take_awaited()
         if self._asked_to_stop:
@@ -239,7 +237,7 @@ class Courier:
         self._deliverer.close()
         if self._claimer.dynamic_lanes is not None:
             self._claimer.dynamic_lanes.close()
-        await self._store.close(CLOSE_SECONDS)
+        await self._threads.close(CLOSE_SECONDS)
         await asyncio.wait([recording])
         for task in (working, recording):
             if not task.cancelled():
@@ -247,8 +245,8 @@ class Courier:
 
     async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call the outbox in a thread, so that the event loop is not blocked."""
-        assert self._store is not None
-        return await self._store.run(function, *args)
+        assert self._threads is not None
+        return await self._threads.run(function, *args)
 
     def emit(self, signal: NamedSignal, **payload: Any) -> None:
         """Send a signal to the app's listeners."""
@@ -281,11 +279,11 @@ class Courier:
         self._return_all_queued()
         self._deliverer.let_go()
 
-    def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run ``work`` in a task, which ends when the courier stops."""
-        return self._working.create_task(self._without_failing(work))
+        return self._working.create_task(self._log_failure(work))
 
-    async def _without_failing(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _log_failure(self, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
         except Exception:
@@ -315,22 +313,18 @@ class Courier:
             self._opened.set()
             ready()
             self._working.create_task(self._maintenance.run())
-            self._working.create_task(self._deliver_what_is_due())
+            self._working.create_task(self._keep_claiming())
             for lane in self.lanes.values():
                 self._working.create_task(self.keep_open(lane))
 
-    async def _deliver_what_is_due(self) -> None:
+    async def _keep_claiming(self) -> None:
         while True:
             self._woken.clear()
             seconds = self._context.poll_seconds
-            try:
+            with self._failing_claims_reported():
                 self._return_stuck_queues()
                 await self._claim_due()
                 seconds = await self._claimer.seconds_to_next()
-            except StoreError as error:
-                self.emit(signals.courier_stalled, error=error)
-            except Exception:
-                _log.exception(_CLAIM_FAILED, self.id, extra={"courier": self.id})
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(seconds, MIN_WAIT_SECONDS)):
                     await self._woken.wait()
@@ -347,15 +341,26 @@ class Courier:
 
     async def _claim_among(self, ids: Sequence[str], looked: Future[None]) -> None:
         try:
-            await self._maintenance.assure_lease()
-            if not await self._claimer.claim_among(ids):
-                self._wake()
+            with self._failing_claims_reported():
+                await self._maintenance.assure_lease()
+                if not await self._claimer.claim_among(ids):
+                    self._wake()
+        finally:
+            looked.set_result(None)
+
+    @contextmanager
+    def _failing_claims_reported(self) -> Iterator[None]:
+        """Report what goes wrong with a claim, and go on."""
+        try:
+            yield
         except StoreError as error:
             self.emit(signals.courier_stalled, error=error)
         except Exception:
-            _log.exception(_CLAIM_FAILED, self.id, extra={"courier": self.id})
-        finally:
-            looked.set_result(None)
+            _log.exception(
+                "Courier %s could not claim messages, and will retry.",
+                self.id,
+                extra={"courier": self.id},
+            )
 
     def _start_new(self, new: NewMessage, receipt: Receipt) -> None:
         claim = _claim_of(new, self.id, receipt)
@@ -378,7 +383,7 @@ class Courier:
                 self._in_flight.remove(claim.id)
                 self._wake()
         for name in names:
-            self._deliverer.begin(name)
+            self._deliverer.fill_places(name)
 
     def _queue(self, claim: Claim) -> None:
         """Queue a claim; one that may have caused a crash is rendered in its attempt,
@@ -463,6 +468,8 @@ class Courier:
         """Whether to claim for this lane now, or to close it."""
         lane = self.lanes.get(name)
         if lane is not None and lane.ending:
+            return True
+        if self._claimer.claiming.locked():  # how much that leaves is not known yet
             return True
         return self._claimer.is_full(name) and self._claimer.wants_more(name)
 

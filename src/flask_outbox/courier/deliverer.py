@@ -8,9 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
-from typing import Any, Protocol
-
-from blinker import NamedSignal
 
 from .. import signals
 from ..errors import OVERDUE, StoreError, TransportDown, raised
@@ -19,7 +16,7 @@ from ..outbox.records import Claim
 from ..trace_context import trace_fields
 from .attempt import attempt, broken_off_record, poison_record, returned_record
 from .claimer import Claimer
-from .context import CourierContext
+from .context import CourierContext, CourierServices
 from .in_flight import InFlight
 from .lane import Lane
 from .local_queue import LocalQueue
@@ -27,19 +24,6 @@ from .recorder import BATCH_WAIT_SECONDS, Recorder
 from .rendering import Renderer
 
 _log = logging.getLogger("flask_outbox")
-
-
-class DeliveryServices(Protocol):
-    """What `Deliverer` asks of its courier."""
-
-    async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call the outbox in a thread, so that the event loop is not blocked."""
-
-    def emit(self, signal: NamedSignal, **payload: Any) -> None:
-        """Send a signal to the app's listeners."""
-
-    def wake(self) -> None:
-        """Look for due messages now."""
 
 
 class Deliverer:
@@ -57,12 +41,14 @@ class Deliverer:
         claimer: Claimer,
         recorder: Recorder,
         lease_holds: Callable[[], bool],
-        courier: DeliveryServices,
+        courier: CourierServices,
     ) -> None:
         self._context = context
         self._clock = context.outbox.clock
         self._policy = context.policy
-        self._careful = context.policy.unknown_wait_seconds is None
+        self._records_beginnings = context.policy.unknown_wait_seconds is None
+        """Whether each is recorded before its attempt: a crash is then explained, for
+        a person decides what becomes of an *unknown* message."""
         self._in_flight = in_flight
         self._claimer = claimer
         self._recorder = recorder
@@ -84,7 +70,7 @@ class Deliverer:
         """The ids of the messages that are being rendered or delivered."""
         return {*self._renderer.ids, *(one.id for one in self._under_way.values())}
 
-    def begin(self, name: str) -> None:
+    def fill_places(self, name: str) -> None:
         """Render what is queued for the lane ``name``, and deliver what is ready there
         while it has free places.
         """
@@ -153,7 +139,7 @@ class Deliverer:
         del self._under_way[task]
         self._taken[name] -= 1
         if queue.any_ready:  # this task may have been cancelled: another goes on
-            self.begin(name)
+            self.fill_places(name)
 
     async def _deliver(self, claim: Claim, queue: LocalQueue) -> None:
         """Deliver one message and record how that ended, whatever goes wrong."""
@@ -179,11 +165,11 @@ class Deliverer:
         """Lend a lane another place, and look at once for a message to fill it."""
         try:
             with self._claimer.extra_place(name):
-                self.begin(name)
+                self.fill_places(name)
                 self._courier.wake()
                 yield
         finally:
-            self.begin(name)
+            self.fill_places(name)
 
     async def _attempt(self, claim: Claim, queue: LocalQueue) -> None:
         lane = self._claimer.lanes.get(claim.lane)
@@ -193,7 +179,9 @@ class Deliverer:
             self._return_untried(claim, lane.why_paused)
         elif not self._lease_holds():
             self._return_untried(claim, OVERDUE)
-        elif (self._careful or claim.crashes) and not await self._begin(claim):
+        elif (
+            self._records_beginnings or claim.crashes
+        ) and not await self._record_beginning(claim):
             self._courier.emit(
                 signals.lease_lost, message_id=claim.id, **trace_fields(claim.trace)
             )
@@ -206,7 +194,7 @@ class Deliverer:
     def _return_untried(self, claim: Claim, reason: str) -> None:
         self._recorder.add(returned_record(claim, reason, self._clock()))
 
-    async def _begin(self, claim: Claim) -> bool:
+    async def _record_beginning(self, claim: Claim) -> bool:
         """Record the beginning, as a crash must be explained; False if the lease is
         lost.
         """

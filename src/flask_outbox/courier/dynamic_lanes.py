@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Protocol, TypeVar
 
-from blinker import NamedSignal
-
 from .. import signals
 from ..config import InboxSettings, TransportSettings
 from ..errors import ConfigError, StoreError, TransportDown
 from ..outbox.records import LaneRecord
 from ..transports.registry import transport_for
-from .context import CourierContext
+from .context import CourierContext, CourierServices
 from .in_flight import InFlight
 from .lane import FIRST_PAUSE_SECONDS, Lane, Lanes
 from .thread_pool import LimitedPool, TookTooLong
@@ -97,19 +95,10 @@ class Unresolved:
     """By ``time.monotonic()``."""
 
 
-class LaneServices(Protocol):
+class LaneServices(CourierServices, Protocol):
     """What `DynamicLanes` asks of its courier."""
 
-    async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call the outbox in a thread, so that the event loop is not blocked."""
-
-    def emit(self, signal: NamedSignal, **payload: Any) -> None:
-        """Send a signal to the app's listeners."""
-
-    def wake(self) -> None:
-        """Look for due messages now."""
-
-    def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run ``work`` in a task, which ends when the courier stops."""
 
     def keep_open(self, lane: Lane) -> Coroutine[Any, Any, None]:
@@ -323,7 +312,7 @@ class DynamicLanes:
         self._served_at[lane.name] = time.monotonic()
         if lane.keeping_open is not None:
             lane.keeping_open.cancel()
-        self._services.begin(lane.transport.close())
+        self._services.spawn(lane.transport.close())
         if lane.has_row:
             await self._services.in_thread(self._outbox.forget_lane, lane.name)
 
@@ -333,7 +322,7 @@ class DynamicLanes:
         has_room = len(self._open) + len(self._asking) < self._most
         if name not in self._asking and (name in self._open or has_room):
             self._asking.add(name)
-            self._services.begin(self._find(name))
+            self._services.spawn(self._find(name))
 
     async def _find(self, name: str) -> None:
         try:
@@ -394,7 +383,7 @@ class DynamicLanes:
         lane = DynamicLane(name, found, self._context)
         self._open[name] = lane
         self._lanes[lane.name] = lane
-        lane.keeping_open = self._services.begin(self._services.keep_open(lane))
+        lane.keeping_open = self._services.spawn(self._services.keep_open(lane))
 
 
 def _nothing() -> None:

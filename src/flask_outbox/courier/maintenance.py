@@ -9,9 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from math import inf
-from typing import Any, Protocol
-
-from blinker import NamedSignal
+from typing import Protocol
 
 from .. import signals
 from ..concurrency import call_untraced
@@ -20,7 +18,7 @@ from ..humanize import counted, duration
 from ..outbox import CLOCK_SLACK_SECONDS, LANES, Pruned
 from ..outbox.records import FeedbackTaken
 from .alerts import LOOK_SECONDS, AlertWatch
-from .context import CourierContext
+from .context import CourierContext, CourierServices
 from .in_flight import InFlight
 from .lane import Lane, Lanes
 from .listener import listen
@@ -47,17 +45,8 @@ COUNT_EVERY_SECONDS = 30.0
 _log = logging.getLogger("flask_outbox")
 
 
-class LoopServices(Protocol):
+class LoopServices(CourierServices, Protocol):
     """What maintenance asks of its courier."""
-
-    async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call the outbox in a thread, so that the event loop is not blocked."""
-
-    def emit(self, signal: NamedSignal, **payload: Any) -> None:
-        """Send a signal to the app's listeners."""
-
-    def wake(self) -> None:
-        """Look for due messages now."""
 
     async def write_records(self) -> None:
         """Return once the ends of all attempts so far are written."""

@@ -53,7 +53,7 @@ LATE_SECONDS = 2 * SET_SECONDS
 class Attempts(Protocol):
     """What `Renderer` asks of its `Deliverer`."""
 
-    def begin(self, name: str) -> None:
+    def fill_places(self, name: str) -> None:
         """Begin what is queued for the lane ``name``."""
 
     def lend_place(self, name: str) -> AbstractContextManager[None]:
@@ -160,7 +160,7 @@ class Renderer:
     def _begin_beside(self, one: RenderingSet) -> None:
         """Begin another set while this one is late."""
         one.late = True
-        self._attempts.begin(one.lane)
+        self._attempts.fill_places(one.lane)
 
     def _give_way(self, one: RenderingSet, lending: ExitStack) -> None:
         """Go on without the message that is slow, for as long as ``lending`` lends."""
@@ -192,7 +192,7 @@ class Renderer:
         ended = one.take_ended()
         size_bytes = sum(_size_bytes(outcome) for _, outcome in ended)
         self._unstored_bytes[one.lane] += size_bytes
-        self._attempts.begin(one.lane)
+        self._attempts.fill_places(one.lane)
         if not ended:
             return
         try:
@@ -206,7 +206,7 @@ class Renderer:
                 else:
                     self._attempts.end_unsent(ready)
         self._unstored_bytes[one.lane] -= size_bytes
-        self._attempts.begin(one.lane)
+        self._attempts.fill_places(one.lane)
 
     def _break_off(self, claims: Iterable[Claim], error: BaseException) -> None:
         for claim in claims:

@@ -157,12 +157,12 @@ class Database:
         self.durability = durability
         self._listen_url = listen_url
         self._keys_from = keys_from
-        self._open_fresh()
+        self._start_afresh()
 
-    def _open_fresh(self) -> None:
+    def _start_afresh(self) -> None:
         self._gate = UsageGate()
         self._opening = threading.Lock()
-        self._opens: int | None = None
+        self._opening_thread: int | None = None
         self._engine: Engine | None = None
         self._writer: Connection | None = None
         self._wrote_at = 0.0
@@ -189,15 +189,15 @@ class Database:
         """
         if self._engine is None:
             me = threading.get_ident()
-            if self._opens == me:
+            if self._opening_thread == me:
                 raise self._reentrant_call("opening")
             with self._opening:
                 try:
-                    self._opens = me
+                    self._opening_thread = me
                     if self._engine is None:
                         self._engine = self._open()
                 finally:
-                    self._opens = None
+                    self._opening_thread = None
         return self._engine
 
     def open(self) -> None:
@@ -206,7 +206,7 @@ class Database:
             _ = self.engine
             self._follow_register()
 
-    def connect(self, *, patient: bool = False) -> Engine:
+    def new_engine(self, *, patient: bool = False) -> Engine:
         """A new engine; the tables are not checked.
 
         If it is ``patient``, no answer of a server is given up.
@@ -218,7 +218,7 @@ class Database:
         return engine
 
     def _open(self) -> Engine:
-        engine = self.connect()
+        engine = self.new_engine()
         try:
             with self.errors("Nothing was stored."):
                 self._check_schema(engine)
@@ -325,7 +325,7 @@ class Database:
 
     def version(self) -> str | None:
         """The version of the tables; None if there are none."""
-        engine = self.connect()
+        engine = self.new_engine()
         try:
             with self.errors():
                 return _version(engine)
@@ -337,8 +337,8 @@ class Database:
     ) -> None:
         """Make the tables, or bring them to this version if they are older.
 
-        If that changes anything, ``note`` runs in the same transaction, where the
-        database undoes changes of tables.
+        If that changes anything, ``note`` runs in the same transaction, on databases
+        where that holds changes of tables, too.
         """
         from . import migrations  # noqa: F401 - slow to load: not under the write lock
 
@@ -346,7 +346,7 @@ class Database:
             if self.upgrade_on(connection) and note is not None:
                 note(connection)
 
-        own = engine or self.connect(patient=True)
+        own = engine or self.new_engine(patient=True)
         try:
             with self.errors():
                 self._set_clock(own)
@@ -426,7 +426,7 @@ class Database:
     def after_fork_in_child(self) -> None:
         """Start without connections, and never close the inherited ones."""
         _INHERITED.extend((self._engine, self._writer))
-        self._open_fresh()
+        self._start_afresh()
 
     # Reading and writing
 
@@ -476,6 +476,12 @@ class Database:
         lock. Otherwise as `write`.
         """
         return self.write(work, grouped=False)
+
+    def write_apart(self, work: Work[T]) -> T:
+        """Write, but not behind the ends of attempts that are being written, where
+        there is more than one write lock.
+        """
+        return self.write(work, grouped=self.embedded)
 
     def write_with_lock_retry(self, work: Work[T]) -> T:
         """Run ``work``, which may need a key that another transaction has locked.
@@ -678,7 +684,7 @@ class Database:
 
 def _listening(url: str) -> Any:
     direct = Database(url)
-    engine = direct.connect()
+    engine = direct.new_engine()
     try:
         with direct.errors():
             pooled = engine.raw_connection()

@@ -57,7 +57,6 @@ from .backlog import Backlog
 from .claim import Began, Load, Record, Rendition
 from .couriers import HeartbeatWatch, is_gone
 from .database import Database, Locked
-from .group_commit import Work
 from .ids import new_id
 from .measuring import Measurements
 from .prune import Pruned
@@ -197,7 +196,7 @@ class Outbox:
         finished already: all its recipients are barred, or its rows cannot be read.
         """
         now = self.clock()
-        return self._write_apart(
+        return self.database.write_apart(
             lambda conn: self._with_traces(
                 conn,
                 claim.claim(
@@ -208,14 +207,6 @@ class Outbox:
 
     def _with_traces(self, connection: Connection, claims: list[Claim]) -> list[Claim]:
         return claim.with_traces(connection, claims) if self._traced else claims
-
-    def _write_apart(self, work: Work[T]) -> T:
-        """Write, but not behind the ends of attempts that are being written, where
-        there is more than one write lock.
-        """
-        if self.database.embedded:
-            return self._write(work)
-        return self.database.write_ungrouped(work)
 
     def claim_within(
         self,
@@ -494,7 +485,9 @@ class Outbox:
             found = alerts.causes(connection, self.alert_rules, now)
             if not alerts.anything_new(connection, found, now):
                 return []
-        return self._write_apart(lambda conn: alerts.look(conn, found, self.clock()))
+        return self.database.write_apart(
+            lambda conn: alerts.look(conn, found, self.clock())
+        )
 
     def note_told(
         self,
@@ -514,7 +507,7 @@ class Outbox:
                     connection, endpoints, news, now, give_up_seconds
                 )
 
-        self._write_apart(work)
+        self.database.write_apart(work)
 
     def alerts(self) -> tuple[Alert, ...]:
         """The alerts that last, the oldest first."""
@@ -787,7 +780,7 @@ class Outbox:
         taken = [Received.of(one, now) for one in reports]
         if not taken and token is None:
             return FeedbackTaken()
-        return self._write_apart(
+        return self.database.write_apart(
             lambda conn: fates.take(
                 conn, taken, token, self.feedback_rules, now, self.guard.erased
             )
@@ -800,7 +793,9 @@ class Outbox:
 
     def note_mailbox_cursor(self, name: str, cursor: MailboxCursor) -> None:
         """Note how far the mailbox ``name`` was read."""
-        self._write_apart(lambda conn: received.write_cursor(conn, name, cursor))
+        self.database.write_apart(
+            lambda conn: received.write_cursor(conn, name, cursor)
+        )
 
     def match_feedback(self) -> FeedbackTaken:
         """Apply reports whose message has come since; the caller announces them.
@@ -812,7 +807,7 @@ class Outbox:
         with self.database.reading() as connection:
             if not received.anything_to_match(connection, now):
                 return FeedbackTaken()
-        return self._write_apart(
+        return self.database.write_apart(
             lambda conn: fates.match(conn, self.feedback_rules, now, self.guard.erased)
         )
 

@@ -23,12 +23,7 @@ class WebhookStore:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._database = outbox.database
-        # Not together with mail, which would wait for it, where there is more than one
-        # write lock.
-        embedded = self._database.embedded
-        self._write = (
-            self._database.write if embedded else self._database.write_ungrouped
-        )
+        self._write = outbox.database.write_apart
 
     # What is to be told
 
