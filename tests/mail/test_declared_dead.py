@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from flask_outbox import signals
+from flask_outbox import State, signals
 from flask_outbox.courier.local_queue import LocalQueue
 from flask_outbox.delivery import Envelope, Outcome, Progress, Reply, Report
 from flask_outbox.errors import LeaseLost, OutboxUnavailable
+from flask_outbox.outbox.records import Claim
 from flask_outbox.transports.base import Transport
 from tests.mail.conftest import MakeSite
 from tests.servers import JournalSmtp
@@ -72,3 +74,23 @@ def test_what_others_have_sent_is_not_sent_once_it_is_back(
     site.wait_for(signals.lease_lost, BACKLOG)
     assert len(server.mails) == len(receipts)
     assert not held.taken
+
+
+def test_a_message_is_returned_whose_attempt_has_not_begun(
+    make_site: MakeSite, server: JournalSmtp
+) -> None:
+    """Its task has been made, but has not had its first turn in the event loop."""
+    site = make_site(OUTBOX_CONCURRENCY=1)
+    site.make_ready()
+    courier = site.courier
+    start = courier._start
+
+    def start_and_let_go(claims: Sequence[Claim]) -> None:
+        courier._start = start  # type: ignore[method-assign]
+        start(claims)
+        courier.let_go()
+
+    courier._start = start_and_let_go  # type: ignore[method-assign]
+    receipt = site.send()
+    assert site.settled(receipt).state is State.SENT
+    site.settled(site.send())

@@ -108,9 +108,14 @@ class Deliverer:
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
     def let_go(self) -> None:
-        """Interrupt the attempts that are under way; others may begin."""
+        """Interrupt the attempts that are under way; others may begin.
+
+        Each has begun by then: a task that is cancelled before that never runs, and
+        nobody would record what becomes of its message.
+        """
+        loop = asyncio.get_running_loop()
         for task in self._under_way:
-            task.cancel()
+            loop.call_soon(task.cancel)
 
     def close(self) -> None:
         """End the threads that render."""

@@ -258,9 +258,10 @@ class Maintenance:
             call_untraced, self._outbox.renew, self._id, self._context.lease_seconds
         ):
             self._lease_until = until
-        else:  # others have what it had claimed
-            self._courier.let_go()
-            await self._register()
+        else:  # others have what it had claimed, or is just claiming
+            async with self._claiming:
+                self._courier.let_go()
+                await self._register()
 
     async def _rescue(self) -> None:
         """Rescue the messages of dead couriers.

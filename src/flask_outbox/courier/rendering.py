@@ -125,8 +125,9 @@ class Renderer:
 
     async def interrupt(self) -> None:
         """Interrupt the sets that are not passed on; their messages are returned."""
+        loop = asyncio.get_running_loop()
         for task in self._tasks:
-            task.cancel()
+            loop.call_soon(task.cancel)  # not before it has begun
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def forget(self, name: str) -> None:
