@@ -9,7 +9,6 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
 from email.message import Message as StandardMessage
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from .bounce_address import BounceAddress
 from .concurrency import call_at_forks, start_apart
 from .config import Settings, TransportSettings, listed
 from .courier import Courier, CourierContext, build_context
+from .courier.burst import Burst
 from .courier.notifier import (
     BatchingNotifier,
     WakeupNotifier,
@@ -99,65 +99,7 @@ DRAIN_POLL_SECONDS = (0.005, 0.1)
 wait doubles each time.
 """
 
-BURST_PAUSE_SECONDS = 0.001
-"""Whoever sends within this time after another message was sent is in its burst."""
-
-BURST_SECONDS = 0.1
-"""How long the messages of a burst wait at most."""
-
 _log = logging.getLogger("flask_outbox")
-
-
-class _Burst:
-    """Messages that are sent together or in quick succession, by any threads.
-
-    The courier shares the interpreter with those that send. It begins with the first
-    message at once, and with the others when there is a pause: until then each would
-    wait for the other at every message.
-    """
-
-    def __init__(self) -> None:
-        self._senders: set[int] = set()
-        """The threads that are sending."""
-        self._ends_at = 0.0
-        self._wait: _Wait | None = None
-        """The wait that messages sent from now on share."""
-
-    def __enter__(self) -> bool:
-        """Begin to send a message; whether it is one of a burst."""
-        self._senders.add(threading.get_ident())
-        return len(self._senders) > 1 or time.monotonic() < self._ends_at
-
-    def __exit__(self, *_: object) -> None:
-        self._senders.discard(threading.get_ident())
-        self._ends_at = time.monotonic() + BURST_PAUSE_SECONDS
-
-    def begin_wait(self, courier: str) -> Callable[[], bool] | None:
-        """Let messages wait for ``courier``: whether they have waited long enough; None
-        if some wait for it already.
-        """
-        wait, now = self._wait, time.monotonic()
-        if wait is not None and wait.courier == courier and now < wait.until:
-            return None
-        self._wait = wait = _Wait(courier, now + BURST_SECONDS)
-        return partial(self._is_over, wait)
-
-    def _is_over(self, wait: _Wait) -> bool:
-        """Whether the wait is over; then it is shared no more."""
-        now = time.monotonic()
-        if now < wait.until and (self._senders or now < self._ends_at):
-            return False
-        if self._wait is wait:
-            self._wait = None
-        return True
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Wait:
-    """How long messages of a burst wait for a courier, at most."""
-
-    courier: str
-    until: float
 
 
 class Runtime:
@@ -244,23 +186,29 @@ class Runtime:
         self.webhooks: WebhookStore = WebhookStore(self.outbox)
         self._works_here = settings.engine == "thread" and not idle
         self._works_elsewhere = settings.engine != "thread" and not idle
-        self._starting = threading.Lock()
-        self._thread: CourierThread | None = None
         self._finalizer: weakref.finalize[..., Runtime] | None = None
         self._ends_at_exit = False
         self._has_ended = False
         """Whether the courier was stopped because the process is ending."""
         self._has_warned = False
-        self._burst = _Burst()
-        self._watch = CourierWatch()
-        self._ready_check = ReadyCheck(self.outbox)
-        self.event_intakes: EventIntakes = self._new_intakes()
-        """What takes the events of the transports' providers."""
         self._notifier = (
             None if idle else (make_notifier or Runtime._database_notifier)(self)
         )
-        self._close_when_collected(None)
+        self._start_afresh()
         call_at_forks(self)
+
+    def _start_afresh(self) -> None:
+        """Have no courier yet, as a new process has none."""
+        self._starting = threading.Lock()
+        self._thread: CourierThread | None = None
+        self._burst = Burst()
+        self._watch = CourierWatch()
+        self._ready_check = ReadyCheck(self.outbox)
+        self.event_intakes: EventIntakes = EventIntakes(
+            self.settings.transports, self._find_transport, self.context.resolve
+        )
+        """What takes the events of the transports' providers."""
+        self._close_when_collected(None)
 
     # Sending
 
@@ -283,7 +231,7 @@ class Runtime:
             if session is None:
                 receipt = self._enqueue(new)
             else:
-                receipt = self._join(session, new)
+                receipt = self._enqueue_in(session, new)
             seconds = time.perf_counter() - began
             announce_handover(self.sender, message, new, receipt, seconds)
             if span:
@@ -627,23 +575,11 @@ class Runtime:
         parent's.
         """
         self.outbox.database.after_fork_in_child()
-        self.event_intakes = self._new_intakes()
-        self._starting = threading.Lock()
-        self._thread = None
-        self._burst = _Burst()
-        self._watch = CourierWatch()
-        self._ready_check = ReadyCheck(self.outbox)
         if self._notifier is not None:
             self._notifier.after_fork_in_child()
-        self._close_when_collected(None)
+        self._start_afresh()
 
     # Internals
-
-    def _new_intakes(self) -> EventIntakes:
-        """The intakes before any was asked for."""
-        return EventIntakes(
-            self.settings.transports, self._find_transport, self.context.resolve
-        )
 
     def _enqueue(self, new: NewMessage) -> Receipt:
         """Enqueue a message; this process's courier delivers it at once if it has a
@@ -672,7 +608,7 @@ class Runtime:
             self._notify_couriers([new.id])
         return receipt
 
-    def _join(self, session: Any, new: NewMessage) -> Receipt:
+    def _enqueue_in(self, session: Any, new: NewMessage) -> Receipt:
         """Enqueue in the app's transaction; couriers look for the message when it
         commits.
         """
@@ -709,9 +645,7 @@ class Runtime:
     ) -> None:
         """Notify couriers in other processes of committed messages."""
         if self._notifier is not None:
-            with suppress(
-                RuntimeError
-            ):  # the message is committed: it is delivered anyway
+            with suppress(RuntimeError):  # too late, but the message is committed
                 self._end_at_exit()
             self._notifier.committed(ids, is_over)
 

@@ -17,8 +17,9 @@ from uuid import UUID
 import pytest
 from flask.json.provider import DefaultJSONProvider
 
-from flask_outbox import Message, MessageError, Receipt, State, runtime, signals
+from flask_outbox import Message, MessageError, Receipt, State, signals
 from flask_outbox.courier import Courier
+from flask_outbox.courier import burst as bursts
 from flask_outbox.outbox import Outbox
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, BOB, SENDER, Site
@@ -321,9 +322,9 @@ def _was_handed_over(site: Site, receipt: Receipt) -> bool:
 def test_a_courier_begins_with_the_first_of_a_burst_and_with_the_rest_after_it(
     site: Site, server: JournalSmtp, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(bursts, "BURST_PAUSE_SECONDS", 0.0)
     _deliver_one(site)
-    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", WAIT_SECONDS)
+    monkeypatch.setattr(bursts, "BURST_PAUSE_SECONDS", WAIT_SECONDS)
     burst = [site.send() for _ in range(3)]
     server.wait_for(4)
     assert [_was_handed_over(site, one) for one in burst] == [True, False, False]
@@ -332,7 +333,7 @@ def test_a_courier_begins_with_the_first_of_a_burst_and_with_the_rest_after_it(
 def test_a_burst_may_come_from_several_threads(
     site: Site, server: JournalSmtp, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", WAIT_SECONDS)
+    monkeypatch.setattr(bursts, "BURST_PAUSE_SECONDS", WAIT_SECONDS)
     _deliver_one(site)
     with ThreadPoolExecutor(1) as others:
         receipt = others.submit(site.send).result(WAIT_SECONDS)
@@ -343,7 +344,7 @@ def test_a_burst_may_come_from_several_threads(
 def test_messages_sent_at_the_same_time_are_a_burst(
     site: Site, server: JournalSmtp, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(bursts, "BURST_PAUSE_SECONDS", 0.0)
     _deliver_one(site)
     both, enqueue = threading.Barrier(2, timeout=WAIT_SECONDS), Outbox.enqueue
 
@@ -362,13 +363,13 @@ def test_no_later_message_of_a_burst_lets_an_earlier_one_wait_longer(
     make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ):
     site = make_site(OUTBOX_POLL_SECONDS=2 * WAIT_SECONDS)
-    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", WAIT_SECONDS)
+    monkeypatch.setattr(bursts, "BURST_PAUSE_SECONDS", WAIT_SECONDS)
     _deliver_one(site)
     late, wake_when = [], Courier.wake_when
     monkeypatch.setattr(Courier, "wake_when", lambda *asked: late.append(asked))
-    monkeypatch.setattr(runtime, "BURST_SECONDS", 0.0)
+    monkeypatch.setattr(bursts, "BURST_SECONDS", 0.0)
     site.send()
-    monkeypatch.setattr(runtime, "BURST_SECONDS", 2 * WAIT_SECONDS)
+    monkeypatch.setattr(bursts, "BURST_SECONDS", 2 * WAIT_SECONDS)
     site.send()
     for asked in late:
         wake_when(*asked)
@@ -386,13 +387,13 @@ def test_a_burst_goes_on_while_its_courier_begins_to_look(
         await run(*args)
 
     monkeypatch.setattr(Courier, "run", run_later)
-    monkeypatch.setattr(runtime, "BURST_SECONDS", WAIT_SECONDS)
-    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", WAIT_SECONDS)
+    monkeypatch.setattr(bursts, "BURST_SECONDS", WAIT_SECONDS)
+    monkeypatch.setattr(bursts, "BURST_PAUSE_SECONDS", WAIT_SECONDS)
     site.send()
     site.send()
     may_run.set()
     site.wait_for(signals.message_sent, 2)
-    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(bursts, "BURST_PAUSE_SECONDS", 0.0)
     site.send()
     site.wait_for(signals.message_sent, 3)
 
@@ -401,15 +402,15 @@ def test_a_burst_goes_on_with_the_courier_that_is_started_next(
     make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ):
     site = make_site(OUTBOX_POLL_SECONDS=2 * WAIT_SECONDS)
-    monkeypatch.setattr(runtime, "BURST_SECONDS", WAIT_SECONDS)
-    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", WAIT_SECONDS)
+    monkeypatch.setattr(bursts, "BURST_SECONDS", WAIT_SECONDS)
+    monkeypatch.setattr(bursts, "BURST_PAUSE_SECONDS", WAIT_SECONDS)
     _deliver_one(site)
     site.send()
     with site.app.app_context():
         site.mail.stop()
         site.mail.start()
     site.wait_for(signals.message_sent, 2)
-    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(bursts, "BURST_PAUSE_SECONDS", 0.0)
     site.send()
     site.wait_for(signals.message_sent, 3)
 
@@ -418,8 +419,8 @@ def test_a_courier_that_was_started_during_the_commit_is_woken(
     make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ):
     site = make_site(OUTBOX_POLL_SECONDS=2 * WAIT_SECONDS)
-    monkeypatch.setattr(runtime, "BURST_SECONDS", 0.0)
-    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", WAIT_SECONDS)
+    monkeypatch.setattr(bursts, "BURST_SECONDS", 0.0)
+    monkeypatch.setattr(bursts, "BURST_PAUSE_SECONDS", WAIT_SECONDS)
     _deliver_one(site)
     enqueue = Outbox.enqueue
 
@@ -439,7 +440,7 @@ def test_a_courier_that_was_started_during_the_commit_is_woken(
 def test_who_sends_after_a_pause_is_in_no_burst(
     site: Site, server: JournalSmtp, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(runtime, "BURST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(bursts, "BURST_PAUSE_SECONDS", 0.0)
     _deliver_one(site)
     receipt = site.send()
     server.wait_for(2)
