@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from flask_outbox import Mail, State, signals
 from flask_outbox.errors import OutboxUnavailable
@@ -321,6 +322,25 @@ def test_a_read_only_file_is_reported_and_sending_resumes_once_writable(
             outage.stalls()
             eventually(lambda: is_writable(open_folder) and outage.has_all_arrived())
             outage.is_over()
+
+
+def test_a_connection_opened_read_only_and_in_use_is_closed_when_it_comes_back(
+    open_folder: Path, open_site: OpenSite
+):
+    """While one of a process is open, SQLite opens all others read-only, too."""
+    site = open_site(open_folder)
+    database = site.outbox.database
+    database.open()
+    with closed(site) as file, as_nobody(open_folder):
+        file.chmod(0o444)
+        site.outbox.list()  # SQLite makes its files, as little writable, and leaves them
+        database.close()
+        with database.reading() as connection:
+            connection.scalar(text("SELECT count(*) FROM outbox_message"))
+            is_writable(open_folder)
+            with pytest.raises(OutboxUnavailable, match="readonly"):
+                database.write_ungrouped(claim.check_writable)
+        database.write_ungrouped(claim.check_writable)
 
 
 def test_a_connection_opened_read_only_is_not_reused(

@@ -17,7 +17,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, exc, text
+from sqlalchemy import URL, Connection, Engine, event, exc, text
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..concurrency import gevent_patched, run_blocking
 from ..config import EncryptionKey
@@ -609,7 +610,7 @@ class Database:
                 writer.invalidate()
             writer.close()
         if self._engine is not None and fault_of(error) is Fault.FILE_READ_ONLY:
-            self._engine.dispose()  # idle connections would stay read-only
+            _close_all(self._engine)  # others would stay read-only as long as one does
 
     def check_file(self) -> None:
         """Raise `OutboxUnavailable` if the file is not the one that was opened."""
@@ -618,7 +619,7 @@ class Database:
             return
         engine, self._engine, self._file = self._engine, None, None
         if engine is not None:
-            engine.dispose()
+            _close_all(engine)
         raise OutboxUnavailable(
             f"The file of the outbox at {self.shown} was deleted or replaced while in "
             "use: writes would go to the old file, which can no longer be opened. "
@@ -680,6 +681,18 @@ class Database:
             f"{advice(error, epilogue)}",
             anchor=fault.anchor if fault else "",
         )
+
+
+def _close_all(engine: Engine) -> None:
+    """Close the engine's connections; those in use, when they are given back."""
+    pool = engine.pool
+    engine.dispose()
+    event.listen(pool, "checkin", _close)
+    pool.dispose()  # what was given back meanwhile
+
+
+def _close(_driver: object, record: ConnectionPoolEntry) -> None:
+    record.invalidate()
 
 
 def _listening(url: str) -> Any:
