@@ -333,7 +333,7 @@ def test_a_connection_opened_read_only_and_in_use_is_closed_when_it_comes_back(
     database.open()
     with closed(site) as file, as_nobody(open_folder):
         file.chmod(0o444)
-        site.outbox.list()  # SQLite makes its files, as little writable, and leaves them
+        site.outbox.list()  # SQLite makes its files, and leaves them
         database.close()
         with database.reading() as connection:
             connection.scalar(text("SELECT count(*) FROM outbox_message"))
