@@ -133,10 +133,15 @@ EXTENSION = "outbox"
 """The name of an `AppState` in ``app.extensions``."""
 
 
+def itself(app: Flask) -> Flask:
+    """The app, also if it is given as the proxy ``current_app``."""
+    here: Flask = getattr(app, "_get_current_object", lambda: app)()
+    return here
+
+
 def this_app() -> Flask:
     """The current app itself, not the proxy that stands for it in a request."""
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-    return app
+    return itself(current_app)
 
 
 def state_of(app: Flask) -> AppState:

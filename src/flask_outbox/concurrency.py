@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import Context
@@ -228,6 +228,15 @@ try:  # here, not in a courier's thread: a fork could leave a child half an impo
     import uvloop
 except ImportError:
     uvloop = None
+
+
+def cancel_begun(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks of this loop, each after its first turn: one that is cancelled
+    before that never runs, not even what it does when it is cancelled.
+    """
+    loop = asyncio.get_running_loop()
+    for task in tasks:
+        loop.call_soon(task.cancel)
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

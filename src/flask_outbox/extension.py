@@ -16,6 +16,7 @@ from . import log
 from .app_state import (
     EXTENSION,
     AppState,
+    itself,
     note_request,
     note_response,
     request_origin,
@@ -89,7 +90,7 @@ class Mail:
         self._resolvers = Resolvers()
         if app is not None:
             self.init_app(app)
-            self._made_with = _itself(app)  # keeps it alive
+            self._made_with = itself(app)  # keeps it alive
 
     def init_app(self, app: Flask) -> None:
         """Check the app's settings and set up the outbox; start nothing.
@@ -113,7 +114,7 @@ class Mail:
           page of metrics
         """
         _refuse_other_frameworks(app)
-        app = _itself(app)
+        app = itself(app)
         state = self._install(app)
         with _setting_up(app):
             if _begin_request not in app.before_request_funcs.get(None, ()):
@@ -777,7 +778,7 @@ class Mail:
     @property
     def _app(self) -> Flask:
         if has_app_context():
-            return _itself(current_app)
+            return itself(current_app)
         served = self._served()
         if len(served) == 1:
             return served[0]
@@ -840,12 +841,6 @@ def _setting_up(app: Flask) -> Iterator[None]:
         yield
     finally:
         app._got_first_request = began or app._got_first_request
-
-
-def _itself(app: Flask) -> Flask:
-    """The app, also if it is given as the proxy ``current_app``."""
-    here: Flask = getattr(app, "_get_current_object", lambda: app)()
-    return here
 
 
 def _mount_dashboard(app: Flask, settings: Settings) -> None:

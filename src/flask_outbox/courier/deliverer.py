@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 
 from .. import signals
+from ..concurrency import cancel_begun
 from ..errors import OVERDUE, StoreError, TransportDown, raised
 from ..outbox import Began, Record
 from ..outbox.records import Claim
@@ -108,14 +109,8 @@ class Deliverer:
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
     def let_go(self) -> None:
-        """Interrupt the attempts that are under way; others may begin.
-
-        Each has begun by then: a task that is cancelled before that never runs, and
-        nobody would record what becomes of its message.
-        """
-        loop = asyncio.get_running_loop()
-        for task in self._under_way:
-            loop.call_soon(task.cancel)
+        """Interrupt the attempts that are under way; others may begin."""
+        cancel_begun(self._under_way)
 
     def close(self) -> None:
         """End the threads that render."""

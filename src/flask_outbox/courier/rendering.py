@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from .. import signals
-from ..concurrency import as_exception
+from ..concurrency import as_exception, cancel_begun
 from ..errors import MessageError
 from ..message import Message, Templates
 from ..message.message import unrendered
@@ -125,9 +125,7 @@ class Renderer:
 
     async def interrupt(self) -> None:
         """Interrupt the sets that are not passed on; their messages are returned."""
-        loop = asyncio.get_running_loop()
-        for task in self._tasks:
-            loop.call_soon(task.cancel)  # not before it has begun
+        cancel_begun(self._tasks)
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def forget(self, name: str) -> None:

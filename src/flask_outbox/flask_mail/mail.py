@@ -13,7 +13,7 @@ from typing import Any, Self
 from flask import Flask, current_app
 
 from .. import message as ours
-from ..app_state import state_of
+from ..app_state import itself, state_of
 from ..config import is_unset, names_server
 from ..delivery import Report
 from ..errors import AppUnknown, MessageError, OutboxUnavailable, TemplateError
@@ -93,8 +93,7 @@ class Connection:
         )
 
     def _tell(self, message: Any, options: Mapping[str, Any]) -> None:
-        app = self.mail._mail.app or current_app
-        app = getattr(app, "_get_current_object", lambda: app)()
+        app = itself(self.mail._mail.app or current_app)
         announce_dispatch(app, message, sensitive=bool(options.get("sensitive")))
 
 

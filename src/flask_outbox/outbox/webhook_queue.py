@@ -11,7 +11,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, or_, select, union_all, update
+from sqlalchemy import (
+    Connection,
+    case,
+    delete,
+    func,
+    or_,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.engine import Row
 
 from ..alerts import AlertNews
@@ -494,15 +503,15 @@ def webhooks(connection: Connection, endpoint: str, limit: int) -> list[WebhookR
     ids = union_all(*[select(one.c.id) for one in latest])
     rows = query(
         connection,
-        select(webhook).where(webhook.c.endpoint == endpoint, webhook.c.id.in_(ids)),
+        select(webhook)
+        .where(webhook.c.endpoint == endpoint, webhook.c.id.in_(ids))
+        .order_by(case(_OF_INTEREST, value=webhook.c.state), webhook.c.due_at.desc())
+        .limit(limit),
     )
-    by_interest = sorted(
-        rows, key=lambda row: (_OF_INTEREST.index(row.state), -row.due_at)
-    )
-    return [_record(row) for row in by_interest[:limit]]
+    return [_record(row) for row in rows]
 
 
-_OF_INTEREST = (FAILED, PENDING, DONE)
+_OF_INTEREST = {FAILED: 1, PENDING: 2, DONE: 3}
 
 
 def webhook_of(connection: Connection, endpoint: str, id: str) -> WebhookRecord | None:
