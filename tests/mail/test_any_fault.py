@@ -102,8 +102,7 @@ def test_after_any_fault_every_message_is_sent_and_none_stays_in_flight(
         OUTBOX_CONCURRENCY=4,
     )
     site.make_ready()
-    courier = site.runtime._courier()
-    assert courier is not None
+    courier = site.courier
     faults = Faults(seed)
     for name in CALLS:
         call = getattr(site.outbox, name)

@@ -120,8 +120,7 @@ def test_a_message_in_flight_without_a_task_is_noticed_and_returned(
 ):
     site = make_site(OUTBOX_LEASE_SECONDS=1)
     site.make_ready()
-    courier = site.runtime._courier()
-    assert courier is not None
+    courier = site.courier
     lost = new_message(site.outbox.clock())
     courier._in_flight.fill(
         courier._in_flight.reserve("default", 1), [(lost.id, None, 0)]
@@ -140,8 +139,7 @@ def test_a_message_that_a_server_holds_for_long_stays_in_flight(
     server.behaviour = Behaviour(hang=True)
     receipt = site.send()
     server.wait_until(lambda: server.held)
-    courier = site.runtime._courier()
-    assert courier is not None
+    courier = site.courier
     courier.remove_idle()
     assert receipt.id in courier._in_flight
     server.behaviour = Behaviour()

@@ -23,7 +23,7 @@ from flask_outbox import (
     State,
     signals,
 )
-from flask_outbox.courier import Courier, dynamic_lanes
+from flask_outbox.courier import dynamic_lanes
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, Site, url_of
 from tests.outbox.databases import FindHome
@@ -88,21 +88,15 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., JournalSmtp]]:
         yield make
 
 
-def _courier(site: Site) -> Courier:
-    courier = site.runtime._courier()
-    assert courier is not None
-    return courier
-
-
 def _tasks(site: Site) -> int:
     """How many tasks its courier runs."""
-    store = _courier(site)._threads
+    store = site.courier._threads
     assert store is not None
     return len(asyncio.all_tasks(store._loop))
 
 
 def _lanes(site: Site) -> set[str]:
-    return set(_courier(site).lanes)
+    return set(site.courier.lanes)
 
 
 def _rows(site: Site) -> set[str]:

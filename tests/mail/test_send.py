@@ -376,6 +376,14 @@ def test_no_later_message_of_a_burst_lets_an_earlier_one_wait_longer(
     site.wait_for(signals.message_sent, 3)
 
 
+def _assert_burst_ends(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both messages of the burst leave, and one that is sent afterwards."""
+    site.wait_for(signals.message_sent, 2)
+    monkeypatch.setattr(bursts, "BURST_PAUSE_SECONDS", 0.0)
+    site.send()
+    site.wait_for(signals.message_sent, 3)
+
+
 def test_a_burst_goes_on_while_its_courier_begins_to_look(
     make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ):
@@ -392,10 +400,7 @@ def test_a_burst_goes_on_while_its_courier_begins_to_look(
     site.send()
     site.send()
     may_run.set()
-    site.wait_for(signals.message_sent, 2)
-    monkeypatch.setattr(bursts, "BURST_PAUSE_SECONDS", 0.0)
-    site.send()
-    site.wait_for(signals.message_sent, 3)
+    _assert_burst_ends(site, monkeypatch)
 
 
 def test_a_burst_goes_on_with_the_courier_that_is_started_next(
@@ -409,10 +414,7 @@ def test_a_burst_goes_on_with_the_courier_that_is_started_next(
     with site.app.app_context():
         site.mail.stop()
         site.mail.start()
-    site.wait_for(signals.message_sent, 2)
-    monkeypatch.setattr(bursts, "BURST_PAUSE_SECONDS", 0.0)
-    site.send()
-    site.wait_for(signals.message_sent, 3)
+    _assert_burst_ends(site, monkeypatch)
 
 
 def test_a_courier_that_was_started_during_the_commit_is_woken(

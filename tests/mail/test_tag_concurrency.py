@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from flask_outbox import State, signals
+from flask_outbox import Receipt, State, signals
 from flask_outbox.courier import local_queue
 from flask_outbox.outbox import Outbox
 from tests.mail.conftest import MakeSite
+from tests.mail.site import Site
 from tests.outbox.databases import FindHome
 from tests.servers import Behaviour, JournalSmtp
 from tests.waiting import WAIT_SECONDS, eventually
@@ -45,10 +46,10 @@ class Hold:
         monkeypatch.setattr(Outbox, name, call_later)
 
 
-def test_a_newsletter_leaves_places_for_other_mail(
-    make_site: MakeSite, server: JournalSmtp, url: str
-):
-    """Though much of it was there first, and none of it gets through."""
+def newsletter_of(
+    mails: int, make_site: MakeSite, server: JournalSmtp, url: str
+) -> tuple[Site, list[Receipt]]:
+    """A site whose newsletter has both its places, with a server that hangs."""
     site = make_site(
         OUTBOX_URL=url,
         OUTBOX_CONCURRENCY=5,
@@ -57,8 +58,16 @@ def test_a_newsletter_leaves_places_for_other_mail(
     )
     site.make_ready()
     server.behaviour = Behaviour(hang=True)
-    news = [site.send(tag="newsletter") for _ in range(20)]
+    news = [site.send(tag="newsletter") for _ in range(mails)]
     server.wait_until(lambda: server.held == 2)
+    return site, news
+
+
+def test_a_newsletter_leaves_places_for_other_mail(
+    make_site: MakeSite, server: JournalSmtp, url: str
+):
+    """Though much of it was there first, and none of it gets through."""
+    site, news = newsletter_of(20, make_site, server, url)
     reset = site.send(tag="password-reset")
     server.wait_until(lambda: server.held == 3)
     assert site.get(reset).state is State.LEASED
@@ -78,16 +87,7 @@ def test_mail_leaves_for_which_a_place_becomes_free_during_a_claim(
     places, but none for its tag.
     """
     monkeypatch.setattr(local_queue, "AHEAD_SECONDS", NEVER)
-    site = make_site(
-        OUTBOX_URL=url,
-        OUTBOX_CONCURRENCY=5,
-        OUTBOX_TAG_CONCURRENCY={"newsletter": 2},
-        OUTBOX_POLL_SECONDS=NEVER,
-    )
-    site.make_ready()
-    server.behaviour = Behaviour(hang=True)
-    news = [site.send(tag="newsletter") for _ in range(5)]
-    server.wait_until(lambda: server.held == 2)
+    site, news = newsletter_of(5, make_site, server, url)
     recording, claiming = Hold(monkeypatch, "record"), Hold(monkeypatch, "claim")
     server.behaviour = Behaviour()
     eventually(lambda: site.courier._recorder.unwritten("default") == 2)

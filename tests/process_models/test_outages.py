@@ -18,7 +18,7 @@ from sqlalchemy import text
 
 from flask_outbox import Mail, State, signals
 from flask_outbox.errors import OutboxUnavailable
-from flask_outbox.outbox import claim, dialects
+from flask_outbox.outbox import Database, claim, dialects
 from tests.mail.site import Site, make_app, url_of
 from tests.servers import Behaviour, JournalSmtp
 from tests.waiting import eventually
@@ -302,12 +302,21 @@ def as_nobody(folder: Path) -> Iterator[None]:
         os.seteuid(0)
 
 
-def is_writable(folder: Path) -> bool:
+def make_writable(folder: Path) -> None:
     """Make the outbox's file writable, and what SQLite may just have put beside it."""
     for one in folder.iterdir():
         with suppress(FileNotFoundError):
             one.chmod(0o644)
-    return True
+
+
+@contextmanager
+def read_only(site: Site, folder: Path) -> Iterator[Database]:
+    """The site's database, whose file may only be read from now on."""
+    site.outbox.database.open()
+    with closed(site) as file, as_nobody(folder):
+        file.chmod(0o444)
+        site.outbox.list()  # SQLite makes its files, and leaves them
+        yield site.outbox.database
 
 
 def test_a_read_only_file_is_reported_and_sending_resumes_once_writable(
@@ -320,7 +329,12 @@ def test_a_read_only_file_is_reported_and_sending_resumes_once_writable(
             file.chmod(0o444)
             outage.refuses("readonly", "cannot be written by this user")
             outage.stalls()
-            eventually(lambda: is_writable(open_folder) and outage.has_all_arrived())
+
+            def has_recovered() -> bool:
+                make_writable(open_folder)
+                return outage.has_all_arrived()
+
+            eventually(has_recovered)
             outage.is_over()
 
 
@@ -328,16 +342,11 @@ def test_a_connection_opened_read_only_and_in_use_is_closed_when_it_comes_back(
     open_folder: Path, open_site: OpenSite
 ):
     """While one of a process is open, SQLite opens all others read-only, too."""
-    site = open_site(open_folder)
-    database = site.outbox.database
-    database.open()
-    with closed(site) as file, as_nobody(open_folder):
-        file.chmod(0o444)
-        site.outbox.list()  # SQLite makes its files, and leaves them
+    with read_only(open_site(open_folder), open_folder) as database:
         database.close()
         with database.reading() as connection:
             connection.scalar(text("SELECT count(*) FROM outbox_message"))
-            is_writable(open_folder)
+            make_writable(open_folder)
             with pytest.raises(OutboxUnavailable, match="readonly"):
                 database.write_ungrouped(claim.check_writable)
         database.write_ungrouped(claim.check_writable)
@@ -346,14 +355,8 @@ def test_a_connection_opened_read_only_and_in_use_is_closed_when_it_comes_back(
 def test_a_connection_opened_read_only_is_not_reused(
     open_folder: Path, open_site: OpenSite
 ):
-    site = open_site(open_folder)
-    database = site.outbox.database
-    database.open()
-    with closed(site) as file, as_nobody(open_folder):
-        file.chmod(0o444)
-        site.outbox.list()
-        for one in open_folder.iterdir():
-            one.chmod(0o644)
+    with read_only(open_site(open_folder), open_folder) as database:
+        make_writable(open_folder)
         with pytest.raises(OutboxUnavailable, match="readonly"):
             database.write_ungrouped(claim.check_writable)
         database.write_ungrouped(claim.check_writable)

@@ -197,18 +197,11 @@ def test_a_webhook_that_changes_while_they_are_listed_is_listed(
     queue(outbox, store, 1)
     (claim,) = store.claim("crm", 1)
 
-    def give_up() -> None:
+    @event.listens_for(outbox.database.engine, "after_cursor_execute", once=True)
+    def give_up(*_: object) -> None:
         other_store.record("crm", [broke(claim)])
         clock.advance(GIVE_UP_SECONDS)
         other_store.give_up("crm")
-
-    changes = [give_up]
-
-    @event.listens_for(outbox.database.engine, "after_cursor_execute")
-    def after_the_first(*_: object) -> None:
-        for change in changes[:1]:
-            changes.clear()
-            change()
 
     assert [one.id for one in store.webhooks("crm")] == [claim.id]
 
