@@ -6,17 +6,29 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from flask_outbox import State, signals
+from flask_outbox.courier.courier import Courier
+from flask_outbox.courier.local_queue import LocalQueue
 from flask_outbox.history import describe
+from flask_outbox.outbox import Outbox
+from flask_outbox.outbox.records import Claim, Recorded
 from tests.mail.conftest import MakeSite
-from tests.mail.site import Site
+from tests.mail.site import Site, url_of
 from tests.servers import STALL, Behaviour, JournalSmtp, ScriptedSmtp, Step
 from tests.servers.scripted_smtp import CONTENT
 from tests.smtp.talk import DATA, HELLO, MAIL, RCPT
 from tests.waiting import WAIT_SECONDS, eventually
 
 HOUR = 3_600
+
+BACKLOG = 30
+
+LOOP_TURNS = 200
+"""So often a courier's loop goes round while a test holds what it does in a thread."""
 
 
 def test_drain_is_true_once_all_is_delivered_and_recorded(
@@ -154,6 +166,91 @@ def test_stop_right_after_send_leaves_no_attempt_half_done(
     assert sorted(mail.rfc_message_id for mail in server.mails) == sorted(sent)
     for record in records:
         assert [one.outcome for one in record.attempts] in ([], ["sent"])
+
+
+def test_an_ending_process_delivers_what_its_courier_is_just_claiming(
+    make_site: MakeSite,
+    server: JournalSmtp,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Nothing else is due then, but these are not delivered yet."""
+    site = site_with_a_backlog(make_site, tmp_path, monkeypatch)
+    claim, claimed = Outbox.claim, threading.Event()
+
+    def claim_while_the_process_ends(*args: Any) -> list[Claim]:
+        claims = claim(*args)
+        if claims and not claimed.is_set():
+            claimed.set()
+            wait_while_it_drains(site)
+        return claims
+
+    monkeypatch.setattr(Outbox, "claim", claim_while_the_process_ends)
+    site.mail.start()
+    assert claimed.wait(WAIT_SECONDS)
+    site.runtime.stop(drain=True)
+    assert site.counts() == {State.SENT: BACKLOG}
+    assert len(server.mails) == BACKLOG
+
+
+def test_an_ending_process_delivers_by_the_fallback_what_is_just_returned(
+    make_site: MakeSite,
+    server: JournalSmtp,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """It is due again as soon as its return is recorded."""
+    server.go_down()
+    with JournalSmtp(tmp_path / "backup-journal") as backup:
+        site = site_with_a_backlog(
+            make_site,
+            tmp_path,
+            monkeypatch,
+            MAIL_TRANSPORTS={"backup": url_of(backup)},
+            MAIL_FAILOVER={"default": ["backup"]},
+        )
+        record, recorded = Outbox.record, threading.Event()
+
+        def record_while_the_process_ends(*args: Any) -> Recorded:
+            if not recorded.is_set():
+                recorded.set()
+                wait_while_it_drains(site)
+            return record(*args)
+
+        monkeypatch.setattr(Outbox, "record", record_while_the_process_ends)
+        site.mail.start()
+        assert recorded.wait(WAIT_SECONDS)
+        site.runtime.stop(drain=True)
+        assert site.counts() == {State.SENT: BACKLOG}
+        assert len(backup.mails) == BACKLOG
+
+
+def site_with_a_backlog(
+    make_site: MakeSite, folder: Path, monkeypatch: pytest.MonkeyPatch, **config: Any
+) -> Site:
+    """A site whose courier, when it starts, claims all and delivers one at a time."""
+    monkeypatch.setattr(LocalQueue, "ahead", lambda _: BACKLOG)
+    url = f"sqlite:///{folder / 'outbox.db'}"
+    sender = make_site(OUTBOX_ENGINE="external", OUTBOX_URL=url)
+    for _ in range(BACKLOG):
+        sender.send()
+    return make_site(OUTBOX_CONCURRENCY=1, OUTBOX_URL=url, **config)
+
+
+def wait_while_it_drains(site: Site) -> None:
+    """Return once the courier was told to end, and its loop has gone on after that."""
+    courier = site.courier
+    while not courier._asked_to_stop:
+        turn_once(courier)
+    for _ in range(LOOP_TURNS):
+        turn_once(courier)
+
+
+def turn_once(courier: Courier) -> None:
+    """Return when the courier's loop has gone round."""
+    turned = threading.Event()
+    assert courier.ask(turned.set)
+    assert turned.wait(WAIT_SECONDS)
 
 
 def test_drain_is_false_while_the_process_is_ending(tmp_path: Path):

@@ -526,9 +526,14 @@ class Courier:
             await self._deliverer.wait(MIN_WAIT_SECONDS)
 
     async def _until_nothing_is_due(self, working: asyncio.Task[None]) -> None:
+        """Return once nothing is due and nothing in flight, which may become due again:
+        what is just being claimed or returned is in neither a queue nor the outbox.
+        """
         while not working.done():
-            if not (self._claimer.any_queued() or await self._claimer.anything_due()):
-                return
+            async with self._claimer.claiming:
+                idle = not len(self._in_flight)
+                if idle and not await self._claimer.anything_due():
+                    return
             await asyncio.wait([working], timeout=MIN_WAIT_SECONDS)
 
     async def _sign_off(self) -> None:
