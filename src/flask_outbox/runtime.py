@@ -592,10 +592,10 @@ class Runtime:
         is_due = new.due_at <= new.enqueued_at
         with self._burst as in_burst:
             if courier is not None and is_due and not in_burst:
-                with courier.hand_over(new) as handed:
-                    receipt = self.outbox.enqueue([new], handed.owner)[0]
-                    handed.receipt = receipt
-                if handed.owner is not None:
+                with courier.place_for(new) as place:
+                    receipt = self.outbox.enqueue([new], place.owner)[0]
+                    place.receipt = receipt
+                if place.owner is not None:
                     return receipt
             else:
                 receipt = self.outbox.enqueue([new])[0]

@@ -19,7 +19,7 @@ from tests.crash.jobs import (
     send_and_deliver,
     send_one_by_one_and_deliver,
 )
-from tests.crash.points import HAND_OVER, POINTS, RARE, Stop
+from tests.crash.points import ENQUEUEING, POINTS, RARE, Stop
 
 AT_A_TIME = 2
 """Couriers at a time: each takes over what a killed one leaves."""
@@ -156,7 +156,7 @@ class Lives:
 
     def _begin_at(self, stop: Stop, number: int) -> _Life:
         trace = self._folder / f"trace-{number}"
-        if stop.point == HAND_OVER:
+        if stop.point == ENQUEUEING:
             job = send_one_by_one_and_deliver
             child = Child(job, self._config, self._accepted, trace.name, stop, trace)
         else:

@@ -93,15 +93,15 @@ def _has_records(_lost: object, _where: object, records: Any, *_: object) -> boo
     return bool(records)
 
 
-HAND_OVER = "after a hand-over under a lease"
+ENQUEUEING = "after enqueueing under a lease"
 CLAIM = "after a claim"
 BEGINNING = "after the beginning is written"
-RARE = {HAND_OVER: 1, CLAIM: 4, BEGINNING: 1}
+RARE = {ENQUEUEING: 1, CLAIM: 4, BEGINNING: 1}
 """Points that are not on the way of every attempt; how often a courier surely comes
 there."""
 
 POINTS: Mapping[str, Point] = {
-    HAND_OVER: Point(after, Outbox, "enqueue", _has_owner),
+    ENQUEUEING: Point(after, Outbox, "enqueue", _has_owner),
     CLAIM: Point(after, Outbox, "claim", lambda claims, *_: claims),
     BEGINNING: Point(after, Outbox, "begin"),
     "before MAIL": Point(

@@ -313,8 +313,8 @@ def _deliver_one(site: Site) -> None:
     site.wait_for(signals.message_sent)
 
 
-def _was_handed_over(site: Site, receipt: Receipt) -> bool:
-    """Whether the courier of this process had it from the first."""
+def _had_a_place(site: Site, receipt: Receipt) -> bool:
+    """Whether the courier of this process had a place for it when it was sent."""
     first = site.get(receipt).events[0]
     return "courier" in first.detail
 
@@ -327,7 +327,7 @@ def test_a_courier_begins_with_the_first_of_a_burst_and_with_the_rest_after_it(
     monkeypatch.setattr(bursts, "BURST_PAUSE_SECONDS", WAIT_SECONDS)
     burst = [site.send() for _ in range(3)]
     server.wait_for(4)
-    assert [_was_handed_over(site, one) for one in burst] == [True, False, False]
+    assert [_had_a_place(site, one) for one in burst] == [True, False, False]
 
 
 def test_a_burst_may_come_from_several_threads(
@@ -338,7 +338,7 @@ def test_a_burst_may_come_from_several_threads(
     with ThreadPoolExecutor(1) as others:
         receipt = others.submit(site.send).result(WAIT_SECONDS)
     server.wait_for(2)
-    assert not _was_handed_over(site, receipt)
+    assert not _had_a_place(site, receipt)
 
 
 def test_messages_sent_at_the_same_time_are_a_burst(
@@ -356,7 +356,7 @@ def test_messages_sent_at_the_same_time_are_a_burst(
     with ThreadPoolExecutor(2) as threads:
         burst = list(threads.map(lambda _: site.send(), range(2)))
     server.wait_for(3)
-    assert sorted(_was_handed_over(site, one) for one in burst) == [False, True]
+    assert sorted(_had_a_place(site, one) for one in burst) == [False, True]
 
 
 def test_no_later_message_of_a_burst_lets_an_earlier_one_wait_longer(
@@ -446,4 +446,4 @@ def test_who_sends_after_a_pause_is_in_no_burst(
     _deliver_one(site)
     receipt = site.send()
     server.wait_for(2)
-    assert _was_handed_over(site, receipt)
+    assert _had_a_place(site, receipt)

@@ -151,9 +151,7 @@ def test_the_token_rises_with_each_lease(outbox: Outbox, clock: Clock) -> None:
     assert tokens == [1, 2, 3]
 
 
-def test_the_token_rises_above_that_of_the_hand_over(
-    outbox: Outbox, clock: Clock
-) -> None:
+def test_the_token_rises_above_that_of_enqueueing(outbox: Outbox, clock: Clock) -> None:
     message_id = put(outbox, owner=COURIER)
     outbox.return_untried(COURIER, [message_id], "its courier stopped")
 

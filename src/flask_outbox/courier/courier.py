@@ -59,8 +59,8 @@ _log = logging.getLogger("flask_outbox")
 
 
 @dataclass(slots=True)
-class HandOver:
-    """A new message on its way to a courier."""
+class Place:
+    """What a courier offers a new message."""
 
     owner: str | None
     """The courier that delivers it at once; None when it has no free place for it."""
@@ -74,7 +74,7 @@ class Courier:
     Messages are claimed ahead and wait in one queue for each lane, from which the
     `Deliverer` takes them. The ends of attempts are recorded together.
 
-    `hand_over`, `deliver`, `note`, `wake`, `wake_when` and `stop` may be called from
+    `place_for`, `deliver`, `note`, `wake`, `wake_when` and `stop` may be called from
     any thread; the rest runs in the event loop of `run`.
     """
 
@@ -108,20 +108,20 @@ class Courier:
     # From any thread
 
     @contextmanager
-    def hand_over(self, new: NewMessage) -> Iterator[HandOver]:
+    def place_for(self, new: NewMessage) -> Iterator[Place]:
         """Reserve a place for a new message while the block enqueues it.
 
         If the courier has a free place, the block gets an ``owner`` to enqueue the
         message for, and sets the ``receipt``: the message is then delivered at once. If
         the block raises, the place is freed again.
         """
-        handed = HandOver(self.id if self._reserve_place_for(new) else None)
+        place = Place(self.id if self._reserve_place_for(new) else None)
         try:
-            yield handed
+            yield place
         finally:
-            if handed.owner is not None:
-                if handed.receipt is not None:
-                    self._call(self._start_new, new, handed.receipt)
+            if place.owner is not None:
+                if place.receipt is not None:
+                    self._call(self._start_new, new, place.receipt)
                 else:
                     self._in_flight.remove(new.id)
 

@@ -92,7 +92,7 @@ class Deliverer:
         """Wait until something ends, for at most so long."""
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=timeout_seconds)
-        else:  # it is being recorded, or is just being handed over
+        else:  # it is being recorded, or is just being enqueued
             await asyncio.sleep(timeout_seconds)
 
     def begin_nothing(self) -> None:
