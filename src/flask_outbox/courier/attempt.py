@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -34,6 +34,7 @@ from ..events import attempt_end
 from ..limits import backoff
 from ..outbox import Record
 from ..outbox.records import Claim
+from ..trace_context import trace_fields
 from ..transports.base import Transport
 
 LARGE_BYTES = 256 * 1024
@@ -240,6 +241,30 @@ def _without_text(error: MessageError) -> str:
         return kind
     line = "" if error.line is None else f", line {error.line}"
     return f"template: {error.template}{line}: {kind}"
+
+
+def end_payload(
+    claim: Claim,
+    reason: str | None,
+    *,
+    replies: Mapping[str, str] | None = None,
+    due_at: float | None = None,
+    dialogue: Sequence[str] = (),
+    suppressed: bool = False,
+) -> dict[str, Any]:
+    """What each signal says that ends an attempt, but for the courier."""
+    return {
+        "message_id": claim.id,
+        "attempt": claim.attempt,
+        "lane": claim.lane,
+        "replies": replies or {},
+        "due_at": due_at,
+        "reason": reason,
+        "dialogue": dialogue,
+        "hidden": claim.hidden,
+        "suppressed": suppressed,
+        **trace_fields(claim.trace),
+    }
 
 
 _NEXT = {

@@ -20,7 +20,7 @@ from ..delivery import State
 from ..errors import OutboxError, StoreError
 from ..outbox import Record, Row, new_id
 from ..outbox.records import Claim, NewMessage, Receipt
-from .attempt import never_begun_record
+from .attempt import end_payload, never_begun_record
 from .claimer import Claimer
 from .context import CourierContext
 from .deliverer import Deliverer
@@ -405,31 +405,9 @@ class Courier:
                 finished=not claim.envelope.recipients,
             )
         if claim.unreadable:
-            self.emit(
-                signals.message_failed,
-                message_id=claim.id,
-                attempt=claim.attempt,
-                lane=claim.lane,
-                replies={},
-                due_at=None,
-                reason=claim.unreadable,
-                dialogue=(),
-                hidden=claim.hidden,
-                suppressed=False,
-            )
+            self.emit(signals.message_failed, **end_payload(claim, claim.unreadable))
         if claim.key_missing:
-            self.emit(
-                signals.message_returned,
-                message_id=claim.id,
-                attempt=claim.attempt,
-                lane=claim.lane,
-                replies={},
-                due_at=None,
-                reason=claim.key_missing,
-                dialogue=(),
-                hidden=claim.hidden,
-                suppressed=False,
-            )
+            self.emit(signals.message_returned, **end_payload(claim, claim.key_missing))
 
     def _return_stuck_queues(self) -> None:
         """Return messages queued for a closed lane, or for one that stalls."""

@@ -29,7 +29,7 @@ from ..outbox import (
 )
 from ..outbox.records import Claim, Recorded, suppressed_announcement
 from ..trace_context import trace_fields
-from .attempt import shortened_record
+from .attempt import end_payload, shortened_record
 
 NOTE_WAIT_SECONDS = 0.05
 """How long a note, or the beginning of an attempt, may wait. That is soon enough for
@@ -363,18 +363,14 @@ class Recorder:
             return
         if record.kind is None:
             return
-        payload = {
-            "message_id": claim.id,
-            "attempt": claim.attempt,
-            "lane": claim.lane,
-            "replies": record.detail["replies"],
-            "due_at": record.verdict.due_at,
-            "reason": record.verdict.reason,
-            "dialogue": record.detail.get("dialogue", ()),
-            "hidden": claim.hidden,
-            "suppressed": bool(suppressed) and _all_failed_are_in(record, suppressed),
-            **trace_fields(claim.trace),
-        }
+        payload = end_payload(
+            claim,
+            record.verdict.reason,
+            replies=record.detail["replies"],
+            due_at=record.verdict.due_at,
+            dialogue=record.detail.get("dialogue", ()),
+            suppressed=bool(suppressed) and _all_failed_are_in(record, suppressed),
+        )
         self._emit(ATTEMPT_ENDS[record.kind].signal, **payload)
 
 
