@@ -240,7 +240,7 @@ def site_with_a_backlog(
 def wait_while_it_drains(site: Site) -> None:
     """Return once the courier was told to end, and its loop has gone on after that."""
     courier = site.courier
-    while not courier._asked_to_stop:
+    while not courier._stopping.is_set():
         turn_once(courier)
     for _ in range(LOOP_TURNS):
         turn_once(courier)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from blinker import NamedSignal
@@ -95,10 +96,12 @@ class Courier:
             self.in_thread,
             self._start,
         )
-        self._notes: deque[Row] = deque()
-        self._awaited: deque[Callable[[], bool]] = deque()
-        self._asked_to_stop = False
+        self._calls: deque[Callable[[], object]] = deque()
+        """What other threads want called in the loop, also before there is one."""
         self._drains = False
+        self._woken = asyncio.Event()
+        self._opened = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     @property
     def lanes(self) -> Lanes:
@@ -159,9 +162,7 @@ class Courier:
 
     def note(self, row: Row) -> None:
         """Add an event to a message's history soon."""
-        self._notes.append(row)
-        if self._threads is not None:  # else `run` takes it
-            self._threads.interrupt(self._take_notes)
+        self._call(self._recorder.note, row)
 
     def wake(self) -> None:
         """Look for due messages now."""
@@ -171,8 +172,7 @@ class Courier:
         """Look for due messages once ``over()`` is true; it is asked every few
         milliseconds.
         """
-        self._awaited.append(over)
-        self._call(self._take_awaited)  # before there is a loop, `run` takes it
+        self._call(self._wake_when, over)
 
     def ask(self, answer: Callable[[], object]) -> bool:
         """Have the event loop call ``answer``, even while the outbox hangs; False if
@@ -190,13 +190,14 @@ class Courier:
         is over.
         """
         self._drains = drain
-        self._asked_to_stop = True
-        if self._threads is not None:
-            self._threads.interrupt(self._stop)
+        self._calls.append(self._stopping.set)
+        self.ask(self._make_calls)
 
     def _call(self, callback: Callable[..., object], *args: Any) -> None:
+        """Have the loop call ``callback`` soon, or when it begins."""
+        self._calls.append(partial(callback, *args))
         if self._threads is not None:
-            self._threads.post(callback, *args)
+            self._threads.post(self._make_calls)
 
     # In the loop
 
@@ -206,9 +207,6 @@ class Courier:
         ``ready`` is called once the courier accepts messages.
         """
         asyncio.get_running_loop().set_default_executor(DaemonExecutor())
-        self._woken = asyncio.Event()
-        self._stopping = asyncio.Event()
-        self._opened = asyncio.Event()
         self._maintenance = Maintenance(
             self.id, self._context, self._in_flight, self._claimer.claiming, self
         )
@@ -221,10 +219,7 @@ class Courier:
             self,
         )
         self._threads = DaemonPool(STORE_THREADS, "outbox-store")
-        self._take_notes()
-        self._take_awaited()
-        if self._asked_to_stop:
-            self._stop()
+        self._make_calls()
         recording = asyncio.create_task(self._recorder.run())
         working = asyncio.create_task(self._work(ready))
         stopping = asyncio.create_task(self._stopping.wait())
@@ -451,16 +446,12 @@ class Courier:
             return True
         return self._claimer.is_full(name) and self._claimer.wants_more(name)
 
-    def _take_notes(self) -> None:
-        while self._notes:
-            self._recorder.note(self._notes.popleft())
+    def _make_calls(self) -> None:
+        while self._calls:
+            self._calls.popleft()()
 
     def _wake(self) -> None:
         self._woken.set()
-
-    def _take_awaited(self) -> None:
-        while self._awaited:
-            self._wake_when(self._awaited.popleft())
 
     def _wake_when(self, over: Callable[[], bool]) -> None:
         if over():
@@ -468,9 +459,6 @@ class Courier:
         else:
             loop = asyncio.get_running_loop()
             loop.call_later(COMMIT_LOOK_SECONDS, self._wake_when, over)
-
-    def _stop(self) -> None:
-        self._stopping.set()
 
     # The end
 
