@@ -64,14 +64,14 @@ def names(page: Page) -> list[str]:
 
 
 def test_pages_have_every_row_once_both_ways(outbox: Outbox, mixed: list[str]) -> None:
-    down = [outbox.search_folded(Search(), 3)]
+    down = [outbox.search(Search(), 3, fold=True)]
     while down[-1].older:
-        down.append(outbox.search_folded(Search(), 3, before=down[-1].older))
+        down.append(outbox.search(Search(), 3, before=down[-1].older, fold=True))
     assert [name(row) for page in down for row in page.rows] == mixed
     assert {len(page.rows) for page in down[:-1]} == {3}
     up = [down[-1]]
     while up[-1].newer:
-        up.append(outbox.search_folded(Search(), 3, after=up[-1].newer))
+        up.append(outbox.search(Search(), 3, after=up[-1].newer, fold=True))
     assert [name(row) for page in up[::-1] for row in page.rows] == mixed
     for older, newer in pairwise(up):
         assert older.newer == newer.older
@@ -83,7 +83,7 @@ def test_a_batch_has_its_counts(outbox: Outbox, mixed: list[str]) -> None:
     (half,) = [one for one in store.newest() if one.name == "batch 8"]
     store.cancel(batch.id)
     store.pause(half.id)
-    found = {one.name: one for one in outbox.search_folded(Search()).batches}
+    found = {one.name: one for one in outbox.search(Search(), fold=True).batches}
     assert found["batch 9"].messages == ROWS
     assert found["batch 9"].tag == "news"
     for each, state in {
@@ -102,7 +102,7 @@ def test_the_time_is_searched_in_batches_too(outbox: Outbox, mixed: list[str]) -
         since=datetime.fromtimestamp(now - 2, UTC),
         until=datetime.fromtimestamp(now - 1, UTC),
     )
-    assert names(outbox.search_folded(wanted)) == mixed[2:4]
+    assert names(outbox.search(wanted, fold=True)) == mixed[2:4]
 
 
 def test_a_large_batch_is_passed_and_stands_at_its_end(
@@ -113,9 +113,9 @@ def test_a_large_batch_is_passed_and_stands_at_its_end(
     put_alone(outbox, "before")
     clock.advance(1)
     put_batch(outbox, "large", rows=150)
-    first = outbox.search_folded(Search())
+    first = outbox.search(Search(), fold=True)
     assert names(first) == ["large"]
     assert first.looked_to
-    second = outbox.search_folded(Search(), before=first.older)
+    second = outbox.search(Search(), before=first.older, fold=True)
     assert names(second) == ["before"]
     assert (second.older, second.looked_to) == (None, None)

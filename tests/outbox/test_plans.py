@@ -70,7 +70,7 @@ QUESTIONS: dict[str, Ask] = {
         name: lambda outbox, wanted=wanted: outbox.search(wanted)  # type: ignore[misc]
         for name, wanted in SEARCHES.items()
     },
-    "folded": lambda outbox: outbox.search_folded(Search()),
+    "folded": lambda outbox: outbox.search(Search(), fold=True),
     "counts": lambda outbox: outbox.counts(),
     "glance": lambda outbox: outbox.overview(),
     "metrics": lambda outbox: outbox.measure(["default"]),

@@ -135,16 +135,11 @@ def test_pruning_goes_in_steps(
     clock.advance(KEEP_BODIES + 1)
     monkeypatch.setattr(pruning, "PRUNE_LIMIT", 10)
 
-    pruned_by_commit: list[tuple[int, int]] = []
-
     with commits_of(outbox) as commits:
+        steps = outbox.prune_steps(KEEP_BODIES, KEEP_ROWS)
+        bodies_by_commit = [(len(commits), step.bodies) for step in steps if step]
 
-        def note(step: Pruned) -> None:
-            pruned_by_commit.append((len(commits), step.bodies))
-
-        assert outbox.prune(KEEP_BODIES, KEEP_ROWS, note) == Pruned(bodies=25)
-
-    assert pruned_by_commit == [(1, 10), (2, 10), (3, 5)]
+    assert bodies_by_commit == [(1, 10), (2, 10), (3, 5)]
 
 
 def test_a_message_retried_meanwhile_keeps_its_content(

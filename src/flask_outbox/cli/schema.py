@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 
 import click
 from flask import Flask, current_app
@@ -115,17 +114,16 @@ def _prune(runtime: Runtime) -> Pruned:
     """Prune, with a progress bar on a terminal."""
     outbox = runtime.outbox
     ages = runtime.settings.keep_bodies, runtime.settings.keep_rows
-    prune = partial(
-        outbox.prune,
-        *ages,
-        audit_seconds=runtime.settings.keep_audit,
-        line=outbox.note_act(acting(), Act.PRUNE, many=0),
-    )
+    line = outbox.note_act(acting(), Act.PRUNE, many=0)
+    which = (*ages, runtime.settings.keep_audit, line)
     if not sys.stderr.isatty():
-        return prune()
-    expected = _amount(outbox.prunable(*ages))
+        return outbox.prune(*which)
+    total, expected = Pruned(), _amount(outbox.prunable(*ages))
     with click.progressbar(length=expected, label="Pruning", file=sys.stderr) as bar:
-        return prune(on_progress=lambda step: bar.update(_amount(step)))
+        for step in outbox.prune_steps(*which):
+            total += step
+            bar.update(_amount(step))
+    return total
 
 
 def _amount(pruned: Pruned) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from .claim import envelope
 from .enqueue import add_events, enqueue, event_row
 from .ids import new_id
 from .notify import MAIL, notify
-from .records import GONE, NewMessage, Receipt, Sensitivity
+from .records import GONE, Act, NewMessage, Receipt, Sensitivity
 from .rescue import reopen
 from .schema import batch, content, event, message, recipient
 from .sealed import query
@@ -356,6 +356,11 @@ class MessageActions:
             .order_by(recipient.c.position),
         )
         return [row.address for row in rows]
+
+
+def act_of(action: Callable[..., object]) -> Act:
+    """What the audit trail calls one of `MessageActions`: each has its act's name."""
+    return Act[action.__name__.upper()]
 
 
 def not_found(message_id: str) -> MessageNotFound:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, delete, select, update
 
 from ..delivery import storable
 from . import ids
-from .group_commit import Work
+from .group_commit import WorkOf
 from .read import moment
 from .records import Act, Actor, AuditLine, AuditPage, AuditSearch
 from .schema import audit
@@ -19,6 +19,7 @@ from .statements import RowsInsert, run_together
 
 PRUNED_AT_ONCE = 500
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _COLUMNS = ("id", "at", "actor", "face", "act", "target", "many", "note")
@@ -58,21 +59,35 @@ class Draft:
 
     def count(self, connection: Connection, more: int) -> None:
         """Say in the line, which is written, that the act concerned ``more``."""
-        if self.actor is not None:
+        if self.actor is not None and more:
             line = update(audit).where(audit.c.id == self.id)
             connection.execute(line.values(many=audit.c.many + more))
 
-    def beside(self, work: Work[T], many: Callable[[T], int] = lambda _: 1) -> Work[T]:
-        """Do ``work``, and write the line in its transaction.
+    def beside(
+        self, work: WorkOf[P, T], many: Callable[[T], int] = lambda _: 1
+    ) -> WorkOf[P, T]:
+        """``work``, which then also writes the line in its transaction.
 
         ``many`` says of the result how many things the act concerned.
         """
         if self.actor is None:
             return work
 
-        def both(connection: Connection) -> T:
-            result = work(connection)
+        def both(connection: Connection, /, *args: P.args, **options: P.kwargs) -> T:
+            result = work(connection, *args, **options)
             self.write(connection, many(result))
+            return result
+
+        return both
+
+    def counting(self, work: WorkOf[P, T], many: Callable[[T], int]) -> WorkOf[P, T]:
+        """``work``, which then also counts in the line, which is written, how many
+        things it concerned: ``many`` of the result.
+        """
+
+        def both(connection: Connection, /, *args: P.args, **options: P.kwargs) -> T:
+            result = work(connection, *args, **options)
+            self.count(connection, many(result))
             return result
 
         return both

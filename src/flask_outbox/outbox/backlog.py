@@ -60,6 +60,16 @@ class Backlog:
 _begin = RowsInsert(tally, "name", "counted_to", "counts", skip_present=True)
 
 
+def look(
+    connection: Connection, now: float, old_seconds: float
+) -> tuple[Backlog, bool]:
+    """The backlog, and whether it was counted anew and is to be kept (`keep`)."""
+    found = known(connection, now, old_seconds)
+    if found is not None:
+        return found, False
+    return counted(connection, now), True
+
+
 def known(connection: Connection, now: float, old_seconds: float) -> Backlog | None:
     """The backlog, if it is small or its kept counts are younger than that.
 

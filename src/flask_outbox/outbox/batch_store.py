@@ -143,12 +143,7 @@ class BatchStore:
         line: audit.Draft,
     ) -> None:
         """Change the batch's messages, and count them in the audit trail."""
-
-        def work(connection: Connection) -> list[str]:
-            ids = step(connection)
-            line.count(connection, len(ids))
-            return ids
-
+        work = line.counting(step, many=len)
         while ids := self._write(work):
             on_progress(ids)
 

@@ -280,6 +280,7 @@ def claim(
     limit: int,
     now: float,
     guard: Guard,
+    traced: bool,
     among: Sequence[str] | None = None,
     room: Mapping[str, int] | None = None,
     load: Load | None = None,
@@ -287,6 +288,7 @@ def claim(
 ) -> list[Claim]:
     """Lease up to ``limit`` due messages of ``lane``: highest priority, then oldest.
 
+    If they are ``traced``, the claims have the spans that handed the messages over.
     ``among`` restricts them to these ids, and ``above`` to higher priorities. ``room``
     limits how many come from a queue, and ``load`` how many bytes; it then records what
     was too large. Messages of a stopped batch are left out, and others claimed instead.
@@ -305,7 +307,8 @@ def claim(
         wait_for_keys(connection, [one for one in unreadable if one.key_missing], now)
         claims = skip_stopped_batches(connection, readable, now)
         if claims or unreadable:
-            return drop_suppressed(connection, claims, now, guard) + unreadable
+            claims = drop_suppressed(connection, claims, now, guard) + unreadable
+            return _with_traces(connection, claims) if traced else claims
     return []
 
 
@@ -439,7 +442,7 @@ _ORIGINS = RowsQuery(
 )
 
 
-def with_traces(connection: Connection, claims: Sequence[Claim]) -> list[Claim]:
+def _with_traces(connection: Connection, claims: Sequence[Claim]) -> list[Claim]:
     """The claims, with the spans that handed their messages over."""
     keys = keys_of(connection)
     rows = _ORIGINS.run_sealed(connection, [one.id for one in claims])

@@ -102,6 +102,12 @@ def renew(
     return Heartbeat(courier_id, this_process(), now, until)
 
 
+def probe(connection: Connection, courier_id: str, now: float) -> None:
+    """Register a courier and delete it again."""
+    register(connection, courier_id, "probe", now, now)
+    unregister(connection, courier_id)
+
+
 def unregister(connection: Connection, courier_id: str) -> None:
     """Delete a courier's row."""
     connection.execute(delete(courier).where(courier.c.id == courier_id))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
 from .database_errors import concerns_all, is_databases
 
 T = TypeVar("T")
+P = ParamSpec("P")
 Work = Callable[[Connection], T]
+WorkOf = Callable[Concatenate[Connection, P], T]
+"""Work that depends on arguments."""
 
 
 class SharedWork:

@@ -95,14 +95,14 @@ def paused_by_operator(connection: Connection) -> dict[str, str]:
 
 def claim_within(
     connection: Connection,
+    by: str,
+    limits: tuple[Limit, ...],
     owner: str,
     waiting_on: str,
     wanted: int,
-    *,
-    by: str,
-    limits: tuple[Limit, ...],
     clock: Callable[[], float],
     guard: Guard,
+    traced: bool,
     among: Sequence[str] | None = None,
     room: Mapping[str, int] | None = None,
     load: Load | None = None,
@@ -117,7 +117,7 @@ def claim_within(
     now = clock()
     allowed = allowance.left(wanted, now)
     claims = claim.claim(
-        connection, owner, waiting_on, allowed, now, guard, among, room, load
+        connection, owner, waiting_on, allowed, now, guard, traced, among, room, load
     )
     if claims:
         allowance.take(len(claims), now)

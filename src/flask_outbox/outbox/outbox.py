@@ -39,12 +39,12 @@ from . import (
     enqueue,
     fates,
     folding,
-    key_register,
     lanes,
     measuring,
     prune,
     read,
     received,
+    rekey,
     rescue,
     search,
     sensitive,
@@ -52,11 +52,12 @@ from . import (
     suppressions,
     webhook_queue,
 )
-from .actions import MessageActions, not_found
+from .actions import MessageActions, act_of, not_found
 from .backlog import Backlog
 from .claim import Began, Load, Record, Rendition
 from .couriers import HeartbeatWatch, is_gone
 from .database import Database, Locked
+from .group_commit import WorkOf
 from .ids import new_id
 from .measuring import Measurements
 from .prune import Pruned
@@ -87,7 +88,6 @@ from .records import (
     TransferChunk,
     audit_target,
 )
-from .rekey import rows_left
 from .schema import REVISION
 from .statements import Row
 from .stats import Stats
@@ -99,15 +99,6 @@ T = TypeVar("T")
 
 VIEW_SECONDS = 600.0
 """Who views the same content again within this time is recorded once."""
-
-_ACTS: Mapping[str, Act] = {
-    "cancel": Act.CANCEL,
-    "retry": Act.RETRY,
-    "release": Act.RELEASE,
-    "drop": Act.DROP,
-    "send_again": Act.SEND_AGAIN,
-}
-"""By the method of `MessageActions`."""
 
 
 class Outbox:
@@ -136,7 +127,6 @@ class Outbox:
         traced: bool = False,
     ) -> None:
         self.database = database
-        self._write = database.write
         self.guard = guard
         self.clock: Callable[[], float] = clock or database.now
         self.retry_window = retry_window
@@ -146,6 +136,13 @@ class Outbox:
         self.alert_rules = alert_rules
         self._traced = traced
         self._watch = HeartbeatWatch(steady_clock or clock or time.monotonic)
+
+    def _read(self, question: WorkOf[P, T], *args: P.args, **options: P.kwargs) -> T:
+        with self.database.reading() as connection:
+            return question(connection, *args, **options)
+
+    def _write(self, work: WorkOf[P, T], *args: P.args, **options: P.kwargs) -> T:
+        return self.database.write(lambda conn: work(conn, *args, **options))
 
     # Enqueueing
 
@@ -161,18 +158,18 @@ class Outbox:
         """
         work = enqueue.Enqueue(messages, owner, self.guard)
         if not work.may_block:
-            return self._write(work)
+            return self.database.write(work)
         try:
             return self.database.write_with_lock_retry(work)
         except Locked as error:
-            keys = [new.key for new in messages if new.key is not None]
+            keys = [repr(new.key) for new in messages if new.key is not None]
             if not keys:
                 raise
             raise Locked(
                 f"Another transaction, open for too long, may be storing a message "
-                f"with the key {', '.join(map(repr, keys))}, so whether it exists "
-                "cannot be determined. If it is the app's own transaction, pass "
-                "session=. Nothing was stored.",
+                f"with the key {', '.join(keys)}, so whether it exists cannot be "
+                "determined. If it is the app's own transaction, pass session=. "
+                "Nothing was stored.",
                 anchor="undecided",
             ) from error
 
@@ -195,18 +192,12 @@ class Outbox:
         records what was too large. A claim without recipients is of a message that is
         finished already: all its recipients are barred, or its rows cannot be read.
         """
-        now = self.clock()
+        now, guard, traced = self.clock(), self.guard, self._traced
         return self.database.write_apart(
-            lambda conn: self._with_traces(
-                conn,
-                claim.claim(
-                    conn, owner, lane, limit, now, self.guard, among, room, load, above
-                ),
+            lambda conn: claim.claim(
+                conn, owner, lane, limit, now, guard, traced, among, room, load, above
             )
         )
-
-    def _with_traces(self, connection: Connection, claims: list[Claim]) -> list[Claim]:
-        return claim.with_traces(connection, claims) if self._traced else claims
 
     def claim_within(
         self,
@@ -224,28 +215,27 @@ class Outbox:
         Also returns when they allow more, in epoch seconds. No limit is exceeded,
         however many couriers there are: a message counts as soon as it is leased.
         """
-
-        def work(connection: Connection) -> tuple[list[Claim], float]:
-            claims, next_at = lanes.claim_within(
-                connection,
+        clock, guard, traced = self.clock, self.guard, self._traced
+        return self.database.write(
+            lambda conn: lanes.claim_within(
+                conn,
+                by,
+                limits,
                 owner,
                 waiting_on,
                 wanted,
-                by=by,
-                limits=limits,
-                clock=self.clock,
-                guard=self.guard,
-                among=among,
-                room=room,
-                load=load,
+                clock,
+                guard,
+                traced,
+                among,
+                room,
+                load,
             )
-            return self._with_traces(connection, claims), next_at
-
-        return self._write(work)
+        )
 
     def begin(self, claimed: Claim) -> bool:
         """Record that an attempt begins; False if its lease was lost."""
-        return self._write(lambda conn: claim.begin(conn, claimed))
+        return self._write(claim.begin, claimed)
 
     def record(
         self,
@@ -272,7 +262,7 @@ class Outbox:
                 lost += claim.store_renditions(connection, rendered)
             return Recorded(lost, new)
 
-        return self._write(work)
+        return self.database.write(work)
 
     def check(self) -> None:
         """Return if the outbox can be written; raise what a write would raise."""
@@ -285,43 +275,32 @@ class Outbox:
         write would raise.
         """
         self.database.check_version()
-        probe, now = new_id(), self.clock()
-
-        def work(connection: Connection) -> None:
-            couriers.register(connection, probe, "probe", now, now)
-            couriers.unregister(connection, probe)
-
-        self._write(work)
+        self._write(couriers.probe, new_id(), self.clock())
 
     def lanes_down(self) -> tuple[str, ...]:
         """The lanes whose transport fails, by name."""
-        with self.database.reading() as connection:
-            return lanes.down(connection)
+        return self._read(lanes.down)
 
     def couriers(self) -> tuple[CourierRecord, ...]:
         """The couriers of this outbox."""
-        with self.database.reading() as connection:
-            return read.couriers(connection, self.clock())
+        return self._read(read.couriers, self.clock())
 
     def next_due_at(self, lane: str, full: Collection[str] = ()) -> float | None:
         """When the next pending message of ``lane`` is due, in epoch seconds, if any.
 
         Ignores those in ``full`` queues.
         """
-        with self.database.reading() as connection:
-            return due.next_due_at(connection, lane, full)
+        return self._read(due.next_due_at, lane, full)
 
     def next_due_by_lane(self) -> dict[str, float]:
         """When the next message of each lane with pending messages is due, in epoch
         seconds.
         """
-        with self.database.reading() as connection:
-            return due.next_due_by_lane(connection)
+        return self._read(due.next_due_by_lane)
 
     def anything_due(self, lanes: Collection[str] | None = None) -> bool:
         """Whether any message, or one on these lanes, is due or being delivered."""
-        with self.database.reading() as connection:
-            return read.anything_due(connection, self.clock(), lanes)
+        return self._read(read.anything_due, self.clock(), lanes)
 
     # Couriers and their leases
 
@@ -329,11 +308,7 @@ class Outbox:
         """Register a courier whose leases run for ``lease_seconds``."""
         now = self.clock()
         until = now + lease_seconds
-        self._watch.saw(
-            self._write(
-                lambda conn: couriers.register(conn, courier, engine, now, until)
-            )
-        )
+        self._watch.saw(self._write(couriers.register, courier, engine, now, until))
 
     def renew(self, courier: str, lease_seconds: float) -> bool:
         """Extend all of a courier's leases; False if it was declared dead.
@@ -352,16 +327,7 @@ class Outbox:
 
     def resign(self, courier: str) -> None:
         """Remove a courier; messages still leased to it are returned untried."""
-        now = self.clock()
-
-        def work(connection: Connection) -> None:
-            leased = rescue.leased_to(connection, courier)
-            rescue.return_untried(
-                connection, courier, leased, "its courier stopped", now
-            )
-            couriers.unregister(connection, courier)
-
-        self._write(work)
+        self._write(rescue.resign, courier, self.clock())
 
     def rescue(self, *, hold_unknown: bool) -> list[tuple[str, str, State]]:
         """Take over the messages of dead couriers.
@@ -370,75 +336,53 @@ class Outbox:
         its process is gone, if it has not renewed for a whole lease while this process
         watched, or if it has leases but no heartbeat.
         """
-        with self.database.reading() as connection:
-            heartbeats, nobodys = couriers.heartbeats(connection)
+        heartbeats, nobodys = self._read(couriers.heartbeats)
         silent = self._watch.silent(heartbeats)
         dead = [one for one in heartbeats if one in silent or is_gone(one.process)]
         if not dead and not nobodys:
             return []
-        now = self.clock()
-
-        def work(connection: Connection) -> list[tuple[str, str, State]]:
-            owners = [
-                one.courier for one in dead if couriers.remove_if_dead(connection, one)
-            ]
-            owners += [
-                one for one in nobodys if not couriers.is_registered(connection, one)
-            ]
-            return [
-                (message_id, owner, state)
-                for owner in owners
-                for message_id, state in rescue.rescue(
-                    connection, owner, now, hold_unknown=hold_unknown
-                )
-            ]
-
-        return self._write(work)
+        return self._write(
+            rescue.rescue, dead, nobodys, self.clock(), hold_unknown=hold_unknown
+        )
 
     def leased_to(self, courier: str) -> list[str]:
         """The ids of all messages that are leased to ``courier`` in the database."""
-        with self.database.reading() as connection:
-            return rescue.leased_to(connection, courier)
+        return self._read(rescue.leased_to, courier)
 
     def return_untried(self, courier: str, ids: Collection[str], reason: str) -> None:
         """Return, untried, those of ``ids`` that are leased to ``courier``."""
-        now = self.clock()
-        self._write(lambda conn: rescue.return_untried(conn, courier, ids, reason, now))
+        self._write(rescue.return_untried, courier, ids, reason, self.clock())
 
     def resend_unknown(self) -> list[str]:
         """Make *unknown* messages pending once their wait is over; return their ids."""
-        now = self.clock()
-        return self._write(lambda conn: rescue.resend_unknown(conn, now))
+        return self._write(rescue.resend_unknown, self.clock())
 
     def hasten(self, *, deferred: bool) -> int:
         """Make messages due that wait only because a clock was set back; how many.
 
         With ``deferred``, all deferred messages become due, too.
         """
-        now = self.clock()
-        return self._write(lambda conn: rescue.hasten(conn, now, deferred=deferred))
+        return self._write(rescue.hasten, self.clock(), deferred=deferred)
 
     def write_stats(self, rows: Sequence[Row]) -> None:
         """Store a courier's counts (`stats_row`), replacing its earlier ones."""
-        self._write(lambda conn: stats.write(conn, rows))
+        self._write(stats.write, rows)
 
     # Lanes
 
     def pause_lane(self, name: str, until: float, reason: str) -> None:
         """Pause the lane ``name``, whose transport fails, until ``until``."""
-        now = self.clock()
-        self._write(lambda conn: lanes.pause(conn, name, until, reason, now))
+        self._write(lanes.pause, name, until, reason, self.clock())
 
     def resume_lane(self, name: str) -> None:
         """End what `pause_lane` began."""
-        self._write(lambda conn: lanes.resume(conn, name))
+        self._write(lanes.resume, name)
 
     def forget_lane(self, name: str) -> None:
         """End what `pause_lane` began, and keep nothing of a lane that is not in use:
         no person paused it, and its limits are not in use.
         """
-        now = self.clock()
-        self._write(lambda conn: lanes.forget(conn, name, now))
+        self._write(lanes.forget, name, self.clock())
 
     def pause_lane_by_operator(
         self, name: str, reason: str, actor: Actor | None = None
@@ -449,24 +393,20 @@ class Outbox:
         """
         now = self.clock()
         line = audit.draft(actor, Act.PAUSE_LANE, now, name)
-        self._write(
-            line.beside(lambda conn: lanes.pause_by_operator(conn, name, reason, now))
-        )
+        self._write(line.beside(lanes.pause_by_operator), name, reason, now)
 
     def resume_lane_by_operator(self, name: str, actor: Actor | None = None) -> None:
         """End what `pause_lane_by_operator` began."""
         line = audit.draft(actor, Act.RESUME_LANE, self.clock(), name)
-        self._write(line.beside(lambda conn: lanes.resume_by_operator(conn, name)))
+        self._write(line.beside(lanes.resume_by_operator), name)
 
     def lanes_paused_by_operator(self) -> dict[str, str]:
         """The lanes that a person paused, and the reasons."""
-        with self.database.reading() as connection:
-            return lanes.paused_by_operator(connection)
+        return self._read(lanes.paused_by_operator)
 
     def lanes(self) -> list[LaneRecord]:
         """Every lane that is paused or has messages waiting."""
-        with self.database.reading() as connection:
-            return read.lanes(connection, self.clock())
+        return self._read(read.lanes, self.clock())
 
     # Alerts
 
@@ -511,8 +451,7 @@ class Outbox:
 
     def alerts(self) -> tuple[Alert, ...]:
         """The alerts that last, the oldest first."""
-        with self.database.reading() as connection:
-            return read.alerts(connection, self.alert_rules)
+        return self._read(read.alerts, self.alert_rules)
 
     # What a person may do
 
@@ -531,7 +470,7 @@ class Outbox:
         changed.
         """
         now = self.clock()
-        line = audit.draft(actor, _ACTS[action.__name__], now, message_id)
+        line = audit.draft(actor, act_of(action), now, message_id)
 
         def work(connection: Connection) -> T:
             message = self._actions(connection, message_id, now)
@@ -551,7 +490,7 @@ class Outbox:
         Returns the messages for which it is refused, and why; they are unchanged. The
         audit trail has a line for each of the others, with ``note``.
         """
-        now, act = self.clock(), _ACTS[action.__name__]
+        now, act = self.clock(), act_of(action)
         lines = {one: audit.draft(actor, act, now, one, note) for one in message_ids}
 
         def work(connection: Connection) -> dict[str, str]:
@@ -603,12 +542,12 @@ class Outbox:
         """
         line = audit.draft(actor, act, self.clock(), target, note)
         if actor is not None:
-            self._write(lambda conn: line.write(conn, many))
+            self._write(line.write, many)
         return line
 
     def count_act(self, line: audit.Draft, more: int) -> None:
         """Have a line of the audit trail (`note_act`) count ``more``."""
-        self._write(lambda conn: line.count(conn, more))
+        self._write(line.count, more)
 
     def note_view(self, actor: Actor | None, message_id: str) -> None:
         """Have the audit trail say that ``actor`` views a message's content, unless it
@@ -617,17 +556,14 @@ class Outbox:
         if actor is None:
             return
         since = self.clock() - VIEW_SECONDS
-        with self.database.reading() as connection:
-            if audit.seen(connection, actor, message_id, since):
-                return
-        self.note_act(actor, Act.VIEW, message_id)
+        if not self._read(audit.seen, actor, message_id, since):
+            self.note_act(actor, Act.VIEW, message_id)
 
     def audit_trail(
         self, wanted: AuditSearch | None = None, limit: int = 50
     ) -> AuditPage:
         """The newest lines of the audit trail that match ``wanted``."""
-        with self.database.reading() as connection:
-            return audit.find(connection, wanted or AuditSearch(), limit)
+        return self._read(audit.find, wanted or AuditSearch(), limit)
 
     # Suppressions
 
@@ -651,11 +587,7 @@ class Outbox:
         line = audit.draft(
             actor, Act.SUPPRESS, self.clock(), audit_target(entry.address), entry.list
         )
-        return self._write(
-            line.beside(
-                lambda conn: suppressions.add_one(conn, entry, self.guard.erased)
-            )
-        )
+        return self._write(line.beside(suppressions.add_one), entry, self.guard.erased)
 
     def suppress_all(
         self, entries: Sequence[Suppression], line: audit.Draft = audit.NOBODYS
@@ -664,13 +596,8 @@ class Outbox:
 
         ``line`` of the audit trail counts them (`note_act`).
         """
-
-        def work(connection: Connection) -> int:
-            added = suppressions.add(connection, entries, self.guard.erased)
-            line.count(connection, added)
-            return added
-
-        return self._write(work)
+        add = line.counting(suppressions.add, many=int)
+        return self._write(add, entries, self.guard.erased)
 
     def suppress_listed(
         self,
@@ -684,20 +611,11 @@ class Outbox:
 
         ``line`` of the audit trail counts what was stored (`note_act`).
         """
+        erased, work = self.guard.erased, auto_suppress.suppress_listed
         if dry_run:
-            with self.database.reading() as connection:
-                return auto_suppress.suppress_listed(
-                    connection, entries, self.guard.erased, dry_run=True
-                )
-
-        def work(connection: Connection) -> SuppressedListed:
-            became = auto_suppress.suppress_listed(
-                connection, entries, self.guard.erased, dry_run=False
-            )
-            line.count(connection, len(became.added))
-            return became
-
-        return self._write(work)
+            return self._read(work, entries, erased, dry_run=True)
+        counting = line.counting(work, many=lambda became: len(became.added))
+        return self._write(counting, entries, erased, dry_run=False)
 
     def unsuppress(
         self,
@@ -715,14 +633,8 @@ class Outbox:
         now = self.clock()
         target = audit_target(suppressions.on_the_list(address))
         line = audit.draft(actor, Act.UNSUPPRESS, now, target, list)
-        return self._write(
-            line.beside(
-                lambda conn: suppressions.remove(
-                    conn, address, list, source, now, self.guard.erased
-                ),
-                many=int,
-            )
-        )
+        remove = line.beside(suppressions.remove, many=int)
+        return self._write(remove, address, list, source, now, self.guard.erased)
 
     def suppressions(
         self, list: str | None = None, source: str | None = None
@@ -735,29 +647,25 @@ class Outbox:
     def suppressions_of(self, address: AddressLike) -> Sequence[Suppression]:
         """The suppressions of ``address``, on all lists. Raises `AddressError`."""
         wanted = suppressions.on_the_list(address)
-        with self.database.reading() as connection:
-            found = suppressions.find(connection, [wanted], self.guard.erased)
+        found = self._read(suppressions.find, [wanted], self.guard.erased)
         return [one for some in found.values() for one in some]
 
     def unknown_digests(self) -> int:
         """How many suppressions of erased people suppress nobody: the keys of this app
         are others than that with which their digests were made.
         """
-        with self.database.reading() as connection:
-            return suppressions.count_unknown_digests(connection, self.guard.erased)
+        return self._read(suppressions.count_unknown_digests, self.guard.erased)
 
     def barred(self, addresses: Collection[str], tag: str | None) -> dict[str, Reply]:
         """Which of ``addresses`` must not get a message with ``tag``, and why."""
-        with self.database.reading() as connection:
-            found = suppressions.find(connection, addresses, self.guard.erased)
+        found = self._read(suppressions.find, addresses, self.guard.erased)
         return suppressions.barred(found, addresses, tag, self.guard)
 
     def barred_of(self, records: Collection[MessageRecord]) -> dict[str, set[str]]:
         """Of each message, by its id, the recipients who must not be mailed now."""
         to = {one.id: [who.address for who in one.recipients] for one in records}
         everyone = chain.from_iterable(to.values())
-        with self.database.reading() as connection:
-            found = suppressions.find(connection, everyone, self.guard.erased)
+        found = self._read(suppressions.find, everyone, self.guard.erased)
         return {
             one.id: {*suppressions.barred(found, to[one.id], one.tag, self.guard)}
             for one in records
@@ -788,8 +696,7 @@ class Outbox:
 
     def mailbox_cursor(self, name: str) -> MailboxCursor | None:
         """How far the mailbox ``name`` was read; None if none of it was."""
-        with self.database.reading() as connection:
-            return received.read_cursor(connection, name)
+        return self._read(received.read_cursor, name)
 
     def note_mailbox_cursor(self, name: str, cursor: MailboxCursor) -> None:
         """Note how far the mailbox ``name`` was read."""
@@ -804,9 +711,8 @@ class Outbox:
         three days. Costs one look into an index if there are none.
         """
         now = self.clock()
-        with self.database.reading() as connection:
-            if not received.anything_to_match(connection, now):
-                return FeedbackTaken()
+        if not self._read(received.anything_to_match, now):
+            return FeedbackTaken()
         return self.database.write_apart(
             lambda conn: fates.match(conn, self.feedback_rules, now, self.guard.erased)
         )
@@ -815,8 +721,7 @@ class Outbox:
 
     def get(self, message_id: str) -> MessageRecord:
         """Everything about a message except its content. Raises `MessageNotFound`."""
-        with self.database.reading() as connection:
-            found = read.get(connection, message_id)
+        found = self._read(read.get, message_id)
         if found is None:
             raise not_found(message_id)
         return found
@@ -835,16 +740,14 @@ class Outbox:
 
     def unrendered(self, message_id: str) -> Stored | None:
         """The template and attachments of a message; None once it is rendered."""
-        with self.database.reading() as connection:
-            kept = attachments.stored_content(connection, message_id)
+        kept = self._read(attachments.stored_content, message_id)
         return Stored(kept.template, kept.body) if kept and kept.template else None
 
     def list(
         self, state: State | None = None, limit: int = 50, before: str | None = None
     ) -> list[MessageSummary]:
         """The newest messages, of one state or all, older than the id ``before``."""
-        with self.database.reading() as connection:
-            return read.summaries(connection, state, limit, before)
+        return self._read(read.summaries, state, limit, before)
 
     def search(
         self,
@@ -853,39 +756,24 @@ class Outbox:
         *,
         before: str | None = None,
         after: str | None = None,
+        fold: bool = False,
     ) -> Page:
         """The newest messages that match ``wanted``, or the page next to another.
 
-        ``before`` is another page's ``older``, ``after`` its ``newer``. The work is
-        bounded, however large the outbox is: see `Page`. Raises `AddressError` for the
-        beginning of an address, if the outbox is encrypted.
+        ``before`` is another page's ``older``, ``after`` its ``newer``. With ``fold``,
+        each batch is one row in place of its messages: of ``wanted``, only ``since``
+        and ``until`` apply to batches. The work is bounded, however large the outbox
+        is: see `Page`. Raises `AddressError` for the beginning of an address, if the
+        outbox is encrypted.
         """
-        with self.database.reading() as connection:
-            return search.search(connection, wanted, self.clock(), limit, before, after)
+        find = folding.search_folded if fold else search.search
+        return self._read(find, wanted, self.clock(), limit, before, after)
 
     def count(self, wanted: Search) -> Count:
         """How many messages match ``wanted``: at least so many, where counting on would
         be slow.
         """
-        with self.database.reading() as connection:
-            return search.count(connection, wanted, self.clock())
-
-    def search_folded(
-        self,
-        wanted: Search,
-        limit: int = 50,
-        *,
-        before: str | None = None,
-        after: str | None = None,
-    ) -> Page:
-        """As `search`, with each batch as one row in place of its messages.
-
-        Of ``wanted``, ``since`` and ``until`` apply to batches, too; nothing else does.
-        """
-        with self.database.reading() as connection:
-            return folding.search_folded(
-                connection, wanted, self.clock(), limit, before, after
-            )
+        return self._read(search.count, wanted, self.clock())
 
     @property
     def encrypted(self) -> bool:
@@ -894,23 +782,19 @@ class Outbox:
 
     def counts(self) -> Mapping[Tab, Count]:
         """How many messages are in each tab, counted up to `COUNT_LIMIT`."""
-        with self.database.reading() as connection:
-            return read.counts(connection, self.clock())
+        return self._read(read.counts, self.clock())
 
     def overview(self) -> Overview:
         """Counts, lanes and couriers, cheap enough to read often."""
-        with self.database.reading() as connection:
-            return read.overview(connection, self.clock(), self.alert_rules)
+        return self._read(read.overview, self.clock(), self.alert_rules)
 
     def paused_lanes(self) -> Sequence[LaneRecord]:
         """The paused lanes, and the reasons; their messages are not counted."""
-        with self.database.reading() as connection:
-            return read.lane_records(connection, {}, {})
+        return self._read(read.lane_records, {}, {})
 
     def change_marker(self, message_id: str | None = None) -> int:
         """A number that changes with each new event of the message, or of any."""
-        with self.database.reading() as connection:
-            return read.change_marker(connection, message_id)
+        return self._read(read.change_marker, message_id)
 
     def stats(
         self,
@@ -925,10 +809,9 @@ class Outbox:
         kept (``OUTBOX_KEEP_ROWS``). Couriers write them with their heartbeats, so the
         last counts of a killed courier are missing.
         """
-        with self.database.reading() as connection:
-            return stats.read(
-                connection, since.timestamp(), until.timestamp(), buckets, lane
-            )
+        return self._read(
+            stats.read, since.timestamp(), until.timestamp(), buckets, lane
+        )
 
     def status(self, *, count_rows_left: bool = False) -> OutboxStatus:
         """Exact counts for monitoring, however long counting takes.
@@ -942,11 +825,7 @@ class Outbox:
             found = read.status(connection, self.clock(), self.alert_rules)
             if keys is None:
                 return found
-            encryption = key_register.status(connection, keys)
-            others = encryption.clear or encryption.old_keys or len(keys.ids) > 1
-            if count_rows_left and others:
-                left = rows_left(connection, keys)
-                encryption = replace(encryption, rows_left=left)
+            encryption = rekey.status(connection, keys, count_rows_left)
             return replace(found, encryption=encryption)
 
     def measure(self, lanes: Collection[str] = ()) -> Measurements:
@@ -955,10 +834,9 @@ class Outbox:
         As fast with millions of messages as with none, while a courier keeps the
         counts of a large backlog young.
         """
-        now = self.clock()
-        waiting = self._backlog(now, backlog.OLD_SECONDS)
-        with self.database.reading() as connection:
-            return measuring.measure(connection, now, waiting, lanes, self.alert_rules)
+        return self._read(
+            measuring.measure, self.clock(), self.backlog(), lanes, self.alert_rules
+        )
 
     def backlog(self, old_seconds: float = backlog.OLD_SECONDS) -> Backlog:
         """What waits: as it is, or if that is much, as it was less than
@@ -966,81 +844,53 @@ class Outbox:
 
         Counts it if nobody has done so since.
         """
-        return self._backlog(self.clock(), old_seconds)
-
-    def backlog_to_keep(self, old_seconds: float) -> Backlog | None:
-        """What waits, if it is much and was not counted less than ``old_seconds`` ago:
-        counted, for `keep_backlog`.
-        """
-        found, is_new = self._look_at_backlog(self.clock(), old_seconds)
-        return found if is_new else None
-
-    def keep_backlog(self, found: Backlog) -> None:
-        """Keep the counts for all processes."""
-        self._write(lambda conn: backlog.keep(conn, found))
-
-    def _backlog(self, now: float, old_seconds: float) -> Backlog:
-        found, is_new = self._look_at_backlog(now, old_seconds)
+        found, is_new = self._read(backlog.look, self.clock(), old_seconds)
         if is_new:
             with suppress(StoreError):  # such as a full disk, which is to be monitored
                 self.keep_backlog(found)
         return found
 
-    def _look_at_backlog(self, now: float, old_seconds: float) -> tuple[Backlog, bool]:
-        """The backlog, and whether it was counted anew and is to be kept."""
-        with self.database.reading() as connection:
-            found = backlog.known(connection, now, old_seconds)
-            if found is not None:
-                return found, False
-            return backlog.counted(connection, now), True
+    def backlog_to_keep(self, old_seconds: float) -> Backlog | None:
+        """What waits, if it is much and was not counted less than ``old_seconds`` ago:
+        counted, for `keep_backlog`.
+        """
+        found, is_new = self._read(backlog.look, self.clock(), old_seconds)
+        return found if is_new else None
+
+    def keep_backlog(self, found: Backlog) -> None:
+        """Keep the counts for all processes."""
+        self._write(backlog.keep, found)
 
     def suppressed_by(self, address: str, tag: str) -> Suppression | None:
         """The suppression that bars mail with ``tag`` to ``address``, if any."""
-        with self.database.reading() as connection:
-            return suppressions.keeping_from(
-                connection, address, tag, self.guard.erased
-            )
+        return self._read(suppressions.keeping_from, address, tag, self.guard.erased)
 
     def moves(self) -> Sequence[TransferChunk]:
         """The chunks that are half moved from here to other outboxes."""
-        with self.database.reading() as connection:
-            return read.moves(connection)
+        return self._read(read.moves)
 
     # Pruning
 
     def prunable(self, bodies_seconds: float, rows_seconds: float) -> Pruned:
         """How much `prune` would delete now."""
         now = self.clock()
-        with self.database.reading() as connection:
-            return prune.prunable(connection, now - bodies_seconds, now - rows_seconds)
+        return self._read(prune.prunable, now - bodies_seconds, now - rows_seconds)
 
     def prune(
         self,
         bodies_seconds: float,
         rows_seconds: float,
-        on_progress: Callable[[Pruned], None] = lambda step: None,
-        *,
         audit_seconds: float | None = None,
         line: audit.Draft = audit.NOBODYS,
     ) -> Pruned:
-        """Do all `prune_steps`; return what was deleted in all.
-
-        Calls ``on_progress`` after each step with what was deleted in it.
-        """
-        total = Pruned()
-        for step in self.prune_steps(
-            bodies_seconds, rows_seconds, audit_seconds=audit_seconds, line=line
-        ):
-            total += step
-            if step:
-                on_progress(step)
-        return total
+        """Do all `prune_steps`; return what was deleted in all."""
+        steps = self.prune_steps(bodies_seconds, rows_seconds, audit_seconds, line)
+        return sum(steps, Pruned())
 
     def prune_steps(
         self,
         bodies_seconds: float,
         rows_seconds: float,
-        *,
         audit_seconds: float | None = None,
         line: audit.Draft = audit.NOBODYS,
     ) -> Iterator[Pruned]:
@@ -1050,25 +900,11 @@ class Outbox:
         and lines of the audit trail after ``audit_seconds``. ``line`` of the audit
         trail counts the messages (`note_act`).
         """
-        now = self.clock()
-
-        def prune_some(connection: Connection) -> Pruned:
-            step = prune.prune(connection, now - bodies_seconds, now - rows_seconds)
-            if step:
-                line.count(connection, step.bodies + step.rows)
-            return step
-
-        while step := self._write(prune_some):
-            yield step
-        leftovers: list[Callable[[Connection], object]] = [
-            attachments.delete_unused,
-            lambda conn: measuring.count_reports(conn, now),
-            lambda conn: received.delete_old(conn, now - rows_seconds),
-            lambda conn: stats.shrink(conn, now, now - rows_seconds),
-        ]
-        if audit_seconds is not None:
-            before = now - audit_seconds
-            leftovers.append(lambda conn: audit.delete_old(conn, before))
-        for tidy in leftovers:
-            while self._write(tidy):
-                yield Pruned()
+        return prune.steps(
+            self.database,
+            self.clock(),
+            bodies_seconds,
+            rows_seconds,
+            audit_seconds,
+            line,
+        )

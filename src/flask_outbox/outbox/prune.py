@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Select, delete, func, select
 
 from ..delivery import State
+from . import attachments, audit, measuring, received, stats
 from .batches import delete_empty
+from .database import Database
 from .schema import content, message
 from .webhook_feed import step_back
 
@@ -27,6 +30,35 @@ class Pruned:
 
     def __bool__(self) -> bool:
         return bool(self.bodies or self.rows)
+
+
+def steps(
+    database: Database,
+    now: float,
+    bodies_seconds: float,
+    rows_seconds: float,
+    audit_seconds: float | None,
+    line: audit.Draft,
+) -> Iterator[Pruned]:
+    """Prune all, in a small transaction for each step; see `Outbox.prune_steps`."""
+    rows_before = now - rows_seconds
+    counted = line.counting(prune, many=lambda step: step.bodies + step.rows)
+    while step := database.write(
+        lambda conn: counted(conn, now - bodies_seconds, rows_before)
+    ):
+        yield step
+    leftovers: list[Callable[[Connection], object]] = [
+        attachments.delete_unused,
+        lambda conn: measuring.count_reports(conn, now),
+        lambda conn: received.delete_old(conn, rows_before),
+        lambda conn: stats.shrink(conn, now, rows_before),
+    ]
+    if audit_seconds is not None:
+        before = now - audit_seconds
+        leftovers.append(lambda conn: audit.delete_old(conn, before))
+    for tidy in leftovers:
+        while database.write(tidy):
+            yield Pruned()
 
 
 def prune(connection: Connection, bodies_before: float, rows_before: float) -> Pruned:

@@ -8,7 +8,7 @@ done.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -28,11 +28,10 @@ from sqlalchemy import (
 )
 
 from ..errors import ConfigError, MessageError, StoreError
-from . import attachments, audit
+from . import attachments, audit, key_register
 from .database import Database
 from .encryption import LOOKUP_MARK, Keyring
-from .key_register import forget_others
-from .records import Act, Actor
+from .records import Act, Actor, EncryptionStatus
 from .schema import (
     BYTES,
     ONE,
@@ -107,7 +106,7 @@ class Rekeying:
         return self._result
 
     def _forget_others(self, connection: Connection) -> None:
-        if forget_others(connection, self._keys):
+        if key_register.forget_others(connection, self._keys):
             self._line.write(connection, 0)
 
     def _steps(self, table: Table) -> Iterator[int]:
@@ -274,6 +273,19 @@ def _beyond(
     yield first >= after[0]
     rest = [one > value for one, value in zip(others, after[1:], strict=True)]
     yield or_(first > after[0], and_(*rest)) if rest else first > after[0]
+
+
+def status(
+    connection: Connection, keys: Keyring, count_rows_left: bool
+) -> EncryptionStatus:
+    """Which keys are in use, and perhaps how many rows are left to encrypt, where there
+    may be such.
+    """
+    found = key_register.status(connection, keys)
+    others = found.clear or found.old_keys or len(keys.ids) > 1
+    if count_rows_left and others:
+        return replace(found, rows_left=rows_left(connection, keys))
+    return found
 
 
 def rows_left(connection: Connection, keys: Keyring) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -20,6 +20,7 @@ from sqlalchemy.engine import Row as ResultRow
 
 from ..delivery import State
 from ..events import EventKind
+from .couriers import Heartbeat, is_registered, remove_if_dead, unregister
 from .enqueue import add_events, event_row
 from .schema import LEASED, PENDING, ZERO, content, message, recipient
 from .sensitive import remove_contents
@@ -86,16 +87,42 @@ _LEASED_TO: Select[Any] = (
 )
 
 
-def rescue(
-    connection: Connection, owner: str, now: float, *, hold_unknown: bool
-) -> list[tuple[str, State]]:
-    """Take over all messages leased to the dead courier ``owner``.
+def resign(connection: Connection, owner: str, now: float) -> None:
+    """Remove the courier ``owner``; what is leased to it is returned untried."""
+    leased = leased_to(connection, owner)
+    return_untried(connection, owner, leased, "its courier stopped", now)
+    unregister(connection, owner)
 
-    Returns their ids and new states. For a message whose attempt was durably begun
-    (`claim.begin`), this counts as a crash: with ``hold_unknown`` the message becomes
-    *unknown* (unless it was not rendered yet), else it fails at `POISON_CRASHES`. Any
-    other message may have been begun, so its next attempt is a careful one.
+
+def rescue(
+    connection: Connection,
+    dead: Iterable[Heartbeat],
+    nobodys: Iterable[str],
+    now: float,
+    *,
+    hold_unknown: bool,
+) -> list[tuple[str, str, State]]:
+    """Take over the messages of ``dead`` couriers, but of one that has renewed since,
+    and of the owners ``nobodys`` that have no heartbeat, but of one that has one now.
+
+    Returns each message's id, its courier, and its new state. For a message whose
+    attempt was durably begun (`claim.begin`), this counts as a crash: with
+    ``hold_unknown`` the message becomes *unknown* (unless it was not rendered yet),
+    else it fails at `POISON_CRASHES`. Any other message may have been begun, so its
+    next attempt is a careful one.
     """
+    owners = [one.courier for one in dead if remove_if_dead(connection, one)]
+    owners += [one for one in nobodys if not is_registered(connection, one)]
+    return [
+        (one.message_id, owner, one.state)
+        for owner in owners
+        for one in _rescue_from(connection, owner, now, hold_unknown=hold_unknown)
+    ]
+
+
+def _rescue_from(
+    connection: Connection, owner: str, now: float, *, hold_unknown: bool
+) -> list[Rescued]:
     leased = connection.execute(_LEASED_TO, {"owner": owner}).all()
     rescued = [
         Rescued(row.id, *_after_crash(row, hold_unknown=hold_unknown)) for row in leased
@@ -108,7 +135,7 @@ def rescue(
     failed = [one.message_id for one in rescued if one.state is State.FAILED]
     remove_contents(connection, failed)
     add_events.run_many(connection, [one.event(owner, now) for one in rescued])
-    return [(one.message_id, one.state) for one in rescued]
+    return rescued
 
 
 class Rescued(NamedTuple):

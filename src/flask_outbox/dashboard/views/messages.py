@@ -43,12 +43,12 @@ def messages() -> str:
     now = datetime.fromtimestamp(outbox.clock(), UTC)
     chosen = read_filters(request.args, now, encrypted=outbox.encrypted)
     seen = outbox.change_marker()
-    search = outbox.search_folded if chosen.folds else outbox.search
-    found = search(
+    found = outbox.search(
         chosen.search,
         ROWS,
         before=cursor(request.args.get("before", "")),
         after=cursor(request.args.get("after", "")),
+        fold=chosen.folds,
     )
     return page(
         "messages.html",
