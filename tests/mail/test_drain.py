@@ -5,14 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flask_outbox import State, signals
+from flask_outbox.courier.claimer import Claimer
 from flask_outbox.courier.courier import Courier
 from flask_outbox.courier.local_queue import LocalQueue
+from flask_outbox.courier.maintenance import RENEWALS_PER_LEASE
+from flask_outbox.errors import OutboxUnavailable
 from flask_outbox.history import describe
 from flask_outbox.outbox import Outbox
 from flask_outbox.outbox.records import Claim, Recorded
@@ -223,6 +227,71 @@ def test_an_ending_process_delivers_by_the_fallback_what_is_just_returned(
         site.runtime.stop(drain=True)
         assert site.counts() == {State.SENT: BACKLOG}
         assert len(backup.mails) == BACKLOG
+
+
+def test_an_ending_process_delivers_although_one_look_at_what_is_due_fails(
+    make_site: MakeSite,
+    server: JournalSmtp,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """A database that was locked for a moment is no reason to leave mail behind."""
+    url = f"sqlite:///{tmp_path / 'outbox.db'}"
+    sender = make_site(OUTBOX_ENGINE="external", OUTBOX_URL=url)
+    site = make_site(OUTBOX_URL=url)
+    site.make_ready()
+    look, sent = Claimer.anything_due, threading.Event()
+
+    async def fail_once(claimer: Claimer, until: float) -> bool:
+        if not sent.is_set():
+            sender.send()
+            sent.set()
+            raise OutboxUnavailable("database is locked")
+        return await look(claimer, until)
+
+    monkeypatch.setattr(Claimer, "anything_due", fail_once)
+    site.runtime.stop(drain=True)
+    assert site.counts() == {State.SENT: 1}
+    (stalled,) = site.told(signals.courier_stalled)
+    assert str(stalled["error"]) == "database is locked"
+
+
+def test_a_courier_keeps_its_leases_while_it_finishes_its_attempts(
+    make_site: MakeSite,
+    server: JournalSmtp,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Where it may take longer for that than its leases last: others would send what it
+    is just sending.
+    """
+    settings = {
+        "OUTBOX_URL": f"sqlite:///{tmp_path / 'outbox.db'}",
+        "OUTBOX_LEASE_SECONDS": 1.0,
+    }
+    renew, renewed = Outbox.renew, Counter[str]()
+
+    def counted(outbox: Outbox, courier: str, seconds: float) -> bool:
+        renewed[courier] += 1
+        return renew(outbox, courier, seconds)
+
+    monkeypatch.setattr(Outbox, "renew", counted)
+    site, other = make_site(**settings), make_site(**settings)
+    server.behaviour = Behaviour(hang=True)
+    receipt = site.send()
+    server.wait_until(lambda: server.held)
+    other.make_ready()
+    courier = site.courier
+    ending = threading.Thread(target=site.mail.stop)
+    ending.start()
+    eventually(courier._stopping.is_set)
+    before = renewed[courier.id]
+    eventually(lambda: renewed[courier.id] - before > 3 * RENEWALS_PER_LEASE)
+    server.behaviour = Behaviour()
+    ending.join(WAIT_SECONDS)
+    assert site.get(receipt).state is State.SENT
+    assert len(server.mails) == 1
+    assert not other.told(signals.message_rescued)
 
 
 def site_with_a_backlog(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 from flask_outbox import State, signals
 from tests.mail.conftest import MakeSite
 from tests.mail.site import url_of
 from tests.servers import JournalSmtp
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
 NEVER = 3_600
 
@@ -45,6 +47,30 @@ def test_several_couriers_share_the_rate(make_site: MakeSite, server: JournalSmt
     eventually(lambda: first.counts() == {State.SENT: 7, State.PENDING: 13})
     assert second.counts() == first.counts()
     assert len(server.mails) == 7
+
+
+def test_an_ending_process_waits_for_what_the_rate_allows_in_time(
+    make_site: MakeSite, server: JournalSmtp
+):
+    site = make_site(MAIL_RATE="2/s")
+    for _ in range(6):
+        site.send()
+    site.runtime.stop(drain=True)
+    assert site.counts() == {State.SENT: 6}
+    assert len(server.mails) == 6
+
+
+def test_an_ending_process_does_not_wait_for_what_the_rate_allows_too_late(
+    make_site: MakeSite,
+):
+    site = make_site(MAIL_RATE="2/d", OUTBOX_GRACE_SECONDS=NEVER)
+    for _ in range(6):
+        site.send()
+    ending = threading.Thread(target=site.runtime.stop, kwargs={"drain": True})
+    ending.start()
+    ending.join(WAIT_SECONDS)
+    assert not ending.is_alive()
+    assert site.counts() == {State.SENT: 2, State.PENDING: 4}
 
 
 def test_waiting_mail_is_sent_as_soon_as_the_rate_allows(

@@ -207,15 +207,20 @@ class Claimer:
             due.append(URGENT_LOOK_SECONDS)
         return min([self._context.poll_seconds, *due])
 
-    async def anything_due(self) -> bool:
-        """Whether a message is due that could leave now."""
+    async def anything_due(self, until: float) -> bool:
+        """Whether a message is due that its lane's limits allow before ``until``, by
+        `time.monotonic`.
+        """
         if self.dynamic_lanes is not None:
             await self.dynamic_lanes.ask()
-            if self.dynamic_lanes.any_can_leave():
+            if self.dynamic_lanes.any_can_leave(until):
                 return True
-        lanes = self._configured_lanes()
-        due = [await self._due_seconds(name, lane) for name, lane in lanes]
-        return min(due, default=inf) <= 0
+        for name, lane in self._configured_lanes():
+            if lane.allowed_at < until:
+                due_at = await self._in_thread(self._outbox.next_due_at, name)
+                if due_at is not None and due_at <= self._outbox.clock():
+                    return True
+        return False
 
     def forget(self, name: str) -> None:
         """Drop what is kept for the lane ``name``, which has nothing in flight."""

@@ -30,7 +30,7 @@ from .in_flight import InFlight
 from .lane import Lane, Lanes
 from .local_queue import LocalQueue
 from .maintenance import Maintenance
-from .recorder import BATCH_WAIT_SECONDS, Recorder
+from .recorder import BATCH_WAIT_SECONDS, RETRY_WAIT_SECONDS, Recorder
 from .thread_pool import DaemonPool
 
 FLUSH_SECONDS = 2.0
@@ -187,7 +187,7 @@ class Courier:
         """Begin to shut down: finish what was begun, return the rest untried.
 
         With ``drain``, go on delivering until nothing is due or half of the grace time
-        is over.
+        is over, or until another call without that.
         """
         self._drains = drain
         self._calls.append(self._stopping.set)
@@ -464,7 +464,7 @@ class Courier:
 
     async def _wind_down(self, working: asyncio.Task[None]) -> None:
         self._in_flight.close()
-        with suppress(TimeoutError, StoreError):
+        with suppress(TimeoutError):
             async with asyncio.timeout(self._context.grace_seconds):
                 await self._finish(working)
         self._deliverer.begin_nothing()
@@ -480,27 +480,47 @@ class Courier:
     async def _finish(self, working: asyncio.Task[None]) -> None:
         """Finish what was begun; when draining, first begin all that is due."""
         if self._drains:
+            seconds = self._context.grace_seconds * DRAIN_SHARE
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._context.grace_seconds * DRAIN_SHARE):
+                async with asyncio.timeout(seconds):
                     await self._opened.wait()
-                    await self._until_nothing_is_due(working)
+                    await self._until_nothing_is_due(
+                        working, time.monotonic() + seconds
+                    )
         async with self._claimer.claiming:
             working.cancel()
         await asyncio.wait([working])
         self._return_all_queued()
-        while len(self._in_flight):
-            await self._deliverer.wait(MIN_WAIT_SECONDS)
+        renewing = asyncio.create_task(self._maintenance.keep_renewing())
+        try:
+            while len(self._in_flight):
+                await self._deliverer.wait(MIN_WAIT_SECONDS)
+        finally:
+            renewing.cancel()
 
-    async def _until_nothing_is_due(self, working: asyncio.Task[None]) -> None:
-        """Return once nothing is due and nothing in flight, which may become due again:
-        what is just being claimed or returned is in neither a queue nor the outbox.
+    async def _until_nothing_is_due(
+        self, working: asyncio.Task[None], until: float
+    ) -> None:
+        """Return once nothing is due that could leave before ``until``, and nothing in
+        flight, which may become due again: what is just being claimed or returned is in
+        neither a queue nor the outbox.
         """
-        while not working.done():
-            async with self._claimer.claiming:
-                idle = not len(self._in_flight)
-                if idle and not await self._claimer.anything_due():
+        while self._drains and not working.done():
+            seconds = RETRY_WAIT_SECONDS
+            with self._failing_claims_reported():
+                if not await self._anything_left(until):
                     return
-            await asyncio.wait([working], timeout=MIN_WAIT_SECONDS)
+                seconds = MIN_WAIT_SECONDS
+            await asyncio.wait([working], timeout=seconds)
+
+    async def _anything_left(self, until: float) -> bool:
+        async with self._claimer.claiming:
+            if len(self._in_flight):
+                return True
+            if not await self._claimer.anything_due(until):
+                return False
+        self._wake()  # whoever enqueued it may have known of no courier any more
+        return True
 
     async def _sign_off(self) -> None:
         await self.write_records()

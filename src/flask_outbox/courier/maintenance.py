@@ -130,10 +130,10 @@ class Maintenance:
 
     async def run(self) -> None:
         """Do each task at its interval, until cancelled."""
-        often = self._context.lease_seconds / RENEWALS_PER_LEASE
+        often = self._renewal_seconds
         look = self._context.lease_seconds / LOOKS_PER_LEASE
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_renewing(often))
+            group.create_task(self.keep_renewing())
             group.create_task(self._every(look, self._rescue))
             group.create_task(self._every(often, self._sweep))
             group.create_task(self._every(often, self._look_at_clock))
@@ -151,6 +151,18 @@ class Maintenance:
                 group.create_task(self._every(COUNT_EVERY_SECONDS, self._count_backlog))
             if self._context.listens:
                 group.create_task(self._every(RETRY_WAIT_SECONDS, self._listen))
+
+    async def keep_renewing(self) -> None:
+        """Keep the courier's leases alive, until cancelled.
+
+        Begin within an interval after they were given or renewed.
+        """
+        await asyncio.sleep(self._renewal_seconds)
+        await self._every(self._renewal_seconds, self._renew)
+
+    @property
+    def _renewal_seconds(self) -> float:
+        return self._context.lease_seconds / RENEWALS_PER_LEASE
 
     async def keep_open(self, lane: Lane) -> None:
         """Probe ``lane`` whenever it is paused, until it is open again."""
@@ -196,11 +208,6 @@ class Maintenance:
             await asyncio.sleep(RETRY_WAIT_SECONDS)
             if lane.reason is not None:
                 return
-
-    async def _keep_renewing(self, seconds: float) -> None:
-        """Renew at this interval; registering has just given the first lease."""
-        await asyncio.sleep(seconds)
-        await self._every(seconds, self._renew)
 
     async def _keep_watching(self, watch: AlertWatch) -> None:
         """Look for alerts at an interval, but not before there was time to deliver."""
