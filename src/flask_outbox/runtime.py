@@ -99,6 +99,9 @@ DRAIN_POLL_SECONDS = (0.005, 0.1)
 wait doubles each time.
 """
 
+_end_at_exit: weakref.WeakValueDictionary[int, Runtime] = weakref.WeakValueDictionary()
+"""Those that deliver what is due when this process ends, by their identity."""
+
 _log = logging.getLogger("flask_outbox")
 
 
@@ -201,6 +204,12 @@ class Runtime:
         """Have no courier yet, as a new process has none."""
         self._starting = threading.Lock()
         self._thread: CourierThread | None = None
+        self._ending: list[CourierThread] = []
+        """Couriers that were told to stop, and may still be at work."""
+        self._draining = 0
+        """How many calls of `drain` wait."""
+        self._lent = False
+        """Whether the courier runs for these alone."""
         self._burst = Burst()
         self._watch = CourierWatch()
         self._ready_check = ReadyCheck(self.outbox)
@@ -456,16 +465,16 @@ class Runtime:
 
         If no courier runs by itself, one runs for as long as this takes.
         """
-        if self._thread is not None or self._works_elsewhere:
-            return self._wait_until_drained(timeout_seconds)
-        try:
-            self.start()
-        except RuntimeError:  # too late: the process is ending
-            return False
+        with self._starting:
+            self._draining += 1
         try:
             return self._wait_until_drained(timeout_seconds)
         finally:
-            self.stop()
+            with self._starting:
+                self._draining -= 1
+                is_over = self._lent and not self._draining
+                lent = self._take_thread() if is_over else []
+            self._stop_threads(lent)
 
     def mail_alert(self, news: AlertNews) -> None:
         """Enqueue the mail about an alert, unless that was done before.
@@ -492,15 +501,12 @@ class Runtime:
     def start(self) -> None:
         """Start this process's courier unless it is running."""
         with self._starting:
-            if self._thread is None or not self._thread.alive:
-                self._end_at_exit()
-                self._thread = CourierThread(self.context)
-                self._thread.start()
-                self._close_when_collected(self._thread)
+            self._lent = False
+            self._see_that_it_runs()
 
     def start_if_wanted(self) -> None:
         """Start the courier if the settings ask for one in each sending process."""
-        if self._works_here and (self._thread is None or not self._thread.alive):
+        if self._works_here and (self._lent or not self._runs()):
             try:
                 self.start()
             except RuntimeError as error:
@@ -531,12 +537,13 @@ class Runtime:
         """Stop this process's courier: finish attempts that have begun, return other
         messages.
 
-        With ``drain``, first deliver what is due, within the grace time.
+        With ``drain``, first deliver what is due, within the grace time. Also waits for
+        couriers that another thread has told to stop.
         """
         with self._starting:
-            thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.stop(drain=drain)
+            self._take_thread()
+            ending = [*self._ending]
+        self._stop_threads(ending, drain=drain)
         if self._notifier is not None:
             self._notifier.stop()
 
@@ -599,7 +606,8 @@ class Runtime:
                     return receipt
             else:
                 receipt = self.outbox.enqueue([new])[0]
-        courier = self._courier()  # another may have been started meanwhile
+        self.start_if_wanted()  # the courier may have been stopped meanwhile
+        courier = self._courier()
         if courier is not None and not in_burst:
             courier.wake()
         elif courier is not None and (is_over := self._burst.begin_wait(courier.id)):
@@ -634,6 +642,7 @@ class Runtime:
             courier.wake()
 
     def _committing(self, new: NewMessage, is_over: CommitIsOver) -> None:
+        self.start_if_wanted()  # the courier may have been stopped meanwhile
         courier = self._courier()
         if courier is not None:
             courier.wake_when(is_over)
@@ -649,6 +658,47 @@ class Runtime:
                 self._end_at_exit()
             self._notifier.committed(ids, is_over)
 
+    def _runs(self) -> bool:
+        return self._thread is not None and self._thread.alive
+
+    def _see_that_it_runs(self) -> None:
+        """Start the courier unless it is running; hold ``_starting``.
+
+        Raises `RuntimeError` where the process is ending.
+        """
+        if not self._runs():
+            self._end_at_exit()
+            thread = CourierThread(self.context)
+            thread.start()
+            self._thread = thread
+            self._close_when_collected(thread)
+
+    def _take_thread(self) -> list[CourierThread]:
+        """Let go of the courier, which is to stop; hold ``_starting``."""
+        taken = [] if self._thread is None else [self._thread]
+        self._thread, self._lent = None, False
+        self._ending += taken
+        return taken
+
+    def _stop_threads(
+        self, threads: Sequence[CourierThread], *, drain: bool = False
+    ) -> None:
+        for one in threads:
+            one.stop(drain=drain)
+        with self._starting:
+            self._ending = [one for one in self._ending if one not in threads]
+
+    def _lend_courier(self) -> bool:
+        """Have a courier run for `drain` if none does; False if it is too late."""
+        with self._starting:
+            if not (self._runs() or self._works_elsewhere):
+                try:
+                    self._see_that_it_runs()
+                except RuntimeError:
+                    return False
+                self._lent = True
+        return True
+
     def _courier(self) -> Courier | None:
         return self._thread.courier if self._thread is not None else None
 
@@ -657,7 +707,11 @@ class Runtime:
             None if timeout_seconds is None else time.monotonic() + timeout_seconds
         )
         wait_seconds, longest_seconds = DRAIN_POLL_SECONDS
+        if not self._lend_courier():
+            return False
         while self.outbox.anything_due():
+            if not self._lend_courier():  # it may have been stopped meanwhile
+                return False
             if deadline is not None and time.monotonic() >= deadline:
                 return False
             time.sleep(wait_seconds)
@@ -681,6 +735,7 @@ class Runtime:
             end = weakref.WeakMethod(self._end)
             threading._register_atexit(_call_if_alive, end)  # type: ignore[attr-defined]
             self._ends_at_exit = True
+            _end_at_exit[id(self)] = self
 
     def _close_when_collected(self, thread: CourierThread | None) -> None:
         """Stop ``thread`` and close the connections when this runtime ends."""
@@ -694,13 +749,26 @@ class Runtime:
     def _end(self) -> None:
         """Deliver what is due within the grace time; later messages are only stored.
 
-        Under gevent another greenlet's ``sys.exit()`` may arrive meanwhile; by then the
-        shutdown has begun.
+        All apps of the process do so at the same time. Ctrl-C ends that: what was begun
+        is finished, and by another Ctrl-C it is not. Under gevent another greenlet's
+        ``sys.exit()`` may arrive meanwhile; by then the shutdown has begun.
         """
-        self._has_ended = self._works_here
+        with suppress(SystemExit, KeyboardInterrupt):
+            try:
+                for alive in _end_at_exit.valuerefs():
+                    if (one := alive()) is not None:
+                        one._begin_end()
+                self.stop(drain=True)
+            except KeyboardInterrupt:
+                self.stop()
+
+    def _begin_end(self) -> None:
+        self._has_ended = self._has_ended or self._works_here
         self._works_here = False
-        with suppress(SystemExit):
-            self.stop(drain=True)
+        with self._starting:
+            thread = self._thread
+        if thread is not None:
+            thread.begin_stop(drain=True)
 
     def _warn_that_nothing_delivers(self, reason: str) -> None:
         """Log once that nothing delivers the messages of this process."""

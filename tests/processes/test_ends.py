@@ -20,6 +20,18 @@ TIDY_SECONDS = 5.0 + BUSY_SECONDS
 
 SEND = "send()\n"
 
+SAY_WHEN_THEY_END = """
+def say_when_they_end(*apps):
+    threads = [one.extensions["outbox"].runtime._thread for one in apps]
+    def say():
+        while not all(one.courier._stopping.is_set() for one in threads):
+            time.sleep(0.01)
+        if not any(one._ended.is_set() for one in threads):
+            print("they end", flush=True)
+    threading.Thread(target=say, daemon=True).start()
+"""
+"""Says that the couriers of all ``apps`` were told to end, while all are at work."""
+
 
 @pytest.fixture
 def black_hole() -> Iterator[str]:
@@ -177,7 +189,43 @@ def test_a_script_under_testing_leaves_nothing_behind(
     assert not Path(file).parent.exists()
 
 
+def test_couriers_of_several_apps_end_at_the_same_time(
+    run_script: RunScript, server: JournalSmtp
+):
+    """Not one after the other, each within its own grace time."""
+    server.behaviour = Behaviour(hang=True)
+    script = run_script(
+        "names = [one for one in app.config if one.startswith(('MAIL_', 'OUTBOX_'))]\n"
+        "other, _ = create_app({one: app.config[one] for one in names})\n"
+        f"{SEND}with other.app_context(): {SEND}"
+        f"{SAY_WHEN_THEY_END}say_when_they_end(app, other)"
+    )
+    sent = [script.line() for _ in range(2)]
+    assert script.line() == "they end"
+    server.behaviour = Behaviour()
+    script.end()
+    assert _arrived(server) == sorted(sent)
+
+
 # ------------------------------------------------------------------------- signals
+
+
+def test_ctrl_c_ends_the_wait_for_mail_and_not_the_attempt(
+    run_script: RunScript, server: JournalSmtp
+):
+    """No traceback, and nothing that was just being sent is sent twice."""
+    server.behaviour = Behaviour(hang=True)
+    script = run_script(
+        f"{SEND * 5}{SAY_WHEN_THEY_END}say_when_they_end(app)", OUTBOX_CONCURRENCY=1
+    )
+    sent = [script.line() for _ in range(5)]
+    server.wait_until(lambda: server.held)
+    assert script.line() == "they end"
+    script.signal(signal.SIGINT)
+    server.behaviour = Behaviour()
+    script.end()
+    run_script("assert mail.drain(60)").end()
+    assert _arrived(server) == sorted(sent)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=str)

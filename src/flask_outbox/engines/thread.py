@@ -44,13 +44,21 @@ class CourierThread:
         """Whether the thread runs in this process; False in a forked child."""
         return self._thread.is_alive()
 
+    def begin_stop(self, *, drain: bool = False) -> None:
+        """Tell the courier to stop; returns at once.
+
+        With ``drain``, it delivers what is due first; another call without that ends
+        this.
+        """
+        self._stopped.set()
+        self.courier.stop(drain=drain)
+
     def stop(self, *, drain: bool = False) -> None:
         """Stop the courier, within the grace time and a few seconds for closing.
 
         With ``drain``, deliver what is due during that time.
         """
-        self._stopped.set()
-        self.courier.stop(drain=drain)
+        self.begin_stop(drain=drain)
         if self._thread.is_alive():
             self._wait_for_end(
                 self._context.grace_seconds + FLUSH_SECONDS + 2 * CLOSE_SECONDS
