@@ -326,7 +326,7 @@ class Mail:
         outbox = self._runtime.outbox
         content = outbox.content(id)
         if content is not None:
-            outbox.note_view(_actor(actor), id)
+            outbox.trail.note_view(_actor(actor), id)
         return content
 
     def search(

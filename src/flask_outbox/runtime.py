@@ -394,7 +394,7 @@ class Runtime:
 
     def _note_person(self, actor: Actor | None, act: Act, address: AddressLike) -> None:
         spec = Address.parse(address, "address").spec
-        self.outbox.note_act(actor, act, masked(spec))
+        self.outbox.trail.note(actor, act, masked(spec))
 
     @property
     def resolves_transports(self) -> bool:

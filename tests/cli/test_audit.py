@@ -137,7 +137,7 @@ NO_ACTS = (
 
 
 def lines(shop: Shop) -> tuple[AuditLine, ...]:
-    return shop.outbox.audit_trail(limit=100).lines
+    return shop.outbox.trail.find(limit=100).lines
 
 
 def test_every_act_leaves_one_line(
@@ -231,6 +231,7 @@ def test_lines_are_pruned_in_their_time(
     shop.run("pause", "default")
     late = shop.outbox.clock() + 366 * 86_400
     monkeypatch.setattr(shop.outbox, "clock", lambda: late)
+    monkeypatch.setattr(shop.outbox.trail, "clock", lambda: late)
     shop.run("prune")
     assert [one.act for one in lines(shop)] == ["prune"]
 
@@ -248,7 +249,7 @@ def trail(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         (0, "pause default"),
     ):
         at = now - 86_400 * days
-        monkeypatch.setattr(shop.outbox, "clock", lambda at=at: at)
+        monkeypatch.setattr(shop.outbox.trail, "clock", lambda at=at: at)
         shop.run(*command.split())
     monkeypatch.undo()
     return SimpleNamespace(id=id)

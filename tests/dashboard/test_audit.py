@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from flask_outbox import ConfigError, Message, State, signals
 from flask_outbox.mime.parse import parse_message
-from flask_outbox.outbox.outbox import VIEW_SECONDS
+from flask_outbox.outbox.audit import VIEW_SECONDS
 from flask_outbox.outbox.records import AuditLine, AuditSearch
 from tests.browser import chromium, opened, serious_findings
 from tests.dashboard.conftest import OpenShop
@@ -44,7 +44,7 @@ def hello() -> Message:
 
 
 def lines(shop: Shop, **wanted: Any) -> tuple[AuditLine, ...]:
-    return shop.outbox.audit_trail(AuditSearch(**wanted)).lines
+    return shop.outbox.trail.find(AuditSearch(**wanted)).lines
 
 
 @pytest.fixture
@@ -212,8 +212,8 @@ def test_looking_again_soon_is_the_same_look(
         audited.page(f"/messages/{id}{path}")
     assert len(lines(audited, target=id)) == 1
     monkeypatch.setitem(audited.app.config, "OUTBOX_AUDIT_USER", lambda: "max")
-    clock = audited.outbox.clock
-    monkeypatch.setattr(audited.outbox, "clock", lambda: clock() + VIEW_SECONDS + 1)
+    trail, later = audited.outbox.trail, audited.outbox.clock() + VIEW_SECONDS + 1
+    monkeypatch.setattr(trail, "clock", lambda: later)
     audited.page(f"/messages/{id}")
     assert len(lines(audited, target=id)) == 2
 

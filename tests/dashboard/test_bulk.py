@@ -82,7 +82,7 @@ def test_all_that_match_are_changed_and_nothing_else(
     assert requests <= 3
     assert states(shop, tag="orders") == {"cancelled": 10, "pending": 1}
     assert states(shop, tag="news") == {"pending": 3}
-    lines = shop.outbox.audit_trail(AuditSearch(), 50).lines
+    lines = shop.outbox.trail.find(AuditSearch(), 50).lines
     assert len({one.target for one in lines}) == 10
     assert {(one.act, one.note) for one in lines} == {
         ("cancel", "all that match: Tag orders, Time 1h")
@@ -117,7 +117,7 @@ def test_refusals_are_counted_and_explained(shop: Shop) -> None:
     assert title(last.text) == "2 messages due now"
     assert "1 message not" in last.text
     assert "its remaining recipients are suppressed" in re.sub(r"\s+", " ", last.text)
-    lines = shop.outbox.audit_trail(AuditSearch(), 50).lines
+    lines = shop.outbox.trail.find(AuditSearch(), 50).lines
     assert {one.note for one in lines} >= {"all that match: Search, State cancelled"}
     assert not any("user" in one.note for one in lines)
 

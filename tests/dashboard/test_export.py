@@ -53,7 +53,7 @@ def test_a_file_has_all_that_match_whatever_fits_in_memory(
     assert [one["subject"] for one in document][-1] == FORMULA
     assert document[0]["recipients"] == ["ada@example.org", "bob@example.org"]
     assert tuple(document[0]) == export.COLUMNS
-    (line, _) = shop.outbox.audit_trail(AuditSearch()).lines
+    (line, _) = shop.outbox.trail.find(AuditSearch()).lines
     assert (line.act, line.many) == ("export messages", 5)
     assert line.note == "json, all that match: Tag orders"
 
@@ -61,7 +61,7 @@ def test_a_file_has_all_that_match_whatever_fits_in_memory(
 def test_nothing_that_matches_is_a_whole_file_too(shop: Shop) -> None:
     assert json.loads(shop.page("/messages.json?q=nothing")) == []
     assert rows(shop.page("/messages.csv?q=nothing")) == []
-    assert {one.many for one in shop.outbox.audit_trail(AuditSearch()).lines} == {0}
+    assert {one.many for one in shop.outbox.trail.find(AuditSearch()).lines} == {0}
 
 
 def test_it_says_who_got_a_mail_and_why_another_did_not(
@@ -86,7 +86,7 @@ def test_what_must_not_leave_does_not(shop: Shop) -> None:
     link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}
     answer = shop.ask("/messages.csv", headers={**LOCAL["headers"], **link})
     assert answer.status_code == 403
-    assert shop.outbox.audit_trail(AuditSearch()).lines == ()
+    assert shop.outbox.trail.find(AuditSearch()).lines == ()
     refuse_lines(shop)
     answer = shop.ask("/messages.csv")
     assert answer.status_code == 503

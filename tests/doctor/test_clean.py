@@ -98,7 +98,7 @@ def test_a_test_mail_is_sent_if_it_is_asked_for(
     )
     (mail,) = server.mails[arrived:]
     assert mail.recipients == ("ada@example.org",)
-    (line,) = shop.outbox.audit_trail().lines
+    (line,) = shop.outbox.trail.find().lines
     told = (line.act, line.target, line.note, line.face)
     assert told == ("test mail", "a…@e….org", "bulk", "cli")
     server.mails.clear()

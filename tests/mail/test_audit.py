@@ -45,10 +45,10 @@ def test_only_what_names_a_person_is_in_it(site: Site) -> None:
         batch = site.mail.send_many([Message("News", [ADA], "News")], name="News").id
         for _, _, do in acts(site.mail, id, batch)[:4]:
             do()
-        assert site.outbox.audit_trail().lines == ()
+        assert site.outbox.trail.find().lines == ()
         for number, (act, target, do) in enumerate(acts(site.mail, id, batch), 1):
             do(actor="eva")
-            found = site.outbox.audit_trail().lines
+            found = site.outbox.trail.find().lines
             assert len(found) == number, act
             line = found[0]
             assert (line.act, line.target) == (act, target)

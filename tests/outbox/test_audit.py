@@ -23,20 +23,20 @@ def test_lines_are_written_counted_found_and_pruned(
     id = put(outbox)
     outbox.act(MessageActions.cancel, id, EVA)
     clock.advance(60)
-    line = outbox.note_act(EVA, Act.PRUNE, many=0)
+    line = outbox.trail.note(EVA, Act.PRUNE, many=0)
     outbox.prune(1e9, 1e9, line=line)
     outbox.prune(0, 1e9, line=line)
     clock.advance(1)
-    outbox.note_view(EVA, id)
+    outbox.trail.note_view(EVA, id)
     clock.advance(1)
-    outbox.note_view(EVA, id)
-    outbox.note_view(Actor("max", "dashboard"), id)
+    outbox.trail.note_view(EVA, id)
+    outbox.trail.note_view(Actor("max", "dashboard"), id)
 
-    page = outbox.audit_trail(limit=2)
+    page = outbox.trail.find(limit=2)
     assert [(one.act, one.actor) for one in page.lines] == [
         ("view", "max"), ("view", "eva"),
     ]  # fmt: skip
-    older = outbox.audit_trail(AuditSearch(before=page.older), limit=2)
+    older = outbox.trail.find(AuditSearch(before=page.older), limit=2)
     assert [(one.act, one.many, one.target) for one in older.lines] == [
         ("prune", 1, ""), ("cancel", 1, id),
     ]  # fmt: skip
@@ -44,19 +44,19 @@ def test_lines_are_written_counted_found_and_pruned(
     first = older.lines[1]
     assert first.at == began
     until = datetime.fromtimestamp(began.timestamp() + 30, UTC)
-    assert outbox.audit_trail(AuditSearch(until=until)).lines == (first,)
-    assert len(outbox.audit_trail(AuditSearch(since=until)).lines) == 3
-    assert outbox.audit_trail(AuditSearch(act=Act.CANCEL)).lines == (first,)
+    assert outbox.trail.find(AuditSearch(until=until)).lines == (first,)
+    assert len(outbox.trail.find(AuditSearch(since=until)).lines) == 3
+    assert outbox.trail.find(AuditSearch(act=Act.CANCEL)).lines == (first,)
     both = AuditSearch(target=id, actor="eva")
-    assert len(outbox.audit_trail(both).lines) == 2
+    assert len(outbox.trail.find(both).lines) == 2
 
     outbox.prune(1e9, 1e9, audit_seconds=30.0)
-    assert first not in outbox.audit_trail().lines
+    assert first not in outbox.trail.find().lines
     clock.advance(60)
     outbox.prune(1e9, 1e9)
-    assert len(outbox.audit_trail().lines) == 3
+    assert len(outbox.trail.find().lines) == 3
     outbox.prune(1e9, 1e9, audit_seconds=30.0)
-    assert outbox.audit_trail().lines == ()
+    assert outbox.trail.find().lines == ()
 
 
 def test_people_who_act_at_once_are_all_recorded(outbox: Outbox) -> None:
@@ -71,7 +71,7 @@ def test_people_who_act_at_once_are_all_recorded(outbox: Outbox) -> None:
         one.start()
     for one in threads:
         one.join()
-    found = outbox.audit_trail().lines
+    found = outbox.trail.find().lines
     assert {one.actor for one in found} == {f"p{number}" for number in range(8)}
 
 
@@ -85,7 +85,7 @@ def test_of_many_who_make_the_tables_one_did(bare_url: str, opener: Opener) -> N
 
     with ThreadPoolExecutor(len(outboxes)) as pool:
         [*pool.map(init, outboxes)]
-    (line,) = outboxes[0].audit_trail().lines
+    (line,) = outboxes[0].trail.find().lines
     assert (line.act, line.target, line.actor) == ("init", REVISION, "eva")
 
 
@@ -95,5 +95,5 @@ def test_the_messages_of_a_batch_are_counted(outbox: Outbox) -> None:
     for row in range(1, 4):
         put(outbox, batch=batch, batch_row=row)
     store.cancel(batch, actor=EVA)
-    (line,) = outbox.audit_trail().lines
+    (line,) = outbox.trail.find().lines
     assert (line.act, line.batch_id, line.many) == ("cancel batch", batch, 3)

@@ -60,7 +60,7 @@ def audit(
         until=_time(until, outbox.clock(), "--until"),
         before=before and before.upper(),
     )
-    found = outbox.audit_trail(wanted, limit)
+    found = outbox.trail.find(wanted, limit)
     if as_json:
         print_document({"lines": found.lines, "older": found.older})
         return

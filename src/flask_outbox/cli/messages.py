@@ -177,7 +177,7 @@ def show(id: str, part: str | None, as_json: bool) -> None:
     outbox = app_runtime().outbox
     record = outbox.get(full_id(outbox, id))
     if record.template is not None and not record.hidden:
-        outbox.note_view(acting(), record.id)
+        outbox.trail.note_view(acting(), record.id)
     if as_json:
         print_document(_document(outbox, record, with_content=part == "content"))
     elif part == "content":
@@ -204,7 +204,7 @@ def _content_of(outbox: Outbox, record: MessageRecord) -> bytes:
     """
     content = outbox.content(record.id)
     if content is not None:
-        outbox.note_view(acting(), record.id)
+        outbox.trail.note_view(acting(), record.id)
         return content
     if record.template is not None:
         raise MessageNotFound(

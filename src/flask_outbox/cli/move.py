@@ -90,7 +90,7 @@ def move(
             hold = runtime.settings.on_unknown == "hold"
             run = TransferRun(source, target, hold_unknown=hold)
             messages = run.prepare()
-            source.note_act(acting(), Act.MOVE, target.database.shown, many=messages)
+            source.trail.note(acting(), Act.MOVE, target.database.shown, many=messages)
             _carry(run, messages, wait_seconds, follow=follow)
             _print_result(run, source, target, as_json)
     finally:
@@ -196,7 +196,7 @@ def _left(left: Left) -> str:
 
 
 def _abandon(source: Outbox, target: Outbox, as_json: bool) -> None:
-    source.note_act(acting(), Act.ABANDON_MOVE, target.database.shown)
+    source.trail.note(acting(), Act.ABANDON_MOVE, target.database.shown)
     stayed, gone = Move(source, target).abandon()
     if as_json:
         print_document({"from": source.database.shown, "stayed": stayed, "gone": gone})

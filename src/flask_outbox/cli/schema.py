@@ -114,7 +114,7 @@ def _prune(runtime: Runtime) -> Pruned:
     """Prune, with a progress bar on a terminal."""
     outbox = runtime.outbox
     ages = runtime.settings.keep_bodies, runtime.settings.keep_rows
-    line = outbox.note_act(acting(), Act.PRUNE, many=0)
+    line = outbox.trail.note(acting(), Act.PRUNE, many=0)
     which = (*ages, runtime.settings.keep_audit, line)
     if not sys.stderr.isatty():
         return outbox.prune(*which)

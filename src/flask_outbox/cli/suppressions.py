@@ -147,7 +147,7 @@ def _add(outbox: Outbox, path: Path, lines: int, now: float) -> int:
     were imported.
     """
     added = done = 0
-    line = outbox.note_act(acting(), Act.IMPORT_SUPPRESSIONS, path.name, many=0)
+    line = outbox.trail.note(acting(), Act.IMPORT_SUPPRESSIONS, path.name, many=0)
     entries = (one for one in read(path, now) if isinstance(one, Suppression))
     with progress("Importing", lines) as advance:
         while step := [*islice(entries, STEP)]:

@@ -127,7 +127,7 @@ def sync(
     """
     total = SuppressionSync(source.name)
     actor = None if dry_run else actor
-    line = outbox.note_act(actor, Act.SYNC_SUPPRESSIONS, source.name, many=0)
+    line = outbox.trail.note(actor, Act.SYNC_SUPPRESSIONS, source.name, many=0)
     for page in source.pages():
         for at in range(0, len(page), STEP):
             some = page[at : at + STEP]

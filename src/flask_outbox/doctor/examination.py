@@ -150,7 +150,7 @@ def _send_test_mail(
         "thinks of SPF, DKIM and DMARC.\n",
     )
     try:
-        runtime.outbox.note_act(actor, Act.TEST_MAIL, masked(spec), section.name)
+        runtime.outbox.trail.note(actor, Act.TEST_MAIL, masked(spec), section.name)
         report = runtime.send_now(message, section.name)
     except OutboxError as error:
         section.find(

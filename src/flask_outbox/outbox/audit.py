@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from ..delivery import storable
 from . import ids
+from .database import Database
 from .group_commit import WorkOf
 from .read import moment
 from .records import Act, Actor, AuditLine, AuditPage, AuditSearch
@@ -92,6 +93,61 @@ class Draft:
 
         return both
 
+
+class AuditTrail:
+    """The audit trail of an outbox. Safe to share between threads."""
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database = database
+        self.clock = clock
+
+    def draft(
+        self, actor: Actor | None, act: Act, target: str = "", note: str = ""
+    ) -> Draft:
+        """The line that ``actor`` does this now, still to be written."""
+        return draft(actor, act, self.clock(), target, note)
+
+    def note(
+        self,
+        actor: Actor | None,
+        act: Act,
+        target: str = "",
+        note: str = "",
+        many: int = 1,
+    ) -> Draft:
+        """Write that ``actor`` does this, before it is done.
+
+        What is returned counts, in the transactions of the act, how many it concerns.
+        """
+        line = self.draft(actor, act, target, note)
+        if actor is not None:
+            self._database.write(lambda conn: line.write(conn, many))
+        return line
+
+    def count(self, line: Draft, more: int) -> None:
+        """Say in a line from `note` that the act concerned ``more``."""
+        self._database.write(lambda conn: line.count(conn, more))
+
+    def note_view(self, actor: Actor | None, message_id: str) -> None:
+        """Write that ``actor`` views a message's content, unless the trail says so
+        already of the last `VIEW_SECONDS`.
+        """
+        if actor is None:
+            return
+        since = self.clock() - VIEW_SECONDS
+        with self._database.reading() as connection:
+            if seen(connection, actor, message_id, since):
+                return
+        self.note(actor, Act.VIEW, message_id)
+
+    def find(self, wanted: AuditSearch | None = None, limit: int = 50) -> AuditPage:
+        """The newest lines that match ``wanted``."""
+        with self._database.reading() as connection:
+            return find(connection, wanted or AuditSearch(), limit)
+
+
+VIEW_SECONDS = 600.0
+"""Who views the same content again within this time is recorded once."""
 
 LENGTH = 255
 """How much of a target and of a note is kept."""

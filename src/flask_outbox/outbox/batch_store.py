@@ -51,7 +51,7 @@ class BatchStore:
         self, id: str, total: int | None, actor: Actor | None = None
     ) -> BatchProgress:
         """Continue enqueueing a batch in this process, unless it is complete."""
-        line = audit.draft(actor, Act.SEND_BATCH, self._outbox.clock(), id)
+        line = self._outbox.trail.draft(actor, Act.SEND_BATCH, id)
         return self._write(
             line.beside(
                 lambda conn: batches.resume_hand_over(conn, id, total),
@@ -97,7 +97,7 @@ class BatchStore:
         delivered. Raises `TransitionRefused` for a cancelled batch.
         """
         now = self._outbox.clock()
-        line = audit.draft(actor, Act.PAUSE_BATCH, now, id)
+        line = self._outbox.trail.draft(actor, Act.PAUSE_BATCH, id)
         self._write(line.beside(lambda conn: batches.pause(conn, id, now), many=_none))
         self._in_steps(lambda conn: batches.pause_next(conn, id), on_progress, line)
 
@@ -118,7 +118,7 @@ class BatchStore:
             return batches.resume_next(connection, id, now, seconds)
 
         seconds = self._outbox.retry_window.seconds_for(self.get(id).tag)
-        line = audit.draft(actor, Act.RESUME_BATCH, now, id)
+        line = self._outbox.trail.draft(actor, Act.RESUME_BATCH, id)
         self._write(line.beside(lambda conn: batches.resume(conn, id), many=_none))
         self._in_steps(resume_next, on_progress, line)
 
@@ -130,7 +130,7 @@ class BatchStore:
     ) -> None:
         """Cancel all unsent messages of a batch, and stop enqueueing it."""
         now = self._outbox.clock()
-        line = audit.draft(actor, Act.CANCEL_BATCH, now, id)
+        line = self._outbox.trail.draft(actor, Act.CANCEL_BATCH, id)
         self._write(line.beside(lambda conn: batches.cancel(conn, id, now), many=_none))
         self._in_steps(
             lambda conn: batches.cancel_next(conn, id, now), on_progress, line

@@ -65,8 +65,6 @@ from .received import Received
 from .records import (
     Act,
     Actor,
-    AuditPage,
-    AuditSearch,
     Claim,
     Count,
     CourierRecord,
@@ -97,10 +95,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-VIEW_SECONDS = 600.0
-"""Who views the same content again within this time is recorded once."""
-
-
 class Outbox:
     """The durable store of messages. Safe to share between threads.
 
@@ -129,6 +123,7 @@ class Outbox:
         self.database = database
         self.guard = guard
         self.clock: Callable[[], float] = clock or database.now
+        self.trail = audit.AuditTrail(database, self.clock)
         self.retry_window = retry_window
         self.feedback_rules = feedback_rules
         self.bounces = bounces
@@ -391,13 +386,12 @@ class Outbox:
 
         Each courier stops when it is notified or polls (``OUTBOX_POLL_SECONDS``).
         """
-        now = self.clock()
-        line = audit.draft(actor, Act.PAUSE_LANE, now, name)
-        self._write(line.beside(lanes.pause_by_operator), name, reason, now)
+        line = self.trail.draft(actor, Act.PAUSE_LANE, name)
+        self._write(line.beside(lanes.pause_by_operator), name, reason, self.clock())
 
     def resume_lane_by_operator(self, name: str, actor: Actor | None = None) -> None:
         """End what `pause_lane_by_operator` began."""
-        line = audit.draft(actor, Act.RESUME_LANE, self.clock(), name)
+        line = self.trail.draft(actor, Act.RESUME_LANE, name)
         self._write(line.beside(lanes.resume_by_operator), name)
 
     def lanes_paused_by_operator(self) -> dict[str, str]:
@@ -470,7 +464,7 @@ class Outbox:
         changed.
         """
         now = self.clock()
-        line = audit.draft(actor, act_of(action), now, message_id)
+        line = self.trail.draft(actor, act_of(action), message_id)
 
         def work(connection: Connection) -> T:
             message = self._actions(connection, message_id, now)
@@ -491,7 +485,7 @@ class Outbox:
         audit trail has a line for each of the others, with ``note``.
         """
         now, act = self.clock(), act_of(action)
-        lines = {one: audit.draft(actor, act, now, one, note) for one in message_ids}
+        lines = {one: self.trail.draft(actor, act, one, note) for one in message_ids}
 
         def work(connection: Connection) -> dict[str, str]:
             refused = {}
@@ -522,48 +516,9 @@ class Outbox:
         """
 
         def note(connection: Connection) -> None:
-            audit.draft(actor, act, self.clock(), REVISION).write(connection)
+            self.trail.draft(actor, act, REVISION).write(connection)
 
         self.database.upgrade(note=note)
-
-    # The audit trail
-
-    def note_act(
-        self,
-        actor: Actor | None,
-        act: Act,
-        target: str = "",
-        note: str = "",
-        many: int = 1,
-    ) -> audit.Draft:
-        """Have the audit trail say that ``actor`` does this, before it is done.
-
-        What is returned counts, in the transactions of the act, how many it concerns.
-        """
-        line = audit.draft(actor, act, self.clock(), target, note)
-        if actor is not None:
-            self._write(line.write, many)
-        return line
-
-    def count_act(self, line: audit.Draft, more: int) -> None:
-        """Have a line of the audit trail (`note_act`) count ``more``."""
-        self._write(line.count, more)
-
-    def note_view(self, actor: Actor | None, message_id: str) -> None:
-        """Have the audit trail say that ``actor`` views a message's content, unless it
-        says so already of the last `VIEW_SECONDS`.
-        """
-        if actor is None:
-            return
-        since = self.clock() - VIEW_SECONDS
-        if not self._read(audit.seen, actor, message_id, since):
-            self.note_act(actor, Act.VIEW, message_id)
-
-    def audit_trail(
-        self, wanted: AuditSearch | None = None, limit: int = 50
-    ) -> AuditPage:
-        """The newest lines of the audit trail that match ``wanted``."""
-        return self._read(audit.find, wanted or AuditSearch(), limit)
 
     # Suppressions
 
@@ -584,9 +539,8 @@ class Outbox:
         entry = suppressions.new_suppression(
             address, list, reason, source, self.clock()
         )
-        line = audit.draft(
-            actor, Act.SUPPRESS, self.clock(), audit_target(entry.address), entry.list
-        )
+        target = audit_target(entry.address)
+        line = self.trail.draft(actor, Act.SUPPRESS, target, entry.list)
         return self._write(line.beside(suppressions.add_one), entry, self.guard.erased)
 
     def suppress_all(
@@ -594,7 +548,7 @@ class Outbox:
     ) -> int:
         """Store ``entries`` (`new_suppression`), all or none; how many are new.
 
-        ``line`` of the audit trail counts them (`note_act`).
+        ``line`` of the audit trail counts them (`AuditTrail.note`).
         """
         add = line.counting(suppressions.add, many=int)
         return self._write(add, entries, self.guard.erased)
@@ -609,7 +563,7 @@ class Outbox:
         """Store what a provider lists, all or none, but for what was listed before
         somebody unsuppressed it. A dry run only says what would be stored.
 
-        ``line`` of the audit trail counts what was stored (`note_act`).
+        ``line`` of the audit trail counts what was stored (`AuditTrail.note`).
         """
         erased, work = self.guard.erased, auto_suppress.suppress_listed
         if dry_run:
@@ -630,10 +584,9 @@ class Outbox:
         With ``source``, only if it came from there. What was reported of the address
         before does not bring the suppression back.
         """
-        now = self.clock()
         target = audit_target(suppressions.on_the_list(address))
-        line = audit.draft(actor, Act.UNSUPPRESS, now, target, list)
-        remove = line.beside(suppressions.remove, many=int)
+        line = self.trail.draft(actor, Act.UNSUPPRESS, target, list)
+        remove, now = line.beside(suppressions.remove, many=int), self.clock()
         return self._write(remove, address, list, source, now, self.guard.erased)
 
     def suppressions(
@@ -898,7 +851,7 @@ class Outbox:
 
         Content goes after ``bodies_seconds``, the whole message after ``rows_seconds``,
         and lines of the audit trail after ``audit_seconds``. ``line`` of the audit
-        trail counts the messages (`note_act`).
+        trail counts the messages (`AuditTrail.note`).
         """
         return prune.steps(
             self.database,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from . import audit, webhook_feed, webhook_queue
+from . import webhook_feed, webhook_queue
 from .outbox import Outbox
 from .records import Act, Actor, WebhookEndpointRecord, WebhookRecord
 from .webhook_feed import Feed
@@ -100,13 +100,13 @@ class WebhookStore:
             webhook_feed.begin(connection, endpoint, now)
             webhook_queue.pause(connection, endpoint, reason, now)
 
-        line = audit.draft(actor, Act.PAUSE_WEBHOOKS, now, endpoint)
+        line = self._outbox.trail.draft(actor, Act.PAUSE_WEBHOOKS, endpoint)
         self._write(line.beside(work))
 
     def resume(self, endpoint: str, actor: Actor | None = None) -> None:
         """End any pause of an endpoint, also one after failures or a 410."""
         now = self._outbox.clock()
-        line = audit.draft(actor, Act.RESUME_WEBHOOKS, now, endpoint)
+        line = self._outbox.trail.draft(actor, Act.RESUME_WEBHOOKS, endpoint)
         self._write(line.beside(lambda conn: webhook_queue.resume(conn, endpoint, now)))
 
     def replay(
@@ -120,7 +120,7 @@ class WebhookStore:
         queued from then on; return how many. Their ids stay the same.
         """
         now = self._outbox.clock()
-        line = audit.draft(actor, Act.REPLAY_WEBHOOKS, now, endpoint)
+        line = self._outbox.trail.draft(actor, Act.REPLAY_WEBHOOKS, endpoint)
         return self._write(
             line.beside(
                 lambda conn: webhook_queue.replay(
@@ -140,7 +140,7 @@ class WebhookStore:
             webhook_feed.begin(connection, endpoint, now)
             return webhook_queue.add_test(connection, endpoint, now, give_up_seconds)
 
-        line = audit.draft(actor, Act.TEST_WEBHOOKS, now, endpoint)
+        line = self._outbox.trail.draft(actor, Act.TEST_WEBHOOKS, endpoint)
         return self._write(line.beside(work))
 
     # Reading

@@ -30,7 +30,7 @@ def audit_trail() -> str:
     )
     return page(
         "audit.html",
-        found=runtime().outbox.audit_trail(wanted, ROWS),
+        found=runtime().outbox.trail.find(wanted, ROWS),
         given=given,
         acts=list(Act),
     )

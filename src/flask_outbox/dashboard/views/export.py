@@ -54,14 +54,14 @@ def _export(kind: str, mimetype: str, write: Write) -> Response:
                 why=why,
             ),
         )
-    line = outbox.note_act(
+    line = outbox.trail.note(
         actor(), Act.EXPORT_MESSAGES, note=f"{kind}, {chosen.note}", many=0
     )
     pages = _pages(outbox, chosen.search, id_at(now.timestamp()))
 
     def counted() -> Pages:
         for page in pages:
-            outbox.count_act(line, len(page))
+            outbox.trail.count(line, len(page))
             yield page
 
     response = Response(write(counted()), mimetype=mimetype)

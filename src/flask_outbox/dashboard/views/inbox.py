@@ -52,7 +52,7 @@ def inbox_message(id: str) -> Response:
     record = outbox.get(id)
     content = None if record.hidden else outbox.content(id)
     if content or (record.template and not record.hidden):
-        outbox.note_view(actor(), id)
+        outbox.trail.note_view(actor(), id)
     urls = MailUrls("message", page="inbox_message", id=id)
     html = page(
         "inbox_message.html",

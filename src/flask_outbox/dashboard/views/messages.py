@@ -100,7 +100,7 @@ def message(id: str) -> Response:
             if action.is_offered_for(record, barred)
         },
         barred=barred,
-        audit=outbox.audit_trail(AuditSearch(target=id), LINES),
+        audit=outbox.trail.find(AuditSearch(target=id), LINES),
         shown=shown and not unnoted,
         unnoted=unnoted,
         mail=content and mail_view(content, request.args, record.tag),
@@ -118,7 +118,7 @@ LINES = 10
 def _note_view(id: str) -> str:
     """Record that the content is viewed; why that failed, if so."""
     try:
-        runtime().outbox.note_view(actor(), id)
+        runtime().outbox.trail.note_view(actor(), id)
     except OutboxUnavailable as error:
         return str(error)
     return ""
@@ -136,7 +136,7 @@ def _pause(record: MessageRecord, lanes: Sequence[LaneRecord]) -> LanePause | No
 def message_html(id: str) -> AnyResponse:
     """A mail's HTML."""
     content = _content(id)
-    runtime().outbox.note_view(actor(), id)
+    runtime().outbox.trail.note_view(actor(), id)
     return framed_html(content, MailUrls("message", id=id).page())
 
 
@@ -145,7 +145,7 @@ def message_html(id: str) -> AnyResponse:
 def message_source(id: str) -> Response:
     """A mail's RFC 5322 source, as text."""
     content = _content(id)
-    runtime().outbox.note_view(actor(), id)
+    runtime().outbox.trail.note_view(actor(), id)
     return source_of(content)
 
 
@@ -154,7 +154,7 @@ def message_source(id: str) -> Response:
 def message_file(id: str) -> Response:
     """A mail's RFC 5322 source, as a file."""
     content = _content(id)
-    runtime().outbox.note_act(actor(), Act.DOWNLOAD, id)
+    runtime().outbox.trail.note(actor(), Act.DOWNLOAD, id)
     return download(content, f"{id}.eml")
 
 
@@ -163,7 +163,7 @@ def message_file(id: str) -> Response:
 def message_part(id: str, number: int) -> Response:
     """One part of a mail, as a file."""
     part = part_of(_content(id), number)
-    runtime().outbox.note_act(actor(), Act.DOWNLOAD, id, f"part {number}")
+    runtime().outbox.trail.note(actor(), Act.DOWNLOAD, id, f"part {number}")
     return part
 
 
