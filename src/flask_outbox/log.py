@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TextIO
 from weakref import WeakKeyDictionary
 
@@ -63,6 +64,11 @@ class Repeats:
         said[about] = _Repeated(what, now)
         return last.held_back
 
+    @property
+    def any(self) -> bool:
+        """Whether an app has had a problem."""
+        return bool(self._said)
+
     def over(self, app: object, about: str) -> None:
         """End a problem, so that it is logged at once if it occurs again."""
         if self._said:
@@ -90,15 +96,15 @@ def listen() -> None:
     """Log each signal; calling it again changes nothing."""
     log.addFilter(_prepare_record)
     dialogue_log.addFilter(_prepare_record)
-    signals.message_enqueued.connect(_enqueued)
-    signals.message_began.connect(_began)
+    signals.log_when(_enqueued_wanted, signals.message_enqueued, _enqueued)
+    signals.log_when(_began_wanted, signals.message_began, _began)
     signals.message_rendered.connect(_rendered)
     signals.message_suppressed.connect(_suppressed)
     signals.message_changed.connect(_changed)
     signals.message_stopped.connect(_stopped)
     signals.message_rescued.connect(_rescued)
     for end in ATTEMPT_ENDS.values():
-        end.signal.connect(_ENDED[end.kind])
+        signals.log_when(partial(_end_wanted, end), end.signal, partial(_ended, end))
     signals.batch_paused.connect(_batch_paused)
     signals.batch_resumed.connect(_batch_resumed)
     signals.batch_cancelled.connect(_batch_cancelled)
@@ -307,6 +313,10 @@ def _replies(replies: Mapping[str, str]) -> str:
     return "; ".join(f"{address}: {reply}" for address, reply in replies.items())
 
 
+def _enqueued_wanted() -> bool:
+    return log.isEnabledFor(logging.INFO)
+
+
 def _enqueued(
     _app: object, message_id: str, duplicate: bool, seconds: float, **_: Any
 ) -> None:
@@ -314,6 +324,10 @@ def _enqueued(
         log.info("Message %s was enqueued before with the same key.", message_id)
     else:
         log.debug("Message %s stored in %.1f ms.", message_id, seconds * 1000)
+
+
+def _began_wanted() -> bool:
+    return repeats.any or log.isEnabledFor(logging.DEBUG)
 
 
 def _began(
@@ -331,19 +345,19 @@ def _rendered(
     )
 
 
-def _ended(end: AttemptEnd) -> Callable[..., None]:
-    """The listener that logs one way in which an attempt can end, and its dialogue."""
+def _end_wanted(end: AttemptEnd) -> bool:
+    return log.isEnabledFor(end.log_level) or dialogue_log.isEnabledFor(logging.DEBUG)
 
-    def say(_app: object, message_id: str, **payload: Any) -> None:
-        if log.isEnabledFor(end.log_level):
-            text = _how_it_ended(end, message_id, **payload)
-            outcome = {"outcome": end.kind.value}
-            log.log(end.log_level, "Message %s %s", message_id, text, extra=outcome)
-        if dialogue_log.isEnabledFor(logging.DEBUG):
-            for line in payload["dialogue"]:
-                dialogue_log.debug("%s %s", message_id, line)
 
-    return say
+def _ended(end: AttemptEnd, _app: object, message_id: str, **payload: Any) -> None:
+    """Log one way in which an attempt can end, and its dialogue."""
+    if log.isEnabledFor(end.log_level):
+        text = _how_it_ended(end, message_id, **payload)
+        outcome = {"outcome": end.kind.value}
+        log.log(end.log_level, "Message %s %s", message_id, text, extra=outcome)
+    if dialogue_log.isEnabledFor(logging.DEBUG):
+        for line in payload["dialogue"]:
+            dialogue_log.debug("%s %s", message_id, line)
 
 
 def _how_it_ended(
@@ -380,10 +394,6 @@ def _how_it_ended(
 
 def _sentence(text: str) -> str:
     return f"{text}." if text and text[-1] not in ".!?" else text
-
-
-_ENDED = {kind: _ended(end) for kind, end in ATTEMPT_ENDS.items()}
-"""Kept here, since signals hold their listeners by weak references."""
 
 
 def _suppressed(

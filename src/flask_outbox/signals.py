@@ -19,8 +19,9 @@ from __future__ import annotations
 import logging
 import time
 import weakref
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from itertools import chain
+from typing import Any, NamedTuple
 
 from blinker import NamedSignal, Namespace
 
@@ -202,16 +203,34 @@ def emit(signal: NamedSignal, sender: object, /, **payload: Any) -> None:
     A slow one is logged by name, because all mail waits for it. ``sender`` may be a
     weak reference; if it is dead, nothing is sent.
     """
-    if signal.receivers:
-        _call_listeners(signal, sender, Exception, payload)
+    _call_listeners(signal, sender, Exception, payload)
 
 
 def emit_in_courier(signal: NamedSignal, sender: object, /, **payload: Any) -> None:
     """Do what `emit` does in a courier's thread, which no listener's ``sys.exit()`` may
     end.
     """
-    if signal.receivers:
-        _call_listeners(signal, sender, BaseException, payload)
+    _call_listeners(signal, sender, BaseException, payload)
+
+
+class _Line(NamedTuple):
+    """The log's listener of a signal, and whether it has anything to say."""
+
+    tell: Callable[..., None]
+    wanted: Callable[[], bool]
+
+
+_lines: dict[NamedSignal, _Line] = {}
+
+
+def log_when(
+    wanted: Callable[[], bool], signal: NamedSignal, tell: Callable[..., None]
+) -> None:
+    """Have ``tell`` called before the listeners of ``signal``, while ``wanted()``.
+
+    It is for signals that each message sends: one that nobody wants costs little.
+    """
+    _lines[signal] = _Line(tell, wanted)
 
 
 def _call_listeners(
@@ -220,11 +239,15 @@ def _call_listeners(
     survive: type[BaseException],
     payload: Mapping[str, Any],
 ) -> None:
+    line = _lines.get(signal)
+    ours = [line.tell] if line is not None and line.wanted() else []
+    if not (ours or signal.receivers):
+        return
     app = sender() if isinstance(sender, weakref.ref) else sender
     if app is None:
         return
     with about(app, payload):
-        for receiver in signal.receivers_for(app):
+        for receiver in chain(ours, signal.receivers_for(app)):
             began = time.monotonic()
             try:
                 receiver(app, **payload)
