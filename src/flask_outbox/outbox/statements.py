@@ -57,12 +57,12 @@ def run_together(
     driver: Any = connection.connection.dbapi_connection
     if connection.dialect.driver == "psycopg":
         return _run_pipelined(driver, statements)
-    return _run_in_order(driver, statements)
+    answers = zip(_run_in_order(driver, statements), statements, strict=True)
+    return [answer for answer, one in answers if one.asks]
 
 
-def _run_in_order(
-    driver: Any, statements: Sequence[Statement]
-) -> list[list[tuple[Any, ...]]]:
+def _run_in_order(driver: Any, statements: Sequence[Statement]) -> list[Any]:
+    """What each answers: its rows if it asks, else how many rows it changed."""
     cursor = driver.cursor()
     answers = []
     if _takes_several(driver):
@@ -71,9 +71,12 @@ def _run_in_order(
         return answers
     for one in statements:
         cursor.execute(one.text, one.values)
-        if one.asks:
-            answers.append(list(cursor.fetchall()))
+        answers.append(_answer(cursor, one))
     return answers
+
+
+def _answer(cursor: Any, statement: Statement) -> Any:
+    return list(cursor.fetchall()) if statement.asks else cursor.rowcount
 
 
 @contextmanager
@@ -185,16 +188,15 @@ def _found_in_order(
     driver: Any, asking: Statement, inserts: Sequence[Statement]
 ) -> bool:
     """Run one after the other; MariaDB and MySQL keep in a variable what was found."""
-    ((answer,),) = _run_in_order(
+    _, inserted, *_ = _run_in_order(
         driver,
         [
             Statement(f"SET {_VARIABLE} = EXISTS ({asking.text})", asking.values),
             *inserts,
-            Statement(f"SELECT {_VARIABLE}", (), asks=True),
             Statement("COMMIT", ()),
         ],
     )
-    return bool(answer[0])
+    return not inserted
 
 
 _VARIABLE = "@outbox_found"
@@ -221,14 +223,11 @@ def _joinable(
     yield some
 
 
-def _run_joined(
-    cursor: Any, statements: Sequence[tuple[Statement, str]]
-) -> list[list[tuple[Any, ...]]]:
+def _run_joined(cursor: Any, statements: Sequence[tuple[Statement, str]]) -> list[Any]:
     answers = []
     cursor.execute(";".join(text for _, text in statements))
     for one, _ in statements:
-        if one.asks:
-            answers.append(list(cursor.fetchall()))
+        answers.append(_answer(cursor, one))
         cursor.nextset()
     return answers
 
