@@ -260,6 +260,9 @@ class Down(Babbling):
     ) -> Report:
         raise TransportDown(self.said)
 
+    async def probe(self) -> None:
+        raise TransportDown(self.said)
+
 
 @pytest.mark.parametrize("said", ["a\x00b", "half \ud800", "\x1b[2J"])
 def test_a_lane_is_paused_whatever_its_transport_says(
