@@ -22,6 +22,7 @@ from flask_outbox.transports.smtp import SmtpTransport
 from tests.servers import JournalSmtp
 
 CAP_SECONDS = 30.0
+SOON = 60.0
 
 
 @pytest.fixture
@@ -308,3 +309,28 @@ def test_account_trouble_pauses_longer_each_time_and_blames_no_message() -> None
         assert waits[7] > 16 * waits[0]
 
     asyncio.run(run())
+
+
+def test_a_lane_may_deliver_again_after_its_first_probe(server: JournalSmtp):
+    async def work(lane: Lane) -> None:
+        assert lane.may_deliver_before(SOON)
+        lane.allowed_at = SOON
+        assert not lane.may_deliver_before(SOON)
+        lane.allowed_at = 0.0
+        lane.pause(TransportDown("gone"))
+        assert lane.may_deliver_before(SOON)
+        lane.probe_at = SOON
+        assert not lane.may_deliver_before(SOON)
+        assert lane.may_deliver_before(SOON + 1)
+        server.go_down()
+        assert not await lane.probe()
+        assert not lane.may_deliver_before(SOON + 1)
+        server.come_back()
+        assert await lane.probe()
+        assert lane.may_deliver_before(SOON)
+        lane.pause(TransportDown("gone again"))
+        assert lane.may_deliver_before(SOON)
+        lane.paused_by_operator = "moving"
+        assert not lane.may_deliver_before(SOON)
+
+    _with_lane(server, work)

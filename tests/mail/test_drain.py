@@ -172,6 +172,21 @@ def test_stop_right_after_send_leaves_no_attempt_half_done(
         assert [one.outcome for one in record.attempts] in ([], ["sent"])
 
 
+def test_a_courier_ends_in_order_although_its_transport_cannot_be_closed(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    async def fail() -> None:
+        raise ValueError("not open")
+
+    site.make_ready()
+    monkeypatch.setattr(site.courier.lanes["default"].transport, "close", fail)
+    site.mail.stop()
+    assert len(site.told(signals.courier_stopped)) == 1
+    (said,) = [one.getMessage() for one in caplog.records if one.exc_info]
+    assert said == "The courier could not stop cleanly."
+    caplog.clear()
+
+
 def test_an_ending_process_delivers_what_its_courier_is_just_claiming(
     make_site: MakeSite,
     server: JournalSmtp,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from flask_outbox import State, signals
+from flask_outbox.courier.lane import Lane
 from flask_outbox.outbox import MessageActions
 from tests.mail.conftest import MakeSite
 from tests.mail.shop import engine_on
 from tests.mail.site import BOB, PUT_OFF_FOR_LONG, Site
 from tests.servers import Behaviour, JournalSmtp
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
+
+HOUR = 3_600
 
 
 def test_the_lane_is_paused_and_says_why(site: Site, server: JournalSmtp):
@@ -273,3 +278,33 @@ def test_an_outage_is_blamed_on_no_message(site: Site, server: JournalSmtp):
     assert site.told(signals.message_deferred) == []
     server.come_back()
     assert site.settled(receipt).attempts[-1].number == 1
+
+
+def test_an_ending_process_waits_for_the_first_probe(
+    site: Site, server: JournalSmtp, monkeypatch: pytest.MonkeyPatch
+):
+    """A server that restarts just then is back soon."""
+    probe = Lane.probe
+
+    async def probe_once_it_is_back(lane: Lane) -> bool:
+        server.come_back()
+        return await probe(lane)
+
+    monkeypatch.setattr(Lane, "probe", probe_once_it_is_back)
+    server.go_down()
+    receipt = site.send()
+    site.runtime.stop(drain=True)
+    assert site.get(receipt).state is State.SENT
+
+
+def test_an_ending_process_does_not_wait_after_a_probe_that_failed(
+    make_site: MakeSite, server: JournalSmtp
+):
+    site = make_site(OUTBOX_GRACE_SECONDS=HOUR)
+    server.go_down()
+    receipt = site.send()
+    ending = threading.Thread(target=site.runtime.stop, kwargs={"drain": True})
+    ending.start()
+    ending.join(WAIT_SECONDS)
+    assert not ending.is_alive()
+    assert site.get(receipt).state is State.PENDING

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
-from flask_outbox import signals
+from flask_outbox import State, signals
 from tests.cli.conftest import MakeShop
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA
@@ -53,6 +54,32 @@ def test_mail_is_delivered_while_no_endpoint_answers(
     site = make_site(**crm(down))
     for _ in range(20):
         site.settled(site.send(ADA))
+
+
+def test_an_ending_process_tells_of_its_last_mail(
+    make_site: MakeSite, receiver: WebhookReceiver
+) -> None:
+    site = make_site(**crm(receiver))
+    site.make_ready()
+    receipt = site.send(ADA)
+    site.runtime.stop(drain=True)
+    (told,) = receiver.received
+    assert told.json["data"]["message_id"] == receipt.id
+
+
+def test_a_process_ends_in_time_although_an_endpoint_never_answers(
+    make_site: MakeSite, receiver: WebhookReceiver
+) -> None:
+    answers = threading.Event()
+    receiver.answer = lambda _: 204 if answers.wait(WAIT_SECONDS) else 503
+    site = make_site(OUTBOX_GRACE_SECONDS=1.0, **crm(receiver))
+    site.make_ready()
+    receipt = site.send(ADA)
+    site.runtime.stop(drain=True)
+    assert not answers.is_set()
+    assert site.get(receipt).state is State.SENT
+    assert site.status().couriers == ()
+    answers.set()
 
 
 def test_a_worker_for_cron_sends_webhooks_too(

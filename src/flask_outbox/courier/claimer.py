@@ -208,15 +208,16 @@ class Claimer:
         return min([self._context.poll_seconds, *due])
 
     async def anything_due(self, until: float) -> bool:
-        """Whether a message is due that its lane's limits allow before ``until``, by
+        """Whether a message is due that may leave before ``until``, by
         `time.monotonic`.
         """
         if self.dynamic_lanes is not None:
             await self.dynamic_lanes.ask()
             if self.dynamic_lanes.any_can_leave(until):
                 return True
-        for name, lane in self._configured_lanes():
-            if lane.allowed_at < until:
+        for name, own in list(self.lanes.items()):
+            lane = self.lanes.lane_for(name) or own
+            if not isinstance(own, DynamicLane) and lane.may_deliver_before(until):
                 due_at = await self._in_thread(self._outbox.next_due_at, name)
                 if due_at is not None and due_at <= self._outbox.clock():
                     return True

@@ -478,15 +478,15 @@ class Courier:
         self.emit(signals.courier_stopped)
 
     async def _finish(self, working: asyncio.Task[None]) -> None:
-        """Finish what was begun; when draining, first begin all that is due."""
+        """Finish what was begun; when draining, first begin all that is due, and last
+        tell of it by webhooks.
+        """
+        until = time.monotonic() + self._context.grace_seconds * DRAIN_SHARE
         if self._drains:
-            seconds = self._context.grace_seconds * DRAIN_SHARE
             with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(until - time.monotonic()):
                     await self._opened.wait()
-                    await self._until_nothing_is_due(
-                        working, time.monotonic() + seconds
-                    )
+                    await self._until_nothing_is_due(working, until)
         async with self._claimer.claiming:
             working.cancel()
         await asyncio.wait([working])
@@ -497,6 +497,11 @@ class Courier:
                 await self._deliverer.wait(MIN_WAIT_SECONDS)
         finally:
             renewing.cancel()
+        if self._drains and self._opened.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(until - time.monotonic()):
+                    await self.write_records()
+                    await self._maintenance.settle()
 
     async def _until_nothing_is_due(
         self, working: asyncio.Task[None], until: float
@@ -533,6 +538,8 @@ async def _within(seconds: float, step: Awaitable[None]) -> None:
         await asyncio.wait_for(step, seconds)
     except (TimeoutError, OutboxError) as error:
         _log.warning("The courier could not stop cleanly: %r", error)
+    except Exception:
+        _log.exception("The courier could not stop cleanly.")
 
 
 def _claim_of(new: NewMessage, owner: str, receipt: Receipt) -> Claim | None:

@@ -154,15 +154,14 @@ class DynamicLanes:
         return name in self._configured or self._due_at(name) <= self._outbox.clock()
 
     def any_can_leave(self, until: float) -> bool:
-        """Whether a message is due on a name that has a lane, whose limits allow it
+        """Whether a message is due on a name that has a lane by which it may leave
         before ``until``, or may get one.
         """
         now = self._outbox.clock()
         return any(
             at <= now and name not in self._unresolved and name not in self._paused
             for name, at in self._pending_names()
-            if (lane := self._open.get(name)) is None
-            or (lane.open and lane.allowed_at < until)
+            if (lane := self._open.get(name)) is None or lane.may_deliver_before(until)
         )
 
     def seconds_to_next(self, is_full: Callable[[str], bool]) -> float:

@@ -50,6 +50,10 @@ class Lane:
         self.ending = False
         """Whether no more is claimed for it, and it is closed when nothing is left."""
         self.went_down: asyncio.Event = asyncio.Event()
+        self.probe_at: float = 0.0
+        """When it is probed next, by `time.monotonic`; 0 until that is known."""
+        self._stays_down = False
+        """Whether a probe has failed since it went down."""
         self._pause_cap_seconds = pause_cap_seconds
         self._failures = 0
         self._pause_factor = 1
@@ -68,6 +72,15 @@ class Lane:
         """Whether more messages may be claimed for it now."""
         return self.open
 
+    def may_deliver_before(self, until: float) -> bool:
+        """Whether its limits allow a message before ``until``, by `time.monotonic`, and
+        it is open or may be by then: after its first probe, but not after one that
+        failed.
+        """
+        if self.paused_by_operator is not None or self.allowed_at >= until:
+            return False
+        return self.reason is None or not (self._stays_down or self.probe_at >= until)
+
     @property
     def why_paused(self) -> str:
         """Why it is paused, in words."""
@@ -84,6 +97,7 @@ class Lane:
             self._failures = self._failures + 1 if of_the_account else 1
             self._met_trouble_before = self._met_trouble
             self._met_trouble = {}
+            self.probe_at, self._stays_down = 0.0, False
             self.went_down.set()
         if not of_the_account:
             times = self._met_trouble_before.get(message_id, 0)
@@ -135,6 +149,7 @@ class Lane:
         except TransportDown as error:
             self._failures += 1
             self._met_trouble.clear()
+            self._stays_down = True
             self._take_down(error)
             return False
         self.reason = None

@@ -128,6 +128,11 @@ class Maintenance:
         await self._attempt(self._apply_operator_pauses)
         await self._attempt(partial(self._hasten, deferred=False))
 
+    async def settle(self) -> None:
+        """Tell the endpoints of webhooks of all that was recorded, once."""
+        if self._context.webhooks is not None:
+            await self._attempt(self._context.webhooks.settle)
+
     async def run(self) -> None:
         """Do each task at its interval, until cancelled."""
         often = self._renewal_seconds
@@ -169,6 +174,7 @@ class Maintenance:
         while True:
             await lane.went_down.wait()
             seconds = lane.wait_seconds()
+            lane.probe_at = time.monotonic() + seconds
             await self._attempt(partial(self._write_pause, lane, seconds))
             await asyncio.sleep(seconds)
             await self._attempt(partial(self._probe, lane))
