@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from signal import SIGTERM
 from typing import Any
 
 from flask_outbox import State, signals
@@ -91,6 +92,24 @@ def test_a_worker_for_cron_sends_webhooks_too(
     shop.run("worker", "--until-drained")
     (told,) = receiver.received
     assert told.json["data"]["message_id"] == id
+
+
+def test_a_worker_for_cron_ends_at_a_signal_while_it_sends_webhooks(
+    make_shop: MakeShop, receiver: WebhookReceiver
+) -> None:
+    """What no endpoint has answered is given back."""
+    answers = threading.Event()
+    receiver.answer = lambda _: 204 if answers.wait(WAIT_SECONDS) else 503
+    shop = make_shop(**crm(receiver))
+    shop.runtime.webhooks.begin("crm")
+    id = shop.send()
+    with shop.process("worker", "--until-drained") as worker:
+        receiver.wait_for(1, WAIT_SECONDS)
+        worker.signal(SIGTERM)
+        worker.ended()
+    answers.set()
+    (webhook,) = shop.runtime.webhooks.webhooks("crm")
+    assert (webhook.message_id, webhook.attempts) == (id, 0)
 
 
 def test_pruning_waits_for_what_is_to_be_told(

@@ -12,6 +12,7 @@ from typing import Any
 from .. import signals
 from ..concurrency import new_loop
 from ..courier import Courier, CourierContext
+from ..courier.webhook_dispatcher import WebhookDispatcher
 from ..events import ATTEMPT_ENDS, EventKind
 from ..log_context import courier_of
 from .shutdown import signals_wake_loop
@@ -66,6 +67,8 @@ class Worker:
         self._down: dict[str, str] = {}
         self._why_down: str | None = None
         self._ended = ""
+        self._is_told = False
+        self._cancel_settling: Callable[[], object] | None = None
 
     def run(self, *, until_drained: bool) -> WorkerResult:
         """Deliver until told to stop, then shut down.
@@ -83,15 +86,33 @@ class Worker:
         else:
             self._ended = "drained"
         if until_drained and self._context.webhooks is not None:
-            _run(self._context.webhooks.settle())
+            _run(self._settle(self._context.webhooks))
         return WorkerResult(
             (self._courier.id,), self._ended, self._counts, self._why_down
         )
 
     def stop(self, why: str) -> None:
         """Begin to shut down; calling it again changes nothing."""
+        self._is_told = True
+        self._stop_courier(why)
+        if self._cancel_settling is not None:
+            self._cancel_settling()
+
+    def _stop_courier(self, why: str) -> None:
         self._ended = self._ended or why
         self._courier.stop()
+
+    async def _settle(self, webhooks: WebhookDispatcher) -> None:
+        """Send the webhooks that are due once, until told to stop."""
+        settling = asyncio.create_task(webhooks.settle())
+        loop = asyncio.get_running_loop()
+        self._cancel_settling = partial(loop.call_soon_threadsafe, settling.cancel)
+        with signals_wake_loop():
+            if self._is_told:
+                settling.cancel()
+            with suppress(asyncio.CancelledError):
+                await settling
+        self._cancel_settling = None
 
     def _anything_due(self) -> bool:
         outbox = self._context.outbox
@@ -123,7 +144,7 @@ class Worker:
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
             self._why_down = self._down_now()
-            self.stop("down" if self._why_down else "drained")
+            self._stop_courier("down" if self._why_down else "drained")
 
     async def _anything_left(self) -> bool:
         anything_due = self._context.outbox.anything_due
