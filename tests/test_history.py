@@ -122,7 +122,7 @@ WORDS: Mapping[str, tuple[str, Mapping[str, Any], str, str, str]] = {
         )
         for kind, what in {
             "delayed": "A later server has not taken it yet for bob@example.org",
-            "soft_bounced": "It came back from bob@example.org for a passing reason",
+            "soft_bounced": "It came back from bob@example.org for a temporary reason",
             "delivered": "It was delivered to bob@example.org",
             "opened": "The pictures in the mail to bob@example.org were fetched",
             "clicked": "A link in the mail to bob@example.org was followed",

@@ -82,8 +82,8 @@ WORDS: list[tuple[Any, dict[str, Any], int, str]] = [
         signals.message_failed,
         {**END, "suppressed": True},
         ERROR,
-        f"Message {ID} failed. {BOTH}. Who refused it is suppressed from now on: to "
-        "retry it, end that first, with: flask outbox unsuppress ADDRESS",
+        f"Message {ID} failed. {BOTH}. Those who refused it are suppressed from now "
+        "on: to retry it, end that first, with: flask outbox unsuppress ADDRESS",
     ),
     (
         signals.message_failed,

@@ -289,7 +289,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     ("reply", "kind", "words"),
     [
         (refused(401, "invalid_client"), AccountTrouble, "secret or certificate"),
-        (refused(400, "invalid_grant"), AccountTrouble, "agree anew"),
+        (refused(400, "invalid_grant"), AccountTrouble, "give consent again"),
         (refused(400, "unauthorized_client"), AccountTrouble, "allowed this scope"),
         (refused(400, "invalid_scope"), AccountTrouble, "Check the scope"),
         (refused(403, "access_denied"), AccountTrouble, "access_denied"),

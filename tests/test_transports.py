@@ -127,7 +127,7 @@ def test_production_without_a_default_transport_is_refused():
         ({"MAIL_DEFAULT_SENDER": "a@b.c"}, "is for the whole app: set it outside"),
         ({"MAIL_PORT": 0}, "MAIL_PORT is not a port: it must be"),
         ({"MAIL_URL": BULK, "MAIL_PORT": 25}, "remove MAIL_PORT"),
-        ("smpt.x", "is no URL: it must begin with one of"),
+        ("smpt.x", "is not a URL: it must begin with one of"),
         ({"MAIL_SERVER": "a", "MAIL_API_KEY": "b"}, "by SMTP, where nothing asks"),
     ],
 )

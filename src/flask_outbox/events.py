@@ -69,7 +69,7 @@ class EventKind(StrEnum):
     DELAYED = "delayed"
     """Reported: a server after the next hop has not accepted it yet."""
     SOFT_BOUNCED = "soft_bounced"
-    """Reported: it came back for a passing reason."""
+    """Reported: it came back for a temporary reason."""
     DELIVERED = "delivered"
     """Reported: a recipient's server accepted it."""
     OPENED = "opened"

@@ -342,7 +342,7 @@ _WORDS: Mapping[EventKind, Callable[[Detail], _Words]] = {
     ),
     EventKind.SOFT_BOUNCED: _reported(
         lambda address: phrase(
-            "It came back from %(address)s for a passing reason", address=address
+            "It came back from %(address)s for a temporary reason", address=address
         )
     ),
     EventKind.DELIVERED: _reported(

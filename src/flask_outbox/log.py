@@ -377,8 +377,8 @@ def _how_it_ended(
         )
     elif suppressed:
         retry = (
-            "Who refused it is suppressed from now on: to retry it, end that first, "
-            "with: flask outbox unsuppress ADDRESS"
+            "Those who refused it are suppressed from now on: to retry it, end that "
+            "first, with: flask outbox unsuppress ADDRESS"
         )
     said = _replies(replies)
     return end.log_format.format(

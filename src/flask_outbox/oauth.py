@@ -397,7 +397,7 @@ def _rsa_key(pem: bytes) -> Any:
 
     key = load_pem_private_key(pem, None)
     if not isinstance(key, RSAPrivateKey):
-        raise TypeError("it is no RSA key")
+        raise TypeError("it is not an RSA key")
     return key
 
 
@@ -459,11 +459,12 @@ def _lifetime_seconds(body: Mapping[str, Any]) -> float:
 
 _ADVICE = {
     "invalid_client": "Check the client's id, and that its secret or certificate is "
-    "the right one and has not ended.",
+    "the right one and has not expired.",
     "unauthorized_client": "Check that the app, or the service account's delegation, "
     "is allowed this scope.",
-    "invalid_grant": "The refresh token has ended or was taken back, or the service "
-    "account may not act for this mailbox: agree anew, or check the delegation.",
+    "invalid_grant": "The refresh token has expired or was revoked, or the service "
+    "account may not act for this mailbox: give consent again, or check the "
+    "delegation.",
     "invalid_scope": "Check the scope.",
 }
 

@@ -415,7 +415,7 @@ class Runtime:
             raise MessageError("transport", f"{error}.") from error
 
     def check_webhook_endpoint(self, name: str) -> None:
-        """Raise `ConfigError` unless the app has an endpoint of webhooks with this
+        """Raise `ConfigError` unless the app has a webhook endpoint with this
         name.
         """
         if name not in self.settings.webhooks:
@@ -425,7 +425,7 @@ class Runtime:
             )
 
     def webhook_statuses(self) -> list[WebhookStatus]:
-        """The endpoints of webhooks in the app's settings, in their order."""
+        """The webhook endpoints in the app's settings, in their order."""
         return webhook_statuses(
             self.settings, self.webhooks.endpoints([*self.settings.webhooks])
         )

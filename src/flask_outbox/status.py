@@ -351,7 +351,7 @@ def _lane_status(
 
 @dataclass(frozen=True, slots=True)
 class WebhookStatus:
-    """The public status of one endpoint of webhooks."""
+    """The public status of one webhook endpoint."""
 
     name: str
     place: str

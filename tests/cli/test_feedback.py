@@ -83,7 +83,8 @@ def test_a_piped_bounce_is_stored_before_the_process_ends(shop: Shop):
     with piping(shop, report(message.return_path, RCPT)) as process:
         process.ended()
         assert (
-            f"A bounce about message {message.id} was taken: bounced." in process.said
+            f"A bounce about message {message.id} was recorded: bounced."
+            in process.said
         )
     assert fates(shop.get(message.id)) == {RCPT: "bounced"}
 
@@ -102,7 +103,7 @@ def test_the_report_that_the_docs_show_is_taken(shop: Shop):
 
 def test_a_repeated_mail_changes_nothing(shop: Shop):
     message = sent(shop)
-    for said in ("was taken: bounced", "taken before: it changes nothing"):
+    for said in ("was recorded: bounced", "recorded before: it changes nothing"):
         with piping(shop, report(message.return_path, RCPT)) as process:
             process.ended()
             assert said in process.said

@@ -79,10 +79,10 @@ def test_mails_are_taken_as_they_come(shop: Shop, dovecot: Dovecot):
     with shop.process("feedback", "imap") as process:
         process.wait_for("Reading bounces@127.0.0.1")
         dovecot.deliver(report(message.return_path, RCPT))
-        process.wait_for(f"A bounce about message {message.id} was taken")
+        process.wait_for(f"A bounce about message {message.id} was recorded")
         later = sent(shop)
         dovecot.deliver(report(later.return_path, RCPT))
-        process.wait_for(f"A bounce about message {later.id} was taken")
+        process.wait_for(f"A bounce about message {later.id} was recorded")
         process.signal(signal.SIGTERM)
         assert process.ended() == "Ended: 2 mails taken (2 applied).\n"
     assert fates(shop.get(later.id)) == {RCPT: Fate.BOUNCED}
@@ -95,7 +95,7 @@ def test_it_connects_again(shop: Shop, dovecot: Dovecot):
         process.wait_for("cannot be read: ")
         message = sent(shop)
         dovecot.deliver(report(message.return_path, RCPT))
-        process.wait_for(f"A bounce about message {message.id} was taken")
+        process.wait_for(f"A bounce about message {message.id} was recorded")
         process.signal(signal.SIGINT)
         process.ended()
 

@@ -45,7 +45,7 @@ def test_postfix_reports_by_lmtp_what_it_cannot_deliver(
             id = shop.send(ODD, BOB)
             shop.deliver()
             assert shop.get(id).state is State.SENT
-            process.wait_for(f"A bounce about message {id} was taken: bounced.")
+            process.wait_for(f"A bounce about message {id} was recorded: bounced.")
     assert fates(shop.get(id)) == {ODD: Fate.BOUNCED, BOB: None}
     (dialogue,) = re.findall(
         r"RCPT TO:<ada.*", shop.run("show", id, "--dialogue").output

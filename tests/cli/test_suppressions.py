@@ -265,7 +265,7 @@ def test_every_invalid_line_is_named_and_nothing_imported(
         "  line 57,312: address: 'cy' has no '@'; write an address such as "
         "'ada@example.org'",
         "  line 57,313: it has more cells than the header has columns.",
-        "  line 57,314: source: 'the moon' is none of person, api, import, "
+        "  line 57,314: source: 'the moon' is not one of person, api, import, "
         "unsubscribe, bounce, complaint, refusal, provider.",
         "  line 57,315: added_at: '2026-11-24 09:30' is not a time with a zone; write "
         "it as 2026-11-24T09:30:05+00:00.",

@@ -132,7 +132,7 @@ def test_an_unknown_transport_is_an_error(make_shop: MakeShop) -> None:
 
 def test_a_name_is_no_name_server(make_shop: MakeShop) -> None:
     result = make_shop().run("doctor", "--nameserver", "dns.example.com", code=1)
-    assert "is no name server" in result.stderr
+    assert "is not a name server" in result.stderr
 
 
 def test_long_answers_are_read_by_tcp(make_shop: MakeShop, serve: Serve) -> None:

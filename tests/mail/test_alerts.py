@@ -208,7 +208,7 @@ def test_mail_that_cannot_be_sent_keeps_no_other_way_from_telling(
     watch_of(idle).mail(news)
     watch_of(idle).note_told(news)
     assert alert_mails(idle) == []
-    assert f"The mail about an alert is not sent: {news.alert.words}" in caplog.text
+    assert f"The mail about an alert was not sent: {news.alert.words}" in caplog.text
     caplog.clear()
     put_ahead(idle, TELLING_SECONDS)
     assert watch_of(idle).look() == []

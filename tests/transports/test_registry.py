@@ -167,7 +167,7 @@ def test_a_message_that_a_transport_cannot_carry_is_refused_at_hand_over(
         ("pigeon://?bird=2", "Did you mean birds?"),
         ("pigeon://?birds=2&birds=3", "says the same option twice"),
         ("absent://", "cannot be imported from"),
-        ("none://", "is no subclass of flask_outbox.Transport"),
+        ("none://", "is not a subclass of flask_outbox.Transport"),
     ],
 )
 @pytest.mark.parametrize("config", [{}, {"TESTING": True}])

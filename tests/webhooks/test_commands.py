@@ -122,7 +122,7 @@ def test_an_endpoint_that_takes_none_is_a_problem(shop: Shop) -> None:
     cancel(shop, 5)
     fail(shop, 503)
     said = shop.run("status", code=1).stdout
-    assert "5 webhooks waiting for crm, which takes none: it answered 503." in said
+    assert "5 webhooks waiting for crm, which accepts none: it answered 503." in said
     assert "Webhooks crm: paused, next probe 20" in said
 
 
@@ -131,7 +131,7 @@ def test_an_endpoint_that_is_gone_is_a_problem(shop: Shop) -> None:
     fail(shop, 410)
     document = shop.document("status", code=1)
     assert document["problems"] == [
-        "1 webhook waiting for crm, which takes none: it answered 410 Gone: it wants "
+        "1 webhook waiting for crm, which accepts none: it answered 410 Gone: it wants "
         "no more."
     ]
     assert document["webhooks"][0]["paused_by"] == "gone"

@@ -22,7 +22,7 @@ WHEN = "a time in ISO 8601 (UTC without an offset), or 90min, 2h, 3d ago"
 @click.option(
     "--target",
     metavar="NAME",
-    help="Only what was done to this batch, lane, endpoint of webhooks, or address.",
+    help="Only what was done to this batch, lane, webhook endpoint, or address.",
 )
 @click.option("--actor", metavar="NAME", help="Only what this person did.")
 @click.option(
@@ -50,7 +50,7 @@ def audit(
     finds an address that is given in full.
     """
     if message and target:
-        raise click.UsageError("Say one of --message and --target.")
+        raise click.UsageError("Give either --message or --target, not both.")
     outbox = app_runtime().outbox
     wanted = AuditSearch(
         target=full_id(outbox, message) if message else target and audit_target(target),

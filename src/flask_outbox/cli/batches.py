@@ -335,7 +335,7 @@ T = TypeVar("T")
 @click.option(
     "--unsubscribe",
     is_flag=True,
-    help="Give each recipient a link to unsubscribe from the list named as the tag.",
+    help="Give each recipient a link to unsubscribe from the list that the tag names.",
 )
 @click.option(
     "--priority",

@@ -50,11 +50,11 @@ def doctor(
 ) -> None:
     """Examine the set-up: configuration, database, transports, domains.
 
-    Says for each thing that is wrong what was seen, why it matters, and the line or
+    For each thing that is wrong, says what was seen, why it matters, and the line or
     DNS record to write. Nothing is changed, and nothing is sent without --send-to:
-    servers are asked up to the login. Domains need flask-outbox[doctor].
+    the dialogue with a server ends after the login. Domains need flask-outbox[doctor].
 
-    The exit code is 0 if nothing was found but advice, 1 if something needs a person,
+    The exit code is 0 if there is at most advice, 1 if something needs a person,
     and 2 if the outbox cannot be used.
     """
     diagnosis = examine(

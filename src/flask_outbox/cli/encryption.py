@@ -42,8 +42,8 @@ def rekey(as_json: bool) -> None:
     """Encrypt all that is in the clear, or under an old key, with the first key.
 
     For an outbox that was not encrypted until now, and after a new key was put first
-    into OUTBOX_ENCRYPTION_KEYS. The app and its workers go on meanwhile; they must have
-    the new key already. If it breaks off, run it again: it passes over what is done.
+    into OUTBOX_ENCRYPTION_KEYS. The app and its workers may run meanwhile; they must
+    have the new key already. If it breaks off, run it again: it skips what is done.
     Afterwards the other keys can be removed. The exit code is 1 if something could not
     be decrypted.
     """

@@ -117,12 +117,12 @@ async def _serve(server: LmtpServer) -> None:
 @click.option(
     "--move-to", metavar="FOLDER", help="Move each mail there once it is taken."
 )
-@click.option("--once", is_flag=True, help="End when all that is there is taken.")
+@click.option("--once", is_flag=True, help="End once all mail in the mailbox is taken.")
 def imap(url: str | None, move_to: str | None, *, once: bool) -> None:
-    """Take the mails in a mailbox, and those that come, until Ctrl-C or SIGTERM.
+    """Take the mails in a mailbox, and new ones, until Ctrl-C or SIGTERM.
 
     URL is imaps://user:password@host/FOLDER; without it, OUTBOX_BOUNCE_MAILBOX is read,
-    where other users of the machine cannot see the password. The outbox keeps how far
+    where other users of the machine cannot see the password. The outbox notes how far
     it was read. Needs flask-outbox[feedback].
     """
     try:

@@ -19,8 +19,8 @@ from .output import print_document, say
     "--live/--ready",
     "live",
     default=False,
-    help="Whether a courier of this machine works, or whether mail can be enqueued, "
-    "which is the default.",
+    help="Check that a courier on this machine works, or (the default) that mail can "
+    "be enqueued.",
 )
 @click.option(
     "--timeout",
@@ -38,11 +38,11 @@ def health(
 ) -> None:
     """Tell whether this machine's worker works, or whether the outbox takes mail.
 
-    The exit code is 0 if so, and 1 if not. --ready looks whether the outbox can be
+    The exit code is 0 if so, and 1 if not. --ready checks that the outbox can be
     reached, has the tables of this version, and stores durably; transports that are
-    down and alerts are named, and make no difference. --live looks for a living courier
-    of this machine; while the outbox does not answer, nobody can know, and as
-    restarting the worker would not help, the exit code is 0.
+    down and alerts are named, but make no difference. --live looks for a live courier
+    on this machine. While the outbox does not answer, that cannot be known, and
+    restarting the worker would not help: the exit code is then 0.
     """
     runtime = app_runtime()
     readiness = runtime.readiness(limit_seconds)

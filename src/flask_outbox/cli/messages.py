@@ -107,7 +107,7 @@ HEADINGS = ("Id", "State", "Age", "Attempts", "To", "Subject")
 @click.option(
     "--fate",
     type=click.Choice([one.value for one in Fate]),
-    help="Only messages of whose recipients any has this fate.",
+    help="Only messages with a recipient who has this fate.",
 )
 @limit_option
 @click.option("--before", metavar="ID", help="Only messages enqueued before this one.")

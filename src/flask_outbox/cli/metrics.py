@@ -13,7 +13,7 @@ from .group import app_runtime
 def metrics(openmetrics: bool) -> None:
     """Print the metrics in the text format of Prometheus.
 
-    It is the text of the page at OUTBOX_METRICS_PATH, which need not be there for this.
+    It is the text of the page at OUTBOX_METRICS_PATH, but does not need that page.
     """
     runtime = app_runtime()
     text = text_of(

@@ -24,7 +24,7 @@ from .output import fields, print_document, printable, reading, say, say_error
 def person() -> None:
     """Export or erase what the outbox keeps about one person.
 
-    It is found by their address, without regard to upper and lower case.
+    The person is found by address, in upper or lower case.
     """
 
 
@@ -39,8 +39,8 @@ def person() -> None:
 def export_person(address: str, file: Path | None) -> None:
     """Print all that is kept about a person, as one JSON document.
 
-    Other recipients of a message are not named, but for those in the headers of the
-    mail that the person got.
+    Other recipients of a message are not named, except for those in the headers of
+    the mail that the person got.
     """
     address = Address.parse(address, "address").spec
     records = app_runtime().export_person(address, acting())
@@ -84,10 +84,8 @@ def _write(stream: IO[str], address: str, records: Iterable[dict[str, Any]]) -> 
 
 @person.command("erase")
 @click.argument("address")
-@click.option(
-    "--suppress", is_flag=True, help="Let no mail be sent to them from now on."
-)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--suppress", is_flag=True, help="Send them no more mail from now on.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @json_option
 @click.pass_context
 def erase_person(

@@ -45,12 +45,12 @@ _STARTS = {
 @json_option
 @click.pass_context
 def status(context: click.Context, as_json: bool) -> None:
-    """Show the states of messages, lanes, couriers and endpoints of webhooks.
+    """Show the states of messages, lanes, couriers and webhook endpoints.
 
     The exit code is 0 if there is no problem, and 2 if the outbox cannot be reached. It
     is 1 if there is a problem, such as: mail is due and no courier is alive, mail has
-    been due for more than a minute, a transport is down or missing, an endpoint of
-    webhooks takes none, every attempt of the last hour has failed, or there is an
+    been due for more than a minute, a transport is down or missing, a webhook
+    endpoint accepts none, every attempt of the last hour has failed, or there is an
     alert.
     """
     runtime = app_runtime()
@@ -139,12 +139,12 @@ def _key_problems(encryption: EncryptionStatus | None) -> Iterator[str]:
 
 
 def _webhook_problems(endpoints: Sequence[WebhookStatus]) -> Iterator[str]:
-    """The endpoints of webhooks that do not take any, but for what people paused."""
+    """The webhook endpoints that do not take any, but for what people paused."""
     for one in endpoints:
         if one.paused_by in ("trouble", "gone"):
             waiting = counted(one.waiting, "webhook")
             yield printable(
-                f"{waiting} waiting for {one.name}, which takes none: {one.reason}."
+                f"{waiting} waiting for {one.name}, which accepts none: {one.reason}."
             )
 
 

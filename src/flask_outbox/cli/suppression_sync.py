@@ -22,9 +22,9 @@ from .output import print_document, reading, say, say_error
 def sync_suppressions(
     context: click.Context, transport: str | None, dry_run: bool, as_json: bool
 ) -> None:
-    """Suppress what the providers' own suppression lists have.
+    """Suppress the addresses on the providers' own suppression lists.
 
-    Without TRANSPORT, those of all transports whose provider has such a list are read.
+    Without TRANSPORT, the lists of all transports whose provider has one are read.
     What was listed before somebody unsuppressed it here stays unsuppressed. The exit
     code is 1 if a list could not be read to its end; what was added stays.
     """

@@ -366,7 +366,7 @@ def suppressions(
 ) -> None:
     """Show suppressed addresses, in alphabetical order unless they are encrypted.
 
-    With ADDRESS, show all that is known of why that one is suppressed; the exit code is
+    With ADDRESS, show all that is known about why it is suppressed; the exit code is
     1 if it is not.
 
     A CSV file to import has a header line with the columns: address, and optionally

@@ -1,4 +1,4 @@
-"""``flask outbox webhooks``: the endpoints of webhooks, and what a person may do."""
+"""``flask outbox webhooks``: the webhook endpoints, and what a person may do."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOOK_SECONDS = 0.2
 @json_option
 @click.pass_context
 def webhooks(context: click.Context, as_json: bool) -> None:
-    """Show the endpoints of webhooks, and replay, pause or try them."""
+    """Show the webhook endpoints, and replay, pause or test them."""
     if context.invoked_subcommand is None:
         _show_all(app_runtime(), as_json)
 
@@ -67,7 +67,7 @@ def show(name: str, limit: int, as_json: bool) -> None:
 
 @webhooks.command()
 @_name_argument
-@click.option("--failed", is_flag=True, help="Those that were given up.")
+@click.option("--failed", is_flag=True, help="Those that have failed for good.")
 @click.option(
     "--since",
     metavar="TIME",
@@ -103,7 +103,7 @@ def pause(name: str, reason: str) -> None:
 @webhooks.command()
 @_name_argument
 def resume(name: str) -> None:
-    """End any pause of an endpoint, and send it what waits."""
+    """End any pause of an endpoint, and send it what is waiting."""
     runtime = _runtime_with(name)
     runtime.webhooks.resume(name, acting())
     _show_all(runtime, as_json=False)

@@ -86,10 +86,10 @@ KEYS: tuple[Key, ...] = (
         "MAIL_API_KEY",
         "str or callable",
         None,
-        "The key of the HTTP API by which mail leaves, in place of the one in "
-        "``MAIL_URL``, or a function without arguments that returns it. It is called "
-        "in a thread of its own and without an application context, now and then and "
-        "when the key was rejected.",
+        "The key for the HTTP API that sends the mail, instead of the one in "
+        "``MAIL_URL``, or a function without arguments that returns it. The function "
+        "is called in a thread of its own and without an application context, from "
+        "time to time and whenever the key is rejected.",
         as_api_key,
         "none",
     ),
@@ -97,11 +97,11 @@ KEYS: tuple[Key, ...] = (
         "MAIL_EVENTS_SECRET",
         "str, list of str or callable",
         None,
-        "What proves that events are the provider's: its signing secret or public key, "
-        "``user:password``, or a header as in ``X-Events-Key: secret``. A list has "
-        "several that are good, for the time of a change. A function without arguments "
-        "returns one or several; it is called now and then, and when none of them "
-        "fits. See :doc:`/events`.",
+        "What proves that events come from the provider: its signing secret or public "
+        "key, ``user:password``, or a header as in ``X-Events-Key: secret``. A list "
+        "has several valid ones, for while the secret is being changed. A function "
+        "without arguments returns one or several; it is called from time to time, "
+        "and whenever none of them fits. See :doc:`/events`.",
         as_secrets,
         "none: no events are taken",
     ),
@@ -109,8 +109,8 @@ KEYS: tuple[Key, ...] = (
         "MAIL_EVENTS_TOPICS",
         "str or list of str",
         None,
-        "The ARNs of the topics from which events are taken, of Amazon SES and "
-        "Scaleway; see :doc:`/events`.",
+        "The ARNs of the Amazon SES or Scaleway topics whose events are taken; see "
+        ":doc:`/events`.",
         as_list,
         "none: no events are taken",
     ),
@@ -118,8 +118,8 @@ KEYS: tuple[Key, ...] = (
         "MAIL_EVENTS_FROM",
         "str",
         None,
-        "The provider whose SMTP server this is, by the scheme of its API, as in "
-        '``"postmark"``: its events are taken. See :doc:`/events`.',
+        "The provider whose SMTP server this is, named by the scheme of its API, as "
+        'in ``"postmark"``: its events are taken. See :doc:`/events`.',
         as_text,
         "the provider of ``MAIL_URL``",
     ),
@@ -172,7 +172,7 @@ KEYS: tuple[Key, ...] = (
         "int",
         None,
         "The most connections that one courier opens to the server. It opens another "
-        "when all are busy.",
+        "one when all are busy.",
         as_whole(1, 1_000),
         "OUTBOX_CONCURRENCY",
     ),
@@ -180,12 +180,12 @@ KEYS: tuple[Key, ...] = (
         "MAIL_PIPELINE_AFTER_CONTENT",
         "bool",
         None,
-        "Send the next message's commands directly behind the content of the one "
-        "before, without waiting for the reply to it (RFC 2920), to every server that "
-        "offers PIPELINING. False never does.",
+        "Send the next message's commands right after the previous message's content, "
+        "without waiting for the reply to it (RFC 2920), to every server that offers "
+        "PIPELINING. False never does that.",
         as_flag,
-        "to servers that are known to cope: Postfix, Exim, Sendmail, OpenSMTPD and "
-        "Nodemailer, by their greeting",
+        "to servers known to cope with it, recognized by their greeting: Postfix, "
+        "Exim, Sendmail, OpenSMTPD and Nodemailer",
     ),
     Key(
         "MAIL_IDLE_SECONDS",
@@ -215,7 +215,7 @@ KEYS: tuple[Key, ...] = (
         "MAIL_ROUTE",
         "dict or callable",
         None,
-        "The transport of a message that names none: a dict of tags and names, or a "
+        "The transport for a message that names none: a dict from tags to names, or a "
         "function that takes the message and its tag and returns a name, or None for "
         "the default.",
         as_route,
@@ -225,7 +225,7 @@ KEYS: tuple[Key, ...] = (
         "MAIL_FAILOVER",
         "dict",
         None,
-        "For each transport, its fallbacks while it is down, in this order: "
+        "For each transport, its fallbacks while it is down, in order of preference: "
         '``{"default": ["backup"]}``.',
         as_failover,
         "none",
@@ -327,7 +327,7 @@ KEYS: tuple[Key, ...] = (
         "MAIL_DKIM_KEYS",
         "list of dict",
         (),
-        "Sign with DKIM: for each key a dictionary of ``domain``, ``selector`` and "
+        "Sign with DKIM: for each key a dictionary with ``domain``, ``selector`` and "
         "``key_file`` (or ``key``, the PEM text). Needs ``flask-outbox[dkim]``.",
         as_dkim_keys,
         "none",
@@ -365,10 +365,10 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_ENCRYPTION_KEYS",
         "dict or str",
         None,
-        "Encrypt what is personal in the outbox, with the first of these keys: a "
-        'mapping of ids to keys of 32 bytes in base64, or a string as in ``"2026-11:'
-        'uJ…=,2026-01:c4…="``. All of them decrypt. ``flask outbox new-key`` makes '
-        "one. See :doc:`/encryption`.",
+        "Encrypt the personal data in the outbox with the first of these keys: a "
+        "mapping from ids to keys of 32 bytes in base64, or a string as in "
+        '``"2026-11:uJ…=,2026-01:c4…="``. All of them can decrypt. ``flask outbox '
+        "new-key`` makes one. See :doc:`/encryption`.",
         as_encryption_keys,
         "none: nothing is encrypted",
     ),
@@ -391,8 +391,8 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_TAG_CONCURRENCY",
         "dict",
         {},
-        "How many of these the messages of a tag may be: "
-        '``{"newsletter": 2}`` leaves the rest to other mail.',
+        'How many of these may have a given tag: ``{"newsletter": 2}`` leaves the '
+        "rest to other mail.",
         as_tag_counts,
         "no limits",
     ),
@@ -424,7 +424,7 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_RENDER_TIMEOUT_SECONDS",
         "seconds",
         30.0,
-        "The longest time that a courier renders a template. A message that takes "
+        "How long a courier may take to render a template. A message that takes "
         "longer fails; other messages do not wait for it.",
         as_seconds,
     ),
@@ -456,16 +456,16 @@ KEYS: tuple[Key, ...] = (
         "seconds",
         300.0,
         "How long a courier uses what the app's transport resolver returned for a "
-        "name, before it asks again (:doc:`/transports`).",
+        "name before it asks again (:doc:`/transports`).",
         as_seconds,
     ),
     Key(
         "OUTBOX_GIVE_UP_AFTER",
         "seconds, timedelta or dict",
         FIVE_DAYS,
-        "How long a deferred message is tried, from when it was first due. A dict has "
-        'a time for each tag, and ``""`` for all others: '
-        '``{"login-code": 600, "": 172800}``.',
+        "How long a deferred message is retried, counted from when it was first due. "
+        'A dict has a time for each tag, with ``""`` for all others: ``{"login-code": '
+        '600, "": 172800}``.',
         as_retry_window(FIVE_DAYS),
         "5 days",
     ),
@@ -503,7 +503,7 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_KEEP_AUDIT",
         "seconds or timedelta",
         365 * DAY,
-        "How long the audit trail is kept, which says who did what. See "
+        "How long the audit trail, which says who did what, is kept. See "
         ":doc:`privacy`.",
         as_seconds,
         "365 days",
@@ -532,9 +532,9 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_AUTO_SUPPRESS",
         "list of str",
         GROUNDS,
-        "What suppresses an address without a person: ``bounces``, ``soft_bounces`` "
-        "and ``complaints``, as they are reported, and ``refusals``, where a server "
-        "says that the address does not exist. True is all of them, False none. See "
+        "What suppresses an address automatically: ``bounces``, ``soft_bounces`` and "
+        "``complaints``, when they are reported, and ``refusals``, when a server says "
+        "that the address does not exist. True means all of them, False none. See "
         ":doc:`suppression`.",
         as_words(*GROUNDS),
         "all of them",
@@ -543,24 +543,24 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_SOFT_BOUNCE_COUNT",
         "int",
         5,
-        "How many soft bounces of an address suppress it, if nothing is delivered to "
-        "it between them.",
+        "How many soft bounces suppress an address, if nothing is delivered to it in "
+        "between.",
         as_whole(1, 1_000),
     ),
     Key(
         "OUTBOX_SOFT_BOUNCE_DAYS",
         "int",
         14,
-        "Within how many days these must happen.",
+        "Within how many days they must happen.",
         as_whole(1, 365),
     ),
     Key(
         "OUTBOX_TRACK_TAGS",
         "list of str or bool",
         False,
-        "The tags of mail of which it is kept who opened it and what was clicked, "
-        "where a provider reports that; True is all mail. For other mail such reports "
-        "are ignored. See :doc:`fate`.",
+        "The tags of the mail whose opens and clicks are recorded, where a provider "
+        "reports them; True means all mail. For other mail such reports are ignored. "
+        "See :doc:`fate`.",
         as_tags_or_all,
         "none",
     ),
@@ -568,7 +568,7 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_BOUNCE_ADDRESS",
         "str",
         None,
-        "Where bounces and complaints about mail come back that leaves by SMTP, such "
+        "Where bounces of mail sent by SMTP, and complaints about it, come back, such "
         "as ``bounces@example.com``: each message has a return path of its own, "
         "``bounces+TOKEN@example.com``, signed with the app's ``SECRET_KEY``. See "
         ":doc:`bounces`.",
@@ -579,8 +579,8 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_WEBHOOKS",
         "dict",
         {},
-        "Endpoints that are told what became of messages, by name: each a dict of "
-        "``url`` and ``secrets``, and perhaps ``events``, ``metadata`` and "
+        "Endpoints that are told what became of messages, by name: each a dict with "
+        "``url`` and ``secrets``, and optionally ``events``, ``metadata`` and "
         "``allow_private``. Needs ``flask-outbox[http]``; see :doc:`webhooks`.",
         as_webhooks,
         "none",
@@ -589,7 +589,7 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_WEBHOOK_GIVE_UP_AFTER",
         "seconds or timedelta",
         3 * DAY,
-        "How long a webhook is tried that its endpoint does not take.",
+        "How long a webhook is retried while its endpoint does not accept it.",
         as_seconds,
         "3 days",
     ),
@@ -597,8 +597,8 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_BOUNCE_MAILBOX",
         "str",
         None,
-        "The mailbox that ``flask outbox feedback imap`` reads if it is given none: "
-        "``imaps://user:password@imap.example.com/INBOX``. See :doc:`bounces`.",
+        "The mailbox that ``flask outbox feedback imap`` reads if it is not given "
+        "one: ``imaps://user:password@imap.example.com/INBOX``. See :doc:`bounces`.",
         as_secret,
         "none",
     ),
@@ -606,7 +606,7 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_UNSUBSCRIBE_PATH",
         "str",
         None,
-        "The path below which the unsubscribe page is, such as ``/unsubscribe``; see "
+        "The path of the unsubscribe page, such as ``/unsubscribe``; see "
         ":doc:`unsubscribe`.",
         as_url_path,
         "none: there is no such page",
@@ -615,8 +615,8 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_EVENTS_PATH",
         "str",
         None,
-        "The path below which providers post their events, such as ``/mail-events``: "
-        "those of each transport at its name, as in ``/mail-events/default``. See "
+        "The path under which providers post their events, such as ``/mail-events``: "
+        "those of each transport under its name, as in ``/mail-events/default``. See "
         ":doc:`/events`.",
         as_url_path,
         "none: no events are taken",
@@ -625,7 +625,7 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_HEALTH_PATH",
         "str",
         None,
-        "The path below which probes find out whether this process works and whether "
+        "The path under which probes find out whether this process works and whether "
         "it takes mail, such as ``/health/mail``: at ``/health/mail/live`` and "
         "``/health/mail/ready``. See :doc:`health`.",
         as_url_path,
@@ -635,10 +635,10 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_ALERTS",
         "bool or dict",
         None,
-        "When something has been wrong for too long: True for the usual limits, or a "
-        "dict of those that differ, of ``oldest_due_seconds`` (900), "
-        "``lane_down_seconds`` (300), ``failed_messages`` (10), ``failed_share`` (0.1) "
-        "and ``failed_within_seconds`` (900). See :doc:`alerts`.",
+        "When there is an alert: True for the usual limits, or a dict with those that "
+        "differ, among ``oldest_due_seconds`` (900), ``lane_down_seconds`` (300), "
+        "``failed_messages`` (10), ``failed_share`` (0.1) and "
+        "``failed_within_seconds`` (900). See :doc:`alerts`.",
         as_alert_limits,
         "True if ``OUTBOX_ALERT_TO`` or a webhook tells of alerts, else False",
     ),
@@ -654,7 +654,7 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_ALERT_TRANSPORT",
         "str",
         None,
-        "The transport by which these mails leave: one that other mail does not need.",
+        "The transport that sends these mails: one that other mail does not depend on.",
         as_text,
         "none",
     ),
@@ -663,16 +663,16 @@ KEYS: tuple[Key, ...] = (
         "'text' or 'json'",
         "text",
         "How the logger ``flask_outbox`` writes: with ``json`` each line is a JSON "
-        "object on standard error. If the app configures logging before, that counts "
-        "instead. See :doc:`logging`.",
+        "object on standard error. If the app has configured logging before, its "
+        "configuration applies instead. See :doc:`logging`.",
         as_choice("text", "json"),
     ),
     Key(
         "OUTBOX_TRACES",
         "bool",
         False,
-        "Make OpenTelemetry's spans of hand-overs and attempts, by the tracer provider "
-        "that the app sets. Needs ``flask-outbox[otel]``; see :doc:`traces`.",
+        "Make OpenTelemetry spans of hand-overs and attempts, with the tracer "
+        "provider that the app sets. Needs ``flask-outbox[otel]``; see :doc:`traces`.",
         as_flag,
     ),
     Key(
@@ -691,16 +691,16 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_DASHBOARD_PATH",
         "str",
         "/outbox",
-        "The path below which the dashboard is.",
+        "The path of the dashboard.",
         as_url_path,
     ),
     Key(
         "OUTBOX_DASHBOARD_VIEWS",
         "dict",
         {},
-        "Searches that the dashboard's list of mail offers by name: a dict of names "
-        "and what follows the ``?`` in the address of the search. See "
-        ":ref:`finding mail <finding-mail>`.",
+        "Searches that the dashboard's list of mail offers by name: a dict from names "
+        "to what follows the ``?`` in the address of the search. See :ref:`finding "
+        "mail <finding-mail>`.",
         as_views,
         "none",
     ),
@@ -709,8 +709,8 @@ KEYS: tuple[Key, ...] = (
         "callable",
         None,
         "A function without arguments that returns the name of the current user, for "
-        "the audit trail of the dashboard. It is called in each request that the trail "
-        "has a line of. See :doc:`privacy`.",
+        "the audit trail of the dashboard. It is called in each request that the "
+        "trail records. See :doc:`privacy`.",
         as_callable,
         "the address that the request came from",
     ),
@@ -718,11 +718,11 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_METRICS",
         "'local', str, list of str or callable",
         None,
-        'Who may read the metrics: ``"local"`` for requests from this machine, a token '
-        "of at least 16 characters (or a list of tokens, to change it) that the "
-        "request has as ``Authorization: Bearer TOKEN``, or a function without "
-        "arguments that is called in each request and returns True to allow it. See "
-        ":doc:`metrics`.",
+        'Who may read the metrics: ``"local"`` for requests from this machine, a '
+        "token of at least 16 characters (or a list of them, for while the token is "
+        "being changed) that the request carries as ``Authorization: Bearer TOKEN``, "
+        "or a function without arguments that is called in each request and returns "
+        "True to allow it. See :doc:`metrics`.",
         as_metrics_access,
         "nobody: there is no such page",
     ),

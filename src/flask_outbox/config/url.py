@@ -26,8 +26,8 @@ def split_url(url: str) -> SplitResult:
         ) from None
     if "://" not in url:
         raise ConfigError(
-            "MAIL_URL is no URL: it must begin with one of smtp://, smtp+starttls://, "
-            "smtps://, inbox://, or another transport's scheme."
+            "MAIL_URL is not a URL: it must begin with one of smtp://, "
+            "smtp+starttls://, smtps://, inbox://, or another transport's scheme."
         )
     return parts
 

@@ -56,7 +56,7 @@ class AlertWatch:
         except StoreError:
             raise
         except Exception:
-            _log.exception("The mail about an alert is not sent: %s", news.alert.words)
+            _log.exception("The mail about an alert was not sent: %s", news.alert.words)
 
     def note_told(self, news: AlertNews) -> None:
         """Note that it is told, and queue it for the endpoints that ask for it."""

@@ -118,7 +118,7 @@ class Maintenance:
 
     async def open(self, lanes: Lanes) -> None:
         """Learn which lanes are down or paused. From now on, events are told to the
-        endpoints of webhooks.
+        webhook endpoints.
         """
         self._lanes = lanes
         if self._context.webhooks is not None:
@@ -409,7 +409,7 @@ class Maintenance:
             self._courier.emit(signal, **said)
 
     async def _prune(self) -> None:
-        """Prune, but no event that an endpoint of webhooks has still to be told of."""
+        """Prune, but no event that a webhook endpoint has still to be told of."""
         if self._context.webhooks is not None:
             await self._courier.in_thread(self._context.webhooks.queue_events)
         steps = self._outbox.prune_steps(

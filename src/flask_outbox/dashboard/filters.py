@@ -175,7 +175,8 @@ def _together(before: Criteria, more: Criteria) -> Criteria:
     if "address" in before and "address" in more:
         raise ValueError(
             phrase(
-                "%(address)s is searched for already: only one recipient can be.",
+                "%(address)s is searched for already: only one recipient can be "
+                "searched for.",
                 address=before["address"],
             )
         )
@@ -184,7 +185,7 @@ def _together(before: Criteria, more: Criteria) -> Criteria:
     )
     together = {**before, **more, **({"since": since} if since else {})}
     if since and together.get("until", since) < since:
-        raise ValueError(phrase("This is before the time from which is searched."))
+        raise ValueError(phrase("This is before the beginning of the search."))
     return together
 
 
@@ -249,7 +250,7 @@ def _last(word: str, now: datetime) -> Criteria:
     if word not in PRESETS:
         raise ValueError(
             phrase(
-                "%(word)s is none of %(known)s.", word=word, known=", ".join(PRESETS)
+                "%(word)s is not one of %(known)s.", word=word, known=", ".join(PRESETS)
             )
         )
     return {"since": now - PRESETS[word][1]}

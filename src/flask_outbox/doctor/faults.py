@@ -22,55 +22,55 @@ class Fault:
     """Why it matters, in a sentence."""
 
 
-_PERMERROR = "Receivers ignore an SPF record with an error: no server is allowed by it."
-_BULK = "Gmail, Yahoo and Microsoft demand it of those who send in bulk."
+_PERMERROR = "Receivers ignore an SPF record with an error: it allows no server."
+_BULK = "Gmail, Yahoo and Microsoft require it of bulk senders."
 _NO_MAIL = "No mail leaves by this transport; it waits in the outbox."
-_IGNORED_KEY = "Receivers cannot verify the signature: it counts as none."
+_IGNORED_KEY = "Receivers cannot verify the signature: the mail counts as unsigned."
 
 _ALL = (
     # The configuration
     Fault(
         "secret-key-missing",
         BROKEN,
-        "Unsubscribe links are wanted, and SECRET_KEY is not set.",
+        "There are to be unsubscribe links, but SECRET_KEY is not set.",
         "The links are signed with it: without it, mail with such a link is refused.",
     ),
     Fault(
         "secret-key-weak",
         WARNING,
         "SECRET_KEY is short enough to be guessed.",
-        "Who knows it can forge sessions, unsubscribe links and bounce addresses.",
+        "Whoever knows it can forge sessions, unsubscribe links and bounce addresses.",
     ),
     Fault(
         "server-name-missing",
         BROKEN,
-        "Unsubscribe links are wanted, and SERVER_NAME is not set.",
+        "There are to be unsubscribe links, but SERVER_NAME is not set.",
         "Outside a request, as in a script or a worker, no link can be made.",
     ),
     Fault(
         "server-name-local",
         WARNING,
-        "SERVER_NAME is this machine.",
+        "SERVER_NAME names this machine.",
         "Links in mail lead their readers to their own machines.",
     ),
     Fault(
         "links-not-https",
         WARNING,
-        "Links are made with http.",
+        "Links begin with http.",
         "One-click unsubscribe (RFC 8058) needs https.",
     ),
     Fault(
         "durability-process",
         ADVICE,
         "OUTBOX_DURABILITY is 'process'.",
-        "A power cut loses mail that send() has returned for.",
+        "A power cut can lose mail for which send() has already returned.",
     ),
     Fault(
         "grace-too-long",
         WARNING,
         "A courier may take longer to stop than the server waits for it.",
-        "Its process is killed in the middle of attempts; those whose end is not "
-        "known are sent again.",
+        "Its process is killed in the middle of attempts; messages whose outcome is "
+        "unknown are sent again.",
     ),
     Fault(
         "mail-stays-here",
@@ -82,13 +82,13 @@ _ALL = (
         "guard-on",
         ADVICE,
         "OUTBOX_ONLY_TO or OUTBOX_REDIRECT_TO is set.",
-        "Customers get no mail; that is meant for staging.",
+        "Customers get no mail: these settings are meant for staging.",
     ),
     Fault(
         "sender-missing",
         ADVICE,
         "MAIL_DEFAULT_SENDER is not set.",
-        "A message without a sender is refused, and its domain could not be examined.",
+        "A message without a sender is refused, and there is no domain to examine.",
     ),
     # The database
     Fault(
@@ -100,45 +100,45 @@ _ALL = (
     Fault(
         "outbox-tables",
         BROKEN,
-        "The outbox's tables are missing or of another version.",
+        "The outbox's tables are missing, or they are of another version.",
         "send() raises SchemaError, and no mail is stored or delivered.",
     ),
     Fault(
         "outbox-folder-missing",
         WARNING,
-        "The folder of the SQLite file cannot be written to or made.",
-        "The outbox cannot be made at its first use.",
+        "The folder of the SQLite file cannot be created or written to.",
+        "The outbox cannot be created when it is first used.",
     ),
     Fault(
         "outbox-slow",
         WARNING,
-        "The database takes more than a second for a question.",
+        "The database takes more than a second to answer a query.",
         "Couriers and the dashboard wait for it each time.",
     ),
     Fault(
         "files-open-to-others",
         WARNING,
         "Any user of this machine may read or write the outbox's files.",
-        "They hold mail: addresses, links to reset passwords.",
+        "They contain mail, with addresses and links to reset passwords.",
     ),
     Fault(
         "clock-off",
         WARNING,
         "The clocks of this machine and of the database differ.",
-        "Dates in mail and times in the history are wrong, and signatures of requests "
-        "to APIs may be refused.",
+        "Dates in mail and times in the history are wrong, and signed requests to "
+        "APIs may be refused.",
     ),
     Fault(
         "database-not-synced",
         WARNING,
         "The database server does not sync each commit to the disk.",
-        "A power cut there loses mail that send() has returned for.",
+        "A power cut there can lose mail for which send() has already returned.",
     ),
     Fault(
         "pooler-in-between",
         WARNING,
         "A pooler is in front of the database, and OUTBOX_LISTEN_URL is not set.",
-        "Workers are not notified of new mail: they poll.",
+        "Workers are not notified of new mail and have to poll.",
     ),
     Fault(
         "erased-not-suppressed",
@@ -151,7 +151,7 @@ _ALL = (
         "no-worker",
         BROKEN,
         "Couriers run elsewhere, and none is alive.",
-        "Mail is stored, and nobody delivers it.",
+        "Mail is stored, but nothing delivers it.",
     ),
     # Transports
     Fault("smtp-name", BROKEN, "The server's name cannot be resolved.", _NO_MAIL),
@@ -161,7 +161,7 @@ _ALL = (
     Fault(
         "smtp-greeting",
         BROKEN,
-        "The server turns us away with its greeting, or is no mail server.",
+        "The server turns us away with its greeting, or it is not a mail server.",
         _NO_MAIL,
     ),
     Fault("smtp-ehlo", BROKEN, "The server refuses our EHLO.", _NO_MAIL),
@@ -181,7 +181,7 @@ _ALL = (
     Fault(
         "certificate-ends-soon",
         WARNING,
-        "The certificate ends within two weeks.",
+        "The certificate expires within two weeks.",
         "From then on no mail leaves by this transport.",
     ),
     Fault(
@@ -194,7 +194,8 @@ _ALL = (
         "smtp-not-encrypted",
         WARNING,
         "Mail goes to another machine without TLS.",
-        "Anyone on the path can read and change it; Gmail demands TLS of bulk senders.",
+        "Anyone on the path can read and change it; Gmail requires TLS of bulk "
+        "senders.",
     ),
     Fault(
         "password-not-encrypted",
@@ -204,33 +205,36 @@ _ALL = (
     ),
     Fault("login-missing", BROKEN, "The server offers no login.", _NO_MAIL),
     Fault(
-        "login-mechanism", BROKEN, "The server offers no login that we know.", _NO_MAIL
+        "login-mechanism",
+        BROKEN,
+        "The server offers no way to log in that we know.",
+        _NO_MAIL,
     ),
-    Fault("login-token", BROKEN, "MAIL_OAUTH_TOKEN gives no token.", _NO_MAIL),
+    Fault("login-token", BROKEN, "MAIL_OAUTH_TOKEN returns no token.", _NO_MAIL),
     Fault("login-rejected", BROKEN, "The server rejects the login.", _NO_MAIL),
     Fault(
         "login-not-used",
         ADVICE,
-        "The server offers a login, and the settings have none.",
-        "Most such servers take mail for their own domains only, until one logs in.",
+        "The server offers a login, but the settings have none.",
+        "Most such servers accept only mail for their own domains until one logs in.",
     ),
     Fault(
         "login-half",
         WARNING,
-        "The login has no password, or no user name.",
-        "There is no login, and most servers take no mail without one.",
+        "The login has no password or no user name.",
+        "Without both we do not log in, and most servers then accept no mail.",
     ),
     Fault(
         "size-small",
         ADVICE,
-        "The server takes only small messages.",
+        "The server accepts only small messages.",
         "Messages with attachments are refused.",
     ),
     Fault(
         "extensions-missing",
         ADVICE,
         "The server offers neither PIPELINING nor 8BITMIME.",
-        "Mail takes more round trips and more bytes than it has to.",
+        "Mail takes more round trips and more bytes than it needs to.",
     ),
     Fault("api-unreachable", BROKEN, "The API does not answer.", _NO_MAIL),
     Fault(
@@ -251,18 +255,19 @@ _ALL = (
         "api-sandbox",
         WARNING,
         "The account is in the provider's sandbox.",
-        "Mail to customers is refused, or taken and not delivered.",
+        "Mail to customers is refused, or accepted but not delivered.",
     ),
     Fault(
         "api-quota-used",
         BROKEN,
         "The account's quota is used up.",
-        "The provider takes no more mail until it is renewed; it waits in the outbox.",
+        "The provider accepts no more mail until the quota is renewed; mail waits in "
+        "the outbox.",
     ),
     Fault(
         "api-quota-low",
         WARNING,
-        "At least nine tenths of the account's quota are used.",
+        "At least nine tenths of the account's quota is used up.",
         "Once it is used up, mail waits in the outbox, or costs more.",
     ),
     Fault(
@@ -275,7 +280,7 @@ _ALL = (
         "api-sender-unverified",
         BROKEN,
         "The provider has not verified the sender.",
-        "Until then it refuses the sender's mail, or takes only little of it.",
+        "Until it has, it refuses the sender's mail or accepts only a little of it.",
     ),
     Fault(
         "api-domain-unsigned",
@@ -294,7 +299,7 @@ _ALL = (
         "dns-extra-missing",
         WARNING,
         "The package dnspython is not installed.",
-        "What the DNS says of your domains decides whether mail reaches the inbox.",
+        "What the DNS says about your domains decides whether mail reaches the inbox.",
     ),
     Fault(
         "dns-no-answer",
@@ -311,7 +316,7 @@ _ALL = (
     ),
     Fault("spf-missing", WARNING, "There is no SPF record.", _BULK),
     Fault("spf-several", BROKEN, "There are several SPF records.", _PERMERROR),
-    Fault("spf-syntax", BROKEN, "The SPF record has a term that is none.", _PERMERROR),
+    Fault("spf-syntax", BROKEN, "The SPF record has an invalid term.", _PERMERROR),
     Fault(
         "spf-too-many-lookups",
         BROKEN,
@@ -327,7 +332,7 @@ _ALL = (
     Fault(
         "spf-include-missing",
         BROKEN,
-        "The SPF record includes a domain that has none.",
+        "The SPF record includes a domain that has no SPF record.",
         _PERMERROR,
     ),
     Fault("spf-loop", BROKEN, "The SPF record includes itself.", _PERMERROR),
@@ -341,7 +346,7 @@ _ALL = (
         "spf-open-end",
         ADVICE,
         "The SPF record does not end in ~all or -all.",
-        "It says nothing about other servers, so it protects from nobody.",
+        "It says nothing about other servers, so it protects against nobody.",
     ),
     Fault(
         "spf-ptr",
@@ -364,32 +369,38 @@ _ALL = (
     Fault(
         "dkim-elsewhere",
         ADVICE,
-        "This app does not sign; whether the next server does cannot be seen here.",
-        "Gmail, Yahoo and Microsoft demand a signature of those who send in bulk.",
+        "This app does not sign; whether the next server does cannot be seen from "
+        "here.",
+        "Gmail, Yahoo and Microsoft require a signature of bulk senders.",
     ),
     Fault("dkim-record-missing", BROKEN, "There is no DKIM record.", _IGNORED_KEY),
     Fault(
         "dkim-record-several", BROKEN, "There are several DKIM records.", _IGNORED_KEY
     ),
-    Fault("dkim-record-syntax", BROKEN, "The DKIM record is none.", _IGNORED_KEY),
-    Fault("dkim-revoked", BROKEN, "The DKIM record says: revoked.", _IGNORED_KEY),
+    Fault("dkim-record-syntax", BROKEN, "The DKIM record is not valid.", _IGNORED_KEY),
+    Fault(
+        "dkim-revoked",
+        BROKEN,
+        "The DKIM record says that the key is revoked.",
+        _IGNORED_KEY,
+    ),
     Fault(
         "dkim-other-key",
         BROKEN,
-        "The DKIM record has another key than we.",
+        "The DKIM record has a different key from ours.",
         _IGNORED_KEY,
     ),
     Fault(
         "dkim-testing",
         ADVICE,
-        "The DKIM record says that the domain is testing (t=y).",
+        "The DKIM record says that the domain is testing DKIM (t=y).",
         "Receivers may treat its mail as unsigned.",
     ),
     Fault(
         "dkim-short-key",
         ADVICE,
         "The RSA key is shorter than 2048 bits.",
-        "RFC 8301 asks for 2048, and some receivers will soon want them.",
+        "RFC 8301 asks for 2048, and some receivers will soon require them.",
     ),
     Fault("dmarc-missing", WARNING, "There is no DMARC record.", _BULK),
     Fault(
@@ -401,14 +412,14 @@ _ALL = (
     Fault(
         "dmarc-syntax",
         BROKEN,
-        "The DMARC record is none.",
+        "The DMARC record is not valid.",
         "Receivers ignore it.",
     ),
     Fault(
         "dmarc-none",
         ADVICE,
-        "The DMARC policy is none.",
-        "Mail that others forge in your name is delivered.",
+        "The DMARC policy is p=none.",
+        "Mail that others forge in your name is delivered all the same.",
     ),
     Fault(
         "dmarc-no-reports",
@@ -419,19 +430,19 @@ _ALL = (
     Fault(
         "dmarc-reports-not-taken",
         WARNING,
-        "DMARC reports go to a domain that does not take them.",
+        "DMARC reports go to a domain that does not accept them.",
         "Receivers send none (RFC 7489 section 7.1).",
     ),
     Fault(
         "dmarc-unaligned",
         BROKEN,
         "Neither SPF nor DKIM is for the domain of From.",
-        "DMARC fails for each mail, whatever SPF and DKIM say.",
+        "DMARC fails for every mail, whatever SPF and DKIM say.",
     ),
     Fault(
         "mx-missing",
         WARNING,
-        "The domain takes no mail.",
+        "The domain accepts no mail.",
         "Replies and bounces are lost, and some receivers refuse mail that cannot be "
         "answered.",
     ),
@@ -444,8 +455,8 @@ _ALL = (
     Fault(
         "mx-address",
         WARNING,
-        "A mail server of the domain is named by its address.",
-        "RFC 5321 wants a name there: others cannot deliver.",
+        "A mail server of the domain is named by its IP address.",
+        "RFC 5321 requires a name there: others cannot deliver.",
     ),
     Fault(
         "relay-unresolved",
@@ -462,7 +473,7 @@ _ALL = (
     Fault(
         "ptr-other-name",
         WARNING,
-        "This machine's address has another name (PTR) than it says in EHLO.",
+        "This machine's address has a different name (PTR) from the one in EHLO.",
         "Gmail wants that name to lead back to the address.",
     ),
 )

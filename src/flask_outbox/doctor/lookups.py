@@ -140,7 +140,7 @@ def _place(text: str) -> tuple[list[str], int]:
         return [str(ip_address(host))], int(port)
     except ValueError:
         raise ConfigError(
-            f"{text!r} is no name server: write its address, as in 192.0.2.1 or "
+            f"{text!r} is not a name server: write its address, as in 192.0.2.1 or "
             "192.0.2.1:5353."
         ) from None
 

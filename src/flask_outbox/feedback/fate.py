@@ -22,7 +22,7 @@ class Fate(StrEnum):
     DELAYED = "delayed"
     """A server after the next hop has not accepted it yet, and tries again."""
     SOFT_BOUNCED = "soft_bounced"
-    """It came back for a passing reason, such as a full mailbox."""
+    """It came back for a temporary reason, such as a full mailbox."""
     DELIVERED = "delivered"
     """The recipient's server accepted it."""
     OPENED = "opened"

@@ -35,7 +35,7 @@ def parse(body: bytes | str) -> JsonValue:
 
 
 def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 class JsonValue:

@@ -51,7 +51,7 @@ class EventRequest:
         try:
             return parse(self.body)
         except ValueError as error:
-            text = "the body is no JSON"
+            text = "the body is not JSON"
             raise EventsRefused(400, text, str(error)) from None
 
 

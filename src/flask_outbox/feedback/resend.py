@@ -69,8 +69,8 @@ class ResendEvents(JsonEvents):
         """Refuse what is no signing secret."""
         if _key_of(secret) is None:
             raise ConfigError(
-                "MAIL_EVENTS_SECRET is no signing secret of a webhook of Resend: it "
-                f'begins with "{_PREFIX}".'
+                "MAIL_EVENTS_SECRET is not the signing secret of a webhook of Resend: "
+                f'it begins with "{_PREFIX}".'
             )
 
     def check(self, request: EventRequest) -> None:

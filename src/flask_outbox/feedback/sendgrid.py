@@ -78,8 +78,8 @@ class SendGridEvents(JsonEvents):
         """Refuse what is no public key."""
         if _key_of(secret) is None:
             raise ConfigError(
-                "MAIL_EVENTS_SECRET is no verification key of SendGrid: copy it from "
-                'the settings of the event webhook, where it begins with "MFkw".'
+                "MAIL_EVENTS_SECRET is not a verification key of SendGrid: copy it "
+                'from the settings of the event webhook, where it begins with "MFkw".'
             )
 
     @classmethod

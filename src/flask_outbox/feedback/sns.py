@@ -87,8 +87,8 @@ class SnsEvents(JsonEvents):
         for one in settings.topics:
             if not cls.arn.fullmatch(one):
                 raise ConfigError(
-                    f"MAIL_EVENTS_TOPICS has {one!r}, which is no ARN of a topic of "
-                    f"{settings.scheme}."
+                    f"MAIL_EVENTS_TOPICS has {one!r}, which is not the ARN of a topic "
+                    f"of {settings.scheme}."
                 )
 
     @abstractmethod

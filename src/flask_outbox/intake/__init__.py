@@ -22,10 +22,10 @@ _log = logging.getLogger("flask_outbox")
 
 _WHY_NOTHING = {
     MailKind.BOUNCE: "says nothing new of the recipients of message {id}",
-    MailKind.COMPLAINT: "is no complaint about message {id}",
+    MailKind.COMPLAINT: "is not a complaint about message {id}",
     MailKind.AUTO_REPLY: "is an automatic reply to message {id}",
     MailKind.UNSIGNED: "has no token that this app signed",
-    MailKind.OTHER: "answers message {id}, and is no report",
+    MailKind.OTHER: "answers message {id}, but is not a report",
 }
 
 
@@ -82,14 +82,14 @@ class Intake:
         if applied or taken.count(Taking.UNMATCHED):
             self._counts["applied"] += 1
             _log.info(
-                "A %s about message %s was taken: %s.",
+                "A %s about message %s was recorded: %s.",
                 reading.kind,
                 reading.message_id,
                 ", ".join(sorted(one.fate for one in reading.feedback)),
             )
         elif repeated:
             self._counts["repeated"] += 1
-            _log.info("A %s was taken before: it changes nothing.", reading.kind)
+            _log.info("A %s was recorded before: it changes nothing.", reading.kind)
         else:
             self._counts[reading.kind] += 1
             why = _WHY_NOTHING[reading.kind].format(id=reading.message_id)

@@ -174,7 +174,7 @@ def _host_and_port(bind: str) -> tuple[str, int]:
     host, colon, port = bind.rpartition(":")
     if not colon or not host or not port.isdecimal() or int(port) > 65_535:
         raise ConfigError(
-            f"{bind!r} is no place to listen: write it as '127.0.0.1:2400' or "
+            f"{bind!r} is not a place to listen: write it as '127.0.0.1:2400' or "
             "'unix:/run/shop/lmtp.sock'."
         )
     return host.strip("[]"), int(port)

@@ -557,7 +557,7 @@ class WebhookState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebhookEndpointRecord:
-    """An endpoint of webhooks, as the outbox had it when it was read."""
+    """A webhook endpoint, as the outbox had it when it was read."""
 
     name: str
     paused_by: str | None

@@ -380,7 +380,7 @@ webhook_endpoint: Table = Table(
     Column("paused_until", Double),
     Column("reason", LONG),
 )
-"""The endpoints of webhooks. Of the events up to the id ``copied_to``, all have been
+"""The webhook endpoints. Of the events up to the id ``copied_to``, all have been
 seen but those in ``gaps`` (see the module `webhook_feed`). ``failures`` in a row."""
 
 webhook: Table = Table(

@@ -79,7 +79,7 @@ def new_suppression(
     if not isinstance(reason, str):
         raise MessageError("reason", f"{reason!r} is not a string.")
     if source not in SOURCES:
-        raise MessageError("source", f"{source!r} is none of {', '.join(SOURCES)}.")
+        raise MessageError("source", f"{source!r} is not one of {', '.join(SOURCES)}.")
     _check_evidence(evidence or {})
     return Suppression(
         on_the_list(address), list, storable(reason), source, moment(added_at), evidence

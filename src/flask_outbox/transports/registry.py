@@ -174,8 +174,8 @@ def _load(scheme: str) -> type[Transport]:
         ) from error
     if not (isinstance(adapter, type) and issubclass(adapter, Transport)):
         raise ConfigError(
-            f"The transport of {scheme}:// is {entry.value}, which is no subclass of "
-            "flask_outbox.Transport."
+            f"The transport of {scheme}:// is {entry.value}, which is not a subclass "
+            "of flask_outbox.Transport."
         )
     return adapter
 

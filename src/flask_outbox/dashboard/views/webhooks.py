@@ -1,4 +1,4 @@
-"""The endpoints of webhooks: what they were told, and what a person may do."""
+"""The webhook endpoints: what they were told, and what a person may do."""
 
 from __future__ import annotations
 
