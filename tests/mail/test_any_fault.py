@@ -13,6 +13,7 @@ from flask_outbox import State
 from flask_outbox.courier import maintenance, recorder
 from flask_outbox.errors import OutboxUnavailable
 from tests.mail.conftest import MakeSite
+from tests.mail.site import Site
 from tests.servers import JournalSmtp
 from tests.waiting import eventually
 
@@ -123,4 +124,31 @@ def test_after_any_fault_every_message_is_sent_and_none_stays_in_flight(
         one for one in caplog.records if "no task was delivering" in one.getMessage()
     ]
     site.close()  # a fault may still be met until then
+    caplog.clear()
+
+
+def test_a_bug_in_recording_sends_no_mail_again(
+    site: Site,
+    server: JournalSmtp,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    """The courier gave up with the ends of attempts, and all mail waited for another
+    one.
+    """
+    monkeypatch.setattr(recorder, "RETRY_WAIT_SECONDS", 0.01)
+    site.make_ready()
+    courier, write = site.courier, recorder.Recorder._try
+
+    async def fail_once(*args: Any) -> Exception | None:
+        monkeypatch.setattr(recorder.Recorder, "_try", write)
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(recorder.Recorder, "_try", fail_once)
+    receipts = [site.send() for _ in range(5)]
+    assert {site.settled(one).state for one in receipts} == {State.SENT}
+    assert len(server.mails) == 5
+    assert site.runtime._courier() is courier
+    (said,) = [one.getMessage() for one in caplog.records if one.exc_info]
+    assert said.startswith("Ends of attempts could not be recorded")
     caplog.clear()

@@ -6,7 +6,14 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Sequence, Set
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Sequence,
+    Set,
+)
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
@@ -200,10 +207,10 @@ class Recorder:
             due, self._due = self._due, []
             self._news.clear()
             self._due_at = inf
-            await self._write(entries)
+            await self._survive(self._write(entries), entries)
             for refused in due:
                 self._put_off -= 1
-                await self._write_refused(refused)
+                await self._survive(self._write_refused(refused), [refused.entry])
             if not self._news.is_set() and not self._put_off:
                 self._idle.set()
 
@@ -234,6 +241,30 @@ class Recorder:
         half = len(entries) // 2
         await self._write(entries[:half])
         await self._write(entries[half:])
+
+    async def _survive(
+        self, writing: Coroutine[Any, Any, None], entries: Sequence[Entry]
+    ) -> None:
+        """Write; if that fails by a bug, write again what is not written yet.
+
+        Nobody else knows how these attempts have ended: the mail would be sent again.
+        """
+        try:
+            await writing
+        except Exception:
+            _log.exception(
+                "Ends of attempts could not be recorded, and are recorded again. This "
+                "is a bug in Flask-Outbox: please report it."
+            )
+            for one in entries:
+                if self._is_awaited(one):
+                    self._retry_later(Refused(one), RETRY_WAIT_SECONDS)
+
+    def _is_awaited(self, entry: Entry) -> bool:
+        """Whether a message waits for this to be written."""
+        if isinstance(entry, Record):
+            return entry.claim.id in self._unsettled
+        return isinstance(entry, RenditionEntry) and not entry.stored.done()
 
     async def _write_refused(self, refused: Refused) -> None:
         error = await self._try([refused.entry])
