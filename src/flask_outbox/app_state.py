@@ -200,8 +200,8 @@ class AppState:
         return [self._app.config.get(key) for key in self._watched]
 
     def reload(self) -> None:
-        """Read the config again; a runtime with other settings ends. Raises
-        `ConfigError`.
+        """Read the config again; a runtime with other settings ends, and if a courier
+        was at work, another goes on. Raises `ConfigError`.
         """
         self.settings = self._checked()
         with self._making:
@@ -211,7 +211,10 @@ class AppState:
             self._runtime = None
         if old.settings.suppress and not new.suppress:
             old.drain(KEEPING_SECONDS)  # dev inbox mail must not be sent now
+        at_work = old.at_work
         old.close()
+        if at_work:
+            self.runtime.start_if_wanted()
 
     def _checked(self) -> Settings:
         settings = self._settings(self._app.instance_path)

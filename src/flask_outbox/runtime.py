@@ -498,6 +498,11 @@ class Runtime:
         """The context of couriers in worker processes."""
         return self.context.for_workers(self.settings)
 
+    @property
+    def at_work(self) -> bool:
+        """Whether a courier runs in this process."""
+        return self._thread is not None and self._thread.alive
+
     def start(self) -> None:
         """Start this process's courier unless it is running."""
         with self._starting:
@@ -506,7 +511,7 @@ class Runtime:
 
     def start_if_wanted(self) -> None:
         """Start the courier if the settings ask for one in each sending process."""
-        if self._works_here and (self._lent or not self._runs()):
+        if self._works_here and (self._lent or not self.at_work):
             try:
                 self.start()
             except RuntimeError as error:
@@ -658,15 +663,12 @@ class Runtime:
                 self._end_at_exit()
             self._notifier.committed(ids, is_over)
 
-    def _runs(self) -> bool:
-        return self._thread is not None and self._thread.alive
-
     def _see_that_it_runs(self) -> None:
         """Start the courier unless it is running; hold ``_starting``.
 
         Raises `RuntimeError` where the process is ending.
         """
-        if not self._runs():
+        if not self.at_work:
             self._end_at_exit()
             thread = CourierThread(self.context)
             thread.start()
@@ -691,7 +693,7 @@ class Runtime:
     def _lend_courier(self) -> bool:
         """Have a courier run for `drain` if none does; False if it is too late."""
         with self._starting:
-            if not (self._runs() or self._works_elsewhere):
+            if not (self.at_work or self._works_elsewhere):
                 try:
                     self._see_that_it_runs()
                 except RuntimeError:

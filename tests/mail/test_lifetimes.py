@@ -16,7 +16,7 @@ from flask_outbox import ConfigError, Mail, Message, signals
 from flask_outbox.outbox import Pruned, backlog, prune
 from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, QUICK, Site, make_app, url_of
-from tests.servers import JournalSmtp
+from tests.servers import Behaviour, JournalSmtp
 from tests.waiting import WAIT_SECONDS, eventually
 
 LONG_ENOUGH_SECONDS = 0.2
@@ -103,6 +103,20 @@ def test_init_app_called_again_applies_changed_settings(site: Site, tmp_path: Pa
         receipt = site.send()
         assert other.wait_for(1)[0].rfc_message_id == receipt.rfc_message_id
         site.runtime.close()
+
+
+def test_init_app_called_again_goes_on_with_what_was_returned(
+    make_site: MakeSite, server: JournalSmtp
+):
+    """Nobody sends again, so that no send starts a courier."""
+    site = make_site(OUTBOX_CONCURRENCY=1)
+    server.behaviour = Behaviour(delay_seconds=0.2)
+    for _ in range(3):
+        site.send()
+    site.wait_for(signals.message_began)
+    site.app.config["MAIL_DEFAULT_SENDER"] = "other@example.com"
+    site.mail.init_app(site.app)
+    server.wait_for(3)
 
 
 def test_init_app_called_again_with_invalid_settings_changes_nothing(
