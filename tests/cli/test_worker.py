@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import time
@@ -193,6 +194,21 @@ def test_until_drained_continues_if_the_server_comes_back(
     assert happened == ["paused", "resumed", "paused", "resumed"]
     assert said == "Ended (drained): 1 sent, 2 returned.\n"
     assert shop.get(id).state is State.SENT
+
+
+def test_garbage_is_not_looked_for_in_what_the_app_has_loaded(
+    shop: Shop, server: JournalSmtp
+) -> None:
+    shop.send()
+    passed_over = []
+
+    def note(_app: object, **_: object) -> None:
+        passed_over.append(gc.get_freeze_count())
+
+    with signals.message_sent.connected_to(note):
+        shop.deliver()
+    assert passed_over[0] > 0
+    assert gc.get_freeze_count() == 0
 
 
 def test_until_drained_ends_when_the_server_stays_down(

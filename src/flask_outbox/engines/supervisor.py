@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -32,6 +33,19 @@ TIDY_SECONDS = 5.0
 `docs/process-models.rst`."""
 
 
+@contextmanager
+def _loaded_uncollected() -> Iterator[None]:
+    """Keep Python's garbage collector from what the app has loaded, which stays: a full
+    collection would stop all deliveries for as long as some hundreds of them take.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@_loaded_uncollected()
 def run_workers(
     context: CourierContext, app: object, processes: int, *, until_drained: bool
 ) -> WorkerResult:
