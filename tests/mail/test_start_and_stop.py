@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
 from flask_outbox import State, signals
+from flask_outbox.engines import thread
 from flask_outbox.outbox import Outbox
 from flask_outbox.outbox.records import Receipt
 from tests.mail.conftest import MakeSite
@@ -138,6 +140,50 @@ def test_a_message_is_delivered_although_the_courier_was_stopped_while_it_was_st
     monkeypatch.setattr(Outbox, "enqueue", enqueue_once_stopped)
     receipt = site.send()
     assert site.settled(receipt).state is State.SENT
+
+
+def test_a_process_that_ends_when_its_courier_has_just_failed_delivers(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """A new one would have been started soon."""
+    monkeypatch.setattr(thread, "RESTART_SECONDS", WAIT_SECONDS)
+    site.make_ready()
+    failing = site.courier
+
+    async def fail() -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(failing, "_claim_due", fail)
+    monkeypatch.setattr(failing, "_failing_claims_reported", nullcontext)
+    failing.wake()
+    site.wait_for(signals.courier_stopped)
+    receipt = site.send()
+    site.runtime.stop(drain=True)
+    assert site.get(receipt).state is State.SENT
+    (said,) = [one.getMessage() for one in caplog.records if one.exc_info]
+    assert said == "The courier failed unexpectedly; a new one is started."
+    caplog.clear()
+
+
+def test_a_process_that_ends_before_its_courier_has_begun_delivers(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    work, ends = thread.CourierThread._work, threading.Event()
+
+    def work_once_it_ends(one: thread.CourierThread) -> None:
+        assert ends.wait(WAIT_SECONDS)
+        work(one)
+
+    def begin_stop(one: thread.CourierThread, *, drain: bool = False) -> None:
+        begin(one, drain=drain)
+        ends.set()
+
+    begin = thread.CourierThread.begin_stop
+    monkeypatch.setattr(thread.CourierThread, "_work", work_once_it_ends)
+    monkeypatch.setattr(thread.CourierThread, "begin_stop", begin_stop)
+    receipt = site.send()
+    site.runtime.stop(drain=True)
+    assert site.get(receipt).state is State.SENT
 
 
 def test_start_stop_and_drain_in_quick_succession_by_many_threads(

@@ -25,6 +25,7 @@ class CourierThread:
         self.courier: Courier = Courier(context)
         self._context = context
         self._stopped = threading.Event()
+        self._drains = False
         self._ready = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(
@@ -50,6 +51,7 @@ class CourierThread:
         With ``drain``, it delivers what is due first; another call without that ends
         this.
         """
+        self._drains = drain
         self._stopped.set()
         self.courier.stop(drain=drain)
 
@@ -84,10 +86,20 @@ class CourierThread:
             self._ended.set()
 
     def _work(self) -> None:
-        while not self._stopped.is_set():
+        """Run a courier, and another whenever one fails; also one that drains, if it
+        was told to before it began.
+        """
+        is_last = False
+        while not is_last:
+            is_last = self._stopped.is_set()
+            if is_last and not self._drains:
+                return
+            if is_last:
+                self.courier.stop(drain=True)
             loop = new_loop()
             try:
                 loop.run_until_complete(self.courier.run(self._ready.set))
+                return
             except BaseException:  # only `stop` may end this thread
                 _log.exception("The courier failed unexpectedly; a new one is started.")
                 self._stopped.wait(RESTART_SECONDS)
