@@ -244,7 +244,7 @@ class AppState:
         if settings.engine == "thread":
             refuse_uwsgi_without_threads()
         elif settings.engine == "celery":
-            _celery_engine().join(self._app)
+            _celery_engine().join(self)
         return settings
 
     @cached_property
@@ -253,6 +253,11 @@ class AppState:
         from .templating.templates import MailTemplates
 
         return MailTemplates(self._app, log.warn_of_missing_extra)
+
+    @property
+    def celery(self) -> Any:
+        """The app's own Celery app; None if it has none."""
+        return self._app.extensions.get("celery")
 
     @property
     def runtime(self) -> Runtime:
@@ -326,7 +331,7 @@ class AppState:
         self, engine: str
     ) -> Callable[[Runtime], WakeupNotifier] | None:
         if engine == "celery":
-            return partial(_celery_engine().make_notifier, self._app)
+            return partial(_celery_engine().make_notifier, self)
         return None
 
     def _settings(self, folder: str) -> Settings:

@@ -118,27 +118,40 @@ SWEEP_SECONDS = 5.0
 _log = logging.getLogger("flask_outbox")
 
 
-class App(Protocol):
-    """What the engine needs of a Flask app's runtime."""
+class JoinedApp(Protocol):
+    """What the engine needs of a Flask app; an `AppState` has it."""
 
-    extensions: dict[str, Any]
+    @property
+    def celery(self) -> Any:
+        """The app's own Celery app; None if it has none."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """The app's runtime."""
 
 
-_apps: weakref.WeakSet[App] = weakref.WeakSet()
+_joined: weakref.WeakSet[JoinedApp] = weakref.WeakSet()
 """The apps of this process whose couriers run in Celery workers."""
 
 
-def join(app: App) -> None:
+def join(app: JoinedApp) -> None:
     """Let the tasks of this app's Celery app work on the app's outbox."""
-    _apps.add(app)
+    _joined.add(app)
 
 
-def make_notifier(app: App, runtime: Runtime) -> WakeupNotifier:
-    """The notifier that sends tasks for the messages that ``app`` enqueues.
+def make_notifier(app: JoinedApp, runtime: Runtime) -> WakeupNotifier:
+    """The notifier that sends tasks for the messages that an app enqueues.
 
     Raises `ConfigError` for an app without a Celery app.
     """
-    tasks = TaskSender(_celery_of(app))
+    celery = app.celery
+    if celery is None:
+        raise ConfigError(
+            "OUTBOX_ENGINE = 'celery' needs the app's own Celery app, but "
+            "app.extensions['celery'] is missing: call celery_init_app(app), as in "
+            "Flask's documentation (Background Tasks with Celery)."
+        )
+    tasks = TaskSender(celery)
     places = runtime.settings.concurrency
 
     def publish(ids: Sequence[str]) -> None:
@@ -146,26 +159,11 @@ def make_notifier(app: App, runtime: Runtime) -> WakeupNotifier:
         for start in range(0, len(ids), places):
             tasks.send(DELIVER, list(ids[start : start + places]))
 
-    return BatchingNotifier(publish, weakref.ref(app))
-
-
-def _celery_of(app: App) -> Any:
-    try:
-        return app.extensions["celery"]
-    except KeyError:
-        raise ConfigError(
-            "OUTBOX_ENGINE = 'celery' needs the app's own Celery app, but "
-            "app.extensions['celery'] is missing: call celery_init_app(app), as in "
-            "Flask's documentation (Background Tasks with Celery)."
-        ) from None
+    return BatchingNotifier(publish, runtime.sender)
 
 
 def _runtimes(celery: Any) -> list[Runtime]:
-    return [
-        app.extensions["outbox"].runtime
-        for app in list(_apps)
-        if app.extensions.get("celery") is celery
-    ]
+    return [one.runtime for one in list(_joined) if one.celery is celery]
 
 
 def _served_by(celery: Any) -> list[Runtime]:
@@ -268,8 +266,8 @@ def _takes_our_tasks(worker: Any) -> bool:
 
 def _ends(**_: Any) -> None:
     """Stop the courier of a worker's process, or of the worker itself."""
-    for app in list(_apps):
-        app.extensions["outbox"].runtime.stop()
+    for one in list(_joined):
+        one.runtime.stop()
 
 
 signals.worker_ready.connect(_ready)
