@@ -42,58 +42,6 @@ from .key_register import is_registered, register, take_anew
 from .schema import OUTDATED, REVISION, version_of
 from .sealed import KEYS
 
-USAGE_POLL_SECONDS = 0.001
-"""How often `UsageGate.close` checks whether users are left."""
-
-
-class UsageGate:
-    """Lets any number of threads use something, or one thread keep all others out.
-
-    An exception from outside, such as a signal handler's, may come at any moment: even
-    then every user that leaves is removed, and the gate can be opened again.
-    """
-
-    def __init__(self) -> None:
-        self._entrance = threading.RLock()
-        self.users: set[object] = set()
-        """Who is inside: a thread that writes is there by its number. Users remove
-        themselves when they leave."""
-
-    @contextmanager
-    def use(self) -> Iterator[None]:
-        """Count as a user, after waiting for a closed gate to open."""
-        user, users = object(), self.users
-        try:
-            self.admit(user)
-            yield
-        finally:
-            users.discard(user)
-
-    def admit(self, user: object) -> None:
-        """Add ``user`` to the users, after waiting for a closed gate to open."""
-        with self._entrance:
-            self.users.add(user)
-
-    def close(self, timeout_seconds: float) -> bool:
-        """Admit no new user until `open`, and wait until all users have left.
-
-        False if some are left after ``timeout_seconds``; the gate is closed even then.
-        Only the thread that closed it can open it.
-        """
-        self._entrance.acquire()
-        deadline = time.monotonic() + timeout_seconds
-        while self.users:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(USAGE_POLL_SECONDS)
-        return True
-
-    def open(self) -> None:
-        """Admit users again; does nothing if the gate is open."""
-        with suppress(RuntimeError):
-            self._entrance.release()
-
-
 T = TypeVar("T")
 
 QUIESCE_SECONDS = 2 * BUSY_SECONDS
@@ -114,6 +62,9 @@ chance, so that those that were in each other's way come one after another."""
 
 REGISTER_SECONDS = 1.0
 """How often a process makes sure of the look-up key of an encrypted outbox."""
+
+USAGE_POLL_SECONDS = 0.001
+"""How often `UsageGate.close` checks whether users are left."""
 
 RETRY_SECONDS = (0.01, 0.1)
 """The shortest and the longest pause between two tries of
@@ -681,6 +632,54 @@ class Database:
             f"{advice(error, epilogue)}",
             anchor=fault.anchor if fault else "",
         )
+
+
+class UsageGate:
+    """Lets any number of threads use something, or one thread keep all others out.
+
+    An exception from outside, such as a signal handler's, may come at any moment: even
+    then every user that leaves is removed, and the gate can be opened again.
+    """
+
+    def __init__(self) -> None:
+        self._entrance = threading.RLock()
+        self.users: set[object] = set()
+        """Who is inside: a thread that writes is there by its number. Users remove
+        themselves when they leave."""
+
+    @contextmanager
+    def use(self) -> Iterator[None]:
+        """Count as a user, after waiting for a closed gate to open."""
+        user, users = object(), self.users
+        try:
+            self.admit(user)
+            yield
+        finally:
+            users.discard(user)
+
+    def admit(self, user: object) -> None:
+        """Add ``user`` to the users, after waiting for a closed gate to open."""
+        with self._entrance:
+            self.users.add(user)
+
+    def close(self, timeout_seconds: float) -> bool:
+        """Admit no new user until `open`, and wait until all users have left.
+
+        False if some are left after ``timeout_seconds``; the gate is closed even then.
+        Only the thread that closed it can open it.
+        """
+        self._entrance.acquire()
+        deadline = time.monotonic() + timeout_seconds
+        while self.users:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(USAGE_POLL_SECONDS)
+        return True
+
+    def open(self) -> None:
+        """Admit users again; does nothing if the gate is open."""
+        with suppress(RuntimeError):
+            self._entrance.release()
 
 
 def _close_all(engine: Engine) -> None:

@@ -470,7 +470,7 @@ class Outbox:
             message = self._actions(connection, message_id, now)
             return action(message, *args, **options)
 
-        return self._write(line.beside(work))
+        return self.database.write(line.beside(work))
 
     def act_on_each(
         self,
