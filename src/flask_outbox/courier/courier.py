@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -81,6 +81,8 @@ class Courier:
 
     def __init__(self, context: CourierContext) -> None:
         self.id: str = new_id()
+        self.announced: Counter[NamedSignal] = Counter()
+        """How often it has sent each signal."""
         self._context = context
         self._outbox = context.outbox
         self._in_flight = InFlight(context.tag_concurrency)
@@ -246,6 +248,7 @@ class Courier:
     def emit(self, signal: NamedSignal, **payload: Any) -> None:
         """Send a signal to the app's listeners."""
         sender = self._context.sender
+        self.announced[signal] += 1
         signals.emit_in_courier(signal, sender, courier=self.id, **payload)
 
     async def write_records(self) -> None:

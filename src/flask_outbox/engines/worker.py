@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -62,7 +62,6 @@ class Worker:
         self._context = context
         self._app = app
         self._courier = Courier(context)
-        self._counts = dict.fromkeys(ATTEMPT_ENDS, 0)
         self._paused: set[str] = set()
         self._down: dict[str, str] = {}
         self._why_down: str | None = None
@@ -87,9 +86,9 @@ class Worker:
             self._ended = "drained"
         if until_drained and self._context.webhooks is not None:
             _run(self._settle(self._context.webhooks))
-        return WorkerResult(
-            (self._courier.id,), self._ended, self._counts, self._why_down
-        )
+        announced = self._courier.announced
+        attempts = {kind: announced[end.signal] for kind, end in ATTEMPT_ENDS.items()}
+        return WorkerResult((self._courier.id,), self._ended, attempts, self._why_down)
 
     def stop(self, why: str) -> None:
         """Begin to shut down; calling it again changes nothing."""
@@ -121,7 +120,7 @@ class Worker:
         return outbox.anything_due()
 
     async def _work(self, ready: Callable[[], None] = lambda: None) -> None:
-        with courier_of(self._app), self._counting(), signals_wake_loop():
+        with courier_of(self._app), signals_wake_loop():
             await self._courier.run(ready)
 
     async def _work_until_drained(self) -> None:
@@ -178,17 +177,6 @@ class Worker:
     def _lane_resumed(self, _app: object, lane: str, **_: Any) -> None:
         self._paused.discard(lane)
         self._down.pop(lane, None)
-
-    @contextmanager
-    def _counting(self) -> Iterator[None]:
-        with ExitStack() as stack:
-            for kind, end in ATTEMPT_ENDS.items():
-                count = partial(self._count, kind)
-                stack.enter_context(end.signal.connected_to(count, self._app))
-            yield
-
-    def _count(self, kind: EventKind, _app: object, **_: Any) -> None:
-        self._counts[kind] += 1
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
