@@ -800,7 +800,9 @@ def _actor(name: Any) -> Actor | None:
     if name is None:
         return None
     if not isinstance(name, str) or not name.strip():
-        raise MessageError("actor", f"{name!r} is not a person's name, as a string.")
+        raise MessageError(
+            "actor", f"{name!r} is not a string: pass the person's name."
+        )
     from .outbox.records import Actor
 
     return Actor.named(name, "api")

@@ -139,7 +139,7 @@ def google(
     if service_account is not None:
         if mailbox is None or refresh_token is not None:
             raise ConfigError(
-                "oauth.google() by service_account needs the mailbox that it acts "
+                "oauth.google() with service_account needs the mailbox that it acts "
                 "for, and no refresh_token."
             )
         account = ServiceAccount.read(service_account, mailbox, scope)

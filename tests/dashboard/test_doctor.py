@@ -80,7 +80,7 @@ def test_a_set_up_that_is_well(
     assert "All that was examined is well." in answer.text
     for heading in ("Configuration", "Database", "Transports", "From domains"):
         assert f">{heading}</h2>" in answer.text
-    assert "example.com – keeps all 7 rules." in answer.text
+    assert "example.com – follows all 7 rules." in answer.text
     assert server.mails == []
 
 

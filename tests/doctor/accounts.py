@@ -307,7 +307,7 @@ POSTMARK = Provider(
     {
         "Key": "accepted",
         "Server": "Shop, Live",
-        "Sender": "only the account's token sees it, and a server's is used",
+        "Sender": "only the account's token sees it, but a server's is used",
     },
     (
         invalid(FakePostmark, "/server"),
@@ -485,7 +485,7 @@ BREVO = Provider(
             {B: {**BREVO_DOMAIN, "authenticated": False, "dns_records": BREVO_RECORDS}},
             'mail._domainkey.example.com. TXT "k=rsa;p=AAAA"',
         ),
-        IllAccount("api-domain-unsigned", brevo_sender(True), "and not the domain"),
+        IllAccount("api-domain-unsigned", brevo_sender(True), "but not the domain"),
         IllAccount("api-sender-unverified", brevo_sender(False), "shop@example.com"),
         IllAccount(
             "api-sender-unknown", {B: NO_DOMAIN, "/v3/senders": {"senders": []}}

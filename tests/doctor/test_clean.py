@@ -20,7 +20,7 @@ def test_nothing_is_found(
     dns = serve()
     result = make_shop().run("doctor", "--nameserver", dns.place)
     assert result.stdout.endswith(
-        "Bulk senders' rules, example.com – keeps all 7 rules.\n\nNothing found.\n"
+        "Bulk senders' rules, example.com – follows all 7 rules.\n\nNothing found.\n"
     )
     assert server.mails == []
 

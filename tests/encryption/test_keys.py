@@ -24,7 +24,7 @@ OTHER = EncryptionKey("new", b"3" * 32)
 def test_another_key_with_the_same_id_is_refused(open_with: Opener) -> None:
     message_id = put(open_with(NEW))
 
-    with pytest.raises(KeyRefused, match=r"'new' in OUTBOX_ENCRYPTION_KEYS is another"):
+    with pytest.raises(KeyRefused, match=r"'new' in OUTBOX_ENCRYPTION_KEYS is not the"):
         open_with(OTHER).get(message_id)
     with pytest.raises(KeyRefused):
         put(open_with(OLD, OTHER))

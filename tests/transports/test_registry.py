@@ -165,7 +165,7 @@ def test_a_message_that_a_transport_cannot_carry_is_refused_at_hand_over(
         ("pigeon://?birds=many", "birds is 'many': it must be a whole number"),
         ("pigeon://?bird=2", "the option bird that pigeon:// does not have. It has"),
         ("pigeon://?bird=2", "Did you mean birds?"),
-        ("pigeon://?birds=2&birds=3", "says the same option twice"),
+        ("pigeon://?birds=2&birds=3", "has the same option twice"),
         ("absent://", "cannot be imported from"),
         ("none://", "is not a subclass of flask_outbox.Transport"),
     ],

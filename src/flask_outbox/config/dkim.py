@@ -77,7 +77,7 @@ def _domain(name: str, value: Any) -> str:
 
 
 def _selector(name: str, value: Any) -> str:
-    wanted = 'what stands before "._domainkey" in the name of the DNS record'
+    wanted = 'what comes before "._domainkey" in the name of the DNS record'
     if not isinstance(value, str) or not _is_selector(value):
         raise wrong(name, value, wanted)
     return value

@@ -33,7 +33,7 @@ def as_encryption_keys(name: str, value: Any) -> tuple[EncryptionKey, ...]:
     """
     keys = tuple(_key(name, *pair) for pair in _pairs(name, value))
     if len({key.id for key in keys}) < len(keys):
-        raise ConfigError(f"{name} has an id twice: each must be of one key.")
+        raise ConfigError(f"{name} has an id twice: each must belong to one key.")
     return keys
 
 

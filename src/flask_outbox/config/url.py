@@ -127,7 +127,7 @@ def _query(text: str) -> dict[str, str]:
     pairs = parse_qsl(text, keep_blank_values=True)
     query = dict(pairs)
     if len(query) < len(pairs):
-        raise ConfigError("MAIL_URL says the same option twice: keep one.")
+        raise ConfigError("MAIL_URL has the same option twice: keep one.")
     return query
 
 

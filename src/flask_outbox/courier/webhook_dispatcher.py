@@ -147,7 +147,9 @@ class _Deliveries:
         except StoreError:  # the courier reports that the outbox is unavailable
             pass
         except Exception:
-            _log.exception("Sending webhooks to %s failed, and goes on.", self._name)
+            _log.exception(
+                "Sending webhooks to %s failed and will be tried again.", self._name
+            )
         await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self) -> None:
@@ -197,7 +199,7 @@ class _Deliveries:
 
     def _log_pause(self, pause: Pause) -> None:
         if pause.by is None:
-            _log.info("Webhooks are taken by %s again.", self._name)
+            _log.info("Endpoint %s accepts webhooks again.", self._name)
         elif pause.by == "gone":
             _log.error(
                 "Webhooks for %s are paused: %s. Remove it from OUTBOX_WEBHOOKS, or "
@@ -237,7 +239,7 @@ class _Deliveries:
             return WebhookAttempt(claim, None, str(error))
         except Exception as error:
             _log.exception("Sending webhook %s to %s failed.", claim.id, self._name)
-            return WebhookAttempt(claim, None, f"a fault here: {type(error).__name__}")
+            return WebhookAttempt(claim, None, f"an error here: {type(error).__name__}")
         if 200 <= status < 300:
             return WebhookAttempt(claim, status, None)
         why = f"it answered {status}"

@@ -62,7 +62,7 @@ async def _read_list(section: Section, transport: Transport) -> None:
     """Whether the key is good shows where there is a list, which is read with it."""
     listed = transport.suppression_list()
     if listed is None:
-        section.note("Key", "only a mail would show whether it is good")
+        section.note("Key", "only a mail would show whether it is valid")
         return
     async for _ in listed.pages():
         break

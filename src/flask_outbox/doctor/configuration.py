@@ -95,7 +95,7 @@ def _check_grace(
             "grace-too-long",
             f"OUTBOX_GRACE_SECONDS is {settings.grace_seconds:g}, and the server waits "
             f"{waits:g} s.",
-            "Shorten it, or give the server longer, as with gunicorn's "
+            "Shorten it, or give the server more time, as with gunicorn's "
             "--graceful-timeout.",
             f"OUTBOX_GRACE_SECONDS = {waits * 2 / 3:g}",
         )
@@ -124,7 +124,7 @@ def _check_choices(section: Section, settings: Settings, developing: bool) -> No
         section.find(
             "durability-process",
             "OUTBOX_DURABILITY is 'process'.",
-            "Set the default again, unless the mail may be lost.",
+            "Set the default again, unless you can afford to lose mail.",
             'OUTBOX_DURABILITY = "full"',
         )
     if guard := Guard.read(settings.only_to, settings.redirect_to):

@@ -44,13 +44,13 @@ def examine_database(
         section.find(
             "outbox-tables",
             str(error),
-            "Run the command or install the version that the sentence names.",
+            "Run the command or install the version that the message names.",
         )
     except OutboxUnavailable as error:
         section.find(
             "outbox-unavailable",
             str(error),
-            "Correct OUTBOX_URL, or start the database; the sentence says which.",
+            "Correct OUTBOX_URL, or start the database; the message says which.",
         )
     return section
 
@@ -145,7 +145,7 @@ def _check_speed(section: Section, outbox: Outbox, tick: Clock) -> None:
     if seconds[slowest] > SLOW_SECONDS:
         section.find(
             "outbox-slow",
-            f"To say {slowest} took {duration(seconds[slowest])}.",
+            f"To find out {slowest} took {duration(seconds[slowest])}.",
             "Delete what is old, or set a shorter OUTBOX_KEEP_ROWS; then look at the "
             "database's load and disk.",
             "flask outbox prune",
@@ -161,7 +161,7 @@ def _check_couriers(section: Section, runtime: Runtime) -> None:
         todo, write = _STARTS[engine]
         section.find(
             "no-worker",
-            f"OUTBOX_ENGINE is {engine!r}, no courier is alive, with "
+            f"OUTBOX_ENGINE is {engine!r}, and no courier is alive: "
             f"{counted(status.due, 'message')} due.",
             f"{todo}, and have it started with the machine.",
             write,

@@ -65,7 +65,9 @@ def _check_record(
         section.find("dkim-revoked", f"{name} has an empty p=.", write=record)
     elif theirs != ours.text or tags.get("k", "rsa") != ours.kind:
         section.find(
-            "dkim-other-key", f"{name} has the key of another pair.", write=record
+            "dkim-other-key",
+            f"{name} has the public key of another pair.",
+            write=record,
         )
     else:
         section.note("DKIM", f"{name} has our key ({ours.kind})")

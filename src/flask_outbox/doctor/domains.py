@@ -223,7 +223,7 @@ def _check_signatures(
         section.find(
             "dkim-elsewhere",
             "MAIL_DKIM_KEYS is empty.",
-            "Look for dkim=pass in Authentication-Results of a mail that you got; "
+            "Look for dkim=pass in Authentication-Results of a mail that you received; "
             "without it, have the server sign, or set MAIL_DKIM_KEYS.",
         )
         return []
@@ -263,8 +263,8 @@ def _check_alignment(
         signed = ", ".join(signers) or "nobody"
         section.find(
             "dmarc-unaligned",
-            f"From is {domain}, the return path is at {return_domain}, signed is for "
-            f"{signed}.",
+            f"From is {domain}, the return path is at {return_domain}, the signature "
+            f"is for {signed}.",
             f'MAIL_DKIM_KEYS: a key with "domain": "{domain}"; or '
             f"OUTBOX_BOUNCE_ADDRESS at {domain}.",
         )

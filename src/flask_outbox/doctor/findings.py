@@ -95,7 +95,7 @@ class Verdict:
         unseen = [one.words for one in self.rules if one.kept is None]
         parts = [f"breaks: {', '.join(broken)}"] if broken else []
         parts += [f"cannot be seen from here: {', '.join(unseen)}"] if unseen else []
-        rest = "; ".join(parts) or f"keeps all {len(self.rules)} rules"
+        rest = "; ".join(parts) or f"follows all {len(self.rules)} rules"
         return f"Bulk senders' rules, {self.domain} – {rest}."
 
 

@@ -43,7 +43,7 @@ class Lookups:
             import dns.resolver
         except ImportError as error:
             raise DnspythonMissing(
-                "The DNS is asked with the package dnspython, which is not installed: "
+                "Asking the DNS needs the package dnspython, which is not installed: "
                 'install it with pip install "flask-outbox[doctor]".'
             ) from error
         self._failures = dns.exception.DNSException
@@ -157,7 +157,7 @@ def read_tags(text: str) -> dict[str, str]:
         name, equals, value = part.partition("=")
         name = name.strip().lower()
         if not equals or not name.isidentifier() or name in tags:
-            raise ValueError(f"{part.strip()!r} cannot stand there")
+            raise ValueError(f"{part.strip()!r} is not valid there")
         tags[name] = value.strip()
     return tags
 

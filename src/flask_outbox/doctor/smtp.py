@@ -180,7 +180,7 @@ class _Examination:
         if days < DAYS_LEFT:
             self._section.find(
                 "certificate-ends-soon",
-                f"The certificate of {self._settings.place} ends in {days} days.",
+                f"The certificate of {self._settings.place} expires in {days} days.",
                 "Have the server renew it, or tell its owner.",
             )
 
@@ -197,7 +197,7 @@ class _Examination:
         self._section.find(
             "login-not-used",
             f"{self._settings.place} offers a login, and none is set.",
-            "Set MAIL_USERNAME and MAIL_PASSWORD, unless it takes mail without.",
+            "Set MAIL_USERNAME and MAIL_PASSWORD, unless it accepts mail without them.",
         )
 
     def _check_offer(self, client: Client) -> None:

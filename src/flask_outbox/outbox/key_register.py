@@ -53,9 +53,9 @@ def is_registered(connection: Connection, keys: Keyring | None, keys_from: str) 
     for id in keys.ids:
         if id in known and not _is_proved(keys, id, known[id].proof):
             raise KeyRefused(
-                f"The key {id!r} in {keys_from} is another one than the key {id!r} "
-                "with which the outbox is encrypted. Put that back, and give a new key "
-                f"an id of its own. {_CLOSED}",
+                f"The key {id!r} in {keys_from} is not the key {id!r} with which the "
+                "outbox is encrypted. Put that one back, and give a new key an id of "
+                f"its own. {_CLOSED}",
                 anchor="other-key",
             )
     secret = _lookup_key(known, keys, keys_from)

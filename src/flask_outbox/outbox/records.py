@@ -40,7 +40,7 @@ class Receipt:
 
         def __await__(self) -> Never:
             raise TypeError(
-                "mail.send() is not awaited, in async views neither: write receipt = "
+                "mail.send() is not awaited, not even in async views: write receipt = "
                 f"mail.send(message). The message is stored already, as {self.id}."
             )
 

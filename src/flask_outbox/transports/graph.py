@@ -56,7 +56,7 @@ class GraphTransport(HeadersTransport):
         if len(content) * 4 / 3 > MAX_BYTES:
             raise MessageError(
                 "message",
-                "Microsoft Graph takes 3 MB with all that is attached, and this has "
+                "Microsoft Graph takes 3 MB including attachments, and this has "
                 f"{len(content) / 1_000_000:.1f} MB: send it by SMTP, or link the "
                 "files.",
             )

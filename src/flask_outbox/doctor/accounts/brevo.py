@@ -65,7 +65,7 @@ async def _check_address(account: Account, domain: str, address: str) -> None:
     }
     if active.get(address.lower()):
         account.note("Sender", f"{address} is verified")
-        account.find_unsigned(domain, "Brevo knows the address, and not the domain")
+        account.find_unsigned(domain, "Brevo knows the address, but not the domain")
     elif address.lower() in active:
         account.find_unverified(address, "Brevo has not verified it")
     else:

@@ -19,5 +19,5 @@ async def examine(account: Account, senders: Senders) -> None:
         )
     elif account.can_see("Mailbox", told):
         account.note("Mailbox", told.said["emailAddress"].text)
-    account.note("Scopes", "whether the token may send, only a mail shows")
+    account.note("Scopes", "only a mail shows whether the token may send")
     account.note("Quota", ELSEWHERE)

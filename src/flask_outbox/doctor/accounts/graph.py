@@ -22,5 +22,5 @@ async def examine(account: Account, senders: Senders) -> None:
         )
     elif account.can_see("Mailbox", told):
         account.note("Mailbox", told.said["mail"].text or mailbox)
-    account.note("Permissions", "whether the token may send, only a mail shows")
+    account.note("Permissions", "only a mail shows whether the token may send")
     account.note("Quota", ELSEWHERE)

@@ -17,5 +17,5 @@ async def examine(account: Account, senders: Senders) -> None:
                 f"The server {name!r} has DeliveryType Sandbox: nothing is delivered.",
                 "Use the token of a server that is Live.",
             )
-    account.note("Sender", "only the account's token sees it, and a server's is used")
+    account.note("Sender", "only the account's token sees it, but a server's is used")
     account.note("Quota", "only the account's token sees it")

@@ -17,7 +17,7 @@ async def examine(account: Account, senders: Senders) -> None:
         if "mail.send" not in names:
             account.section.find(
                 "api-may-not-send",
-                "The scopes of the key have no mail.send.",
+                "The scopes of the key do not include mail.send.",
                 "Give the key Mail Send in SendGrid's pages, or make one that has it.",
             )
     await _check_credits(account)

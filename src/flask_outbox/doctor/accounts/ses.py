@@ -29,7 +29,7 @@ async def examine(account: Account, senders: Senders) -> None:
 
 def _check_account(account: Account, said: JsonValue) -> None:
     health = said["EnforcementStatus"].text
-    account.note("Account", health or "nothing said of its health")
+    account.note("Account", health or "nothing about its health")
     if said["SendingEnabled"].raw is False or health == "SHUTDOWN":
         account.find_stopped(
             f"SES says EnforcementStatus {health}, SendingEnabled "

@@ -20,7 +20,7 @@ async def examine(account: Account, senders: Senders) -> None:
 
 def _check_account(account: Account, found: JsonValue) -> None:
     status = found["status"].text
-    account.note("Account", status or "nothing said of its status")
+    account.note("Account", status or "nothing about its status")
     if status in ("suspended", "terminated"):
         account.find_stopped(f"SparkPost says that the account is {status}.")
     day, month = found["usage"]["day"], found["usage"]["month"]

@@ -526,5 +526,5 @@ class ApiKey:
 
     async def _asked(self) -> str:
         assert callable(self._given)
-        nothing = "MAIL_API_KEY gave no key"
+        nothing = "MAIL_API_KEY returned no key"
         return await asyncio.to_thread(text_from, self._given, nothing)

@@ -115,7 +115,7 @@ class ApiClient:
             raise
         except (NotSent, NoReply) as error:
             place = urlsplit(request.url).netloc
-            raise TransportDown(f"{place} gave no whole answer: {error}.") from error
+            raise TransportDown(f"{place} gave no complete answer: {error}.") from error
 
     async def _bounded(self, request: ApiRequest, sending: _Sending) -> ApiReply:
         import aiohttp

@@ -299,7 +299,7 @@ def _too_slow(error: BaseException, step: Step, settings: SmtpSettings) -> str:
         return (
             f"MAIL_OAUTH_TOKEN gave no token for {settings.place} within {seconds}, "
             "connecting included. Look at where it gets the token from; "
-            "MAIL_CONNECT_TIMEOUT_SECONDS is the bound."
+            "MAIL_CONNECT_TIMEOUT_SECONDS is the limit."
         )
     if step is Step.REACH:
         return (
@@ -315,7 +315,7 @@ def _too_slow(error: BaseException, step: Step, settings: SmtpSettings) -> str:
         )
     return (
         f"{settings.place} was not ready within {seconds}: it fell silent {step}. "
-        "Look at its load; MAIL_CONNECT_TIMEOUT_SECONDS is the bound."
+        "Look at its load; MAIL_CONNECT_TIMEOUT_SECONDS is the limit."
     )
 
 
