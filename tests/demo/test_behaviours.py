@@ -87,4 +87,4 @@ def test_while_the_server_is_down_the_lane_is_paused(demo: RunningDemo) -> None:
     demo.behave("well")
     history = demo.history_when(path, state="sent")
     assert "Attempt 2 began" not in happened(history)
-    assert demo.now()["paused"] is None
+    assert eventually(lambda: demo.now()["paused"] is None)
