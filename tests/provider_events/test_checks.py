@@ -466,7 +466,7 @@ def test_topics_are_needed_and_no_secret(provider: Any) -> None:
     with pytest.raises(ConfigError, match="MAIL_EVENTS_SECRET is set, and"):
         check(provider.scheme, "secret", topics=(provider.topic,))
     for wrong in ("mail-events", "arn:aws:sns:eu-west-1:123:x", f"{provider.topic} "):
-        with pytest.raises(ConfigError, match="no ARN of a topic"):
+        with pytest.raises(ConfigError, match="is not the ARN of a topic"):
             check(provider.scheme, topics=(provider.topic, wrong))
 
 
