@@ -800,9 +800,7 @@ def _actor(name: Any) -> Actor | None:
     if name is None:
         return None
     if not isinstance(name, str) or not name.strip():
-        raise MessageError(
-            "actor", f"{name!r} is not a string: pass the person's name."
-        )
+        raise MessageError("actor", f"{name!r} is not a name: pass it as a string.")
     from .outbox.records import Actor
 
     return Actor.named(name, "api")

@@ -75,7 +75,7 @@ CASES: dict[str, tuple[Any, str]] = {
     "no selector": ({**GOOD, "selector": ""}, "[1]['selector'] is ''"),
     "record name": (
         {**GOOD, "selector": "s1._domainkey"},
-        "[1]['selector'] is 's1._domainkey': it must be what stands before",
+        "[1]['selector'] is 's1._domainkey': it must be what comes before",
     ),
     "header": ({**GOOD, "selector": "s1;\r\n x"}, "[1]['selector'] is 's1;"),
     "no key": ({**GOOD, "key": None}, 'MAIL_DKIM_KEYS[1] has neither of "key_file"'),
