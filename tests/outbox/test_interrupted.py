@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Connection
 
 from flask_outbox.errors import OutboxUnavailable
-from flask_outbox.outbox import Outbox
+from flask_outbox.outbox import Outbox, claim
 from flask_outbox.outbox.group_commit import GroupCommit
 from tests.waiting import WAIT_SECONDS
 
@@ -191,3 +191,25 @@ def test_a_file_that_was_deleted_or_replaced_is_noticed_and_opened_anew(
     message_id = put(outbox)
     assert [one.id for one in outbox.list()] == [message_id]
     assert (tmp_path / "outbox.db").stat().st_size > 0
+
+
+@on_sqlite
+@pytest.mark.parametrize("restored", [True, False])
+def test_a_message_is_stored_in_the_new_file_whoever_noticed_that_the_old_is_gone(
+    outbox: Outbox, opener: Opener, tmp_path: Path, restored: bool
+) -> None:
+    """A courier's heartbeat notices it, on a connection of its own."""
+    put(outbox)
+    backup = opener(f"sqlite:///{tmp_path / 'backup.db'}")
+    backup.database.open()
+    backup.database.close()
+    for path in tmp_path.glob("outbox.db*"):
+        path.unlink()
+    if restored:
+        (tmp_path / "backup.db").replace(tmp_path / "outbox.db")
+
+    with pytest.raises(OutboxUnavailable, match="deleted or replaced"):
+        outbox.database.write_ungrouped(claim.check_writable)
+
+    message_id = put(outbox)
+    assert [one.id for one in outbox.list()] == [message_id]

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from flask_outbox import Mail, State, signals
 from flask_outbox.errors import OutboxUnavailable
 from flask_outbox.outbox import Database, claim, dialects
 from tests.mail.site import Site, make_app, url_of
 from tests.servers import Behaviour, JournalSmtp
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
 from .black_holes import locked
 from .elsewhere import PORTS, outbox_behind_proxy
@@ -33,6 +34,9 @@ OUTAGE_SECONDS = 2.0
 LONG_OUTAGE_SECONDS = 60.0
 CALLERS = 8
 """One after the other, they would wait for as many outages."""
+
+MEANWHILE_SECONDS = 1.0
+"""How long a thread has the chance to do what another is to keep it from."""
 
 NOBODY = 65_534
 
@@ -349,6 +353,46 @@ def test_a_connection_opened_read_only_and_in_use_is_closed_when_it_comes_back(
             make_writable(open_folder)
             with pytest.raises(OutboxUnavailable, match="readonly"):
                 database.write_ungrouped(claim.check_writable)
+        database.write_ungrouped(claim.check_writable)
+
+
+def test_connections_opened_read_only_are_closed_also_by_two_threads_at_once(
+    open_folder: Path, open_site: OpenSite
+):
+    """A reader gets its connection between the two: it is closed nevertheless."""
+    with read_only(open_site(open_folder), open_folder) as database:
+        database.close()
+        reads, may_end = threading.Event(), threading.Event()
+
+        def write_and_read() -> None:
+            with pytest.raises(OutboxUnavailable, match="readonly"):
+                database.write_ungrouped(claim.check_writable)
+            with database.reading() as connection:
+                connection.scalar(text("SELECT count(*) FROM outbox_message"))
+                reads.set()
+                may_end.wait(WAIT_SECONDS)
+
+        other = threading.Thread(target=write_and_read)
+        closed: list[object] = []
+
+        def let_the_other_close_them(driver: object, _: object) -> None:
+            closed.append(driver)
+            if len(closed) == 2:  # the first is the one that could not write
+                other.start()
+                reads.wait(MEANWHILE_SECONDS)
+
+        with database.reading() as one, database.reading() as another:
+            for connection in (one, another):
+                connection.scalar(text("SELECT count(*) FROM outbox_message"))
+        event.listen(database.engine.pool, "close", let_the_other_close_them)
+        with pytest.raises(OutboxUnavailable, match="readonly"):
+            database.write_ungrouped(claim.check_writable)
+        assert reads.wait(WAIT_SECONDS)
+        may_end.set()
+        other.join()
+        make_writable(open_folder)
+        with suppress(OutboxUnavailable):
+            database.write_ungrouped(claim.check_writable)
         database.write_ungrouped(claim.check_writable)
 
 

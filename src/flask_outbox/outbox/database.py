@@ -116,6 +116,7 @@ class Database:
         self._opening = threading.Lock()
         self._opening_thread: int | None = None
         self._engine: Engine | None = None
+        self._closing = threading.Lock()
         self._writer: Connection | None = None
         self._wrote_at = 0.0
         self._register_due = 0.0
@@ -480,13 +481,13 @@ class Database:
         """Do what `_commit` does, on the connection that is kept for it."""
         writer, self._writer = self._writer, None
         try:
-            if writer is not None and not self.embedded:
-                writer = self._if_alive(writer)
+            if writer is not None:
+                writer = self._if_usable(writer)
             if writer is None:
                 writer = self.engine.connect()
                 if self.embedded:
                     disable_busy_timeout(writer)
-            results = self._transact(writer, works)
+            results = self._transact(writer, works, self._file_of(writer))
         except StoreError as error:
             if writer is not None and writer.engine is self._engine:
                 self._writer = writer
@@ -499,9 +500,12 @@ class Database:
         self._writer, self._wrote_at = writer, time.monotonic()
         return results
 
-    def _if_alive(self, writer: Connection) -> Connection | None:
-        """The kept connection, unless the server has ended it while it was idle."""
-        if is_alive(writer, self._wrote_at):
+    def _if_usable(self, writer: Connection) -> Connection | None:
+        """The kept connection, unless the server has ended it while it was idle, or it
+        is to a file that another thread saw replaced.
+        """
+        is_current = writer.engine is self._engine
+        if is_current and (self.embedded or is_alive(writer, self._wrote_at)):
             return writer
         writer.invalidate()
         writer.close()
@@ -515,7 +519,8 @@ class Database:
             if self.embedded:
                 disable_busy_timeout(connection)
             try:
-                result: T = self._transact(connection, [work])[0]
+                file = self._file_of(connection)
+                result: T = self._transact(connection, [work], file)[0]
             except BaseException as error:
                 if fault_of(error) is Fault.FILE_READ_ONLY:
                     self._discard(connection, error)
@@ -526,18 +531,32 @@ class Database:
         return result
 
     def _transact(
-        self, connection: Connection, works: Sequence[Work[Any]]
+        self,
+        connection: Connection,
+        works: Sequence[Work[Any]],
+        file: FileIdentity | None = None,
     ) -> list[Any]:
         """Run ``works`` in a transaction, which always ends here, also on an exception.
 
-        On SQLite an open one would keep the write lock.
+        On SQLite an open one would keep the write lock. Raises `OutboxUnavailable` if
+        ``file`` was replaced.
         """
+        try:
+            results = self._run_and_commit(connection, works)
+        except (exc.SQLAlchemyError, self._driver_error):
+            self._check_file(file)  # an empty one would have no tables
+            raise
+        self._check_file(file)
+        return results
+
+    def _run_and_commit(
+        self, connection: Connection, works: Sequence[Work[Any]]
+    ) -> list[Any]:
         (kind, *others) = {*map(type, works)}
         if issubclass(kind, SharedWork) and not others:
             shared: Any = works[0]
             results: list[Any] | None = shared.run_and_commit(connection, works)
             if results is not None:
-                self.check_file()
                 return results
         if not self.embedded:
             with connection.begin():
@@ -545,11 +564,9 @@ class Database:
         driver: Any = connection.connection.dbapi_connection
         try:
             with connection.begin():
-                results = run_all(connection, works)
+                return run_all(connection, works)
         finally:
             driver.rollback()  # does nothing after a commit
-        self.check_file()
-        return results
 
     def _discard(self, writer: Connection | None, error: BaseException) -> None:
         """Close a connection after an error, as its state is unknown.
@@ -561,17 +578,41 @@ class Database:
                 writer.invalidate()
             writer.close()
         if self._engine is not None and fault_of(error) is Fault.FILE_READ_ONLY:
-            _close_all(self._engine)  # others would stay read-only as long as one does
+            self._close_all(self._engine)  # others stay read-only as long as one does
+
+    def _close_all(self, engine: Engine) -> None:
+        """Close the engine's connections; those in use, when they are given back."""
+        with self._closing:  # of two threads, each would make a pool for the other's
+            pool = engine.pool
+            engine.dispose()
+            event.listen(pool, "checkin", _close)
+            pool.dispose()  # what was given back meanwhile
 
     def check_file(self) -> None:
         """Raise `OutboxUnavailable` if the file is not the one that was opened."""
-        kept = self._file
-        if kept is None or identity_of(self.url.database) == kept:
+        self._check_file(self._file)
+
+    def _file_of(self, connection: Connection) -> FileIdentity | None:
+        """The file that ``connection`` has open; None if it is to a server.
+
+        Raises `OutboxUnavailable` if another thread saw that it was replaced.
+        """
+        file = self._file
+        if self.embedded and connection.engine is not self._engine:
+            raise self._replaced()
+        return file
+
+    def _check_file(self, file: FileIdentity | None) -> None:
+        if file is None or identity_of(self.url.database) == file:
             return
-        engine, self._engine, self._file = self._engine, None, None
-        if engine is not None:
-            _close_all(engine)
-        raise OutboxUnavailable(
+        if self._file == file:
+            engine, self._engine, self._file = self._engine, None, None
+            if engine is not None:
+                self._close_all(engine)
+        raise self._replaced()
+
+    def _replaced(self) -> OutboxUnavailable:
+        return OutboxUnavailable(
             f"The file of the outbox at {self.shown} was deleted or replaced while in "
             "use: writes would go to the old file, which can no longer be opened. "
             "Nothing was stored. The next call opens the file at that path, or creates "
@@ -680,14 +721,6 @@ class UsageGate:
         """Admit users again; does nothing if the gate is open."""
         with suppress(RuntimeError):
             self._entrance.release()
-
-
-def _close_all(engine: Engine) -> None:
-    """Close the engine's connections; those in use, when they are given back."""
-    pool = engine.pool
-    engine.dispose()
-    event.listen(pool, "checkin", _close)
-    pool.dispose()  # what was given back meanwhile
 
 
 def _close(_driver: object, record: ConnectionPoolEntry) -> None:
