@@ -143,7 +143,8 @@ def test_the_doctor_sees_the_pooler(url: str, pooled_url: str) -> None:
     def found(**config: str) -> set[str]:
         shop = Shop(MAIL_URL="inbox://", OUTBOX_ENGINE="external", **config)
         try:
-            return {one.id for one in examine_database(shop.runtime).findings}
+            findings = examine_database(shop.runtime).findings
+            return {one.id for one in findings} - {"outbox-slow"}  # on a busy machine
         finally:
             shop.close()
 
