@@ -49,6 +49,15 @@ def make_site(
     assert not raised, [(one.getMessage(), one.exc_text) for one in raised]
 
 
+def site_with_backlog(make_site: MakeSite, mails: int, **config: object) -> Site:
+    """A site whose outbox has due mail, while no courier runs; one leaves at a time."""
+    sender = make_site(OUTBOX_ENGINE="external")
+    for _ in range(mails):
+        sender.send()
+    url = str(sender.outbox.database.url)
+    return make_site(OUTBOX_URL=url, OUTBOX_CONCURRENCY=1, **config)
+
+
 @pytest.fixture
 def site(make_site: MakeSite) -> Site:
     """An app with default settings."""

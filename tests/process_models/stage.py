@@ -58,7 +58,7 @@ class Stage:
     @property
     def arrived(self) -> list[str]:
         """The Message-IDs of all mail that has arrived, sorted."""
-        return sorted(mail.rfc_message_id for mail in self.smtp.mails)
+        return self.smtp.arrived
 
     @property
     def file(self) -> Path:

@@ -41,10 +41,6 @@ def black_hole() -> Iterator[str]:
         yield f"smtp://{host}:{port}"
 
 
-def _arrived(server: JournalSmtp) -> list[str]:
-    return sorted(mail.rfc_message_id for mail in server.mails)
-
-
 # ------------------------------------------------------------------------- killed
 
 
@@ -59,7 +55,7 @@ def test_mail_survives_a_kill_before_delivery(open_shop: OpenShop, server: Journ
     again.get("/ping")
     server.wait_for(5)
     eventually(lambda: again.get("/status")["counts"] == {"sent": 5})
-    assert _arrived(server) == sorted(sent)
+    assert server.arrived == sorted(sent)
 
 
 def test_mail_survives_a_kill_during_delivery(open_shop: OpenShop, server: JournalSmtp):
@@ -75,7 +71,7 @@ def test_mail_survives_a_kill_during_delivery(open_shop: OpenShop, server: Journ
     again.get("/ping")
     server.wait_for(3)
     eventually(lambda: again.get("/status")["counts"] == {"sent": 3})
-    assert _arrived(server) == sorted(sent)
+    assert server.arrived == sorted(sent)
 
 
 def test_mail_survives_repeated_kills(open_shop: OpenShop, server: JournalSmtp):
@@ -89,7 +85,7 @@ def test_mail_survives_repeated_kills(open_shop: OpenShop, server: JournalSmtp):
     last = open_shop()
     last.get("/ping")
     eventually(lambda: last.get("/status")["counts"] == {"sent": 12})
-    assert _arrived(server) == sorted(sent)
+    assert server.arrived == sorted(sent)
     assert last.get("/status")["lanes"] == []
 
 
@@ -101,13 +97,13 @@ def test_a_script_that_ends_at_once_delivers_its_mail(
 ):
     sent = run_script(SEND * 20).end().split()
     assert len(sent) == 20
-    assert _arrived(server) == sorted(sent)
+    assert server.arrived == sorted(sent)
 
 
 def test_a_script_waits_for_a_slow_server(run_script: RunScript, server: JournalSmtp):
     server.behaviour = Behaviour(delay_seconds=1.0)
     sent = run_script(SEND * 3, OUTBOX_GRACE_SECONDS=10).end().split()
-    assert _arrived(server) == sorted(sent)
+    assert server.arrived == sorted(sent)
 
 
 def test_a_script_with_a_black_hole_ends_and_the_next_delivers(
@@ -120,7 +116,7 @@ def test_a_script_with_a_black_hole_ends_and_the_next_delivers(
     assert first.end() == ""
     assert time.monotonic() - has_sent_at < GRACE_SECONDS + TIDY_SECONDS
     run_script("assert mail.drain(60)").end()
-    assert _arrived(server) == sorted(sent)
+    assert server.arrived == sorted(sent)
 
 
 def test_a_script_whose_name_server_never_answers_ends_and_the_next_delivers(
@@ -137,7 +133,7 @@ def test_a_script_whose_name_server_never_answers_ends_and_the_next_delivers(
     assert first.end() == ""
     assert time.monotonic() - has_sent_at < GRACE_SECONDS + TIDY_SECONDS
     run_script("assert mail.drain(60)").end()
-    assert _arrived(server) == [sent]
+    assert server.arrived == [sent]
 
 
 def test_a_script_with_a_hanging_server_ends_and_the_next_resends(
@@ -152,7 +148,7 @@ def test_a_script_with_a_hanging_server_ends_and_the_next_resends(
         "mail.start()\nwhile outbox().list()[0].state != 'sent': time.sleep(0.05)"
     )
     second.end()
-    assert _arrived(server) == [sent]
+    assert server.arrived == [sent]
 
 
 @pytest.mark.parametrize("before", [0, 1])
@@ -171,7 +167,7 @@ def test_a_thread_that_outlives_the_main_thread_may_still_send(
     assert len(sent) == before + 3
     assert script.stderr.count("no courier of this process delivers it") == 1
     run_script("assert mail.drain(60)").end()
-    assert _arrived(server) == sorted(sent)
+    assert server.arrived == sorted(sent)
 
 
 def test_a_script_under_testing_leaves_nothing_behind(
@@ -204,7 +200,7 @@ def test_couriers_of_several_apps_end_at_the_same_time(
     assert script.line() == "they end"
     server.behaviour = Behaviour()
     script.end()
-    assert _arrived(server) == sorted(sent)
+    assert server.arrived == sorted(sent)
 
 
 # ------------------------------------------------------------------------- signals
@@ -225,7 +221,7 @@ def test_ctrl_c_ends_the_wait_for_mail_and_not_the_attempt(
     server.behaviour = Behaviour()
     script.end()
     run_script("assert mail.drain(60)").end()
-    assert _arrived(server) == sorted(sent)
+    assert server.arrived == sorted(sent)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=str)
@@ -238,7 +234,7 @@ def test_on_a_signal_the_courier_finishes_its_attempts(
     server.wait_until(lambda: server.connections == 3)
     shop.signal(number)
     shop.process.wait(WAIT_SECONDS)
-    assert _arrived(server) == sorted(sent)
+    assert server.arrived == sorted(sent)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=str)
@@ -258,4 +254,4 @@ def test_a_signal_ends_the_process_even_with_a_black_hole(
     again.get("/ping")
     server.wait_for(15)
     eventually(lambda: again.get("/status")["counts"] == {"sent": 15})
-    assert _arrived(server) == sorted(sent)
+    assert server.arrived == sorted(sent)

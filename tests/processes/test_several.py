@@ -10,11 +10,6 @@ from tests.processes.conftest import OpenShop, RunScript
 from tests.servers import Behaviour, JournalSmtp
 from tests.waiting import eventually
 
-
-def _arrived(server: JournalSmtp) -> list[str]:
-    return sorted(mail.rfc_message_id for mail in server.mails)
-
-
 PREFORK = """
 children = []
 for _ in range({workers}):
@@ -35,7 +30,7 @@ def test_each_forked_worker_has_its_own_courier(
     """Prefork: the app is made once, before any worker is."""
     sent = run_script(PREFORK.format(workers=4, mails=10)).end().split()
     assert len(sent) == 40
-    assert _arrived(server) == sorted(sent)
+    assert server.arrived == sorted(sent)
 
 
 def test_nothing_is_started_before_the_fork(run_script: RunScript):
@@ -56,7 +51,7 @@ def test_a_process_forked_after_sending_can_send(
     )
     sent = script.end().split()
     assert len(sent) == 22
-    assert _arrived(server) == sorted(sent)
+    assert server.arrived == sorted(sent)
 
 
 def test_mail_of_a_killed_worker_is_delivered_by_others(
@@ -83,7 +78,7 @@ def test_mail_of_a_killed_worker_is_delivered_by_others(
     )
     server.behaviour = Behaviour()
     script.end()
-    assert _arrived(server) == [sent]
+    assert server.arrived == [sent]
 
 
 def test_two_processes_share_one_outbox(open_shop: OpenShop, server: JournalSmtp):
@@ -94,7 +89,7 @@ def test_two_processes_share_one_outbox(open_shop: OpenShop, server: JournalSmtp
     assert len(sent) == 200
     server.wait_for(200)
     eventually(lambda: shops[0].get("/status")["counts"] == {"sent": 200})
-    assert _arrived(server) == sorted(sent)
+    assert server.arrived == sorted(sent)
 
 
 def test_mail_that_one_process_leaves_is_delivered_by_another(
@@ -111,4 +106,4 @@ def test_mail_that_one_process_leaves_is_delivered_by_another(
     server.behaviour = Behaviour()
     server.wait_for(5)
     eventually(lambda: second.get("/status")["counts"] == {"sent": 5})
-    assert _arrived(server) == sorted(sent)
+    assert server.arrived == sorted(sent)

@@ -152,6 +152,11 @@ class JournalSmtp(LoopbackServer):
         self.wait_until(lambda: len(self.mails) >= count, timeout_seconds)
         return list(self.mails)
 
+    @property
+    def arrived(self) -> list[str]:
+        """The Message-IDs of all mails so far, sorted."""
+        return sorted(mail.rfc_message_id for mail in self.mails)
+
     def wait_until(
         self, true: Callable[[], Any], timeout_seconds: float = WAIT_SECONDS
     ) -> bool:

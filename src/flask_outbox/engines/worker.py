@@ -74,9 +74,8 @@ class Worker:
 
         With ``until_drained``, also stop when no due message can leave, for instance
         because its transport stays down or a person paused it; last, send the webhooks
-        that are due. In that mode an
-        unreachable outbox raises `OutboxUnavailable`; otherwise the worker waits for
-        it.
+        that are due. In that mode an unreachable outbox raises `OutboxUnavailable`;
+        otherwise the worker waits for it.
         """
         if not until_drained:
             _run(self._work())
