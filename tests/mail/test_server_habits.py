@@ -8,6 +8,7 @@ from flask_outbox import Message, MessageRecord, State, signals
 from tests.mail.conftest import MakeSite
 from tests.mail.site import Site
 from tests.servers.model_smtp import Fate, Habits, Model, ModelSmtp, Riders
+from tests.waiting import BUSY_SECONDS
 
 MAILS = 30
 LATER = [f"m{number}" for number in range(3, MAILS, 10)]
@@ -58,7 +59,7 @@ def test_each_mail_arrives_once_under_its_envelope(
         site = make_site(
             MAIL_URL=f"smtp://{server.host}:{server.port}",
             MAIL_MAX_CONNECTIONS=1,
-            MAIL_COMMAND_TIMEOUT_SECONDS=0.5 if "swallows" in habit else 10.0,
+            MAIL_COMMAND_TIMEOUT_SECONDS=BUSY_SECONDS,
         )
         records = _tried(site, _send(site))
         site.close()

@@ -75,7 +75,7 @@ def test_a_process_ends_in_time_with_a_black_hole(
                 sent = serving.send_emails(MAILS)
                 with silence():
                     seconds = serving.seconds_to_end(number)
-            assert seconds < GRACE_SECONDS + TIDY_SECONDS + OWN_SECONDS
+                assert seconds < GRACE_SECONDS + TIDY_SECONDS + OWN_SECONDS
             stage.deliver_the_rest(**url)
             assert stage.arrived == sorted(sent)
 

@@ -61,7 +61,7 @@ def test_the_deadline_holds_where_each_step_is_quick_enough() -> None:
     )
     assert made.outcomes == [Outcome.DEFERRED] * 50
     assert made.replies[0] == (
-        "deadline of 0.3 s passed before the final dot, after RCPT TO"
+        "deadline of 1.5 s passed before the final dot, after RCPT TO"
     )
 
 
@@ -74,7 +74,7 @@ def test_the_deadline_holds_after_the_final_dot() -> None:
         deadline_seconds=HASTY_SECONDS,
     )
     assert made.outcomes == [Outcome.UNKNOWN]
-    assert made.replies == ["deadline of 0.3 s passed after the final dot"]
+    assert made.replies == ["deadline of 1.5 s passed after the final dot"]
 
 
 @pytest.mark.parametrize(
@@ -84,13 +84,13 @@ def test_the_deadline_holds_after_the_final_dot() -> None:
             "command",
             [Step("MAIL", Drip(b"250-hm\r\n" * 100))],
             Outcome.DEFERRED,
-            "no reply in 0.3 s before the final dot, after MAIL FROM",
+            "no reply in 1.5 s before the final dot, after MAIL FROM",
         ),
         (
             "data",
             [MAIL, RCPT, DATA, Step(CONTENT, Drip(b"250-hm\r\n" * 100))],
             Outcome.UNKNOWN,
-            "no reply in 0.3 s after the final dot",
+            "no reply in 1.5 s after the final dot",
         ),
     ],
 )
@@ -111,7 +111,7 @@ def test_a_server_that_stops_reading_is_cut_off() -> None:
         command_timeout_seconds=HASTY_SECONDS,
     )
     assert made.replies == [
-        "the server read nothing in 0.3 s before the final dot, after DATA"
+        "the server read nothing in 1.5 s before the final dot, after DATA"
     ]
     assert made.outcomes == [Outcome.DEFERRED]
     assert not made.progress.final_dot_sent

@@ -132,7 +132,7 @@ def test_a_reply_that_is_no_longer_awaited_does_no_harm() -> None:
         given_up = asyncio.create_task(link.command(b"NOOP", HASTY_SECONDS))
         await asyncio.sleep(0)
         given_up.cancel()
-        with pytest.raises(TooSlow, match=r"no reply in 0.3 s"):
+        with pytest.raises(TooSlow, match=r"no reply in 1.5 s"):
             await link.command(b"NOOP", PATIENT_SECONDS)
         gc.collect()  # asyncio would log an exception that nobody has looked at
 

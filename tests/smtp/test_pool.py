@@ -31,6 +31,7 @@ from tests.servers.scripted_smtp import CONTENT, Action
 
 from .talk import (
     CONTENT_BYTES,
+    HASTY_SECONDS,
     HELLO,
     MAIL,
     ONE_MAIL,
@@ -436,7 +437,7 @@ def test_a_probe_uses_a_kept_connection_that_still_works(
     answer: list[Step], connections: int
 ) -> None:
     async def run(server: ScriptedSmtp) -> None:
-        settings = settings_for(server, command_timeout_seconds=0.5)
+        settings = settings_for(server, command_timeout_seconds=HASTY_SECONDS)
         async with transport_to(settings) as transport:
             await transport.probe()
             await transport.probe()
