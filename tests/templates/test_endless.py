@@ -18,6 +18,9 @@ from tests.waiting import eventually
 
 CONCURRENCY = 3
 
+HASTY_SECONDS = 1.5
+"""What an endless template exceeds, and no other, even on a busy machine."""
+
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,12 +64,12 @@ def _rendering_threads() -> int:
 def test_an_endless_template_fails_after_the_timeout_and_its_thread_ends(
     make_desk, server: JournalSmtp
 ):
-    desk = make_desk(OUTBOX_RENDER_TIMEOUT_SECONDS=0.2)
+    desk = make_desk(OUTBOX_RENDER_TIMEOUT_SECONDS=HASTY_SECONDS)
     receipts = [desk.site.mail.send(desk.later("endless")) for _ in range(3)]
     for one in receipts:
         record = desk.site.settled(one)
         assert record.state is State.FAILED
-        assert "within 0.2 s (OUTBOX_RENDER_TIMEOUT_SECONDS)" in str(
+        assert f"within {HASTY_SECONDS} s (OUTBOX_RENDER_TIMEOUT_SECONDS)" in str(
             record.recipients[0].reply
         )
     eventually(lambda: _rendering_threads() <= RENDER_THREADS)
@@ -105,7 +108,7 @@ def test_an_endless_template_delays_no_message_before_or_behind_it(
 
 
 def test_a_thread_blocked_outside_python_is_abandoned(make_desk, server: JournalSmtp):
-    desk = make_desk(OUTBOX_RENDER_TIMEOUT_SECONDS=0.1)
+    desk = make_desk(OUTBOX_RENDER_TIMEOUT_SECONDS=HASTY_SECONDS)
     waiting, go_on = threading.Event(), threading.Event()
 
     def block() -> str:
