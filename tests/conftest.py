@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from flask_outbox import log_context
 from flask_outbox.outbox import Database
 from tests.outbox import databases
 from tests.outbox.databases import FindHome, Home
@@ -154,6 +155,12 @@ def words_of(item: pytest.Item) -> set[str]:
     """The fixtures that a test uses, and the words of its parameters."""
     parameters = item.name.partition("[")[2].rstrip("]")
     return {*getattr(item, "fixturenames", ()), *parameters.split("-")}
+
+
+@pytest.fixture(autouse=True)
+def _apps_of_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Apps of earlier tests, which may not be collected yet, are in no log line."""
+    monkeypatch.setattr(log_context, "_served", log_context._Served())
 
 
 @pytest.fixture(scope="session")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 
-from flask_outbox import Mail, OutboxUnavailable, State, log, signals
+from flask_outbox import Mail, Message, OutboxUnavailable, State, log, signals
+from flask_outbox.concurrency import DaemonExecutor, Thread
 from flask_outbox.log import Repeats
+from flask_outbox.log_context import about
 from tests.mail.site import SENDER, Site, make_app, url_of
-from tests.servers import JournalSmtp
+from tests.servers import Behaviour, JournalSmtp
+from tests.waiting import WAIT_SECONDS
 
 DEBUG, INFO, WARNING, ERROR = (
     logging.DEBUG,
@@ -287,21 +292,100 @@ def test_mail_debug_shows_the_dialogue_without_the_content(
     assert not any("Hello" in line for line in said)
 
 
-def test_lines_name_their_app_while_several_work(
+def _names(caplog: pytest.LogCaptureFixture) -> set[str]:
+    """The apps of all lines; each line begins with its own."""
+    for one in caplog.records:
+        if one.name.startswith("flask_outbox"):
+            assert one.getMessage().startswith(f"[{vars(one)['app']}] "), one
+    return {vars(one)["app"] for one in caplog.records if "app" in vars(one)}
+
+
+def test_lines_of_one_app_do_not_name_it(
+    caplog: pytest.LogCaptureFixture, server: JournalSmtp, tmp_path: Path
+):
+    id = _deliver(server, tmp_path / "shop")
+    assert f"Message {id} sent on attempt 1." in caplog.text
+    assert "[shop]" not in caplog.text
+
+
+def test_lines_name_their_app_where_several_are_served(
     caplog: pytest.LogCaptureFixture, server: JournalSmtp, tmp_path: Path
 ):
     blog = make_app(tmp_path / "blog", MAIL_URL=url_of(server))
-    mail = Mail(blog)
-    with caplog.at_level(logging.INFO):
-        mail.start()
-        id = _deliver(server, tmp_path / "shop")
+    Mail(blog)  # which sends nothing
+    id = _deliver(server, tmp_path / "shop")
+    assert _names(caplog) == {"shop"}
+    assert f"[shop] Message {id} sent on attempt 1." in caplog.text
+
+
+def test_an_app_that_has_ended_is_no_reason_to_name_the_others(
+    caplog: pytest.LogCaptureFixture, server: JournalSmtp, tmp_path: Path
+):
+    Mail(make_app(tmp_path / "blog", MAIL_URL=url_of(server)))
+    gc.collect()
+    _deliver(server, tmp_path / "shop")
+    assert "[shop]" not in caplog.text
+
+
+def test_lines_at_the_first_request_and_at_start_up_name_their_app(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+):
+    config: dict[str, Any] = {
+        "MAIL_SERVER": "localhost",
+        "MAIL_USERNAME": "shop",
+        "OUTBOX_DASHBOARD": "local",
+        "OUTBOX_ONLY_TO": SENDER,
+    }
+    apps = [make_app(tmp_path / name, **config) for name in ("shop", "blog")]
+    mails = [Mail(app) for app in apps]
+    for app, mail in zip(apps, mails, strict=True):
+        app.test_client().get("/")
         mail.stop()
-        _deliver(server, tmp_path / "alone")
-    sent = [one for one in caplog.records if " sent on attempt " in one.getMessage()]
-    assert [vars(one)["app"] for one in sent] == ["shop", "alone"]
-    first, second = [one.getMessage() for one in sent]
-    assert first.startswith(f"[shop] Message {id} sent")
-    assert second.startswith("Message ")
+    assert _names(caplog) == {"shop", "blog"}
+    for name in ("shop", "blog"):
+        for line in (
+            "Open the dashboard",
+            "Lane default does not log in",
+            "The guard of this app's mail is on",
+        ):
+            assert f"[{name}] {line}" in caplog.text
+
+
+def test_what_a_thread_says_is_about_the_app_of_its_maker(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+):
+    apps = [make_app(tmp_path / name, MAIL_URL="inbox://") for name in ("shop", "blog")]
+    for app in apps:
+        Mail(app)
+    shop, _blog = apps
+    say = partial(log.log.warning, "Something is wrong.")
+    with about(shop):
+        in_courier = Thread(target=say)
+        beside_it = DaemonExecutor().submit(say)
+    with shop.app_context():
+        in_view = Thread(target=say)
+    for one in (in_courier, in_view):
+        one.start()
+        one.join()
+    beside_it.result()
+    said = [(WARNING, "[shop] Something is wrong.")] * 3
+    assert _said(caplog, "flask_outbox") == said
+
+
+def test_what_a_transport_says_names_the_app(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+):
+    with JournalSmtp(tmp_path / "journal") as server:
+        server.behaviour = Behaviour(most_connections=1)
+        config = {"MAIL_URL": url_of(server), "TESTING": True}
+        shop = make_app(tmp_path / "shop", **config, MAIL_SUPPRESS_SEND=False)
+        blog = make_app(tmp_path / "blog", **config)
+        mail, _other = Mail(shop), Mail(blog)
+        for _ in range(20):
+            mail.send(Message("Hello", ["ada@example.org"], "Hello", sender=SENDER))
+        assert mail.drain(WAIT_SECONDS)
+    assert _names(caplog) == {"shop"}
+    assert "If the server allows no more" in caplog.text
 
 
 def test_the_inbox_line_shows_no_password(

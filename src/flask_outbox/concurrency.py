@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from .errors import ConfigError
+from .log_context import about, name_here
 
 T = TypeVar("T")
 
@@ -66,7 +67,20 @@ def call_untraced(function: Callable[..., T], *args: Any) -> T:
         return function(*args)
 
 
-def start_apart(thread: threading.Thread) -> None:
+class Thread(threading.Thread):
+    """A thread whose log lines are about the app that those of its maker are about."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._app_name = name_here()
+
+    def run(self) -> None:
+        """Call the target."""
+        with about(self._app_name):
+            super().run()
+
+
+def start_apart(thread: Thread) -> None:
     """Start ``thread`` outside the context of the caller.
 
     Where threads inherit contexts, as they do with Sentry, all that it does would count
@@ -190,7 +204,7 @@ class DaemonExecutor(ThreadPoolExecutor):
         """Call ``fn`` in a thread of its own."""
         future: Future[T] = Future()
         call = partial(fn, *args, **kwargs)
-        threading.Thread(
+        Thread(
             target=_settle,
             args=(future, call),
             name="outbox-blocking",

@@ -27,6 +27,7 @@ from .cli import outbox_commands
 from .config import Settings
 from .delivery import Report
 from .errors import AppUnknown, ConfigError, MessageError
+from .log_context import about, serve
 from .message import AddressLike, check_label
 from .message import Message as PlainMessage
 from .previews import Builder, Previews
@@ -115,6 +116,13 @@ class Mail:
         """
         _refuse_other_frameworks(app)
         app = itself(app)
+        serve(app, _current_app)
+        with about(app):
+            self._set_up(app)
+        if app not in self._served():
+            self._apps.append(weakref.ref(app))
+
+    def _set_up(self, app: Flask) -> None:
         state = self._install(app)
         with _setting_up(app):
             if _begin_request not in app.before_request_funcs.get(None, ()):
@@ -133,8 +141,6 @@ class Mail:
         log.listen()
         if state.settings.log == "json":
             log.log_as_json()
-        if app not in self._served():
-            self._apps.append(weakref.ref(app))
 
     # ------------------------------------------------------------------- sending
 
@@ -817,6 +823,10 @@ def _check_batch(plan: Plan, what: Any, rows: Any, message: Mapping[str, Any]) -
         raise MessageError("rows", "rows are for a template, but messages were passed.")
     elif message:
         raise TypeError(f"send_many() takes no {', '.join(message)} with messages")
+
+
+def _current_app() -> Flask | None:
+    return itself(current_app) if has_app_context() else None
 
 
 def _refuse_other_frameworks(app: object) -> None:

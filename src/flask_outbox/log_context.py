@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 NOBODY = "-"
 """The ``app`` of a line that is not about one app."""
@@ -20,22 +20,55 @@ FIELDS = (
 """The attributes of a log record that say what it is about, where they are known."""
 
 
-class _Here(threading.local):
-    """What this thread's lines are about."""
+class _Subject(NamedTuple):
+    """What lines are about."""
 
-    name = NOBODY
+    name: str = NOBODY
     payload: Mapping[str, Any] = MappingProxyType({})
 
 
-_here = _Here()
-_changing = threading.Lock()
-_at_work: Counter[str] = Counter()
-"""How many couriers work in this process, by the app's name."""
+_NOTHING = _Subject()
+_here: ContextVar[_Subject] = ContextVar("outbox_log_subject", default=_NOTHING)
+
+
+class _Served:
+    """The apps that this process serves, which it does not keep alive."""
+
+    def __init__(self) -> None:
+        self._apps: tuple[weakref.ref[Any], ...] = ()
+        self._changing = threading.Lock()
+        self.current: Callable[[], object] = lambda: None
+        """Returns the current app, or None."""
+
+    def add(self, app: object) -> None:
+        with self._changing:
+            others = (one for one in self._apps if one() not in (None, app))
+            self._apps = (*others, weakref.ref(app))
+
+    def other_than(self, name: str) -> bool:
+        """Whether one of them has another name."""
+        alive = (app for one in self._apps if (app := one()) is not None)
+        return any(name_of(app) != name for app in alive)
+
+
+_served = _Served()
+
+
+def serve(app: object, current: Callable[[], object]) -> None:
+    """Have each line name its app from now on, if an app of another name is served by
+    this process, too. Lines outside any `about` are about the ``current()`` app.
+    """
+    _served.add(app)
+    _served.current = current
 
 
 class about(AbstractContextManager[None]):
-    """Inside the block, lines that this thread logs are about ``app``, which may be a
-    weak reference, and about what the ``payload`` of a signal names, if one is given.
+    """Inside the block, lines are about ``app``, and about what the ``payload`` of a
+    signal names, if one is given.
+
+    The app may be a weak reference, or its name. What the block starts has the same
+    subject: its tasks, its calls of ``asyncio.to_thread``, and each
+    `flask_outbox.concurrency.Thread`.
 
     A class, because a generator takes twice as long, and each signal enters one.
     """
@@ -47,37 +80,25 @@ class about(AbstractContextManager[None]):
         self._payload = payload
 
     def __enter__(self) -> None:
-        self._before = _here.name, _here.payload
-        _here.name = self._name
-        if self._payload is not None:
-            _here.payload = self._payload
+        self._before = before = _here.get()
+        payload = before.payload if self._payload is None else self._payload
+        _here.set(_Subject(self._name, payload))
 
     def __exit__(self, *_: object) -> None:
-        _here.name, _here.payload = self._before
-
-
-@contextmanager
-def courier_of(app: object) -> Iterator[None]:
-    """Inside the block, lines that this thread logs are about ``app``.
-
-    While couriers of several apps work in this process, each line names its app.
-    """
-    name = name_of(app)
-    with _changing:
-        _at_work[name] += 1
-    try:
-        with about(app):
-            yield
-    finally:
-        with _changing:
-            _at_work.subtract([name])
+        _here.set(self._before)
 
 
 def name_of(app: Any) -> str:
-    """The app's name; ``app`` may be a weak reference."""
+    """The app's name; ``app`` may be a weak reference, or the name."""
     if isinstance(app, weakref.ref):
         app = app()
-    return str(getattr(app, "name", NOBODY))
+    return app if isinstance(app, str) else str(getattr(app, "name", NOBODY))
+
+
+def name_here() -> str:
+    """The name of the app that lines are about here; `NOBODY` if there is none."""
+    name = _here.get().name
+    return name if name != NOBODY else name_of(_served.current())
 
 
 def add_context(record: logging.LogRecord) -> str:
@@ -86,9 +107,8 @@ def add_context(record: logging.LogRecord) -> str:
 
     What the line itself was given as ``extra`` comes first.
     """
-    record.app = name = _here.name
-    for field, value in _here.payload.items():
+    record.app = name = name_here()
+    for field, value in _here.get().payload.items():
         if field in FIELDS and value is not None and not hasattr(record, field):
             setattr(record, field, value)
-    others = any(count > 0 for other, count in list(_at_work.items()) if other != name)
-    return f"[{name}] " if others and name != NOBODY else ""
+    return f"[{name}] " if name != NOBODY and _served.other_than(name) else ""

@@ -10,12 +10,12 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from email.message import Message as StandardMessage
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from .alerts import AlertNews, AlertRules
 from .bounce_address import BounceAddress
-from .concurrency import call_at_forks, start_apart
+from .concurrency import Thread, call_at_forks, start_apart
 from .config import Settings, TransportSettings, listed
 from .courier import Courier, CourierContext, build_context
 from .courier.burst import Burst
@@ -48,7 +48,7 @@ from .health import (
     Readiness,
     ReadyCheck,
 )
-from .log_context import name_of
+from .log_context import about, name_of
 from .message import Address, AddressLike, Message, Templates, comparable
 from .message.plain_json import WriteJson
 from .mime import compose
@@ -103,6 +103,22 @@ _end_at_exit: weakref.WeakValueDictionary[int, Runtime] = weakref.WeakValueDicti
 """Those that deliver what is due when this process ends, by their identity."""
 
 _log = logging.getLogger("flask_outbox")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _about_its_app(
+    method: Callable[Concatenate[Runtime, P], T],
+) -> Callable[Concatenate[Runtime, P], T]:
+    """Have what the method logs name the runtime's app."""
+
+    @wraps(method)
+    def call(self: Runtime, /, *args: P.args, **options: P.kwargs) -> T:
+        with about(self.sender):
+            return method(self, *args, **options)
+
+    return call
 
 
 class Runtime:
@@ -221,6 +237,7 @@ class Runtime:
 
     # Sending
 
+    @_about_its_app
     def send(
         self,
         message: Message | StandardMessage,
@@ -247,6 +264,7 @@ class Runtime:
                 span.note_message(new.lane, receipt.id)
         return receipt
 
+    @_about_its_app
     def send_many(
         self,
         rows: Iterable[Any],
@@ -271,6 +289,7 @@ class Runtime:
         )
         return hand_over.run(rows, plan)
 
+    @_about_its_app
     def send_now(
         self,
         message: Message | StandardMessage,
@@ -460,6 +479,7 @@ class Runtime:
         for signal, said in taken.announcements():
             emit(signal, self.sender, **said)
 
+    @_about_its_app
     def drain(self, timeout_seconds: float | None = None) -> bool:
         """Wait until nothing is due or being delivered; False if time ran out.
 
@@ -772,6 +792,7 @@ class Runtime:
         if thread is not None:
             thread.begin_stop(drain=True)
 
+    @_about_its_app
     def _warn_that_nothing_delivers(self, reason: str) -> None:
         """Log once that nothing delivers the messages of this process."""
         if not self._has_warned:
@@ -844,4 +865,4 @@ def _close_parts(
 
     if thread is not None or notifier is not None or database.opened:
         with suppress(RuntimeError):  # what is stored is delivered by the next process
-            start_apart(threading.Thread(target=end, name="outbox-end"))
+            start_apart(Thread(target=end, name="outbox-end"))

@@ -170,6 +170,24 @@ def test_a_thread_that_outlives_the_main_thread_may_still_send(
     assert server.arrived == sorted(sent)
 
 
+def test_of_several_apps_the_one_whose_mail_is_kept_is_named(
+    run_script: RunScript, server: JournalSmtp
+):
+    script = run_script(
+        "from flask import Flask\n"
+        "from flask_outbox import Mail\n"
+        "blog = Flask('blog')\n"
+        "blog.config['MAIL_URL'] = app.config['MAIL_URL']\n"
+        "Mail(blog)\n"
+        "def late():\n"
+        "    threading.main_thread().join()\n"
+        "    send()\n"
+        "threading.Thread(target=late).start()"
+    )
+    script.end()
+    assert "[shop] Mail is kept in the outbox" in script.stderr
+
+
 def test_a_script_under_testing_leaves_nothing_behind(
     run_script: RunScript, server: JournalSmtp
 ):

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from .. import signals
-from ..concurrency import start_apart
+from ..concurrency import Thread, start_apart
 from ..limits import backoff
 from ..outbox.session import CommitIsOver
 
@@ -79,7 +79,7 @@ class BatchingNotifier:
         self._news = threading.Event()
         self._stopping = threading.Event()
         self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread: Thread | None = None
 
     def committed(
         self, ids: Sequence[str], is_over: CommitIsOver = committed_already
@@ -113,7 +113,7 @@ class BatchingNotifier:
 
     def _start(self) -> None:
         self._stopping = threading.Event()
-        thread = threading.Thread(
+        thread = Thread(
             target=self._run, args=[self._stopping], name="outbox-notifier", daemon=True
         )
         start_apart(thread)

@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from ..concurrency import as_exception, call_untraced, start_apart
+from ..concurrency import Thread, as_exception, call_untraced, start_apart
 
 T = TypeVar("T")
 
@@ -39,9 +39,7 @@ class DaemonPool:
         self._threads = threads
         self._all_ended: asyncio.Future[None] = self._loop.create_future()
         for number in range(threads):
-            threading.Thread(
-                target=self._serve, name=f"{name}-{number}", daemon=True
-            ).start()
+            Thread(target=self._serve, name=f"{name}-{number}", daemon=True).start()
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """Return what ``function`` returns in one of the threads."""
@@ -185,7 +183,7 @@ class LimitedPool:
             self._calls.put(None)
 
     def _begin_thread(self) -> None:
-        start_apart(threading.Thread(target=self._serve, name=self._name, daemon=True))
+        start_apart(Thread(target=self._serve, name=self._name, daemon=True))
 
     def _serve(self) -> None:
         with suppress(Stopped):

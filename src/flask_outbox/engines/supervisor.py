@@ -6,7 +6,6 @@ import gc
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
 from types import FrameType
 
+from ..concurrency import Thread
 from ..courier import CourierContext
 from ..errors import ConfigError, StoreError
 from .shutdown import SIGNALS, graceful_shutdown
@@ -219,7 +219,7 @@ class Supervisor:
             signal.signal(one, lambda *_: worker.stop("told"))
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        threading.Thread(target=self._watch, args=[worker], daemon=True).start()
+        Thread(target=self._watch, args=[worker], daemon=True).start()
         try:
             result: WorkerResult | StoreError = worker.run(
                 until_drained=self._until_drained

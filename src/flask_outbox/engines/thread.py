@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 
-from ..concurrency import new_loop, start_apart
+from ..concurrency import Thread, new_loop, start_apart
 from ..courier.context import CourierContext
 from ..courier.courier import CLOSE_SECONDS, FLUSH_SECONDS, Courier
-from ..log_context import courier_of
+from ..log_context import about
 
 RESTART_SECONDS = 1.0
 """How long after an unexpected error a new courier is started."""
@@ -28,9 +28,7 @@ class CourierThread:
         self._drains = False
         self._ready = threading.Event()
         self._ended = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, name="outbox-courier", daemon=True
-        )
+        self._thread = Thread(target=self._run, name="outbox-courier", daemon=True)
 
     def start(self) -> None:
         """Start the thread; returns before the courier is ready."""
@@ -80,7 +78,7 @@ class CourierThread:
 
     def _run(self) -> None:
         try:
-            with courier_of(self._context.sender):
+            with about(self._context.sender):
                 self._work()
         finally:
             self._ended.set()

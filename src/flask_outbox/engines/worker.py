@@ -14,7 +14,7 @@ from ..concurrency import new_loop
 from ..courier import Courier, CourierContext
 from ..courier.webhook_dispatcher import WebhookDispatcher
 from ..events import ATTEMPT_ENDS, EventKind
-from ..log_context import courier_of
+from ..log_context import about
 from .shutdown import signals_wake_loop
 
 
@@ -77,6 +77,10 @@ class Worker:
         that are due. In that mode an unreachable outbox raises `OutboxUnavailable`;
         otherwise the worker waits for it.
         """
+        with about(self._app):
+            return self._run(until_drained=until_drained)
+
+    def _run(self, *, until_drained: bool) -> WorkerResult:
         if not until_drained:
             _run(self._work())
         elif self._anything_due():
@@ -119,7 +123,7 @@ class Worker:
         return outbox.anything_due()
 
     async def _work(self, ready: Callable[[], None] = lambda: None) -> None:
-        with courier_of(self._app), signals_wake_loop():
+        with signals_wake_loop():
             await self._courier.run(ready)
 
     async def _work_until_drained(self) -> None:

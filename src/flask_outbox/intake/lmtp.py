@@ -101,16 +101,16 @@ class LmtpServer:
     ) -> str:
         content = bytes(envelope.original_content)
         server.is_idle.clear()
-        replies = [
-            await asyncio.to_thread(self._take, content, recipient)
-            for recipient in envelope.rcpt_tos
-        ]
+        with about(self._sender):
+            replies = [
+                await asyncio.to_thread(self._take, content, recipient)
+                for recipient in envelope.rcpt_tos
+            ]
         return "\r\n".join(replies)
 
     def _take(self, content: bytes, recipient: str) -> str:
         try:
-            with about(self._sender):
-                self._intake.take(content, recipient)
+            self._intake.take(content, recipient)
         except OutboxError as error:
             _log.warning("A mail that came by LMTP could not be taken: %s", error)
             return "451 4.3.0 the outbox is out of reach, try again later"
