@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from email import message_from_bytes
+from email import message_from_bytes, message_from_string
 from email.policy import default
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from tests.drop_in.conftest import MakeApp
 from tests.drop_in.essence import date_of, essence
@@ -142,6 +144,24 @@ def test_ascii_attachments_makes_file_names_ascii(both: Any) -> None:
     theirs, mine = both(files, MAIL_ASCII_ATTACHMENTS=True)
     assert essence(mine.content) == essence(theirs.content)
     assert "Прайс" not in str(essence(mine.content))
+
+
+@pytest.mark.parametrize("name", ["ünicöde ←→ ✓.txt", f"{'Прайс' * 20}.pdf"])
+def test_a_file_name_beyond_ascii_is_written_as_flask_mail_writes_it(
+    peer: Any, app: Flask, name: str
+) -> None:
+    peer.Mail(app)
+    with app.app_context():
+        message = peer.Message("Hello", [ADA], "text")
+        message.attach(name, "text/plain", b"x")
+        written = message.as_string()
+    assert re.search(
+        r"Content-Disposition: attachment;\s+filename\*(0\*)?=\"?UTF8''", written
+    )
+    _text, file = message_from_string(written).get_payload()
+    assert file.get_filename() == name
+    _text, file = message_from_string(written, policy=default).iter_parts()
+    assert file.get_filename() == name
 
 
 def test_a_messages_date_is_sent(both: Any) -> None:

@@ -63,7 +63,9 @@ class Message:
     """
 
     in_flask_mails_form: ClassVar[bool] = False
-    """Whether HTML alone gets an empty plain text, and charsets are quoted."""
+    """Whether HTML alone gets an empty plain text, charsets are quoted, and the names
+    of files are in ``UTF8``.
+    """
 
     def __init__(
         self,

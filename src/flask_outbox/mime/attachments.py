@@ -94,7 +94,11 @@ _ASK_INSTEAD = {
 
 
 def attachment_part(
-    attachment: Attachment, field: str, ascii_filename: bool
+    attachment: Attachment,
+    field: str,
+    *,
+    ascii_filename: bool,
+    in_flask_mails_form: bool,
 ) -> tuple[list[bytes], bool]:
     """The part, and whether the HTML may show it by its Content-ID."""
     if not isinstance(attachment, Attachment):
@@ -109,6 +113,7 @@ def attachment_part(
             "Content-Disposition",
             disposition,
             _filename(attachment, field, ascii_filename),
+            "UTF8" if in_flask_mails_form else "utf-8",
         ),
     ]
     if content_id:

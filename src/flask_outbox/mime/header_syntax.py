@@ -151,11 +151,19 @@ def address_list(name: str, addresses: Iterable[Address]) -> str:
     return fold(name, words).removesuffix(",\r\n") + "\r\n"
 
 
-def parameterised(name: str, value: str, parameters: Iterable[tuple[str, str]]) -> str:
-    """A header such as Content-Type: ``value; name=parameter`` (RFC 2045, RFC 2231)."""
+def parameterised(
+    name: str,
+    value: str,
+    parameters: Iterable[tuple[str, str]],
+    utf_8: str = "utf-8",
+) -> str:
+    """A header such as Content-Type: ``value; name=parameter`` (RFC 2045, RFC 2231).
+
+    ``utf_8`` is the name by which a parameter says that it is in UTF-8.
+    """
     words = [value]
     for key, parameter in parameters:
-        words += _parameter(key, parameter)
+        words += _parameter(key, parameter, utf_8)
     return fold(name, [*(f"{word};" for word in words[:-1]), words[-1]])
 
 
@@ -245,20 +253,20 @@ def _phrase(name: str, room: int) -> list[str]:
     return encoded_words(name, room)
 
 
-def _parameter(key: str, value: str) -> list[str]:
+def _parameter(key: str, value: str, utf_8: str) -> list[str]:
     """One parameter; a long one is split into continuations (RFC 2231)."""
     plain = f'{key}="{value}"'
     if _is_simple(value) and not {'"', "\\"} & set(value) and len(plain) < LINE - 1:
         return [plain]
     pieces = [quote(character, safe="") for character in value]
-    whole = f"{key}*=utf-8''{''.join(pieces)}"
+    whole = f"{key}*={utf_8}''{''.join(pieces)}"
     if len(whole) < LINE - 1:
         return [whole]
-    return list(_continuations(key, pieces))
+    return list(_continuations(key, pieces, utf_8))
 
 
-def _continuations(key: str, pieces: Iterable[str]) -> Iterator[str]:
-    line, number = f"{key}*0*=utf-8''", 0
+def _continuations(key: str, pieces: Iterable[str], utf_8: str) -> Iterator[str]:
+    line, number = f"{key}*0*={utf_8}''", 0
     for piece in pieces:
         if len(line) + len(piece) > LINE - 2:
             yield line

@@ -37,7 +37,10 @@ def parts_of(message: Message, unique: str, ascii_attachments: bool) -> Part:
     attached: list[Part] = []
     for index, attachment in enumerate(message.attachments or ()):
         part, inlined = attachment_part(
-            attachment, f"attachments[{index}]", ascii_attachments
+            attachment,
+            f"attachments[{index}]",
+            ascii_filename=ascii_attachments,
+            in_flask_mails_form=message.in_flask_mails_form,
         )
         (inline if inlined and "html" in texts else attached).append(part)
     token = boundary_token(unique, [*texts.values(), *inline, *attached])
