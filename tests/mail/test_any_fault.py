@@ -140,7 +140,7 @@ def test_a_bug_in_recording_sends_no_mail_again(
     site.make_ready()
     courier, write = site.courier, recorder.Recorder._try
 
-    async def fail_once(*args: Any) -> Exception | None:
+    async def fail_once(*args: Any, **given: Any) -> Exception | None:
         monkeypatch.setattr(recorder.Recorder, "_try", write)
         raise TypeError("a bug")
 

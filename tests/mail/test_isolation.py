@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, text
+from sqlalchemy import delete, select, text
 
 from flask_outbox import State, TransportDown, signals
 from flask_outbox.courier import in_flight, recorder
 from flask_outbox.delivery import Envelope, Outcome, Progress, Reply, Report
-from flask_outbox.outbox.schema import content
+from flask_outbox.outbox import dialects
+from flask_outbox.outbox.schema import content, message
 from flask_outbox.transports.base import Transport
 from flask_outbox.transports.smtp import SmtpTransport
 from tests.mail.conftest import MakeSite
@@ -221,6 +222,130 @@ def test_a_record_that_the_database_refuses_is_shortened_and_delays_no_other(
     assert "replies are shortened" in crowded.events[-1].detail["reason"]
     assert len(server.mails) == len(receipts)
     assert any("recorded shortened" in one.getMessage() for one in caplog.records)
+
+
+def _refusing(when: str, change: str) -> dict[str, tuple[str, ...]]:
+    """Has ``change`` refused where ``when`` is true of the new row."""
+    return {
+        "sqlite": (
+            f"CREATE TRIGGER faulty BEFORE {change} WHEN {when} "
+            "BEGIN SELECT RAISE(ABORT, 'refused'); END",
+        ),
+        "postgresql": (
+            "CREATE FUNCTION faulty() RETURNS trigger LANGUAGE plpgsql AS "
+            "'BEGIN RAISE EXCEPTION SQLSTATE ''54000''; END'",
+            f"CREATE TRIGGER faulty BEFORE {change} FOR EACH ROW WHEN ({when}) "
+            "EXECUTE FUNCTION faulty()",
+        ),
+        "mysql": (
+            f"CREATE TRIGGER faulty BEFORE {change} FOR EACH ROW IF {when} THEN "
+            "SIGNAL SQLSTATE '45000'; END IF",
+        ),
+    }
+
+
+NO_SUPPRESSION = _refusing("NEW.source = 'refusal'", "INSERT ON outbox_suppression")
+"""Has refused what follows from a reply, however short that is."""
+
+NO_END = _refusing(
+    "NEW.tag = 'stuck' AND NEW.state = 'sent'", "UPDATE ON outbox_message"
+)
+"""Has each form of a record refused."""
+
+
+def test_a_record_refused_also_when_shortened_ends_its_message_without_replies(
+    make_site: MakeSite,
+    url: str,
+    server: JournalSmtp,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    monkeypatch.setattr(recorder, "RETRY_WAIT_SECONDS", 0.05)
+    site = make_site(OUTBOX_URL=url)
+    site.make_ready()
+    _run(site, NO_SUPPRESSION)
+    try:
+        nobody = "nobody@example.org"
+        server.behaviour = Behaviour(recipients={nobody: "550 5.1.1 no such user"})
+        receipts = [site.send(), site.send(nobody), site.send()]
+        before, refused, after = (site.settled(one) for one in receipts)
+    finally:
+        _run(site, MENDED)
+    ended = [one.state for one in (before, refused, after)]
+    assert ended == [State.SENT, State.FAILED, State.SENT]
+    assert refused.recipients[0].state is State.FAILED
+    assert str(refused.recipients[0].reply) == "550"
+    assert "replies are not kept" in refused.events[-1].detail["reason"]
+    (told,) = site.told(signals.message_failed)
+    assert told["reason"] == refused.events[-1].detail["reason"]
+    assert len(server.mails) == 2
+    said = [one.getMessage() for one in caplog.records]
+    assert len([one for one in said if f"{refused.id} is recorded without" in one]) == 1
+
+
+def test_a_record_refused_in_every_form_is_kept_apart(
+    make_site: MakeSite,
+    url: str,
+    server: JournalSmtp,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    """It takes no place from others, and is recorded as soon as it can be."""
+    for name in ("RETRY_WAIT_SECONDS", "LONG_WAIT_SECONDS"):
+        monkeypatch.setattr(recorder, name, 0.05)
+    site = make_site(OUTBOX_URL=url, OUTBOX_CONCURRENCY=1)
+    site.make_ready()
+    tries: list[str] = []
+    record = site.outbox.record
+
+    def count_tries(records: Any, *others: Any) -> Any:
+        tries.extend(one.claim.id for one in records)
+        return record(records, *others)
+
+    monkeypatch.setattr(site.outbox, "record", count_tries)
+    _run(site, NO_END)
+    try:
+        stuck = site.send(tag="stuck")
+        others = [site.send() for _ in range(3)]
+        assert {site.settled(one).state for one in others} == {State.SENT}
+        enough = 4 * recorder.TRIES
+        eventually(lambda: tries.count(stuck.id) > enough)
+        with site.app.app_context():
+            assert site.mail.get(stuck.id).state is State.LEASED
+    finally:
+        _run(site, MENDED)
+    assert site.settled(stuck).state is State.SENT
+    assert len(server.mails) == 4
+    kept = f"{stuck.id} cannot be recorded yet"
+    assert len([one for one in caplog.records if kept in one.getMessage()]) == 1
+
+
+@pytest.mark.parametrize("home", ["postgresql", "mariadb"], indirect=True)
+def test_a_record_whose_row_is_locked_is_kept_whole_and_delays_no_other(
+    make_site: MakeSite,
+    url: str,
+    server: JournalSmtp,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    monkeypatch.setattr(recorder, "RETRY_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(dialects, "BUSY_SECONDS", 1.0)
+    site = make_site(OUTBOX_URL=url)
+    site.make_ready()
+    server.behaviour = Behaviour(hang=True)
+    locked, other = site.send(), site.send()
+    server.wait_until(lambda: server.held == 2)
+    with site.outbox.database.engine.begin() as connection:
+        row = select(message.c.id).where(message.c.id == locked.id)
+        connection.execute(row.with_for_update())
+        server.behaviour = Behaviour()
+        waits = f"{locked.id} cannot be recorded yet"
+        eventually(lambda: [one for one in caplog.messages if waits in one])
+        assert site.settled(other).state is State.SENT
+    record = site.settled(locked)
+    assert (record.state, len(server.mails)) == (State.SENT, 2)
+    assert record.events[-1].detail["dialogue"]
+    assert "reason" not in record.events[-1].detail
 
 
 class Babbling(Transport):

@@ -22,7 +22,7 @@ from flask_outbox.outbox import MessageActions, Outbox
 from flask_outbox.outbox.database import Conflict
 from flask_outbox.outbox.schema import courier
 from flask_outbox.outbox.session import AppTransaction
-from tests.waiting import WAIT_SECONDS
+from tests.waiting import WAIT_SECONDS, eventually
 
 from .conftest import Opener
 from .databases import SERVERS, own_name
@@ -287,6 +287,42 @@ def test_a_connection_that_is_not_utf8_is_refused(outbox: Outbox, url: str) -> N
     finally:
         app.dispose()
     assert outbox.list() == []
+
+
+# -------------------------------------------------------------- errors without advice
+
+REFUSED = {
+    "postgresql": "DO $$ BEGIN RAISE 'zu viel' USING ERRCODE = '54000'; END $$",
+    "mysql": "SIGNAL SQLSTATE '45000'",
+}
+"""What a driver reports as a failure of the database, and is one of the statement."""
+
+
+@on_servers
+def test_what_the_database_refuses_fails_nobody_who_shares_the_commit(
+    outbox: Outbox,
+) -> None:
+    database = outbox.database
+    refused = saying(REFUSED[database.engine.dialect.name])
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(_connection: Connection) -> None:
+        begun.set()
+        assert go_on.wait(WAIT_SECONDS)
+
+    with ThreadPoolExecutor(3) as threads:
+        held = threads.submit(database.write, hold)
+        assert begun.wait(WAIT_SECONDS)
+        bad = threads.submit(database.write, refused)
+        eventually(lambda: len(database._group_commit._waiting) == 1)
+        good = threads.submit(put, outbox)
+        eventually(lambda: len(database._group_commit._waiting) == 2)
+        go_on.set()
+
+    held.result()
+    with pytest.raises(OutboxUnavailable):
+        bad.result()
+    assert {one.id for one in outbox.list()} == {good.result()}
 
 
 # ------------------------------------------------------------------------ psycopg's own

@@ -5,17 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
+from threading import Event
 from types import MappingProxyType
 from uuid import UUID
 
 import pytest
 from markupsafe import Markup
+from sqlalchemy import select
 
 from flask_outbox import Message, State, TemplateError, signals
+from flask_outbox.courier import recorder
 from flask_outbox.history import describe
+from flask_outbox.outbox import dialects
+from flask_outbox.outbox.schema import message
+from tests.mail.conftest import MakeSite
 from tests.mail.site import ADA, BOB
 from tests.servers import Behaviour, JournalSmtp
 from tests.templates.stationery import Stationery, opened, said
+from tests.waiting import WAIT_SECONDS, eventually
 
 BILL = "<p>Hello {{ name }}, that is {{ sum }} coins</p>"
 
@@ -158,6 +166,76 @@ def test_an_error_of_the_app_defers_it(desk: Stationery, server: JournalSmtp) ->
     (deferred, *_) = desk.site.wait_for(signals.message_deferred)
     assert "the database is away" in deferred["replies"][ADA]
     away.clear()
+    assert desk.site.settled(receipt).state is State.SENT
+    assert len(server.mails) == 1
+
+
+@pytest.mark.parametrize("home", ["mariadb"], indirect=True)
+def test_a_result_larger_than_max_allowed_packet_fails_alone(
+    make_site: MakeSite,
+    url: str,
+    server: JournalSmtp,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server closes the connection then, and the driver says nothing."""
+    monkeypatch.setattr(recorder, "RETRY_WAIT_SECONDS", 0.05)
+    desk = Stationery(make_site(OUTBOX_URL=url), tmp_path)
+    desk.write("lines.txt", "{{ line * lines }}")
+    desk.write("lines.subject.txt", "Lines")
+    line = "a line that is a kilobyte long".ljust(1_023, ".") + "\n"
+    with desk.site.outbox.database.reading() as connection:
+        asked = connection.exec_driver_sql("SELECT @@max_allowed_packet")
+        too_many = int(asked.scalar_one()) // len(line)
+    receipts = [
+        desk.keep_later("lines", line=line, lines=lines) for lines in (1, too_many, 1)
+    ]
+    desk.site.make_ready()
+    before, large, after = (desk.site.settled(one) for one in receipts)
+    assert [one.state for one in (before, large, after)] == [
+        State.SENT,
+        State.FAILED,
+        State.SENT,
+    ]
+    assert len(server.mails) == 2
+    reply = str(large.recipients[0].reply)
+    assert "cannot be stored" in reply
+    assert "larger than the server's max_allowed_packet" in reply
+    assert "key=" not in reply
+    assert not desk.site.told(signals.courier_stalled)
+
+
+@pytest.mark.parametrize("home", ["postgresql", "mariadb"], indirect=True)
+def test_a_result_whose_row_is_locked_is_stored_later(
+    make_site: MakeSite,
+    url: str,
+    server: JournalSmtp,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(recorder, "RETRY_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(dialects, "BUSY_SECONDS", 1.0)
+    desk = Stationery(make_site(OUTBOX_URL=url), tmp_path)
+    desk.write("bill.txt", "{{ wait() }}Hello")
+    desk.write("bill.subject.txt", "Your bill")
+    begun, locked = Event(), Event()
+
+    def wait() -> str:
+        begun.set()
+        assert locked.wait(WAIT_SECONDS)
+        return ""
+
+    desk.site.app.jinja_env.globals["wait"] = wait
+    receipt = desk.keep_later()
+    desk.site.make_ready()
+    assert begun.wait(WAIT_SECONDS)
+    with desk.site.outbox.database.engine.begin() as connection:
+        row = select(message.c.id).where(message.c.id == receipt.id)
+        connection.execute(row.with_for_update())
+        locked.set()
+        waits = f"{receipt.id} cannot be recorded yet"
+        eventually(lambda: [one for one in caplog.messages if waits in one])
     assert desk.site.settled(receipt).state is State.SENT
     assert len(server.mails) == 1
 

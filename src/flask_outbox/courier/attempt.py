@@ -185,8 +185,29 @@ def shortened_record(record: Record, why: str) -> Record:
         "reason": _plain(reason),
     }
     detail.pop("dialogue", None)
+    detail.pop("provider_ids", None)
     verdict = replace(record.verdict, recipients=recipients, reason=detail["reason"])
     return replace(record, verdict=verdict, detail=detail)
+
+
+def bare_record(record: Record, _why: str) -> Record:
+    """What to record instead of a ``record`` that the outbox refuses shortened, too.
+
+    States and codes stay, without words of others: nobody is suppressed for them.
+    """
+    reason = "replies are not kept, because the outbox refused them"
+    recipients = {
+        address: (state, Reply(reply.code, None, ""))
+        for address, (state, reply) in record.verdict.recipients.items()
+    }
+    kept = ("attempt", "seconds", "due_at")
+    detail = {name: record.detail[name] for name in kept if name in record.detail}
+    return replace(
+        record,
+        verdict=replace(record.verdict, recipients=recipients, reason=reason),
+        detail={**detail, "replies": {}, "reason": reason},
+        provider_ids={},
+    )
 
 
 def _plain(text: str) -> str:

@@ -71,7 +71,8 @@ class Claimer:
         usual = self._context.concurrency
         if self.dynamic_lanes is not None:
             usual = self.dynamic_lanes.places(name)
-        lent, lane = self._extra[name], self.lanes.lane_for(name)
+        lent = self._extra[name] + self._recorder.kept_apart(name)
+        lane = self.lanes.lane_for(name)
         riders = lane.transport.riders if lane is not None else 0
         return usual + min(lent, usual) + min(riders, MOST_RIDERS * usual)
 

@@ -36,7 +36,7 @@ from ..outbox import (
 )
 from ..outbox.records import Claim, Recorded, suppressed_announcement
 from ..trace_context import trace_fields
-from .attempt import end_payload, shortened_record
+from .attempt import bare_record, end_payload, shortened_record
 
 NOTE_WAIT_SECONDS = 0.05
 """How long a note, or the beginning of an attempt, may wait. That is soon enough for
@@ -57,6 +57,19 @@ been lost, or another transaction may have held a lock."""
 LONG_WAIT_SECONDS = 30.0
 """How long to wait before retrying a record that is refused in every form."""
 
+SAY_SECONDS = 300.0
+"""How often the log says that the same record is still not written."""
+
+SHORTER = (("shortened", shortened_record), ("without its replies", bare_record))
+"""The forms in which a refused record is written, and how the log calls them. Each is
+tried where the one before is refused."""
+
+CLOSES = (
+    "the database closes the connection over which it comes, so it may be larger than "
+    "the server's max_allowed_packet (MariaDB, MySQL)"
+)
+"""What is likely where always the same entry loses its connection."""
+
 _log = logging.getLogger("flask_outbox")
 
 
@@ -74,14 +87,19 @@ class RenditionEntry:
     rendition: Rendition
     stored: asyncio.Future[bool | MessageError]
 
+    @property
+    def claim(self) -> Claim:
+        """The claim of the message that was rendered."""
+        return self.rendition.claim
+
 
 Entry = Record | Began | Note | RenditionEntry
 
 
-def _log_fields(entry: Began | Note) -> dict[str, Any]:
-    if isinstance(entry, Began):
-        return entry.claim.log_fields
-    return {"message_id": entry.row["message_id"]}
+def _log_fields(entry: Entry) -> dict[str, Any]:
+    if isinstance(entry, Note):
+        return {"message_id": entry.row["message_id"]}
+    return entry.claim.log_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +134,9 @@ class Refused:
 
     entry: Entry
     tries: int = 1
-    shortened: bool = False
+    form: int = 0
+    """How many of `SHORTER` were tried."""
+    said_at: float = -inf
 
 
 class Recorder:
@@ -124,8 +144,10 @@ class Recorder:
 
     Nothing is lost while the outbox is out of reach: the batch is retried until it is
     written. If a working database refuses a batch, halving it finds the entry at fault,
-    and the rest is written. A refused record is written in a shorter form and a refused
-    note is dropped; of a refused rendition, `store_renditions` says why.
+    and the rest is written. A refused record is written in a shorter form; if it is
+    refused in every form, it is kept apart, and retried until it is written. A refused
+    note is dropped; of a refused rendition, `store_renditions` says why. That another
+    transaction has locked its row is no fault of an entry, which is retried as it is.
 
     ``done`` is called with records that are settled, and the claims whose leases were
     lost.
@@ -145,6 +167,8 @@ class Recorder:
         self._entries: list[Entry] = []
         self._due: list[Refused] = []
         self._put_off = 0
+        self._apart: dict[str, str] = {}
+        """The messages whose records are kept apart, and their lanes."""
         self._unsettled: Counter[str] = Counter()
         self._unsettled_on: Counter[str] = Counter()
         self._news = asyncio.Event()
@@ -161,6 +185,10 @@ class Recorder:
     def unwritten(self, lane: str) -> int:
         """How many ends of attempts at messages of ``lane`` are still to be written."""
         return self._unsettled_on[lane]
+
+    def kept_apart(self, lane: str) -> int:
+        """How many messages of ``lane`` have an end that is refused in every form."""
+        return sum(one == lane for one in self._apart.values())
 
     def add(self, record: Record, wait_seconds: float = 0.0) -> None:
         """Add the end of an attempt, to be written within ``wait_seconds``."""
@@ -194,7 +222,7 @@ class Recorder:
         return await asyncio.gather(*[entry.stored for entry in entries])
 
     async def flush(self) -> None:
-        """Return once everything that was added is written."""
+        """Return once everything that was added is written, or kept apart."""
         self._write_within(0.0)
         await self._idle.wait()
 
@@ -211,7 +239,7 @@ class Recorder:
             for refused in due:
                 self._put_off -= 1
                 await self._survive(self._write_refused(refused), [refused.entry])
-            if not self._news.is_set() and not self._put_off:
+            if not self._news.is_set() and self._put_off <= len(self._apart):
                 self._idle.set()
 
     def _write_within(self, seconds: float) -> None:
@@ -230,17 +258,20 @@ class Recorder:
                 async with asyncio.timeout(seconds):
                     await self._nearer.wait()
 
-    async def _write(self, entries: Sequence[Entry]) -> None:
-        """Write ``entries``, and put off those that the database refuses."""
-        error = await self._try(entries)
+    async def _write(self, entries: Sequence[Entry], *, waits: bool = True) -> None:
+        """Write ``entries``, and put off those that the database refuses.
+
+        ``waits`` says whether to wait for locks.
+        """
+        error = await self._try(entries, waits=waits)
         if error is None:
             return
         if len(entries) == 1:
             await self._fall_back(Refused(entries[0]), error)
             return
         half = len(entries) // 2
-        await self._write(entries[:half])
-        await self._write(entries[half:])
+        await self._write(entries[:half], waits=False)
+        await self._write(entries[half:], waits=False)
 
     async def _survive(
         self, writing: Coroutine[Any, Any, None], entries: Sequence[Entry]
@@ -267,7 +298,7 @@ class Recorder:
         return isinstance(entry, RenditionEntry) and not entry.stored.done()
 
     async def _write_refused(self, refused: Refused) -> None:
-        error = await self._try([refused.entry])
+        error = await self._try([refused.entry], waits=False)
         if error is not None:
             refused.tries += 1
             await self._fall_back(refused, error)
@@ -277,25 +308,44 @@ class Recorder:
         entry = refused.entry
         if refused.tries < TRIES and not _is_plain(error):
             self._retry_later(refused, RETRY_WAIT_SECONDS)
-        elif isinstance(entry, Record) and not refused.shortened:
-            _log.warning(
-                "Message %s is recorded shortened: %s",
-                entry.claim.id,
-                error,
-                extra=entry.claim.log_fields,
-            )
-            short = Refused(shortened_record(entry, str(error)), 0, shortened=True)
-            await self._write_refused(short)
-        elif isinstance(entry, Record):
-            _log.error(
-                "Message %s cannot be recorded yet: %s",
-                entry.claim.id,
-                error,
-                extra=entry.claim.log_fields,
-            )
-            self._retry_later(refused, LONG_WAIT_SECONDS)
-        else:
+        elif _fault(error) is Fault.LOCKED:
+            refused.tries = 0
+            self._say_unwritten(refused, error)
+            self._retry_later(refused, RETRY_WAIT_SECONDS)
+        elif not isinstance(entry, Record):
             self._drop(entry, error)
+        elif refused.form < len(SHORTER):
+            await self._write_shorter(entry, refused.form, error)
+        else:
+            self._apart[entry.claim.id] = entry.claim.own_lane
+            self._say_unwritten(refused, error)
+            self._retry_later(refused, LONG_WAIT_SECONDS)
+
+    async def _write_shorter(self, record: Record, form: int, error: Exception) -> None:
+        called, shorten = SHORTER[form]
+        why = _why(error)
+        _log.warning(
+            "Message %s is recorded %s: %s",
+            record.claim.id,
+            called,
+            why,
+            extra=record.claim.log_fields,
+        )
+        await self._write_refused(Refused(shorten(record, why), 0, form + 1))
+
+    def _say_unwritten(self, refused: Refused, error: Exception) -> None:
+        """Say it the first time, and from time to time."""
+        now = time.monotonic()
+        if now - refused.said_at < SAY_SECONDS:
+            return
+        refused.said_at = now
+        fields = _log_fields(refused.entry)
+        _log.error(
+            "Message %s cannot be recorded yet, and is retried: %s",
+            fields["message_id"],
+            _why(error),
+            extra=fields,
+        )
 
     def _retry_later(self, refused: Refused, seconds: float) -> None:
         self._put_off += 1
@@ -309,18 +359,19 @@ class Recorder:
         if not isinstance(entry, RenditionEntry):
             _log.warning(
                 "An event could not be recorded and was dropped: %s",
-                error,
+                _why(error),
                 extra=_log_fields(entry),
             )
         elif not entry.stored.done():
             size = len(entry.rendition.content)
-            problem = f"its result, {size:,} bytes, cannot be stored: {error}"
+            problem = f"its result, {size:,} bytes, cannot be stored: {_why(error)}"
             entry.stored.set_result(MessageError("template", problem))
 
-    async def _try(self, entries: Sequence[Entry]) -> Exception | None:
+    async def _try(self, entries: Sequence[Entry], *, waits: bool) -> Exception | None:
         """Write ``entries``; return None, or the error of a database that refuses them.
 
-        While the database itself is in trouble, it waits and retries.
+        While the database itself is in trouble, it waits and retries. ``waits`` says
+        whether it also waits for locks.
         """
         batch = Batch.of(entries)
         while entries:
@@ -331,6 +382,7 @@ class Recorder:
                     batch.notes,
                     batch.begun,
                     [one.rendition for one in batch.rendered],
+                    waits,
                 )
             except Exception as error:
                 if not await self._is_away(error):
@@ -343,7 +395,7 @@ class Recorder:
                     self._emit(signal, **said)
                 for one in batch.rendered:
                     if not one.stored.done():
-                        one.stored.set_result(one.rendition.claim not in recorded.lost)
+                        one.stored.set_result(one.claim not in recorded.lost)
                 return None
         return None
 
@@ -382,6 +434,7 @@ class Recorder:
                     record.claim.id,
                     extra=record.claim.log_fields,
                 )
+            self._apart.pop(record.claim.id, None)
         self._unsettled.subtract(one.claim.id for one in records)
         self._unsettled = +self._unsettled
 
@@ -415,5 +468,14 @@ def _all_failed_are_in(record: Record, suppressed: Set[str]) -> bool:
 
 def _is_plain(error: Exception) -> bool:
     """Whether another try would certainly fail too."""
-    fault = fault_of(error.__cause__ or error)
-    return fault not in (None, Fault.LOST, Fault.LOCKED, Fault.SILENT, Fault.CONFLICT)
+    waits = (None, Fault.LOST, Fault.LOCKED, Fault.SILENT, Fault.CONFLICT)
+    return _fault(error) not in waits
+
+
+def _fault(error: Exception) -> Fault | None:
+    return fault_of(error.__cause__ or error)
+
+
+def _why(error: Exception) -> str:
+    """Why an entry is refused by a database that works."""
+    return CLOSES if _fault(error) is Fault.LOST else str(error)

@@ -1,9 +1,8 @@
 """The outbox's database: its schema, transactions, clock and errors.
 
-Every change goes through `Database.write`, `write_ungrouped` or
-`write_with_lock_retry`. They keep the database open while they work, repeat a
-transaction that conflicted with another, and turn database errors into
-`OutboxUnavailable`.
+Every change goes through `Database.write` or a method that begins with that name. They
+keep the database open while they work, repeat a transaction that conflicted with
+another, and turn database errors into `OutboxUnavailable`.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from ..concurrency import gevent_patched, run_blocking
 from ..config import EncryptionKey
 from ..errors import OutboxUnavailable, SchemaError, StoreError, redacted
 from ..limits import CHANCE
-from .database_errors import Fault, advice, fault_of
+from .database_errors import Fault, advice, fault_of, words_of
 from .dialects import (
     BUSY_SECONDS,
     SERVER_NOW,
@@ -436,12 +435,9 @@ class Database:
         """
         return self.write(work, grouped=self.embedded)
 
-    def write_with_lock_retry(self, work: Work[T]) -> T:
-        """Run ``work``, which may need a key that another transaction has locked.
-
-        Waits up to `BUSY_SECONDS` for it, then raises `Locked`. Meanwhile it delays no
-        other caller and occupies no connection. On SQLite, which has one write lock,
-        this is `write`.
+    def write_unless_locked(self, work: Work[T]) -> T:
+        """Run ``work``; raise `Locked` almost at once if another transaction has locked
+        what it needs. On SQLite, which has one write lock, this is `write`.
         """
         if self.embedded:
             return self.write(work)
@@ -450,12 +446,21 @@ class Database:
             with short_lock_timeout(connection):
                 return work(connection)
 
+        return self.write_ungrouped(run)
+
+    def write_with_lock_retry(self, work: Work[T]) -> T:
+        """Run ``work``, which may need a key that another transaction has locked.
+
+        Waits up to `BUSY_SECONDS` for it, then raises `Locked`. Meanwhile it delays no
+        other caller and occupies no connection. On SQLite, which has one write lock,
+        this is `write`.
+        """
         deadline = time.monotonic() + BUSY_SECONDS
         shortest, longest = RETRY_SECONDS
         pause = shortest
         while True:
             try:
-                return self.write_ungrouped(run)
+                return self.write_unless_locked(work)
             except Locked:
                 if time.monotonic() > deadline:
                     raise
@@ -662,10 +667,7 @@ class Database:
 
     def _explained(self, error: Exception, epilogue: str) -> OutboxUnavailable:
         """Our error for the database's, which says what to do."""
-        cause = getattr(error, "orig", None) or error
-        # The primary message only: PostgreSQL's detail may show values of a row.
-        said = getattr(getattr(cause, "diag", None), "message_primary", None) or cause
-        reason = redacted(" ".join(str(said).split()))
+        reason = redacted(words_of(error))
         fault = fault_of(error)
         kind = _KINDS.get(fault, OutboxUnavailable) if fault else OutboxUnavailable
         return kind(

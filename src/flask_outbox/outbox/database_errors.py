@@ -106,6 +106,9 @@ _SQLSTATES = {
 _SQLSTATE_CLASSES = {"08": Fault.LOST, "28": Fault.LOGIN}
 """https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 
+_CLOSED = 0
+"""PyMySQL's own code for a connection that it has closed, of which it says nothing."""
+
 _MYSQL = {
     **dict.fromkeys((1020, 1062, 1213, 1586), Fault.CONFLICT),
     **dict.fromkeys((1205, 3572), Fault.LOCKED),
@@ -118,12 +121,11 @@ _MYSQL = {
     **dict.fromkeys((1366, 1300, 3854), Fault.ENCODING),
     **dict.fromkeys((2002, 2003, 2005), Fault.NOT_CONNECTED),
     **dict.fromkeys(
-        (0, 1053, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2014, 2055, 4031),
+        (_CLOSED, 1053, 1158, 1159, 1160, 1161, 1927, 2006, 2013, 2014, 2055, 4031),
         Fault.LOST,
     ),
 }
-"""https://mariadb.com/kb/en/mariadb-error-code-reference/; 0 is PyMySQL's own code for
-a connection that it has closed."""
+"""https://mariadb.com/kb/en/mariadb-error-code-reference/"""
 
 _SQLITE = {
     1: Fault.STATEMENT,
@@ -176,7 +178,20 @@ def advice(error: BaseException, unless_lost: str = "") -> str:
     return f"{known} {unless_lost}".strip()
 
 
+def words_of(error: BaseException) -> str:
+    """What a driver says of an error, in one line.
+
+    Its primary message only: PostgreSQL's detail may show values of a row.
+    """
+    cause = getattr(error, "orig", None) or error
+    if _number(cause) == _CLOSED:
+        return "the connection was closed"
+    said = getattr(getattr(cause, "diag", None), "message_primary", None)
+    return " ".join(str(said or cause).split())
+
+
 _OF_ONE = (
+    None,
     Fault.CONFLICT,
     Fault.LOCKED,
     Fault.TOO_LARGE,
@@ -185,17 +200,21 @@ _OF_ONE = (
     Fault.LOST,
 )
 """Faults that one transaction's own work can cause, though drivers report them as
-failures of the database. A lost connection is among them, because a server closes one
-over which too large a statement came."""
+failures of the database: unknown ones, and a lost connection, because a server closes
+one over which too large a statement came."""
 
-_OF_ALL = ("OperationalError", "InterfaceError", "OutboxUnavailable", "SchemaError")
-"""Error classes of drivers (PEP 249) and of ours for a failure of the database itself.
-"""
+_OF_ALL = ("OperationalError", "InterfaceError")
+"""Error classes of drivers (PEP 249) for a failure of the database itself."""
+
+_OURS = ("OutboxUnavailable", "SchemaError")
+"""Our error classes for it."""
 
 
 def concerns_all(error: BaseException) -> bool:
     """Whether the database itself failed, so that other work would fail in it too."""
     cause = getattr(error, "orig", None) or error
+    if any(_is(cause, name) for name in _OURS):
+        return True
     return any(_is(cause, name) for name in _OF_ALL) and fault_of(error) not in _OF_ONE
 
 

@@ -238,13 +238,15 @@ class Outbox:
         notes: Sequence[Row] = (),
         begun: Sequence[Began] = (),
         rendered: Sequence[Rendition] = (),
+        waits: bool = True,
     ) -> Recorded:
         """Record the ends of attempts; return whose lease was lost, and who is
         suppressed because a server has refused the address as not existing.
 
         ``notes`` (`enqueue.event_row`) are events that change no state. Where an
         attempt in ``begun`` has ended too, one event says both. Each of ``rendered`` is
-        stored in place of its template.
+        stored in place of its template. Unless it ``waits``, it raises `Locked` almost
+        at once if another transaction has locked a row.
         """
         refused = auto_suppress.refused(records, self.feedback_rules, self.guard)
 
@@ -257,7 +259,8 @@ class Outbox:
                 lost += claim.store_renditions(connection, rendered)
             return Recorded(lost, new)
 
-        return self.database.write(work)
+        write = self.database.write if waits else self.database.write_unless_locked
+        return write(work)
 
     def check(self) -> None:
         """Return if the outbox can be written; raise what a write would raise."""
