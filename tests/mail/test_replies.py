@@ -237,6 +237,29 @@ def test_a_lost_connection_waits_before_it_is_resent(
     assert site.mail.drain(WAIT_SECONDS)
 
 
+def test_a_connection_that_is_always_lost_ends_in_a_hold(
+    make_site: MakeSite, server: JournalSmtp
+):
+    """Who got such a mail got another copy every five minutes, without end."""
+    site = make_site(OUTBOX_GIVE_UP_AFTER=0.5, OUTBOX_LEASE_SECONDS=0.4)
+    server.behaviour = Behaviour(drop="journaled")
+    receipt = site.send()
+    site.wait_until(
+        lambda: site.told(signals.message_unknown)[-1:]
+        and site.told(signals.message_unknown)[-1]["due_at"] is None,
+        "it is not to be resent",
+    )
+    record = site.get(receipt)
+    assert record.state is State.UNKNOWN
+    assert describe(record)[-1].background == "on hold for a person"
+    server.behaviour = Behaviour()
+    copies = len(server.mails)
+    site.settled(site.send(delay=0.5))  # longer than it takes to sweep, several times
+    assert len(server.mails) == copies + 1
+    site.mail.release(receipt.id)
+    site.wait_for(signals.message_sent, times=2)
+
+
 def test_a_lost_connection_is_held_for_a_person(
     make_site: MakeSite, server: JournalSmtp
 ):

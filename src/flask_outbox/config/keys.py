@@ -480,7 +480,8 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_UNKNOWN_WAIT_SECONDS",
         "seconds",
         300.0,
-        "How long ``resend`` waits.",
+        "How long ``resend`` waits; after many attempts as long as for a deferred "
+        "message. After ``OUTBOX_GIVE_UP_AFTER`` a person decides.",
         as_seconds,
     ),
     Key(

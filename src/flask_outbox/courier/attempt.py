@@ -60,7 +60,8 @@ class Policy:
     backoff_base_seconds: float
     backoff_cap_seconds: float
     unknown_wait_seconds: float | None
-    """After how long an *unknown* message is resent; None: a person decides."""
+    """After how long an *unknown* message is resent, or longer after many attempts;
+    None: a person decides."""
     signer: Signer | None = None
     """Signs what leaves; None leaves it unsigned."""
 
@@ -323,16 +324,20 @@ def classify(claim: Claim, report: Report, policy: Policy, now: float) -> Verdic
 
 
 def _due_at(state: State, claim: Claim, policy: Policy, now: float) -> float | None:
-    """When the message is due again; never later than its time to give up."""
+    """When the message is due again; never later than its time to give up.
+
+    None if it is *unknown* and would be resent only after that.
+    """
+    wait = backoff(
+        claim.attempt,
+        base_seconds=policy.backoff_base_seconds,
+        cap_seconds=policy.backoff_cap_seconds,
+    )
     if state is State.PENDING:
-        wait = backoff(
-            claim.attempt,
-            base_seconds=policy.backoff_base_seconds,
-            cap_seconds=policy.backoff_cap_seconds,
-        )
         return min(now + wait, claim.give_up_at)
     if state is State.UNKNOWN and policy.unknown_wait_seconds is not None:
-        return now + policy.unknown_wait_seconds
+        due_at = now + max(wait, policy.unknown_wait_seconds)
+        return due_at if due_at < claim.give_up_at else None
     return None
 
 

@@ -687,13 +687,23 @@ def _ended(one: Record, due_at: float) -> Row:
     return {
         "id": claimed.id,
         "state": verdict.state.value,
-        "due_at": due_at if verdict.due_at is None else verdict.due_at,
+        "due_at": _next_due_at(one, due_at),
         "attempts": claimed.attempt if verdict.attempted else claimed.attempt - 1,
         "crashes": 0 if verdict.attempted else claimed.crashes,
         "finished_at": one.at if verdict.state.final else None,
         "lease_owner": None,
         "begun": 0,
     }
+
+
+def _next_due_at(one: Record, due_at: float) -> float:
+    """When it is due again; else as before, or for an *unknown* message that is not
+    resent, its time to give up.
+    """
+    verdict = one.verdict
+    if verdict.due_at is not None:
+        return verdict.due_at
+    return one.claim.give_up_at if verdict.state is State.UNKNOWN else due_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,10 +197,17 @@ def _settle_recipients(
 
 
 def resend_unknown(connection: Connection, now: float) -> list[str]:
-    """Make *unknown* messages whose wait is over pending again; return their ids."""
+    """Make *unknown* messages whose wait is over pending again; return their ids.
+
+    Not those that are given up: these are due no earlier than that.
+    """
     ids = connection.scalars(
         select(message.c.id)
-        .where(message.c.state == State.UNKNOWN.value, message.c.due_at <= now)
+        .where(
+            message.c.state == State.UNKNOWN.value,
+            message.c.due_at <= now,
+            message.c.due_at < message.c.give_up_at,
+        )
         .limit(SWEEP_LIMIT)
         .with_for_update(skip_locked=True)
     ).all()
