@@ -163,10 +163,27 @@ class Report:
         """The report of an attempt that had the same outcome for all recipients."""
         return cls(dict.fromkeys(recipients, RecipientReport(outcome, reply)))
 
+    def for_each(self, recipients: Collection[str]) -> Report:
+        """The outcomes for exactly these; one that the transport left out is
+        *deferred*, so that nobody is forgotten.
+        """
+        found = self.recipients
+        if found.keys() == {*recipients}:
+            return self
+        return Report({one: found.get(one, _LEFT_OUT) for one in recipients})
+
     @property
     def accepted(self) -> bool:
         """Whether the next hop accepted the message for every recipient."""
         return all(one.outcome is Outcome.ACCEPTED for one in self.recipients.values())
+
+
+_LEFT_OUT = RecipientReport(
+    Outcome.DEFERRED,
+    Reply.observed(
+        "the transport reported nothing about this recipient: this is a bug in it"
+    ),
+)
 
 
 @dataclass(slots=True)

@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 from sqlalchemy import delete, select, text
 
-from flask_outbox import State, TransportDown, signals
-from flask_outbox.courier import in_flight, recorder
+from flask_outbox import DeliveryError, Message, State, TransportDown, signals
+from flask_outbox.courier import in_flight, recorder, send_now
 from flask_outbox.delivery import Envelope, Outcome, Progress, Reply, Report
 from flask_outbox.outbox import dialects
 from flask_outbox.outbox.schema import content, message
 from flask_outbox.transports.base import Transport
 from flask_outbox.transports.smtp import SmtpTransport
 from tests.mail.conftest import MakeSite
-from tests.mail.site import Site
+from tests.mail.site import ADA, BOB, PUT_OFF_FOR_LONG, Site
 from tests.outbox.making import new_message
 from tests.servers import Behaviour, JournalSmtp
 from tests.waiting import eventually
@@ -375,6 +375,88 @@ def test_an_accepted_message_is_sent_whatever_its_transport_says(
     for said in ("a\x00b", "half \ud800", "\x1b[2J", "\ufffe"):
         transport.said = said
         assert site.settled(site.send()).state is State.SENT
+
+
+class Forgetful(Babbling):
+    """Accepts each message, and reports that as ``reported`` makes of it."""
+
+    said = "OK"
+
+    def __init__(self, reported: Callable[[Report], Report]) -> None:
+        self._reported = reported
+
+    async def deliver(
+        self, envelope: Envelope, content: bytes, progress: Progress
+    ) -> Report:
+        return self._reported(await super().deliver(envelope, content, progress))
+
+
+def _of_ada_alone(report: Report) -> Report:
+    return Report({ADA: report.recipients[ADA]})
+
+
+def _in_capitals(report: Report) -> Report:
+    return Report({one.upper(): it for one, it in report.recipients.items()})
+
+
+def test_a_recipient_of_whom_the_transport_reports_nothing_is_tried_again(
+    make_site: MakeSite, subtests: pytest.Subtests
+):
+    """The message was sent by then, and that recipient pending for ever."""
+    reports = {
+        "of one": (_of_ada_alone, [State.SENT, State.PENDING]),
+        "of none": (lambda _: Report({}), [State.PENDING, State.PENDING]),
+        "of others": (_in_capitals, [State.PENDING, State.PENDING]),
+    }
+    for name, (reported, states) in reports.items():
+        with subtests.test(name):
+            site = make_site(**PUT_OFF_FOR_LONG)
+            site.make_ready()
+            lane = site.courier.lanes["default"]
+            lane.transport = Forgetful(reported)
+            receipt = site.send(ADA, BOB)
+            (deferred,) = site.wait_for(signals.message_deferred)
+            record = site.get(receipt)
+            assert record.state is State.PENDING
+            assert [one.state for one in record.recipients] == states
+            assert "reported nothing" in deferred["replies"][BOB]
+            lane.transport = Forgetful(lambda report: report)
+            site.mail.retry(receipt.id)
+            assert site.settled(receipt).state is State.SENT
+
+
+def test_send_now_raises_if_the_transport_reports_nothing_of_a_recipient(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(send_now, "transport_for", lambda *_: Forgetful(_of_ada_alone))
+    with pytest.raises(DeliveryError, match="reported nothing") as raised:
+        site.mail.send_now(Message("Hello", [ADA, BOB], "Hello\n"))
+    outcomes = {to: it.outcome for to, it in raised.value.report.recipients.items()}
+    assert outcomes == {ADA: Outcome.ACCEPTED, BOB: Outcome.DEFERRED}
+
+
+class Cancelled(Babbling):
+    """Has something of its own cancelled, as a client library may."""
+
+    async def deliver(
+        self, envelope: Envelope, content: bytes, progress: Progress
+    ) -> Report:
+        raise asyncio.CancelledError
+
+
+def test_what_a_transport_cancels_by_itself_is_an_attempt(
+    make_site: MakeSite, caplog: pytest.LogCaptureFixture
+):
+    """It was tried again at once, without end, as if the courier stopped."""
+    site = make_site(**PUT_OFF_FOR_LONG)
+    site.make_ready()
+    site.courier.lanes["default"].transport = Cancelled()
+    receipt = site.send()
+    (deferred,) = site.wait_for(signals.message_deferred)
+    assert "CancelledError" in deferred["replies"][ADA]
+    assert site.told(signals.message_returned) == []
+    assert site.get(receipt).state is State.PENDING
+    caplog.clear()
 
 
 class Down(Babbling):

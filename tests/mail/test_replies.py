@@ -245,8 +245,10 @@ def test_a_connection_that_is_always_lost_ends_in_a_hold(
     server.behaviour = Behaviour(drop="journaled")
     receipt = site.send()
     site.wait_until(
-        lambda: site.told(signals.message_unknown)[-1:]
-        and site.told(signals.message_unknown)[-1]["due_at"] is None,
+        lambda: (
+            site.told(signals.message_unknown)[-1:]
+            and site.told(signals.message_unknown)[-1]["due_at"] is None
+        ),
         "it is not to be resent",
     )
     record = site.get(receipt)

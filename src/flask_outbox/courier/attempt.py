@@ -93,21 +93,15 @@ async def attempt(
         raise
     except LeaseLost as error:
         verdict = _returned(str(error))
-    except asyncio.CancelledError:
-        verdict = _interrupted(claim, progress, policy, clock())
+    except asyncio.CancelledError as error:
+        if _is_cancelled():
+            verdict = _interrupted(claim, progress, policy, clock())
+        else:
+            verdict = _raised(claim, error, policy, clock())
     except SigningError as error:
         verdict = _deferred_for_all(claim, str(error), policy, clock())
     except Exception as error:
-        _log.error(
-            "The transport of lane %s raised %s on %s.",
-            claim.lane,
-            raised(error),
-            claim.id,
-            exc_info=not claim.hidden,
-            extra=claim.log_fields,
-        )
-        reason = f"the transport raised {_words(claim, error)}"
-        verdict = _deferred_for_all(claim, reason, policy, clock())
+        verdict = _raised(claim, error, policy, clock())
     record = _record(claim, verdict, progress, began_at, clock())
     if record.provider_ids:
         return replace(record, provider=transport.scheme)
@@ -303,6 +297,7 @@ def classify(claim: Claim, report: Report, policy: Policy, now: float) -> Verdic
     recipients.
     """
     given_up = now >= claim.give_up_at
+    report = report.for_each(claim.envelope.recipients)
     recipients = {}
     states = set(claim.settled)
     for address, one in report.recipients.items():
@@ -354,6 +349,28 @@ def _interrupted(
     reply = Reply.observed("the courier stopped after the final dot, before the reply")
     report = Report.same(claim.envelope.recipients, Outcome.UNKNOWN, reply)
     return classify(claim, report, policy, now)
+
+
+def _is_cancelled() -> bool:
+    """Whether this task is to end. If not, what it awaits has cancelled something of
+    its own.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _raised(claim: Claim, error: BaseException, policy: Policy, now: float) -> Verdict:
+    """The verdict if the transport raises what it should not, which is logged."""
+    _log.error(
+        "The transport of lane %s raised %s on %s.",
+        claim.lane,
+        raised(error),
+        claim.id,
+        exc_info=None if claim.hidden else error,
+        extra=claim.log_fields,
+    )
+    reason = f"the transport raised {_words(claim, error)}"
+    return _deferred_for_all(claim, reason, policy, now)
 
 
 def _deferred_for_all(claim: Claim, reason: str, policy: Policy, now: float) -> Verdict:

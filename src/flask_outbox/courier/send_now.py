@@ -41,7 +41,7 @@ def deliver_now(
         transport = transport_for(settings, guard)
         delivery = _deliver(transport, signer, envelope, composed.content)
         report = run_beside_loops(lambda: asyncio.run(delivery))
-        reports |= report.recipients
+        reports |= report.for_each(left).recipients
     return Report(reports)
 
 

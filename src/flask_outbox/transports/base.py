@@ -59,6 +59,8 @@ class Transport(ABC):
     ) -> Report:
         """Send one message to the next hop and report on **each** recipient.
 
+        Whoever the report leaves out counts as *deferred*.
+
         The message goes to ``envelope.recipients`` and to nobody else, whoever its
         headers name: someone may be suppressed, have the message already, or be
         replaced by the recipient guard.
