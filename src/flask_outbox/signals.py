@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -197,22 +197,6 @@ SLOW_LISTENER_SECONDS = 1.0
 _log = logging.getLogger("flask_outbox")
 
 
-def emit(signal: NamedSignal, sender: object, /, **payload: Any) -> None:
-    """Send ``signal`` to each listener; one that raises is logged and skipped.
-
-    A slow one is logged by name, because all mail waits for it. ``sender`` may be a
-    weak reference; if it is dead, nothing is sent.
-    """
-    _call_listeners(signal, sender, Exception, payload)
-
-
-def emit_in_courier(signal: NamedSignal, sender: object, /, **payload: Any) -> None:
-    """Do what `emit` does in a courier's thread, which no listener's ``sys.exit()`` may
-    end.
-    """
-    _call_listeners(signal, sender, BaseException, payload)
-
-
 class _Line(NamedTuple):
     """The log's listener of a signal, and whether it has anything to say."""
 
@@ -233,12 +217,19 @@ def log_when(
     _lines[signal] = _Line(tell, wanted)
 
 
-def _call_listeners(
+def emit(
     signal: NamedSignal,
     sender: object,
-    survive: type[BaseException],
-    payload: Mapping[str, Any],
+    survived: type[BaseException] = Exception,
+    /,
+    **payload: Any,
 ) -> None:
+    """Send ``signal`` to each listener; one that raises is logged and skipped.
+
+    A slow one is logged by name, because all mail waits for it. ``sender`` may be a
+    weak reference; if it is dead, nothing is sent. What is not ``survived`` is
+    raised: a listener's ``sys.exit()`` may end a thread of the app.
+    """
     line = _lines.get(signal)
     ours = [line.tell] if line is not None and line.wanted() else []
     if not (ours or signal.receivers):
@@ -251,7 +242,7 @@ def _call_listeners(
             began = time.monotonic()
             try:
                 receiver(app, **payload)
-            except survive:
+            except survived:
                 _log.exception(
                     "A listener of the signal %s raised; no mail is affected.",
                     signal.name,

@@ -246,10 +246,11 @@ class Courier:
         return await self._threads.run(function, *args)
 
     def emit(self, signal: NamedSignal, **payload: Any) -> None:
-        """Send a signal to the app's listeners."""
-        sender = self._context.sender
+        """Send a signal to the app's listeners; none can end the courier."""
         self.announced[signal] += 1
-        signals.emit_in_courier(signal, sender, courier=self.id, **payload)
+        signals.emit(
+            signal, self._context.sender, BaseException, courier=self.id, **payload
+        )
 
     async def write_records(self) -> None:
         """Return once the ends of all attempts so far are written."""
