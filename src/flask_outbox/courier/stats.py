@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 from ..counters import Counters, normalized_reply
 from ..delivery import State
@@ -10,7 +10,6 @@ from ..errors import StoreError
 from ..events import EventKind
 from ..limits import RetryWindow
 from ..outbox import MERGED_AFTER_SECONDS, MINUTE, Outbox, Record, stats_row
-from ..outbox.records import Claim
 
 FORGOTTEN_AFTER_SECONDS = MERGED_AFTER_SECONDS / 2
 """Counters that could not be written for this long are dropped: older minutes may have
@@ -30,21 +29,21 @@ class CourierStats:
         """Count the end of an attempt."""
         if record.kind is None:
             return
-        key = (int(record.at) // MINUTE * MINUTE, record.claim.lane)
+        claim, verdict = record.claim, record.verdict
+        key = (int(record.at) // MINUTE * MINUTE, claim.lane)
         counters = self._counters.get(key)
         if counters is None:
             counters = self._counters[key] = Counters()
         self._changed.add(key)
         counters.ended[record.kind] += 1
         if record.kind is EventKind.SENT:
-            counters.waits.add(record.at - self._due_at(record.claim))
-        if record.verdict.attempted:
+            due_at = claim.give_up_at - self._retry_window.seconds_for(claim.tag)
+            counters.waits.add(record.at - due_at)
+        if verdict.attempted:
             counters.durations.add(record.detail["seconds"])
-            for words in _troubles(record):
-                counters.count_trouble(words, record.claim.id)
-
-    def _due_at(self, claim: Claim) -> float:
-        return claim.give_up_at - self._retry_window.seconds_for(claim.tag)
+            for state, reply in verdict.recipients.values():
+                if state is not State.SENT:
+                    counters.count_trouble(normalized_reply(str(reply)), claim.id)
 
     async def write(
         self, outbox: Outbox, in_thread: Callable[..., Awaitable[object]]
@@ -77,10 +76,3 @@ class CourierStats:
             if age_seconds > keep_seconds:
                 self._changed.discard(key)
                 del self._counters[key]
-
-
-def _troubles(record: Record) -> Iterator[str]:
-    """For each recipient that did not get the message, what kept it from doing so."""
-    for state, reply in record.verdict.recipients.values():
-        if state is not State.SENT:
-            yield normalized_reply(str(reply))
