@@ -210,6 +210,11 @@ class Progress:
         for text in texts:
             self.lines.append(f"{speaker}: {text}")
 
+    @property
+    def dialogue(self) -> list[str]:
+        """The lines, as they are stored."""
+        return [*map(storable, self.lines)]
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

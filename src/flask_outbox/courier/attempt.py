@@ -398,5 +398,5 @@ def _record(
     if ids:
         detail["provider_ids"] = ids
     if progress.lines and not claim.hidden:
-        detail["dialogue"] = [*map(storable, progress.lines)]
+        detail["dialogue"] = progress.dialogue
     return Record(claim, verdict, now, kind, detail, provider_ids=ids)
