@@ -106,7 +106,7 @@ def test_a_more_urgent_message_overtakes_those_claimed_ahead(
     backlogged: Site, server: JournalSmtp
 ):
     urgent = backlogged.send("eve@example.org", priority=5)
-    queue = backlogged.courier._claimer.queue("default")
+    queue = backlogged.courier._claimer.queues["default"]
     assert eventually(lambda: urgent.id in queue.ids())
     arrived = len(server.mails)
     server.behaviour = Behaviour()

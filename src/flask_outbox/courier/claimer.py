@@ -57,7 +57,8 @@ class Claimer:
         self._full: set[str] = set()
         self._limited: set[str] = set()
         """Lanes whose limits allowed no message when they were last looked at."""
-        self._queues: defaultdict[str, LocalQueue] = defaultdict(LocalQueue)
+        self.queues: defaultdict[str, LocalQueue] = defaultdict(LocalQueue)
+        """The claimed messages of each lane that wait for a place."""
         self._claimed_at: defaultdict[str, float] = defaultdict(float)
         """When the most urgent messages of each lane were last claimed, by
         `time.monotonic`."""
@@ -89,17 +90,9 @@ class Claimer:
         finally:
             self._extra[name] -= 1
 
-    def queue(self, name: str) -> LocalQueue:
-        """The claimed messages of the lane ``name`` that wait for a place."""
-        return self._queues[name]
-
-    def queues(self) -> Iterator[LocalQueue]:
-        """The queues of all lanes."""
-        return iter(self._queues.values())
-
     def any_queued(self) -> bool:
         """Whether messages that are claimed wait for a place."""
-        return any(self._queues.values())
+        return any(self.queues.values())
 
     def wants_more(self, name: str) -> bool:
         """Whether so few messages of a lane are in flight that a claim is
@@ -133,7 +126,7 @@ class Claimer:
         None if the lane has limits: what is claimed counts as sent.
         """
         lane = self.lanes.lane_for(name)
-        return 0 if lane is None or lane.limits else self._queues[name].ahead()
+        return 0 if lane is None or lane.limits else self.queues[name].ahead()
 
     def is_full(self, name: str) -> bool:
         """Whether more may be due on a lane than it has places for."""
@@ -169,7 +162,7 @@ class Claimer:
         """Claim messages with a higher priority than some that are queued, if any are:
         a thread that renders may have taken the last one.
         """
-        above = self._queues[name].least_priority
+        above = self.queues[name].least_priority
         if above is not None:
             most = self._in_flight.taken(name) + self.places(name)
             await self._claim(name, lane, most, above=above)
@@ -226,7 +219,7 @@ class Claimer:
 
     def forget(self, name: str) -> None:
         """Drop what is kept for the lane ``name``, which has nothing in flight."""
-        self._queues.pop(name, None)
+        self.queues.pop(name, None)
         self._extra.pop(name, None)
         self._claimed_at.pop(name, None)
         self._full.discard(name)

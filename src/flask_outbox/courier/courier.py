@@ -262,7 +262,9 @@ class Courier:
         Call it while nothing is being claimed. The outbox then sees that their leases
         are strays, and they are returned.
         """
-        worked_on = {one for queue in self._claimer.queues() for one in queue.ids()}
+        worked_on = {
+            one for queue in self._claimer.queues.values() for one in queue.ids()
+        }
         worked_on.update(self._recorder.ids, self._deliverer.ids)
         for message_id in self._in_flight.remove_idle(worked_on):
             _log.error(
@@ -388,7 +390,7 @@ class Courier:
         """Queue a claim; one that may have caused a crash is rendered in its attempt,
         alone.
         """
-        queue = self._claimer.queue(claim.own_lane)
+        queue = self._claimer.queues[claim.own_lane]
         if claim.template is None or claim.crashes:
             queue.push(claim)
         else:
@@ -410,7 +412,7 @@ class Courier:
 
     def _return_stuck_queues(self) -> None:
         """Return messages queued for a closed lane, or for one that stalls."""
-        for queue in self._claimer.queues():
+        for queue in self._claimer.queues.values():
             if queue.stalled() or not all(self._is_open(one) for one in queue.lanes()):
                 self._return_queued(queue)
 
@@ -419,7 +421,7 @@ class Courier:
         return lane is not None and lane.open
 
     def _return_all_queued(self) -> None:
-        for queue in self._claimer.queues():
+        for queue in self._claimer.queues.values():
             self._return_queued(queue)
 
     def _return_queued(self, queue: LocalQueue) -> None:

@@ -75,7 +75,7 @@ class Deliverer:
         """Render what is queued for the lane ``name``, and deliver what is ready there
         while it has free places.
         """
-        queue = self._claimer.queue(name)
+        queue = self._claimer.queues[name]
         places = 0 if self._stopped else self._claimer.places(name)
         self._places[name] = places
         while queue.any_ready and self._taken[name] < places:
@@ -243,7 +243,7 @@ class Deliverer:
     def take_rendered(self, claim: Claim) -> None:
         """Queue a message that is ready for its attempt."""
         self._in_flight.resize(claim.id, len(claim.content))
-        self._claimer.queue(claim.own_lane).push(claim)
+        self._claimer.queues[claim.own_lane].push(claim)
 
     def end_unsent(self, record: Record) -> None:
         """Record what becomes of a message that has nothing to send."""
@@ -254,7 +254,7 @@ class Deliverer:
                 with traces.attempt(claim, None) as span:
                     span.note_end(record)
         self._recorder.add(record)
-        self._claimer.queue(claim.own_lane).count_end()
+        self._claimer.queues[claim.own_lane].count_end()
 
     def break_off(self, claim: Claim, error: BaseException) -> None:
         """Record what ``error`` makes of a message."""
