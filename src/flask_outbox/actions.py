@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,12 +79,25 @@ class Action:
         ``change``. Returns the receipt of the new message, if one was made. Raises
         `MessageNotFound` and `TransitionRefused`.
         """
-        if self.signal is not message_sent_again or runtime.traces is None:
-            return self._do(runtime, id, actor, **options)
-        with runtime.traces.hand_over() as span:
-            receipt = self._do(runtime, id, actor, trace=span.context, **options)
-            if receipt is not None:
-                span.note_message(runtime.outbox.get(receipt.id).lane, receipt.id)
+        traces = runtime.traces if self.signal is message_sent_again else None
+        with traces.hand_over() if traces else nullcontext() as span:
+            began = time.perf_counter()
+            if span:
+                options["trace"] = span.context
+            receipt = runtime.outbox.act(self.change, id, actor, **options)
+            if receipt is None:
+                emit(self.signal, runtime.sender, message_id=id)
+                if self.signal is message_retried:
+                    runtime.look([id])
+                return None
+            seconds = time.perf_counter() - began
+            new = runtime.outbox.get(receipt.id)
+            nobody = new.state is State.SUPPRESSED
+            announce_receipt(runtime.sender, receipt, nobody, seconds)
+            runtime.look([new.id])
+            emit(self.signal, runtime.sender, message_id=id, again_as=new.id)
+            if span:
+                span.note_message(new.lane, new.id)
         return receipt
 
     def do_to_each(
@@ -105,26 +119,6 @@ class Action:
         if self.signal is message_retried:
             runtime.look(done)
         return refused
-
-    def _do(
-        self, runtime: Runtime, id: str, actor: Actor | None, **options: Any
-    ) -> Receipt | None:
-        began = time.perf_counter()
-        receipt = runtime.outbox.act(self.change, id, actor, **options)
-        if receipt is not None:
-            _announce_new(runtime, receipt, time.perf_counter() - began)
-            emit(self.signal, runtime.sender, message_id=id, again_as=receipt.id)
-            return receipt
-        emit(self.signal, runtime.sender, message_id=id)
-        if self.signal is message_retried:
-            runtime.look([id])
-        return None
-
-
-def _announce_new(runtime: Runtime, receipt: Receipt, seconds: float) -> None:
-    nobody = runtime.outbox.get(receipt.id).state is State.SUPPRESSED
-    announce_receipt(runtime.sender, receipt, nobody, seconds)
-    runtime.look([receipt.id])
 
 
 ACTIONS: Mapping[str, Action] = {
