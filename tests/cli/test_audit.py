@@ -249,6 +249,7 @@ def trail(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         (0, "pause default"),
     ):
         at = now - 86_400 * days
+        monkeypatch.setattr(shop.outbox, "clock", lambda at=at: at)
         monkeypatch.setattr(shop.outbox.trail, "clock", lambda at=at: at)
         shop.run(*command.split())
     monkeypatch.undo()

@@ -467,7 +467,7 @@ class Outbox:
         changed.
         """
         now = self.clock()
-        line = self.trail.draft(actor, act_of(action), message_id)
+        line = audit.draft(actor, act_of(action), now, message_id)
 
         def work(connection: Connection) -> T:
             message = self._actions(connection, message_id, now)
@@ -488,7 +488,7 @@ class Outbox:
         audit trail has a line for each of the others, with ``note``.
         """
         now, act = self.clock(), act_of(action)
-        lines = {one: self.trail.draft(actor, act, one, note) for one in message_ids}
+        lines = {one: audit.draft(actor, act, now, one, note) for one in message_ids}
 
         def work(connection: Connection) -> dict[str, str]:
             refused = {}
