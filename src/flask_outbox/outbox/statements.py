@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -489,6 +490,7 @@ class RowsUpdate:
         self._keys = keys
         self._values = values
         self._columns = (*values, *keys)
+        self._in_order = itemgetter(*self._columns)
         self._texts: dict[str, str] = {}
 
     def run(self, connection: Connection, rows: Sequence[Row]) -> None:
@@ -499,16 +501,14 @@ class RowsUpdate:
             self._run_some(connection, rows[start : start + ROWS_AT_ONCE])
 
     def _run_some(self, connection: Connection, rows: Sequence[Row]) -> None:
-        dialect, columns = connection.dialect, self._columns
+        dialect = connection.dialect
         cursor: Any = connection.connection.cursor()
         if dialect.name == "sqlite":
-            cursor.executemany(
-                self._text(dialect), [[row[name] for name in columns] for row in rows]
-            )
+            cursor.executemany(self._text(dialect), map(self._in_order, rows))
         elif dialect.name == "postgresql":
             cursor.execute(self._text(dialect), {"rows": _as_json(rows)})
         else:
-            values = [row[name] for row in rows for name in columns]
+            values = [*chain.from_iterable(map(self._in_order, rows))]
             cursor.execute(self._joined(len(rows)), values)
 
     def _text(self, dialect: Dialect) -> str:
