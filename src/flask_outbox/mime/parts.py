@@ -128,14 +128,6 @@ def boundary_token(unique: str, leaves: list[Part]) -> str:
     another token is chosen.
     """
     token = blake2b(unique.encode(), digest_size=16).hexdigest()
-    while _occurs_in(token.encode(), leaves):
+    while any(token.encode() in piece for leaf in leaves for piece in leaf):
         token = blake2b(token.encode(), digest_size=16).hexdigest()
     return token
-
-
-def _occurs_in(octets: bytes, leaves: Iterable[Part]) -> bool:
-    for leaf in leaves:
-        for piece in leaf:
-            if octets in piece:
-                return True
-    return False
