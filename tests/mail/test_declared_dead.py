@@ -83,14 +83,14 @@ def test_a_message_is_returned_whose_attempt_has_not_begun(
     site = make_site(OUTBOX_CONCURRENCY=1)
     site.make_ready()
     courier = site.courier
-    start = courier._start
+    start = courier.take_claimed
 
     def start_and_let_go(claims: Sequence[Claim]) -> None:
-        courier._start = start  # type: ignore[method-assign]
+        courier.take_claimed = start  # type: ignore[method-assign]
         start(claims)
         courier.let_go()
 
-    courier._start = start_and_let_go  # type: ignore[method-assign]
+    courier.take_claimed = start_and_let_go  # type: ignore[method-assign]
     receipt = site.send()
     assert site.settled(receipt).state is State.SENT
     site.settled(site.send())

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from math import inf
-from typing import Any
+from typing import Protocol
 
 from ..outbox.records import Claim
-from .context import CourierContext
+from .context import CourierContext, CourierServices
 from .dynamic_lanes import DynamicLane, DynamicLanes
 from .in_flight import InFlight, Reservation
 from .lane import Lane, Lanes
@@ -28,11 +28,17 @@ URGENT_LOOK_SECONDS = 0.05
 gets the most urgent, so it puts this off."""
 
 
+class ClaimServices(CourierServices, Protocol):
+    """What the claimer asks of its courier."""
+
+    def take_claimed(self, claims: Sequence[Claim]) -> None:
+        """Queue what was claimed, and deliver from there while there are places."""
+
+
 class Claimer:
     """Claims due messages for one courier, as many as it has places for.
 
-    ``start`` is called with what is claimed. The lock ``claiming`` is taken during each
-    claim.
+    The lock ``claiming`` is taken during each claim.
     """
 
     def __init__(
@@ -41,8 +47,7 @@ class Claimer:
         context: CourierContext,
         in_flight: InFlight,
         recorder: Recorder,
-        in_thread: Callable[..., Awaitable[Any]],
-        start: Callable[[Sequence[Claim]], None],
+        courier: ClaimServices,
     ) -> None:
         self.lanes: Lanes = Lanes()
         self.claiming: asyncio.Lock = asyncio.Lock()
@@ -51,8 +56,7 @@ class Claimer:
         self._outbox = context.outbox
         self._in_flight = in_flight
         self._recorder = recorder
-        self._in_thread = in_thread
-        self._start = start
+        self._courier = courier
         self._extra: Counter[str] = Counter()
         self._full: set[str] = set()
         self._limited: set[str] = set()
@@ -212,7 +216,7 @@ class Claimer:
         for name, own in list(self.lanes.items()):
             lane = self.lanes.lane_for(name) or own
             if not isinstance(own, DynamicLane) and lane.may_deliver_before(until):
-                due_at = await self._in_thread(self._outbox.next_due_at, name)
+                due_at = await self._courier.in_thread(self._outbox.next_due_at, name)
                 if due_at is not None and due_at <= self._outbox.clock():
                     return True
         return False
@@ -250,10 +254,10 @@ class Claimer:
             if reserved.places:
                 if among is None:
                     self._claimed_at[name] = time.monotonic()
-                claims = await self._in_thread(
+                claims = await self._courier.in_thread(
                     self._claim_reserved, reserved, lane, among, above
                 )
-        self._start(claims)
+        self._courier.take_claimed(claims)
         return reserved, claims
 
     def _claim_reserved(
@@ -327,7 +331,7 @@ class Claimer:
 
         Messages with a tag in ``full`` are left out: their turn comes with a wake-up.
         """
-        due_at = await self._in_thread(self._outbox.next_due_at, name, full)
+        due_at = await self._courier.in_thread(self._outbox.next_due_at, name, full)
         if due_at is None:
             return inf
         due_seconds = float(due_at) - self._outbox.clock()

@@ -87,17 +87,8 @@ class Courier:
         self._outbox = context.outbox
         self._in_flight = InFlight(context.tag_concurrency)
         self._threads: DaemonPool | None = None
-        self._recorder = Recorder(
-            self._outbox, self.in_thread, self._recorded, self.emit
-        )
-        self._claimer = Claimer(
-            self.id,
-            context,
-            self._in_flight,
-            self._recorder,
-            self.in_thread,
-            self._start,
-        )
+        self._recorder = Recorder(self._outbox, self)
+        self._claimer = Claimer(self.id, context, self._in_flight, self._recorder, self)
         self._calls: deque[Callable[[], object]] = deque()
         """What other threads want called in the loop, also before there is one."""
         self._drains = False
@@ -275,6 +266,35 @@ class Courier:
                 extra={"message_id": message_id, "courier": self.id},
             )
 
+    def take_claimed(self, claims: Sequence[Claim]) -> None:
+        """Queue what was claimed, and deliver from there while there are places."""
+        names = set()
+        for claim in claims:
+            if claim.suppressed or claim.unreadable or claim.key_missing:
+                self._announce_findings(claim)
+            if claim.envelope.recipients:
+                names.add(claim.own_lane)
+                self._queue(claim)
+            else:  # it is finished
+                self._in_flight.remove(claim.id)
+                self._wake()
+        for name in names:
+            self._deliverer.fill_places(name)
+
+    def note_recorded(self, records: Sequence[Record], lost: Sequence[Claim]) -> None:
+        """Let go of messages whose ends are recorded, or whose leases were lost."""
+        ids, lanes, pending = [], set(), False
+        for one in records:
+            ids.append(one.claim.id)
+            lanes.add(one.claim.own_lane)
+            pending = pending or one.verdict.state is State.PENDING
+        self._in_flight.remove(*ids)
+        for one in records:
+            if one.claim not in lost:
+                self._maintenance.stats.count(one)
+        if pending or any(map(self._has_room_for_more, lanes)):
+            self._wake()
+
     def let_go(self) -> None:
         """Send nothing of what was claimed so far. Call it while no lease holds."""
         self._return_all_queued()
@@ -369,22 +389,7 @@ class Courier:
             self._in_flight.remove(new.id)
         else:
             self._in_flight.mark_enqueued(claim.id)
-            self._start([claim])
-
-    def _start(self, claims: Sequence[Claim]) -> None:
-        """Queue what was claimed, and deliver from there while there are places."""
-        names = set()
-        for claim in claims:
-            if claim.suppressed or claim.unreadable or claim.key_missing:
-                self._announce_findings(claim)
-            if claim.envelope.recipients:
-                names.add(claim.own_lane)
-                self._queue(claim)
-            else:  # it is finished
-                self._in_flight.remove(claim.id)
-                self._wake()
-        for name in names:
-            self._deliverer.fill_places(name)
+            self.take_claimed([claim])
 
     def _queue(self, claim: Claim) -> None:
         """Queue a claim; one that may have caused a crash is rendered in its attempt,
@@ -428,20 +433,6 @@ class Courier:
         now = self._outbox.clock()
         for claim in queue.empty():
             self._recorder.add(never_begun_record(claim, now), BATCH_WAIT_SECONDS)
-
-    def _recorded(self, records: Sequence[Record], lost: Sequence[Claim]) -> None:
-        """Let go of messages whose ends are recorded, or whose leases were lost."""
-        ids, lanes, pending = [], set(), False
-        for one in records:
-            ids.append(one.claim.id)
-            lanes.add(one.claim.own_lane)
-            pending = pending or one.verdict.state is State.PENDING
-        self._in_flight.remove(*ids)
-        for one in records:
-            if one.claim not in lost:
-                self._maintenance.stats.count(one)
-        if pending or any(map(self._has_room_for_more, lanes)):
-            self._wake()
 
     def _has_room_for_more(self, name: str) -> bool:
         """Whether to claim for this lane now, or to close it."""

@@ -55,7 +55,7 @@ class Deliverer:
         self._recorder = recorder
         self._lease_holds = lease_holds
         self._courier = courier
-        self._renderer = Renderer(context, recorder, courier.emit, self)
+        self._renderer = Renderer(context, recorder, courier, self)
         self._one_suspect = asyncio.Lock()
         self._outside = copy_context()
         """Where tasks begin: an attempt may begin another, which is not part of it."""

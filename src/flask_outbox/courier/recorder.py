@@ -7,8 +7,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import (
-    Awaitable,
-    Callable,
     Collection,
     Coroutine,
     Sequence,
@@ -17,7 +15,7 @@ from collections.abc import (
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from .. import signals
 from ..delivery import State
@@ -37,6 +35,7 @@ from ..outbox import (
 from ..outbox.records import Claim, Recorded, suppressed_announcement
 from ..trace_context import trace_fields
 from .attempt import bare_record, end_payload, shortened_record
+from .context import CourierServices
 
 NOTE_WAIT_SECONDS = 0.05
 """How long a note, or the beginning of an attempt, may wait. That is soon enough for
@@ -139,6 +138,13 @@ class Refused:
     said_at: float = -inf
 
 
+class RecordServices(CourierServices, Protocol):
+    """What the recorder asks of its courier."""
+
+    def note_recorded(self, records: Sequence[Record], lost: Sequence[Claim]) -> None:
+        """Let go of messages whose ends are recorded, or whose leases were lost."""
+
+
 class Recorder:
     """Collects records and notes while the previous batch is being written.
 
@@ -148,22 +154,11 @@ class Recorder:
     refused in every form, it is kept apart, and retried until it is written. A refused
     note is dropped; of a refused rendition, `store_renditions` says why. That another
     transaction has locked its row is no fault of an entry, which is retried as it is.
-
-    ``done`` is called with records that are settled, and the claims whose leases were
-    lost.
     """
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        in_thread: Callable[..., Awaitable[Any]],
-        done: Callable[[Sequence[Record], Sequence[Claim]], None],
-        emit: Callable[..., None],
-    ) -> None:
+    def __init__(self, outbox: Outbox, courier: RecordServices) -> None:
         self._outbox = outbox
-        self._in_thread = in_thread
-        self._done = done
-        self._emit = emit
+        self._courier = courier
         self._entries: list[Entry] = []
         self._due: list[Refused] = []
         self._put_off = 0
@@ -376,7 +371,7 @@ class Recorder:
         batch = Batch.of(entries)
         while entries:
             try:
-                recorded: Recorded = await self._in_thread(
+                recorded: Recorded = await self._courier.in_thread(
                     self._outbox.record,
                     batch.records,
                     batch.notes,
@@ -392,7 +387,7 @@ class Recorder:
                 self._settle(batch.records, recorded)
                 for entry in recorded.suppressed:
                     signal, said = suppressed_announcement(entry)
-                    self._emit(signal, **said)
+                    self._courier.emit(signal, **said)
                 for one in batch.rendered:
                     if not one.stored.done():
                         one.stored.set_result(one.claim not in recorded.lost)
@@ -408,12 +403,12 @@ class Recorder:
         cause = error.__cause__ or error
         if fault_of(cause) is None or not concerns_all(cause):
             try:
-                await self._in_thread(self._outbox.check)
+                await self._courier.in_thread(self._outbox.check)
             except StoreError as trouble:
                 error = trouble
             else:
                 return False
-        self._emit(signals.courier_stalled, error=error)
+        self._courier.emit(signals.courier_stalled, error=error)
         return True
 
     def _settle(self, records: Sequence[Record], recorded: Recorded) -> None:
@@ -422,7 +417,7 @@ class Recorder:
         suppressed = {one.address for one in recorded.suppressed}
         self._unsettled_on.subtract(one.claim.own_lane for one in records)
         try:
-            self._done(records, lost)
+            self._courier.note_recorded(records, lost)
         except Exception:
             _log.exception("Attempts were recorded, but not counted.")
         for record in records:
@@ -441,7 +436,7 @@ class Recorder:
     def _send_signal(self, record: Record, lost: bool, suppressed: Set[str]) -> None:
         claim = record.claim
         if lost:
-            self._emit(
+            self._courier.emit(
                 signals.lease_lost, message_id=claim.id, **trace_fields(claim.trace)
             )
             return
@@ -455,7 +450,7 @@ class Recorder:
             dialogue=record.detail.get("dialogue", ()),
             suppressed=bool(suppressed) and _all_failed_are_in(record, suppressed),
         )
-        self._emit(ATTEMPT_ENDS[record.kind].signal, **payload)
+        self._courier.emit(ATTEMPT_ENDS[record.kind].signal, **payload)
 
 
 def _all_failed_are_in(record: Record, suppressed: Set[str]) -> bool:

@@ -28,7 +28,7 @@ from ..outbox import Record, Rendition
 from ..outbox.records import Claim
 from ..trace_context import trace_fields
 from .attempt import render_failure, returned_record
-from .context import CourierContext
+from .context import CourierContext, CourierServices
 from .local_queue import LocalQueue
 from .recorder import Recorder
 from .thread_pool import LimitedPool, Stopped, TookTooLong
@@ -81,12 +81,12 @@ class Renderer:
         self,
         context: CourierContext,
         recorder: Recorder,
-        emit: Callable[..., None],
+        courier: CourierServices,
         attempts: Attempts,
     ) -> None:
         self._context = context
         self._recorder = recorder
-        self._emit = emit
+        self._courier = courier
         self._attempts = attempts
         self._pool: LimitedPool | None = None
         self._outside = copy_context()
@@ -235,7 +235,7 @@ class Renderer:
             return returned_record(
                 claim, "its lease was lost while it was rendered", now
             )
-        self._emit(
+        self._courier.emit(
             signals.message_rendered,
             message_id=claim.id,
             attempt=claim.attempt,
