@@ -120,7 +120,7 @@ class SmtpSession:
         self.messages_begun: int = 0
         self.kept_open: bool = False
         link.on_broken = self._broke
-        link.on_readable = self._may_have_room
+        link.on_readable = self.note_room
 
     def set_owner(self, owner: Owner) -> None:
         """Notify this owner from now on."""
@@ -186,8 +186,7 @@ class SmtpSession:
             self._link,
             self._offer,
             self._settings,
-            self._moved,
-            self._may_have_room,
+            self,
             served_before=self.kept_open or bool(self._flying),
             rides=bool(self._flying),
         )
@@ -240,8 +239,8 @@ class SmtpSession:
 
     # ----------------------------------------------------------------- what comes of it
 
-    def _moved(self) -> None:
-        """Called when a reply has ended a transaction, or the connection's use."""
+    def note_end(self) -> None:
+        """Let go of what has ended: a transaction, or the connection's use."""
         if self._beginning:
             return
         for transaction in self._flying:
@@ -277,8 +276,8 @@ class SmtpSession:
         seconds = self._settings.deadline_seconds if self._flying else inf
         self._link.end_within(seconds, self._deadline_words)
 
-    def _may_have_room(self) -> None:
-        """Called when a message is written, and when the server reads on."""
+    def note_room(self) -> None:
+        """Begin waiting messages: one is written, or the server reads on."""
         if self._flying and self.carries_riders and not self._beginning:
             self._link.afterwards(self._settle)
 

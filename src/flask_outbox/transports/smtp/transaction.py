@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from typing import Protocol
 
 from ...config import SmtpSettings
 from ...delivery import Outcome, RecipientReport, Reply, Report
@@ -81,13 +82,21 @@ _Command = tuple[str, bytes, Taker]
 """A command's name, its line, and the callback for its reply."""
 
 
+class Session(Protocol):
+    """The connection of a transaction, with all that are on it."""
+
+    def note_room(self) -> None:
+        """Called when all is written."""
+
+    def note_end(self) -> None:
+        """Called when a reply has ended the transaction, or the connection's use."""
+
+
 class Transaction:
     """One message on one connection.
 
     With PIPELINING (RFC 2920), MAIL, every RCPT and DATA are sent at once, and the
-    content with them if it is *streamed* (RFC 3030); else one command at a time. The
-    session is notified when all is written (``may_have_room``), and when a reply has
-    ended the transaction or the use of its connection (``moved``).
+    content with them if it is *streamed* (RFC 3030); else one command at a time.
 
     Guarantees: the delivery is answered exactly once, when the last reply has come or
     when the connection breaks (`broke`); but never after `abandon`. A reply that may
@@ -127,8 +136,7 @@ class Transaction:
         link: SmtpLink,
         offer: Offer,
         settings: SmtpSettings,
-        moved: Callable[[], None],
-        may_have_room: Callable[[], None],
+        session: Session,
         *,
         served_before: bool,
         rides: bool,
@@ -143,8 +151,7 @@ class Transaction:
         self._link = link
         self._offer = offer
         self._settings = settings
-        self._moved = moved
-        self._may_have_room = may_have_room
+        self._session = session
         self._decisions = Decisions(delivery.envelope.recipients)
         self._unsaid: deque[_Command] = deque()
         self._asked: deque[str] = deque()
@@ -406,7 +413,7 @@ class Transaction:
 
     def _wrote_out(self) -> None:
         self.written_out = True
-        self._may_have_room()
+        self._session.note_room()
 
     def _content_replied(self, reply: Reply) -> None:
         """Handle the reply to the content, or a refusal before it was complete."""
@@ -446,7 +453,7 @@ class Transaction:
             else:
                 self._report()
             self.answered = True
-        self._moved()
+        self._session.note_end()
 
     def _report(self) -> None:
         """Answer with the report, unless all replies are about the server's state."""
@@ -470,7 +477,7 @@ class Transaction:
             self.out_of_sequence = True
         self._put_back_for = self._put_back_for or reply
         if self.past_the_dot and self.awaiting:
-            self._moved()
+            self._session.note_end()
         else:
             self._answer()
 
