@@ -273,8 +273,9 @@ class Courier:
             if claim.suppressed or claim.unreadable or claim.key_missing:
                 self._announce_findings(claim)
             if claim.envelope.recipients:
-                names.add(claim.own_lane)
-                self._queue(claim)
+                name = claim.own_lane
+                names.add(name)
+                self._claimer.queues[name].push(claim)
             else:  # it is finished
                 self._in_flight.remove(claim.id)
                 self._wake()
@@ -390,16 +391,6 @@ class Courier:
         else:
             self._in_flight.mark_enqueued(claim.id)
             self.take_claimed([claim])
-
-    def _queue(self, claim: Claim) -> None:
-        """Queue a claim; one that may have caused a crash is rendered in its attempt,
-        alone.
-        """
-        queue = self._claimer.queues[claim.own_lane]
-        if claim.template is None or claim.crashes:
-            queue.push(claim)
-        else:
-            queue.push_unrendered(claim)
 
     def _announce_findings(self, claim: Claim) -> None:
         """Announce what the claim has recorded of its message."""

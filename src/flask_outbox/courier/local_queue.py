@@ -49,9 +49,14 @@ class LocalQueue:
         self._ended_before = 0
 
     def push(self, claim: Claim) -> None:
-        """Add a message that is ready for its attempt, behind all that are as
-        urgent.
+        """Add a message behind all that are as urgent, to be rendered first if it has a
+        template.
+
+        One that may have caused a crash is rendered in its attempt, alone.
         """
+        if claim.template is not None and not claim.crashes:
+            self.push_unrendered(claim)
+            return
         heappush(self._ready, self._entry(claim))
         self._ready_bytes += len(claim.content)
         self._half = len(self._ready) // 2
