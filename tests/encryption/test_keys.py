@@ -7,11 +7,14 @@ import logging
 from typing import Any
 
 import pytest
+from sqlalchemy import Column, select, update
 
 from flask_outbox import ConfigError, State
 from flask_outbox.config import EncryptionKey
 from flask_outbox.errors import KeyMissing, KeyRefused
 from flask_outbox.outbox import Database, Outbox
+from flask_outbox.outbox.encryption import Keyring, Place
+from flask_outbox.outbox.schema import message, suppression
 from tests.mail.conftest import MakeSite
 from tests.outbox.making import ADA, BOB, COURIER, claim_one, enlist, put, sent
 
@@ -19,6 +22,9 @@ from .conftest import NEW, OLD, Opener
 from .test_at_rest import KEYS, LARGE
 
 OTHER = EncryptionKey("new", b"3" * 32)
+
+CHANGED = "(changed since it was encrypted: restore it from a backup)"
+SWAPPED = Keyring([NEW]).seal("asked", Place("outbox_suppression.reason", "nobody"))
 
 
 def test_another_key_with_the_same_id_is_refused(open_with: Opener) -> None:
@@ -114,6 +120,41 @@ def test_what_lacks_its_key_is_listed_and_says_so(open_with: Opener) -> None:
     encryption = outbox.status().encryption
     assert encryption is not None
     assert (encryption.key, encryption.missing_keys) == ("new", ("old",))
+
+
+def test_what_was_changed_is_listed_and_hides_no_other(open_with: Opener) -> None:
+    """The whole list was refused, and all pages that show it."""
+    outbox = open_with(NEW)
+    changed, other = (put(outbox, subject=one) for one in ("Changed", "Whole"))
+    exchange(outbox, message.c.subject, changed, other)
+
+    listed = {one.id: one.subject for one in outbox.list()}
+    assert listed == {changed: CHANGED, other: "Whole"}
+    assert outbox.get(changed).subject == CHANGED
+    claimed = outbox.claim(enlist(outbox), "default", 10)
+    assert {one.id for one in claimed} == {changed, other}
+
+
+def test_nobody_is_mailed_because_their_suppression_was_changed(
+    open_with: Opener,
+) -> None:
+    outbox = open_with(NEW)
+    for address in (ADA, BOB):
+        outbox.suppress(address, reason="asked")
+    with outbox.database.engine.begin() as connection:
+        connection.execute(update(suppression).values(reason=SWAPPED))
+
+    assert {one.reason for one in outbox.suppressions()} == {CHANGED}
+    assert outbox.get(put(outbox, ADA)).state is State.SUPPRESSED
+
+
+def exchange(outbox: Outbox, column: Column[Any], changed: str, other: str) -> None:
+    """Put into one message's row what is encrypted for another's."""
+    with outbox.database.engine.begin() as connection:
+        stored = connection.scalar(select(column).where(message.c.id == other))
+        connection.execute(
+            update(message).where(message.c.id == changed).values({column.name: stored})
+        )
 
 
 def test_nobody_is_mailed_because_the_key_of_their_suppression_is_missing(

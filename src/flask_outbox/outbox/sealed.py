@@ -16,7 +16,7 @@ from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 
 from ..delivery import IN_INBOX
 from ..erased_address import PREFIX
-from ..errors import KeyMissing, MessageError
+from ..errors import Damaged, KeyMissing, MessageError
 from .encryption import Keyring, Place
 from .schema import (
     SEALED_KEY,
@@ -225,19 +225,25 @@ class SealedColumns:
         return opened
 
     def open_what_can_be(self, keys: Keyring, row: Sequence[Any]) -> Sequence[Any]:
-        """Do what `open` does, with something `INSTEAD` of what lacks its key."""
+        """Do what `open` does, with something `INSTEAD` of what cannot be decrypted."""
         opened = [*row]
         for index, column, owner in self._places:
             try:
                 opened[index] = _opened(keys, row[index], column, opened[owner])
-            except KeyMissing as error:
+            except (KeyMissing, Damaged) as error:
                 if str(column) not in INSTEAD:
                     raise
-                opened[index] = INSTEAD[str(column)].format(key=error.key_id)
+                opened[index] = INSTEAD[str(column)].format(why=_why(error))
         return opened
 
 
-_WORDS = "(encrypted with the key {key}, which is missing)"
+def _why(error: KeyMissing | Damaged) -> str:
+    if isinstance(error, KeyMissing):
+        return f"encrypted with the key {error.key_id}, which is missing"
+    return "changed since it was encrypted: restore it from a backup"
+
+
+_WORDS = "({why})"
 
 INSTEAD: Mapping[str, str] = {
     **dict.fromkeys(("outbox_message.subject", "outbox_batch.error"), _WORDS),
@@ -251,8 +257,8 @@ INSTEAD: Mapping[str, str] = {
     "outbox_feedback.detail": "{{}}",
     "outbox_stats.troubles": "{{}}",
 }
-"""What is read of columns whose key is missing, where more depends on the rest of the
-row: lists are shown, and nobody who is suppressed is mailed."""
+"""What is read of columns that cannot be decrypted, where more depends on the rest of
+the row: lists are shown, and nobody who is suppressed is mailed."""
 
 
 def _opened(keys: Keyring, value: Any, column: Column[Any], owner: str) -> Any:
@@ -319,7 +325,7 @@ def query(
     *,
     exactly: bool = False,
 ) -> Result[Any]:
-    """The result of a query, decrypted; with something `INSTEAD` of what lacks its key,
+    """The result of a query, decrypted; with something `INSTEAD` of what cannot be,
     unless it is needed ``exactly``.
 
     Raises `KeyMissing` and `Damaged`.
