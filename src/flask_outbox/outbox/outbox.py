@@ -58,7 +58,7 @@ from .claim import Began, Load, Record, Rendition
 from .couriers import HeartbeatWatch, is_gone
 from .database import Database, Locked
 from .group_commit import WorkOf
-from .ids import new_id
+from .ids import is_id, new_id
 from .measuring import Measurements
 from .prune import Pruned
 from .received import Received
@@ -506,6 +506,8 @@ class Outbox:
     def _actions(
         self, connection: Connection, message_id: str, now: float
     ) -> MessageActions:
+        if not is_id(message_id):
+            raise not_found(message_id)
         return MessageActions(
             connection, message_id, now, self.retry_window, self.guard, self.bounces
         )
@@ -677,7 +679,7 @@ class Outbox:
 
     def get(self, message_id: str) -> MessageRecord:
         """Everything about a message except its content. Raises `MessageNotFound`."""
-        found = self._read(read.get, message_id)
+        found = self._read(read.get, message_id) if is_id(message_id) else None
         if found is None:
             raise not_found(message_id)
         return found
@@ -688,6 +690,8 @@ class Outbox:
         Raises `SensitiveContent` for a message whose content is shown to nobody, unless
         it is asked for ``even_hidden``.
         """
+        if not is_id(message_id):
+            return None
         with self.database.reading() as connection:
             if not even_hidden:
                 sensitive.refuse_hidden(connection, message_id)
