@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, make_url, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from flask_outbox import ConfigError, Message, OutboxUnavailable
+from flask_outbox.limits import CHANCE
 from flask_outbox.outbox import Database, database, dialects, schema
 from tests.mail import shop as shops
 from tests.mail.conftest import MakeSite
@@ -41,6 +43,32 @@ def test_an_open_transaction_that_is_not_passed_is_named_in_the_error(
     make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """SQLite has one writer: the message can only be part of what has begun."""
+
+    def wait(*_: float) -> float:
+        raise AssertionError("it waits for itself")
+
+    url = f"sqlite:///{tmp_path / 'app.db'}"
+    site = make_site(OUTBOX_URL=url, OUTBOX_ENGINE="external")
+    assert site.outbox.list() == []
+    shops.make_tables(url)
+    with engine_on(url) as engine, Session(engine) as session:
+        session.add(Order(number=17))
+        session.flush()
+        with monkeypatch.context() as patch:
+            patch.setattr(CHANCE, "uniform", wait)
+            with pytest.raises(OutboxUnavailable) as refused:
+                send(site, None)
+        assert "a transaction that this thread has begun" in str(refused.value)
+        assert "Pass session= (such as session=db.session)" in str(refused.value)
+        send(site, session)
+        session.commit()
+    assert len(site.outbox.list()) == 1
+
+
+def test_one_that_the_app_begins_itself_is_named_once_waiting_is_over(
+    make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Such a transaction may only have read, while another process writes."""
     monkeypatch.setattr(dialects, "BUSY_SECONDS", 0.1)
     url = f"sqlite:///{tmp_path / 'app.db'}"
     with shops.opened(make_site(OUTBOX_URL=url), url, "session") as shop:
@@ -48,14 +76,30 @@ def test_an_open_transaction_that_is_not_passed_is_named_in_the_error(
         with Session(shop.engine) as session:
             session.add(Order(number=17))
             session.flush()
-            with pytest.raises(OutboxUnavailable) as refused:
+            with pytest.raises(OutboxUnavailable, match="this thread has begun"):
                 send(shop.site, None)
-            assert "a transaction of the app is still open" in str(refused.value)
-            assert "pass session= to send in that one" in str(refused.value)
             send(shop.site, session)
             session.commit()
         assert len(shop.site.outbox.list()) == 1
         assert shop.orders() == [17]
+
+
+def test_one_of_another_thread_or_that_is_over_is_not_meant(
+    make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(dialects, "BUSY_SECONDS", 0.1)
+    url = f"sqlite:///{tmp_path / 'app.db'}"
+    with shops.opened(make_site(OUTBOX_URL=url), url, "session") as shop:
+        assert shop.site.outbox.list() == []
+        with Session(shop.engine) as session, ThreadPoolExecutor(1) as threads:
+            session.add(Order(number=17))
+            session.flush()
+            with pytest.raises(OutboxUnavailable, match="Another process has held"):
+                threads.submit(shop.site.send).result()
+            session.commit()
+            session.execute(select(Order))
+            send(shop.site, None)
+        assert len(shop.site.outbox.list()) == 1
 
 
 def test_no_other_writer_comes_between_the_check_and_the_message(

@@ -34,10 +34,12 @@ from .dialects import (
     parse_url,
     short_lock_timeout,
     shown_url,
+    without_busy_wait,
 )
 from .encryption import Keyring
 from .group_commit import GroupCommit, SharedWork, Work, run_all
 from .key_register import is_registered, register, take_anew
+from .own_transactions import begins_by_itself, open_here, watch
 from .schema import OUTDATED, REVISION, version_of
 from .sealed import KEYS
 
@@ -108,6 +110,8 @@ class Database:
         self.durability = durability
         self._listen_url = listen_url
         self._keys_from = keys_from
+        if self.embedded:
+            watch()
         self._start_afresh()
 
     def _start_afresh(self) -> None:
@@ -405,6 +409,8 @@ class Database:
         if me in gate.users:
             raise self._reentrant_call("writing to")
         commit = self._group_commit.run if grouped else self._commit_ungrouped
+        if any(map(begins_by_itself, self._own_transactions())):  # it has written
+            commit = self._commit_at_once
         conflicts = 0
         while True:
             try:
@@ -467,6 +473,19 @@ class Database:
             time.sleep(CHANCE.uniform(shortest, pause))
             pause = min(longest, 2 * pause)
 
+    def _own_transactions(self) -> list[Any]:
+        """The app's transactions on the file that this thread has begun."""
+        return open_here(self.url.database) if self.embedded else []
+
+    def _busy_by_itself(self) -> OutboxUnavailable:
+        return OutboxUnavailable(
+            f"The outbox at {self.shown} cannot be used: a transaction that this "
+            "thread has begun is still open and holds the write lock of the same file. "
+            "Pass session= (such as session=db.session) to send in that transaction, "
+            "or send after its commit. Nothing was stored.",
+            anchor="own-transaction",
+        )
+
     def _reentrant_call(self, doing: str) -> OutboxUnavailable:
         return OutboxUnavailable(
             f"This thread was interrupted while {doing} the outbox at {self.shown}, "
@@ -518,6 +537,15 @@ class Database:
 
     def _commit_ungrouped(self, work: Work[T]) -> T:
         return run_blocking(lambda: self._commit_on_own_connection(work))
+
+    def _commit_at_once(self, work: Work[T]) -> T:
+        """Do what `_commit_ungrouped` does, without waiting for SQLite's write lock."""
+
+        def commit() -> T:
+            with without_busy_wait():
+                return self._commit_on_own_connection(work)
+
+        return run_blocking(commit)
 
     def _commit_on_own_connection(self, work: Work[T]) -> T:
         with self.engine.connect() as connection:
@@ -667,8 +695,10 @@ class Database:
 
     def _explained(self, error: Exception, epilogue: str) -> OutboxUnavailable:
         """Our error for the database's, which says what to do."""
-        reason = redacted(words_of(error))
         fault = fault_of(error)
+        if fault is Fault.BUSY and self._own_transactions():
+            return self._busy_by_itself()
+        reason = redacted(words_of(error))
         kind = _KINDS.get(fault, OutboxUnavailable) if fault else OutboxUnavailable
         return kind(
             f"The outbox at {self.shown} cannot be used: {reason}. "

@@ -9,7 +9,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from contextvars import Context
+from contextvars import Context, ContextVar
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -188,6 +188,19 @@ def enable_busy_timeout(connection: Connection) -> None:
     driver.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1_000)}")
 
 
+_waits: ContextVar[bool] = ContextVar("waits", default=True)
+
+
+@contextmanager
+def without_busy_wait() -> Iterator[None]:
+    """Within this, `begin_immediate` does not wait for the write lock."""
+    token = _waits.set(False)
+    try:
+        yield
+    finally:
+        _waits.reset(token)
+
+
 def begin_immediate(driver: sqlite3.Connection) -> None:
     """Begin a write transaction; wait for the write lock.
 
@@ -199,7 +212,8 @@ def begin_immediate(driver: sqlite3.Connection) -> None:
         try:
             driver.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if fault_of(error) is not Fault.BUSY or time.monotonic() > deadline:
+            waits = _waits.get() and time.monotonic() <= deadline
+            if fault_of(error) is not Fault.BUSY or not waits:
                 raise
             time.sleep(CHANCE.uniform(*LOCK_RETRY_SECONDS))
         else:

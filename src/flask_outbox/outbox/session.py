@@ -22,6 +22,7 @@ from .database import Database
 from .database_errors import Fault, fault_of
 from .dialects import shown_url
 from .enqueue import enqueue, with_key
+from .own_transactions import begins_by_itself
 from .records import NewMessage, Receipt
 from .sealed import KEYS
 
@@ -311,7 +312,7 @@ class AppTransaction:
 
     def _begin_sqlite(self, transaction: Transaction) -> None:
         """Begin at once: Python's driver, by default, waits for the first change."""
-        by_itself = _begins_implicitly(self._driver)
+        by_itself = begins_by_itself(self._driver)
         if not self._driver.in_transaction:
             if not by_itself:
                 raise _autocommit()
@@ -326,11 +327,6 @@ class AppTransaction:
                 "or send before the savepoint.",
                 anchor="session-savepoint",
             )
-
-
-def _begins_implicitly(driver: Any) -> bool:
-    chosen = isinstance(getattr(driver, "autocommit", None), bool)  # Python 3.12
-    return driver.isolation_level is not None and not chosen
 
 
 def _connection(given: Any) -> Connection:
