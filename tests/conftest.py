@@ -46,7 +46,8 @@ NOT_FAST = (
     "smtp/test_exim.py", "smtp/test_haraka.py",
     "smtp/test_postfix.py", "smtp/test_servers.py", "smtp/test_session_model.py",
     "templates/test_endless.py", "templates/test_kills.py", "test_architecture.py",
-    "test_notifier.py", "test_patterns.py", "test_report.py", "testing",
+    "test_leaks.py", "test_notifier.py", "test_patterns.py", "test_report.py",
+    "testing",
     "traces/test_instrumentations.py", "traces/test_sentry.py",
     "transports/test_apps.py", "transports/test_contract.py",
     "transports/test_kills.py",
@@ -161,6 +162,15 @@ def words_of(item: pytest.Item) -> set[str]:
 def _apps_of_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """Apps of earlier tests, which may not be collected yet, are in no log line."""
     monkeypatch.setattr(log_context, "_served", log_context._Served())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _unclosed_is_found_in_its_file() -> Iterator[None]:
+    """Collect what a file's tests have left, so that what is unclosed fails the last of
+    them. At the end of a process of pytest-xdist, nobody would be told of it.
+    """
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
