@@ -91,6 +91,9 @@ class Reply:
         return " ".join(parts)
 
 
+CODES = range(100, 1000)
+"""The codes that a reply may have (RFC 5321, section 4.2)."""
+
 REPLY_LENGTH = 2_000
 """The longest text of a reply, in characters; the rest is cut, as each is stored
 several times."""
@@ -144,10 +147,21 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecipientReport:
-    """One recipient's outcome, and the reply that decided it."""
+    """One recipient's outcome, and the reply that decided it.
+
+    Raises `ValueError` unless the reply is a `Reply` that an outbox can store.
+    """
 
     outcome: Outcome
     reply: Reply
+
+    def __post_init__(self) -> None:
+        code = getattr(self.reply, "code", 0)
+        if code is not None and code not in CODES:
+            raise ValueError(
+                f"a recipient's report needs a Reply, whose code has three digits or "
+                f"is None, not {self.reply!r}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

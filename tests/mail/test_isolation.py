@@ -13,7 +13,14 @@ from sqlalchemy import delete, select, text
 
 from flask_outbox import DeliveryError, Message, State, TransportDown, signals
 from flask_outbox.courier import in_flight, recorder, send_now
-from flask_outbox.delivery import Envelope, Outcome, Progress, Reply, Report
+from flask_outbox.delivery import (
+    Envelope,
+    Outcome,
+    Progress,
+    RecipientReport,
+    Reply,
+    Report,
+)
 from flask_outbox.outbox import dialects
 from flask_outbox.outbox.schema import content, message
 from flask_outbox.transports.base import Transport
@@ -457,6 +464,36 @@ def test_what_a_transport_cancels_by_itself_is_an_attempt(
     assert site.told(signals.message_returned) == []
     assert site.get(receipt).state is State.PENDING
     caplog.clear()
+
+
+class Broken(Babbling):
+    """Has sent each message, and breaks before it can report that."""
+
+    async def deliver(
+        self, envelope: Envelope, content: bytes, progress: Progress
+    ) -> Report:
+        progress.final_dot_sent = True
+        raise RuntimeError("a bug")
+
+
+def test_what_a_transport_raises_after_the_final_dot_makes_the_message_unknown(
+    make_site: MakeSite, caplog: pytest.LogCaptureFixture
+):
+    """It was sent again, also where a person is to decide about that."""
+    site = make_site(OUTBOX_ON_UNKNOWN="hold")
+    site.make_ready()
+    site.courier.lanes["default"].transport = Broken()
+    receipt = site.send()
+    (unknown,) = site.wait_for(signals.message_unknown)
+    assert "RuntimeError" in unknown["replies"][ADA]
+    assert site.get(receipt).state is State.UNKNOWN
+    caplog.clear()
+
+
+@pytest.mark.parametrize("reply", [None, "OK", Reply(70_000, None, "")])
+def test_a_report_without_a_reply_that_can_be_stored_is_refused(reply: Any):
+    with pytest.raises(ValueError, match="needs a Reply, whose code has three digits"):
+        RecipientReport(Outcome.ACCEPTED, reply)
 
 
 class Down(Babbling):

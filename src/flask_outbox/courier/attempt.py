@@ -97,11 +97,11 @@ async def attempt(
         if _is_cancelled():
             verdict = _interrupted(claim, progress, policy, clock())
         else:
-            verdict = _raised(claim, error, policy, clock())
+            verdict = _raised(claim, error, progress, policy, clock())
     except SigningError as error:
-        verdict = _deferred_for_all(claim, str(error), policy, clock())
+        verdict = _same_for_all(claim, Outcome.DEFERRED, str(error), policy, clock())
     except Exception as error:
-        verdict = _raised(claim, error, policy, clock())
+        verdict = _raised(claim, error, progress, policy, clock())
     record = _record(claim, verdict, progress, began_at, clock())
     if record.provider_ids:
         return replace(record, provider=transport.scheme)
@@ -153,7 +153,7 @@ def broken_off_record(
         return returned_record(claim, str(error), now, soon)
     reason = f"its courier failed with {_words(claim, error)}"
     try:
-        verdict = _deferred_for_all(claim, reason, policy, now)
+        verdict = _same_for_all(claim, Outcome.DEFERRED, reason, policy, now)
     except Exception:  # what is stored of it is no valid message
         return returned_record(claim, reason, now, soon)
     return _record(claim, verdict, Progress(), now, now)
@@ -217,7 +217,7 @@ def poison_record(
     attempt.
     """
     reason = f"this message broke the connection each time: {down}"
-    verdict = _deferred_for_all(claim, reason, policy, now)
+    verdict = _same_for_all(claim, Outcome.DEFERRED, reason, policy, now)
     return _record(claim, verdict, Progress(), now, now)
 
 
@@ -232,7 +232,11 @@ def render_failure(
     if not isinstance(error, MessageError):
         reason = f"it could not be rendered: the app raised {_words(claim, error)}"
         return _record(
-            claim, _deferred_for_all(claim, reason, policy, now), Progress(), now, now
+            claim,
+            _same_for_all(claim, Outcome.DEFERRED, reason, policy, now),
+            Progress(),
+            now,
+            now,
         )
     words = _without_text(error) if claim.hidden else str(error)
     reply = Reply.observed(words)
@@ -346,9 +350,8 @@ def _interrupted(
     """The verdict of a stopped courier: returned, or unknown after the final dot."""
     if not progress.final_dot_sent:
         return _returned("its courier stopped before the message was transmitted")
-    reply = Reply.observed("the courier stopped after the final dot, before the reply")
-    report = Report.same(claim.envelope.recipients, Outcome.UNKNOWN, reply)
-    return classify(claim, report, policy, now)
+    reason = "the courier stopped after the final dot, before the reply"
+    return _same_for_all(claim, Outcome.UNKNOWN, reason, policy, now)
 
 
 def _is_cancelled() -> bool:
@@ -359,8 +362,12 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _raised(claim: Claim, error: BaseException, policy: Policy, now: float) -> Verdict:
-    """The verdict if the transport raises what it should not, which is logged."""
+def _raised(
+    claim: Claim, error: BaseException, progress: Progress, policy: Policy, now: float
+) -> Verdict:
+    """The verdict if the transport raises what it should not, which is logged:
+    deferred, or unknown after the final dot.
+    """
     _log.error(
         "The transport of lane %s raised %s on %s.",
         claim.lane,
@@ -370,12 +377,14 @@ def _raised(claim: Claim, error: BaseException, policy: Policy, now: float) -> V
         extra=claim.log_fields,
     )
     reason = f"the transport raised {_words(claim, error)}"
-    return _deferred_for_all(claim, reason, policy, now)
+    outcome = Outcome.UNKNOWN if progress.final_dot_sent else Outcome.DEFERRED
+    return _same_for_all(claim, outcome, reason, policy, now)
 
 
-def _deferred_for_all(claim: Claim, reason: str, policy: Policy, now: float) -> Verdict:
-    reply = Reply.observed(reason)
-    report = Report.same(claim.envelope.recipients, Outcome.DEFERRED, reply)
+def _same_for_all(
+    claim: Claim, outcome: Outcome, reason: str, policy: Policy, now: float
+) -> Verdict:
+    report = Report.same(claim.envelope.recipients, outcome, Reply.observed(reason))
     return classify(claim, report, policy, now)
 
 
