@@ -201,15 +201,20 @@ class DaemonExecutor(ThreadPoolExecutor):
     """
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Call ``fn`` in a thread of its own."""
+        """Call ``fn`` in a thread of its own, or here if none can be started.
+
+        Python 3.12.0 and 3.12.1 start none once the main thread has ended, although
+        there is mail to deliver.
+        """
         future: Future[T] = Future()
         call = partial(fn, *args, **kwargs)
-        Thread(
-            target=_settle,
-            args=(future, call),
-            name="outbox-blocking",
-            daemon=True,
-        ).start()
+        thread = Thread(
+            target=_settle, args=(future, call), name="outbox-blocking", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:
+            _settle(future, call)
         return future
 
 

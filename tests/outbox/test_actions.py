@@ -42,6 +42,7 @@ from .meanwhile import meanwhile
 
 Make = Callable[[Outbox], str]
 
+NOBODY = "01M8R0E7N6VTH1JFKA3YCJ3SP8"
 ENVELOPE = Envelope(SENDER, (ADA, BOB), True, ("BODY=8BITMIME",), ("NOTIFY=NEVER",))
 
 MESSAGE = Message(
@@ -412,19 +413,19 @@ def test_sending_again_refused(outbox: Outbox, make: Make, words: str) -> None:
 @pytest.mark.parametrize(
     "act",
     [
-        lambda outbox: outbox.get("01NOBODY"),
-        lambda outbox: outbox.act(MessageActions.cancel, "01NOBODY"),
-        lambda outbox: outbox.act(MessageActions.retry, "01NOBODY"),
-        lambda outbox: outbox.act(MessageActions.release, "01NOBODY"),
-        lambda outbox: outbox.act(MessageActions.drop, "01NOBODY"),
-        lambda outbox: outbox.act(MessageActions.send_again, "01NOBODY"),
+        lambda outbox: outbox.get(NOBODY),
+        lambda outbox: outbox.act(MessageActions.cancel, NOBODY),
+        lambda outbox: outbox.act(MessageActions.retry, NOBODY),
+        lambda outbox: outbox.act(MessageActions.release, NOBODY),
+        lambda outbox: outbox.act(MessageActions.drop, NOBODY),
+        lambda outbox: outbox.act(MessageActions.send_again, NOBODY),
     ],
     ids=["get", "cancel", "retry", "release", "drop", "again"],
 )
 def test_an_unknown_id_is_refused(
     outbox: Outbox, act: Callable[[Outbox], object]
 ) -> None:
-    with pytest.raises(MessageNotFound, match="No message has the id '01NOBODY'"):
+    with pytest.raises(MessageNotFound, match=f"No message has the id '{NOBODY}'"):
         act(outbox)
 
 

@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, MetaData, func, insert, select
 
 from flask_outbox.outbox import Database, Outbox, add_tables, migrations
+from flask_outbox.outbox.ids import new_id
 from flask_outbox.outbox.schema import REVISION, VERSION_TABLE
 
 
@@ -127,8 +128,9 @@ def test_the_first_event_moves_into_its_message(bare_url: str, engine: Engine) -
     present.reflect(engine)
     message, event = present.tables["outbox_message"], present.tables["outbox_event"]
     row = {one.name: ROW[one.type.python_type] for one in message.columns}
-    row |= {"state": "sent", "batch": None, "origin": None}
-    said = {"message_id": "7", "at": row["enqueued_at"]}
+    message_id = new_id()
+    row |= {"id": message_id, "state": "sent", "batch": None, "origin": None}
+    said = {"message_id": message_id, "at": row["enqueued_at"]}
     detail = '{"recipients":0,"courier":"C"}'
     with engine.begin() as connection:
         connection.execute(insert(message).values(row))
@@ -139,7 +141,7 @@ def test_the_first_event_moves_into_its_message(bare_url: str, engine: Engine) -
     database = Database(bare_url)
     database.upgrade()
 
-    first, second = Outbox(database).get("7").events
+    first, second = Outbox(database).get(message_id).events
     assert (first.kind, first.detail) == ("enqueued", {"recipients": 0, "courier": "C"})
     assert first.at.timestamp() == row["enqueued_at"]
     assert second.kind == "cancelled"

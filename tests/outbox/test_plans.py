@@ -77,7 +77,7 @@ QUESTIONS: dict[str, Ask] = {
     "one mail": lambda outbox: outbox.get(outbox.search(Search()).messages[0].id),
     "next of each lane": lambda outbox: outbox.next_due_by_lane(),
     "next of a lane": lambda outbox: outbox.next_due_at("default", {"orders"}),
-    "content": lambda outbox: outbox.content("01NOBODY"),
+    "content": lambda outbox: outbox.content(new_id()),
     "news": lambda outbox: outbox.change_marker(),
     "batches": lambda outbox: BatchStore(outbox).newest(),
     "a batch": lambda outbox: BatchStore(outbox).get(BATCH),

@@ -71,7 +71,7 @@ def test_get_returns_the_whole_record(outbox: Outbox, clock: Clock) -> None:
 
 
 def test_content_is_none_where_there_is_no_message(outbox: Outbox) -> None:
-    assert outbox.content("01NOBODY") is None
+    assert outbox.content("01M8R0E7N6VTH1JFKA3YCJ3SP8") is None
 
 
 # ----------------------------------------------------------------------------- attempts
