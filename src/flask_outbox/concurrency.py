@@ -201,10 +201,10 @@ class DaemonExecutor(ThreadPoolExecutor):
     """
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Call ``fn`` in a thread of its own, or here if none can be started.
+        """Call ``fn`` in a thread of its own, or here if the process ends.
 
-        Python 3.12.0 and 3.12.1 start none once the main thread has ended, although
-        there is mail to deliver.
+        Python 3.12.0 and 3.12.1 then start no thread, although there is mail to
+        deliver.
         """
         future: Future[T] = Future()
         call = partial(fn, *args, **kwargs)
@@ -213,7 +213,9 @@ class DaemonExecutor(ThreadPoolExecutor):
         )
         try:
             thread.start()
-        except RuntimeError:
+        except RuntimeError as error:
+            if "shutdown" not in str(error):
+                raise
             _settle(future, call)
         return future
 

@@ -480,8 +480,9 @@ KEYS: tuple[Key, ...] = (
         "OUTBOX_UNKNOWN_WAIT_SECONDS",
         "seconds",
         300.0,
-        "How long ``resend`` waits; after many attempts as long as for a deferred "
-        "message. After ``OUTBOX_GIVE_UP_AFTER`` a person decides.",
+        "How long ``resend`` waits; after several attempts it may wait longer, up to "
+        "``OUTBOX_BACKOFF_CAP_SECONDS``. After ``OUTBOX_GIVE_UP_AFTER`` a person "
+        "decides.",
         as_seconds,
     ),
     Key(

@@ -60,7 +60,7 @@ class Policy:
     backoff_base_seconds: float
     backoff_cap_seconds: float
     unknown_wait_seconds: float | None
-    """After how long an *unknown* message is resent, or longer after many attempts;
+    """After how long an *unknown* message is resent, or longer after several attempts;
     None: a person decides."""
     signer: Signer | None = None
     """Signs what leaves; None leaves it unsigned."""
@@ -327,15 +327,14 @@ def _due_at(state: State, claim: Claim, policy: Policy, now: float) -> float | N
 
     None if it is *unknown* and would be resent only after that.
     """
-    wait = backoff(
-        claim.attempt,
-        base_seconds=policy.backoff_base_seconds,
-        cap_seconds=policy.backoff_cap_seconds,
-    )
+    unknown_wait, cap = policy.unknown_wait_seconds, policy.backoff_cap_seconds
     if state is State.PENDING:
+        base = policy.backoff_base_seconds
+        wait = backoff(claim.attempt, base_seconds=base, cap_seconds=cap)
         return min(now + wait, claim.give_up_at)
-    if state is State.UNKNOWN and policy.unknown_wait_seconds is not None:
-        due_at = now + max(wait, policy.unknown_wait_seconds)
+    if state is State.UNKNOWN and unknown_wait is not None:
+        wait = backoff(claim.attempt, base_seconds=unknown_wait, cap_seconds=cap)
+        due_at = now + max(wait, unknown_wait)
         return due_at if due_at < claim.give_up_at else None
     return None
 
