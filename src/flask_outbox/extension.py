@@ -354,10 +354,12 @@ class Mail:
         ``limit`` is the maximum. ``before`` takes the ``older`` of another page,
         ``after`` its ``newer``. The time hardly depends on the outbox's size: see
         `Page`. Raises `AddressError` for the beginning of an address, if the outbox is
-        encrypted.
+        encrypted, and `ValueError` for a ``limit`` below 1.
         """
         from .outbox.records import Search
 
+        if limit < 1:
+            raise ValueError(f"limit={limit}: a page holds at least one message")
         return self._runtime.outbox.search(
             criteria or Search(), limit, before=before, after=after
         )

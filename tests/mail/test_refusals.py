@@ -405,3 +405,9 @@ def test_an_outbox_that_is_no_database_accepts_nothing(make_site: MakeSite, tmp_
     )
     with pytest.raises(OutboxUnavailable, match=r"check OUTBOX_URL.*Nothing was"):
         site.send()
+
+
+def test_a_page_without_messages_is_refused(make_site: MakeSite):
+    site = make_site(OUTBOX_ENGINE="external")
+    with pytest.raises(ValueError, match="limit=0: a page holds at least one message"):
+        site.mail.search(limit=0)

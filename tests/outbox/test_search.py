@@ -214,6 +214,21 @@ def test_messages_are_found_by_part_of_the_subject(
     assert found(outbox, subject=part) == [ids[one] for one in them]
 
 
+@pytest.mark.parametrize("odd", ["a\x00b", "half \ud800"])
+@pytest.mark.parametrize(
+    "criterion",
+    ["lane", "tag", "batch", "address", "id", "rfc_message_id", "subject"],
+)
+def test_nothing_matches_a_text_that_no_database_stores(
+    outbox: Outbox, put_at: Put, criterion: str, odd: str
+) -> None:
+    """The outbox was said to be unusable, or it was no error of ours."""
+    put_at("ada@example.org")
+    text: dict[str, Any] = {criterion: odd}
+    assert found(outbox, **text) == []
+    assert outbox.count(Search(**text)).number == 0
+
+
 def test_messages_are_found_by_time(outbox: Outbox, put_at: Put) -> None:
     ids = [put_at() for _ in range(4)]
 

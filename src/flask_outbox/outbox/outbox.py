@@ -726,6 +726,8 @@ class Outbox:
         is: see `Page`. Raises `AddressError` for the beginning of an address, if the
         outbox is encrypted.
         """
+        if not wanted.possible:
+            return Page((), None, None, None)
         find = folding.search_folded if fold else search.search
         return self._read(find, wanted, self.clock(), limit, before, after)
 
@@ -733,6 +735,8 @@ class Outbox:
         """How many messages match ``wanted``: at least so many, where counting on would
         be slow.
         """
+        if not wanted.possible:
+            return Count(0)
         return self._read(search.count, wanted, self.clock())
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -753,6 +754,8 @@ class Failure:
         return self.fate if self.fate and self.state is State.SENT else self.state
 
 
+_unstorable = re.compile("[\x00\ud800-\udfff]").search
+
 COUNT_LIMIT = 10_000
 """Counts stop here and then say "or more", because exact counting would be slow."""
 
@@ -794,6 +797,15 @@ class Search:
     """Only messages that the dev inbox caught, for any of their recipients."""
     alone: bool = False
     """Only messages of no batch."""
+
+    @property
+    def possible(self) -> bool:
+        """Whether any row may match: no database stores a NUL or half a surrogate pair,
+        and some cannot even be asked for one.
+        """
+        texts = (self.lane, self.tag, self.batch, self.address, self.id)
+        more = (self.rfc_message_id, self.subject)
+        return not any(_unstorable(text) for text in (*texts, *more) if text)
 
 
 @dataclass(frozen=True, slots=True)
