@@ -184,14 +184,14 @@ def test_missing_tables_of_a_server_are_an_error_that_names_the_command(
     put(outbox)
 
 
-SLEEP = {"postgresql": "SELECT pg_sleep(2.5)", "mysql": "SELECT sleep(2.5)"}
+SLEEP = {"postgresql": "SELECT pg_sleep(6)", "mysql": "SELECT sleep(6)"}
 
 
 @on_servers
 def test_an_upgrade_may_take_long_and_others_wait_for_it(
     bare_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dialects, "ANSWER_SECONDS", 1)
+    monkeypatch.setattr(dialects, "ANSWER_SECONDS", 4)
     monkeypatch.setattr(dialects, "BUSY_SECONDS", 1.0)
     upgrade, begun = command.upgrade, threading.Event()
 
