@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -58,6 +59,16 @@ MENDED = {
 }
 
 
+@contextmanager
+def _faulty(site: Site, trigger: Mapping[str, tuple[str, ...]]) -> Iterator[None]:
+    """The outbox has this trigger within the block."""
+    _run(site, trigger)
+    try:
+        yield
+    finally:
+        _run(site, MENDED)
+
+
 def _run(site: Site, statements: Mapping[str, tuple[str, ...]]) -> None:
     database = site.outbox.database
     with database.engine.begin() as connection:
@@ -76,12 +87,9 @@ def test_a_beginning_that_cannot_be_recorded_only_delays_its_message(
     receipts = outbox.enqueue(
         [new_message(outbox.clock()) for _ in range(CONCURRENCY + 2)]
     )
-    _run(site, ONLY_BEGUN)
-    try:
+    with _faulty(site, ONLY_BEGUN):
         site.make_ready()
         broken = site.wait_for(signals.message_returned, CONCURRENCY)
-    finally:
-        _run(site, MENDED)
     assert "outbox" in broken[0]["reason"]
     for one in receipts:
         record = site.settled(one)
@@ -180,58 +188,10 @@ thread.join()
 
 # ------------------------------------------------------- what the database refuses
 
-LONG = 1_500
 
-NO_LONG_DETAIL = {
-    "sqlite": (
-        "CREATE TRIGGER faulty BEFORE INSERT ON outbox_event "
-        f"WHEN length(NEW.detail) > {LONG} AND NEW.kind = 'sent' "
-        "BEGIN SELECT RAISE(ABORT, 'too long'); END",
-    ),
-    "postgresql": (
-        "CREATE FUNCTION faulty() RETURNS trigger LANGUAGE plpgsql AS "
-        "'BEGIN RAISE EXCEPTION SQLSTATE ''54000''; END'",
-        "CREATE TRIGGER faulty BEFORE INSERT ON outbox_event FOR EACH ROW "
-        f"WHEN (length(NEW.detail) > {LONG} AND NEW.kind = 'sent') "
-        "EXECUTE FUNCTION faulty()",
-    ),
-    "mysql": (
-        "CREATE TRIGGER faulty BEFORE INSERT ON outbox_event FOR EACH ROW "
-        f"IF length(NEW.detail) > {LONG} AND NEW.kind = 'sent' THEN "
-        "SIGNAL SQLSTATE '22001' SET MYSQL_ERRNO = 1406; END IF",
-    ),
-}
-"""Has what many people's servers said of one mail refused."""
-
-
-def test_a_record_that_the_database_refuses_is_shortened_and_delays_no_other(
-    make_site: MakeSite,
-    url: str,
-    server: JournalSmtp,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-):
-    monkeypatch.setattr(recorder, "RETRY_WAIT_SECONDS", 0.05)
-    site = make_site(OUTBOX_URL=url)
-    site.make_ready()
-    _run(site, NO_LONG_DETAIL)
-    try:
-        server.behaviour = Behaviour(hang=True)
-        many = [f"person-{number}@example.org" for number in range(40)]
-        receipts = [site.send(), site.send(*many), site.send()]
-        server.wait_until(lambda: server.held == len(receipts))
-        server.behaviour = Behaviour()
-        before, crowded, after = (site.settled(one) for one in receipts)
-    finally:
-        _run(site, MENDED)
-    assert [one.state for one in (before, crowded, after)] == [State.SENT] * 3
-    assert {one.reply.code for one in crowded.recipients if one.reply} == {250}
-    assert "replies are shortened" in crowded.events[-1].detail["reason"]
-    assert len(server.mails) == len(receipts)
-    assert any("recorded shortened" in one.getMessage() for one in caplog.records)
-
-
-def _refusing(when: str, change: str) -> dict[str, tuple[str, ...]]:
+def _refusing(
+    when: str, change: str, mysql_error: str = "'45000'"
+) -> dict[str, tuple[str, ...]]:
     """Has ``change`` refused where ``when`` is true of the new row."""
     return {
         "sqlite": (
@@ -246,9 +206,43 @@ def _refusing(when: str, change: str) -> dict[str, tuple[str, ...]]:
         ),
         "mysql": (
             f"CREATE TRIGGER faulty BEFORE {change} FOR EACH ROW IF {when} THEN "
-            "SIGNAL SQLSTATE '45000'; END IF",
+            f"SIGNAL SQLSTATE {mysql_error}; END IF",
         ),
     }
+
+
+LONG = 1_500
+
+NO_LONG_DETAIL = _refusing(
+    f"length(NEW.detail) > {LONG} AND NEW.kind = 'sent'",
+    "INSERT ON outbox_event",
+    mysql_error="'22001' SET MYSQL_ERRNO = 1406",
+)
+"""Has what many people's servers said of one mail refused."""
+
+
+def test_a_record_that_the_database_refuses_is_shortened_and_delays_no_other(
+    make_site: MakeSite,
+    url: str,
+    server: JournalSmtp,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    monkeypatch.setattr(recorder, "RETRY_WAIT_SECONDS", 0.05)
+    site = make_site(OUTBOX_URL=url)
+    site.make_ready()
+    with _faulty(site, NO_LONG_DETAIL):
+        server.behaviour = Behaviour(hang=True)
+        many = [f"person-{number}@example.org" for number in range(40)]
+        receipts = [site.send(), site.send(*many), site.send()]
+        server.wait_until(lambda: server.held == len(receipts))
+        server.behaviour = Behaviour()
+        before, crowded, after = (site.settled(one) for one in receipts)
+    assert [one.state for one in (before, crowded, after)] == [State.SENT] * 3
+    assert {one.reply.code for one in crowded.recipients if one.reply} == {250}
+    assert "replies are shortened" in crowded.events[-1].detail["reason"]
+    assert len(server.mails) == len(receipts)
+    assert any("recorded shortened" in one.getMessage() for one in caplog.records)
 
 
 NO_SUPPRESSION = _refusing("NEW.source = 'refusal'", "INSERT ON outbox_suppression")
@@ -270,14 +264,11 @@ def test_a_record_refused_also_when_shortened_ends_its_message_without_replies(
     monkeypatch.setattr(recorder, "RETRY_WAIT_SECONDS", 0.05)
     site = make_site(OUTBOX_URL=url)
     site.make_ready()
-    _run(site, NO_SUPPRESSION)
-    try:
+    with _faulty(site, NO_SUPPRESSION):
         nobody = "nobody@example.org"
         server.behaviour = Behaviour(recipients={nobody: "550 5.1.1 no such user"})
         receipts = [site.send(), site.send(nobody), site.send()]
         before, refused, after = (site.settled(one) for one in receipts)
-    finally:
-        _run(site, MENDED)
     ended = [one.state for one in (before, refused, after)]
     assert ended == [State.SENT, State.FAILED, State.SENT]
     assert refused.recipients[0].state is State.FAILED
@@ -310,8 +301,7 @@ def test_a_record_refused_in_every_form_is_kept_apart(
         return record(records, *others)
 
     monkeypatch.setattr(site.outbox, "record", count_tries)
-    _run(site, NO_END)
-    try:
+    with _faulty(site, NO_END):
         stuck = site.send(tag="stuck")
         others = [site.send() for _ in range(3)]
         assert {site.settled(one).state for one in others} == {State.SENT}
@@ -319,8 +309,6 @@ def test_a_record_refused_in_every_form_is_kept_apart(
         eventually(lambda: tries.count(stuck.id) > enough)
         with site.app.app_context():
             assert site.mail.get(stuck.id).state is State.LEASED
-    finally:
-        _run(site, MENDED)
     assert site.settled(stuck).state is State.SENT
     assert len(server.mails) == 4
     kept = f"{stuck.id} cannot be recorded yet"

@@ -32,6 +32,18 @@ def shop(make_site: MakeSite, url: str) -> Iterator[Shop]:
         yield shop
 
 
+@pytest.fixture
+def impatient_shop(
+    make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Shop]:
+    """One on SQLite that waits only a moment for the write lock."""
+    monkeypatch.setattr(dialects, "BUSY_SECONDS", 0.1)
+    url = f"sqlite:///{tmp_path / 'app.db'}"
+    with shops.opened(make_site(OUTBOX_URL=url), url, "session") as shop:
+        assert shop.site.outbox.list() == []
+        yield shop
+
+
 def send(site: Site, session: Any, **options: Any) -> None:
     site.mail.send(Message("Hello", [ADA], "Hello\n"), session=session, **options)
 
@@ -66,40 +78,32 @@ def test_an_open_transaction_that_is_not_passed_is_named_in_the_error(
 
 
 def test_one_that_the_app_begins_itself_is_named_once_waiting_is_over(
-    make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    impatient_shop: Shop,
 ):
     """Such a transaction may only have read, while another process writes."""
-    monkeypatch.setattr(dialects, "BUSY_SECONDS", 0.1)
-    url = f"sqlite:///{tmp_path / 'app.db'}"
-    with shops.opened(make_site(OUTBOX_URL=url), url, "session") as shop:
-        assert shop.site.outbox.list() == []
-        with Session(shop.engine) as session:
-            session.add(Order(number=17))
-            session.flush()
-            with pytest.raises(OutboxUnavailable, match="this thread has begun"):
-                send(shop.site, None)
-            send(shop.site, session)
-            session.commit()
-        assert len(shop.site.outbox.list()) == 1
-        assert shop.orders() == [17]
+    with Session(impatient_shop.engine) as session:
+        session.add(Order(number=17))
+        session.flush()
+        with pytest.raises(OutboxUnavailable, match="this thread has begun"):
+            send(impatient_shop.site, None)
+        send(impatient_shop.site, session)
+        session.commit()
+    assert len(impatient_shop.site.outbox.list()) == 1
+    assert impatient_shop.orders() == [17]
 
 
 def test_one_of_another_thread_or_that_is_over_is_not_meant(
-    make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    impatient_shop: Shop,
 ):
-    monkeypatch.setattr(dialects, "BUSY_SECONDS", 0.1)
-    url = f"sqlite:///{tmp_path / 'app.db'}"
-    with shops.opened(make_site(OUTBOX_URL=url), url, "session") as shop:
-        assert shop.site.outbox.list() == []
-        with Session(shop.engine) as session, ThreadPoolExecutor(1) as threads:
-            session.add(Order(number=17))
-            session.flush()
-            with pytest.raises(OutboxUnavailable, match="Another process has held"):
-                threads.submit(shop.site.send).result()
-            session.commit()
-            session.execute(select(Order))
-            send(shop.site, None)
-        assert len(shop.site.outbox.list()) == 1
+    with Session(impatient_shop.engine) as session, ThreadPoolExecutor(1) as threads:
+        session.add(Order(number=17))
+        session.flush()
+        with pytest.raises(OutboxUnavailable, match="Another process has held"):
+            threads.submit(impatient_shop.site.send).result()
+        session.commit()
+        session.execute(select(Order))
+        send(impatient_shop.site, None)
+    assert len(impatient_shop.site.outbox.list()) == 1
 
 
 def test_no_other_writer_comes_between_the_check_and_the_message(

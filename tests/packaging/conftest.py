@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 CLONE = Path(__file__).parents[2]
+PROJECT = tomllib.loads((CLONE / "pyproject.toml").read_text("utf-8"))["project"]
 
 REPOSITORY = "https://git.example.com/shop/outbox"
 

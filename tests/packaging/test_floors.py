@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-CLONE = Path(__file__).parents[2]
+from .conftest import CLONE, PROJECT
 
 
 def bounds_of(project: dict[str, Any]) -> Iterator[Requirement]:
@@ -51,9 +49,8 @@ def untested(
 
 
 def test_each_lowest_version_is_the_one_that_is_tested() -> None:
-    project = tomllib.loads((CLONE / "pyproject.toml").read_text("utf-8"))["project"]
     lines = (CLONE / "requirements" / "lowest.txt").read_text("utf-8").splitlines()
-    assert list(untested(bounds_of(project), pinned(lines))) == []
+    assert list(untested(bounds_of(PROJECT), pinned(lines))) == []
 
 
 @pytest.mark.parametrize(

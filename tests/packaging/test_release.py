@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import tarfile
-import tomllib
 import zipfile
 from email import message_from_bytes
 from pathlib import Path, PurePosixPath
@@ -17,9 +16,8 @@ from packaging.metadata import Metadata
 from packaging.requirements import Requirement
 from trove_classifiers import classifiers
 
-from .conftest import CLONE, REPOSITORY, Release, build
+from .conftest import CLONE, PROJECT, REPOSITORY, Release, build
 
-PROJECT = tomllib.loads((CLONE / "pyproject.toml").read_text("utf-8"))["project"]
 FIRST_MAIL = Path(__file__).with_name("first_mail.py")
 
 KINDS = {

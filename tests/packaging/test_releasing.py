@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 import yaml
 from packaging.version import Version
 
-from .conftest import CLONE
+from .conftest import CLONE, PROJECT
 
 WORKFLOWS = CLONE / ".github" / "workflows"
 FORMS = CLONE / ".github" / "ISSUE_TEMPLATE"
@@ -89,8 +88,7 @@ def test_only_what_publishes_may_publish() -> None:
 
 
 def test_the_pythons_are_those_that_the_package_names() -> None:
-    project = tomllib.loads((CLONE / "pyproject.toml").read_text("utf-8"))["project"]
-    named = re.findall(r":: (3\.\d+)$", "\n".join(project["classifiers"]), re.M)
+    named = re.findall(r":: (3\.\d+)$", "\n".join(PROJECT["classifiers"]), re.M)
     matrix = workflow("release.yml")["install"]["strategy"]["matrix"]["python"]
     core = workflow("ci.yml")["core"]["strategy"]["matrix"]["with"]
     assert matrix == named
@@ -113,7 +111,6 @@ def test_the_forms_are_ones_that_github_can_show() -> None:
 
 
 def test_the_version_is_the_newest_of_the_changelog_or_comes_after_it() -> None:
-    project = tomllib.loads((CLONE / "pyproject.toml").read_text("utf-8"))["project"]
     text = (CLONE / "CHANGELOG.md").read_text("utf-8")
     headings = re.findall(r"^## (.*)$", text, re.M)
     assert headings[0] == "[Unreleased]"
@@ -123,7 +120,7 @@ def test_the_version_is_the_newest_of_the_changelog_or_comes_after_it() -> None:
     assert all(released), headings
     numbers = [Version(one[1]) for one in released if one]
     assert numbers == sorted(numbers, reverse=True)
-    assert Version(project["version"]) >= max(numbers, default=Version("0"))
+    assert Version(PROJECT["version"]) >= max(numbers, default=Version("0"))
 
 
 @pytest.fixture

@@ -231,13 +231,8 @@ def render_failure(
     """
     if not isinstance(error, MessageError):
         reason = f"it could not be rendered: the app raised {_words(claim, error)}"
-        return _record(
-            claim,
-            _same_for_all(claim, Outcome.DEFERRED, reason, policy, now),
-            Progress(),
-            now,
-            now,
-        )
+        verdict = _same_for_all(claim, Outcome.DEFERRED, reason, policy, now)
+        return _record(claim, verdict, Progress(), now, now)
     words = _without_text(error) if claim.hidden else str(error)
     reply = Reply.observed(words)
     report = Report.same(claim.envelope.recipients, Outcome.REFUSED, reply)

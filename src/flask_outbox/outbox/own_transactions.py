@@ -39,7 +39,9 @@ def open_here(path: str | None) -> list[Any]:
     """The driver's connections to the file at ``path`` that are in a transaction which
     this thread began.
     """
-    drivers = []
+    drivers: list[Any] = []
+    if not _begun.connections:  # as at most writes; a look at none is slower
+        return drivers
     for one in list(_begun.connections):
         if one.closed or one.invalidated or not one.in_transaction():
             _begun.connections.discard(one)

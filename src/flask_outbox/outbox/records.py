@@ -803,9 +803,11 @@ class Search:
         """Whether any row may match: no database stores a NUL or half a surrogate pair,
         and some cannot even be asked for one.
         """
-        texts = (self.lane, self.tag, self.batch, self.address, self.id)
-        more = (self.rfc_message_id, self.subject)
-        return not any(_unstorable(text) for text in (*texts, *more) if text)
+        texts = (
+            *(self.lane, self.tag, self.batch, self.address),
+            *(self.id, self.rfc_message_id, self.subject),
+        )
+        return not any(_unstorable(text) for text in texts if text)
 
 
 @dataclass(frozen=True, slots=True)
